@@ -1,0 +1,1 @@
+//! Makes an operation take effect once.

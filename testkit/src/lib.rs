@@ -1,0 +1,1 @@
+//! Real servers, a fault proxy and an execution ledger.

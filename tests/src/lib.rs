@@ -1,0 +1,1 @@
+//! Integration tests of `idempotency`; the tests themselves are in `it/` and `ui/`.
