@@ -1,1 +1,3 @@
 //! Runtime of the `idempotency` crate.
+
+pub mod canonical;

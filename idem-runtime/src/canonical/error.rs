@@ -1,0 +1,54 @@
+use std::fmt;
+
+use serde::ser;
+
+/// Why a value has no canonical form.
+///
+/// The text names the reason and never the value; only the message of a `Serialize` implementation that failed by
+/// itself is passed on as it is.
+pub struct Error(Box<Reason>);
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Reason {
+    #[error("a float is not finite")]
+    NotFinite,
+    #[error("two members of one object have the same name")]
+    DuplicateName,
+    #[error("the value is nested too deeply")]
+    TooDeep,
+    #[error("a number's text is not a JSON number, or its exponent is out of range")]
+    NumberText,
+    #[error("a raw value is not valid JSON")]
+    RawValue,
+    #[error("a map was serialized without pairing its keys and values")]
+    UnpairedMember,
+    #[error("{0}")]
+    Serialize(String),
+}
+
+impl From<Reason> for Error {
+    #[cold]
+    fn from(reason: Reason) -> Self {
+        Self(Box::new(reason))
+    }
+}
+
+impl ser::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Reason::Serialize(message.to_string()).into()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "canonical::Error({self})")
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,9 @@
+//! Canonical JSON, fingerprints, keys and templates, as users see them.
+//!
+//! The `canonical_*` modules run a second time in `idem-tests`, with serde_json's `preserve_order` and
+//! `arbitrary_precision` switched on.
+
+mod canonical_properties;
+mod canonical_rfc8785;
+mod canonical_text;
+mod canonical_types;
