@@ -1,0 +1,228 @@
+//! One server.
+
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
+
+use redis::{FromRedisValue, RedisResult, Value};
+use url::Url;
+
+use super::{
+    options::RedisServerBuilder,
+    query::{query, text_of},
+};
+use crate::{
+    process::{self, Process},
+    reservation::Reservation,
+    wait,
+};
+
+/// How long a server may take to come up or to shut down, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; dropping it kills it and removes its folder.
+///
+/// ```no_run
+/// let mut redis = testkit::redis::RedisServer::builder().append_only("always").start();
+/// redis.command(&["SET", "greeting", "hello"]);
+/// redis.kill();
+/// redis.start_again();
+/// assert_eq!(redis.command(&["GET", "greeting"]), "hello");
+/// ```
+#[derive(Debug)]
+pub struct RedisServer {
+    // Before the reservation: the process is gone before its port and folder are.
+    process: Process,
+    reservation: Reservation,
+    options: RedisServerBuilder,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps nothing on disk.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Options of a server.
+    pub fn builder() -> RedisServerBuilder {
+        RedisServerBuilder::new()
+    }
+
+    #[track_caller]
+    pub(super) fn start_with(options: &RedisServerBuilder) -> Self {
+        for _ in 0..3 {
+            let reservation = Reservation::take();
+            let config = options.config_file(reservation.port(), reservation.dir());
+            let path = reservation.dir().join("redis.conf");
+            fs::write(&path, config)
+                .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+            let process = spawn(options, &reservation);
+            let mut server = Self { process, reservation, options: options.clone() };
+            match server.wait_until_ready() {
+                Ok(()) => return server,
+                // Something outside the testkit was faster.
+                Err(log) if log.contains("Address already in use") => {}
+                Err(log) => panic!("{} did not start:\n{log}", options.program().display()),
+            }
+        }
+        panic!("three ports in a row were taken before the server could listen on them")
+    }
+
+    /// Its address over TCP, with the password if it asks for one.
+    pub fn url(&self) -> String {
+        let mut url = Url::parse("redis://127.0.0.1/").expect("this is a URL");
+        let _ = url.set_port(Some(self.port()));
+        let _ = url.set_password(self.options.password_text());
+        url.into()
+    }
+
+    /// Its address over its unix socket.
+    pub fn unix_url(&self) -> String {
+        let mut url = Url::parse("redis+unix:///").expect("this is a URL");
+        url.set_path(&self.reservation.dir().join("redis.sock").to_string_lossy());
+        if let Some(password) = self.options.password_text() {
+            url.query_pairs_mut().append_pair("pass", password);
+        }
+        url.into()
+    }
+
+    /// Its TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.reservation.port()
+    }
+
+    /// The process id of the running or the last server.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.reservation.dir().join("server.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Sends a command and gives the reply as text, the values of a list one per line.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached or answers with an error.
+    #[track_caller]
+    pub fn command(&self, command: &[&str]) -> String {
+        text_of(&self.query::<Value>(command))
+    }
+
+    /// Sends a command and gives the reply as any type that the `redis` crate converts it to.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached, answers with an error, or with something else.
+    #[track_caller]
+    pub fn query<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        self.try_query(command)
+            .unwrap_or_else(|error| panic!("{command:?} to port {}: {error}", self.port()))
+    }
+
+    /// Like [`query`](Self::query), for when the answer may be an error.
+    pub fn try_query<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+        query(&self.url(), command)
+    }
+
+    /// The fields of a section of `INFO`, or nothing while the server does not answer.
+    pub fn info(&self, section: &str) -> HashMap<String, String> {
+        let info: String = self.try_query(&["INFO", section]).unwrap_or_default();
+        let fields = info.lines().filter_map(|line| line.split_once(':'));
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Kills it with SIGKILL, as a crash would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end with SIGTERM, so that it saves what it is set to save, and waits until it has.
+    #[track_caller]
+    pub fn stop_gracefully(&mut self) {
+        self.process.terminate(PATIENCE);
+    }
+
+    /// Starts it again after [`kill`](Self::kill) or [`stop_gracefully`](Self::stop_gracefully), on the same port and with the data that is on disk.
+    ///
+    /// # Panics
+    ///
+    /// When it is running, or does not come up.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.try_wait().is_some(), "the server is still running");
+        self.process = spawn(&self.options, &self.reservation);
+        if let Err(log) = self.wait_until_ready() {
+            panic!("the server did not start again:\n{log}");
+        }
+    }
+
+    /// Ends it gracefully and starts it on the same port. What comes back is what it keeps on disk: nothing, unless it was asked to.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop_gracefully();
+        self.start_again();
+    }
+
+    /// Kills it, throws its data away and starts it on the same port.
+    #[track_caller]
+    pub fn restart_empty(&mut self) {
+        self.kill();
+        for name in ["dump.rdb", "appendonlydir"] {
+            let path = self.reservation.dir().join(name);
+            // One of them is a folder and either may be missing; whether it worked is asserted below.
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_dir_all(&path);
+        }
+        self.start_again();
+        assert_eq!(self.command(&["DBSIZE"]), "0", "the server found data to load");
+    }
+
+    /// Stops it with SIGSTOP: connections stay open and nothing is answered.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// Continues it after [`pause`](Self::pause).
+    #[track_caller]
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// Waits until the process that was started answers, and not merely something on its port; its log if it ended instead.
+    #[track_caller]
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let pid = self.pid().to_string();
+        let mut ended = false;
+        let what = format!("the server on port {} answers", self.port());
+        wait::until(&what, PATIENCE, || {
+            ended = self.process.try_wait().is_some();
+            let server = if ended { HashMap::new() } else { self.info("server") };
+            ended || server.get("process_id") == Some(&pid)
+        });
+        if ended { Err(self.log()) } else { Ok(()) }
+    }
+}
+
+#[track_caller]
+fn spawn(options: &RedisServerBuilder, reservation: &Reservation) -> Process {
+    let log = reservation.dir().join("server.log");
+    let mut command = process::command(options.program());
+    command.arg(config_path(reservation)).current_dir(reservation.dir());
+    if options.is_sentinel() {
+        command.arg("--sentinel");
+    }
+    // What it says before it has opened its log, such as a mistake in the configuration, goes to the same file.
+    let output = fs::File::options().create(true).append(true).open(&log);
+    let output = output.unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
+    let errors = output.try_clone().expect("an open file can be shared");
+    command.stdin(std::process::Stdio::null()).stdout(output).stderr(errors);
+    Process::spawn(command)
+}
+
+fn config_path(reservation: &Reservation) -> PathBuf {
+    reservation.dir().join("redis.conf")
+}

@@ -1,0 +1,6 @@
+//! Tests of the testkit, on real servers and processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod ledger;
+mod process;
+mod redis;

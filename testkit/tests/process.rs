@@ -1,0 +1,91 @@
+//! Children are stopped, continued and killed, and die with their parent.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
+
+use testkit::{
+    process::{Process, command},
+    wait,
+};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn sleeper() -> Process {
+    let mut sleeper = command("sleep");
+    sleeper.arg("600");
+    Process::spawn(sleeper)
+}
+
+/// The state letter of a process as the system shows it, `None` when there is no such process.
+fn state_of(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn dropping_kills() {
+    let process = sleeper();
+    let pid = process.pid();
+    assert!(state_of(pid).is_some());
+    drop(process);
+    assert_eq!(state_of(pid), None);
+}
+
+#[test]
+fn a_paused_process_does_not_run_until_it_is_resumed() {
+    let process = sleeper();
+    process.pause();
+    assert_eq!(state_of(process.pid()), Some('T'));
+    process.resume();
+    wait::until("it runs again", LIMIT, || state_of(process.pid()) == Some('S'));
+}
+
+#[test]
+fn a_paused_process_can_be_killed() {
+    let mut process = sleeper();
+    process.pause();
+    process.kill();
+    assert_eq!(state_of(process.pid()), None);
+}
+
+#[test]
+fn a_process_is_asked_to_end() {
+    let mut process = sleeper();
+    assert_eq!(process.try_wait(), None);
+    assert!(!process.terminate(LIMIT).success());
+    assert!(process.try_wait().is_some());
+}
+
+#[test]
+#[should_panic(expected = "has ended and cannot get SIGCONT")]
+fn a_process_that_has_ended_gets_no_signal() {
+    let mut process = sleeper();
+    process.kill();
+    process.resume();
+}
+
+#[test]
+#[should_panic(expected = "waited 20ms in vain until process")]
+fn waiting_has_a_limit() {
+    sleeper().wait(Duration::from_millis(20));
+}
+
+#[test]
+fn a_server_dies_with_the_process_that_started_it() {
+    let mut starter = command(env!("CARGO_BIN_EXE_testkit"));
+    starter.arg("redis").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut starter = Process::spawn(starter);
+    let mut line = String::new();
+    BufReader::new(starter.take_stdout().unwrap()).read_line(&mut line).unwrap();
+    let (_, pid) = line.trim().split_once(' ').unwrap();
+    let pid = pid.parse().unwrap();
+    assert!(state_of(pid).is_some());
+
+    starter.kill();
+    // Whoever inherits orphans here may take its time to collect it.
+    wait::until("the server is gone", LIMIT, || matches!(state_of(pid), None | Some('Z')));
+}
