@@ -46,5 +46,5 @@ mod string;
 mod writer;
 
 pub use error::Error;
-pub use writer::{append, to_vec};
 pub(crate) use writer::{Buffers, append_in};
+pub use writer::{append, to_vec};

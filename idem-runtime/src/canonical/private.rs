@@ -36,7 +36,11 @@ impl Private {
 pub(super) enum Struct<'w, 'b> {
     Object(Object<'w, 'b>),
     /// The text has been written as a JSON string from `start` on, and is replaced when the struct ends.
-    Text { writer: &'w mut Writer<'b>, private: Private, start: usize },
+    Text {
+        writer: &'w mut Writer<'b>,
+        private: Private,
+        start: usize,
+    },
 }
 
 impl<'w, 'b> Struct<'w, 'b> {

@@ -213,7 +213,11 @@ fn values_that_are_displayed_are_escaped() {
 fn depth_is_limited_as_in_serde_json() {
     fn nested(depth: usize) -> serde_json::Value {
         (1..depth).fold(serde_json::json!([]), |inner, level| {
-            if level % 2 == 0 { serde_json::json!([inner]) } else { serde_json::json!({ "a": inner }) }
+            if level % 2 == 0 {
+                serde_json::json!([inner])
+            } else {
+                serde_json::json!({ "a": inner })
+            }
         })
     }
     let deepest = text(&nested(127));
@@ -293,10 +297,14 @@ fn structs_that_pretend_to_be_numbers_are_errors() {
     }
     const NUMBER: &str = "$serde_json::private::Number";
     const RAW: &str = "$serde_json::private::RawValue";
-    for text in ["", "-", "01", "1.", ".5", "1e", "1e+", "0x1", "NaN", "1 ", "١", "1e99999999999999999999"] {
+    for text in
+        ["", "-", "01", "1.", ".5", "1e", "1e+", "0x1", "NaN", "1 ", "١", "1e99999999999999999999"]
+    {
         error(&Forged(NUMBER, text));
     }
-    for text in ["", "[", "{\"a\":1,}", "nul", "tru", "[1]]", "\"\\ud800\"", "{\"a\":1,\"a\":1}", "1 2"] {
+    for text in
+        ["", "[", "{\"a\":1,}", "nul", "tru", "[1]]", "\"\\ud800\"", "{\"a\":1,\"a\":1}", "1 2"]
+    {
         error(&Forged(RAW, text));
     }
     error(&Forged(NUMBER, 1));

@@ -1,0 +1,47 @@
+//! JSON, the default codec.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Codec, CodecError, CodecTag};
+
+/// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express is an error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;
+
+impl Json {
+    pub(super) const TAG: CodecTag = match CodecTag::new("json") {
+        Some(tag) => tag,
+        None => unreachable!(),
+    };
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(value)
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+impl Codec for Json {
+    fn tag(&self) -> CodecTag {
+        Self::TAG
+    }
+
+    fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError> {
+        Ok(serde_json::to_vec(value)?)
+    }
+
+    fn decode(
+        &self,
+        bytes: &[u8],
+        read: &mut dyn FnMut(
+            &mut dyn erased_serde::Deserializer<'_>,
+        ) -> Result<(), erased_serde::Error>,
+    ) -> Result<(), CodecError> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut json))?;
+        Ok(json.end()?)
+    }
+}

@@ -1,0 +1,207 @@
+//! How results become bytes and back.
+//!
+//! Every record carries the tag of the codec that wrote it, and is read with that codec: after a change of codec old records are still
+//! read rightly, and one whose codec is not there is an explicit error, never misread.
+
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+#[cfg(feature = "json")]
+pub use json::Json;
+#[cfg(feature = "msgpack")]
+pub use msgpack::MsgPack;
+
+use crate::record::Payload;
+
+/// Name of a codec in a record: up to 15 bytes of ASCII letters, digits and `-`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecTag {
+    len: u8,
+    bytes: [u8; Self::MAX_LEN],
+}
+
+impl CodecTag {
+    /// Longest tag in bytes.
+    pub const MAX_LEN: usize = 15;
+
+    /// The tag with this text; `None` when it is empty, too long or has other characters.
+    pub const fn new(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.is_empty() || text.len() > Self::MAX_LEN {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX_LEN];
+        let mut i = 0;
+        while i < text.len() {
+            if !text[i].is_ascii_alphanumeric() && text[i] != b'-' {
+                return None;
+            }
+            bytes[i] = text[i];
+            i += 1;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 15")]
+        Some(Self { len: text.len() as u8, bytes })
+    }
+
+    /// The tag's text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for CodecTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for CodecTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a codec complains of.
+pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A format for stored results.
+///
+/// Implement it to store results in a format of your own; give it a [`tag`](Codec::tag) that no other codec has, and a new one whenever
+/// the format changes incompatibly.
+///
+/// ```
+/// use idem_runtime::codec::{Codec, CodecError, CodecTag};
+/// use erased_serde::{Deserializer, Serialize};
+///
+/// struct Pretty;
+///
+/// impl Codec for Pretty {
+///     fn tag(&self) -> CodecTag {
+///         const { CodecTag::new("pretty-json").unwrap() }
+///     }
+///     fn encode(&self, value: &dyn Serialize) -> Result<Vec<u8>, CodecError> {
+///         Ok(serde_json::to_vec_pretty(value)?)
+///     }
+///     fn decode(
+///         &self,
+///         bytes: &[u8],
+///         read: &mut dyn FnMut(&mut dyn Deserializer<'_>) -> Result<(), erased_serde::Error>,
+///     ) -> Result<(), CodecError> {
+///         let mut json = serde_json::Deserializer::from_slice(bytes);
+///         read(&mut <dyn Deserializer<'_>>::erase(&mut json))?;
+///         Ok(json.end()?)
+///     }
+/// }
+/// ```
+pub trait Codec: Send + Sync + 'static {
+    /// Name of the format in records.
+    fn tag(&self) -> CodecTag;
+
+    /// Encodes a value.
+    fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError>;
+
+    /// Hands a deserializer over the bytes to `read`, once, and checks that nothing is left behind the value.
+    fn decode(
+        &self,
+        bytes: &[u8],
+        read: &mut dyn FnMut(
+            &mut dyn erased_serde::Deserializer<'_>,
+        ) -> Result<(), erased_serde::Error>,
+    ) -> Result<(), CodecError>;
+}
+
+/// Any codec, cheap to clone. The built-in ones are called directly, others through their trait.
+#[derive(Clone)]
+pub struct AnyCodec(Choice);
+
+#[derive(Clone)]
+enum Choice {
+    #[cfg(feature = "json")]
+    Json,
+    #[cfg(feature = "msgpack")]
+    MsgPack,
+    Other(Arc<dyn Codec>),
+}
+
+impl<C: Codec> From<C> for AnyCodec {
+    fn from(codec: C) -> Self {
+        #[cfg(feature = "json")]
+        if (&codec as &dyn Any).is::<Json>() {
+            return Self(Choice::Json);
+        }
+        #[cfg(feature = "msgpack")]
+        if (&codec as &dyn Any).is::<MsgPack>() {
+            return Self(Choice::MsgPack);
+        }
+        Self(Choice::Other(Arc::new(codec)))
+    }
+}
+
+impl AnyCodec {
+    /// The codec's name in records.
+    pub fn tag(&self) -> CodecTag {
+        match &self.0 {
+            #[cfg(feature = "json")]
+            Choice::Json => Json::TAG,
+            #[cfg(feature = "msgpack")]
+            Choice::MsgPack => MsgPack::TAG,
+            Choice::Other(codec) => codec.tag(),
+        }
+    }
+
+    /// Encodes a value.
+    pub fn encode<T: Serialize>(&self, value: &T) -> Result<Payload, CodecError> {
+        let bytes = match &self.0 {
+            #[cfg(feature = "json")]
+            Choice::Json => json::encode(value)?,
+            #[cfg(feature = "msgpack")]
+            Choice::MsgPack => msgpack::encode(value)?,
+            Choice::Other(codec) => codec.encode(value)?,
+        };
+        Ok(Payload { codec: self.tag(), bytes: Bytes::from(bytes) })
+    }
+
+    /// Decodes a payload with the codec that wrote it: this one, or a built-in one.
+    pub fn decode<T: DeserializeOwned>(&self, payload: &Payload) -> Result<T, CodecError> {
+        if let Choice::Other(codec) = &self.0
+            && codec.tag() == payload.codec
+        {
+            return decode_with(&**codec, &payload.bytes);
+        }
+        match payload.codec {
+            #[cfg(feature = "json")]
+            Json::TAG => Ok(json::decode(&payload.bytes)?),
+            #[cfg(feature = "msgpack")]
+            MsgPack::TAG => Ok(msgpack::decode(&payload.bytes)?),
+            other => Err(format!(
+                "the record was written with the codec `{other}`, which is not available"
+            )
+            .into()),
+        }
+    }
+}
+
+fn decode_with<T: DeserializeOwned>(codec: &dyn Codec, bytes: &[u8]) -> Result<T, CodecError> {
+    let mut value = None;
+    codec.decode(bytes, &mut |deserializer| {
+        value = Some(erased_serde::deserialize(deserializer)?);
+        Ok(())
+    })?;
+    value.ok_or_else(|| "the codec decoded nothing".into())
+}
+
+impl fmt::Debug for AnyCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyCodec({})", self.tag())
+    }
+}

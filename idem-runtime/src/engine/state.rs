@@ -1,0 +1,183 @@
+//! The state machine of a record: the one place where the transition table is code.
+//!
+//! | record | event | becomes | reply |
+//! |---|---|---|---|
+//! | any, other fingerprint | claim | same | Mismatch |
+//! | none, or expired | claim(n) | Processing(n, fence 1) | Acquired |
+//! | Processing(n) | claim(n) again | same | Acquired, same fence |
+//! | Processing(n), lease live | claim(m) | same | InProgress(lease left) |
+//! | Processing(n), lease over, retry | claim(m) | Processing(m, fence+1) | Acquired, recovered |
+//! | Processing(n), lease over, park | claim(m) | Failed(Indeterminate, owner n) | Replay(Indeterminate) |
+//! | Processing(n), even after its lease, not taken over | renew / complete / fail(n) | extended / Completed / Failed | Done |
+//! | Failed(Indeterminate, owner n) | complete(n) | Completed | Done (heals) |
+//! | Completed or Failed(n) | complete(n), same finish | same | Done |
+//! | owned by m, finished otherwise, or none | any write by n | same | LeaseLost (with what is there instead) |
+//! | Processing(n) | release(n) | none | Done |
+//! | Completed / Failed | claim | same | Replay |
+//! | anything whose retention is not over | purge | same | kept: retention of a Processing record outlives its lease |
+//!
+//! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage restates it and is tested against it.
+
+use crate::record::{CrashPolicy, Failure, Fence, Finish, Finished, Record, State, Timestamp};
+use crate::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
+
+/// Something that happens to a record.
+pub trait Event {
+    /// What the caller is told.
+    type Reply;
+
+    /// The record afterwards, and the reply. `record` is not expired.
+    fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Self::Reply);
+}
+
+/// What `event` makes of `record` at `now`. A record whose retention is over counts as none.
+pub fn step<E: Event>(
+    record: Option<Record>,
+    event: &E,
+    now: Timestamp,
+) -> (Option<Record>, E::Reply) {
+    event.apply(record.filter(|record| !record.is_expired(now)), now)
+}
+
+/// Retention is over, or it is not: [`step`] itself removes what has expired.
+#[derive(Clone, Copy, Debug)]
+pub struct Purge;
+
+impl Event for Purge {
+    type Reply = ();
+
+    fn apply(&self, record: Option<Record>, _now: Timestamp) -> (Option<Record>, ()) {
+        (record, ())
+    }
+}
+
+impl Event for Claim {
+    type Reply = Claimed;
+
+    fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Claimed) {
+        let Some(record) = record else {
+            return self.acquire(Fence::FIRST, now);
+        };
+        if record.fingerprint != self.fingerprint {
+            return (Some(record), Claimed::Mismatch);
+        }
+        match record.state {
+            State::Finished(ref finished) => {
+                let reply = Claimed::Replay(finished.clone());
+                (Some(record), reply)
+            }
+            State::Processing { .. } if record.owner == self.owner => {
+                let reply = Claimed::Acquired { fence: record.fence };
+                (Some(record), reply)
+            }
+            State::Processing { lease_until, .. } if now < lease_until => {
+                let reply = Claimed::InProgress { lease_left: lease_until.left_at(now) };
+                (Some(record), reply)
+            }
+            State::Processing { on_crash: CrashPolicy::Retry, .. } => {
+                self.acquire(record.fence.next(), now)
+            }
+            State::Processing { on_crash: CrashPolicy::Park, ttl, .. } => {
+                let finished = Finished { at: now, finish: Finish::Failed(Failure::Indeterminate) };
+                let reply = Claimed::Replay(finished.clone());
+                let state = State::Finished(finished);
+                (Some(Record { state, expires_at: now.after(ttl), ..record }), reply)
+            }
+        }
+    }
+}
+
+impl Claim {
+    fn acquire(&self, fence: Fence, now: Timestamp) -> (Option<Record>, Claimed) {
+        let lease_until = now.after(self.lease);
+        let record = Record {
+            fingerprint: self.fingerprint,
+            owner: self.owner,
+            fence,
+            state: State::Processing {
+                lease: self.lease,
+                lease_until,
+                ttl: self.ttl,
+                on_crash: self.on_crash,
+            },
+            expires_at: lease_until.after(self.ttl),
+        };
+        (Some(record), Claimed::Acquired { fence })
+    }
+}
+
+impl Event for Renew {
+    type Reply = Written;
+
+    fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
+        match record {
+            Some(Record {
+                state: State::Processing { lease, ttl, on_crash, .. },
+                owner,
+                fence,
+                fingerprint,
+                ..
+            }) if owner == self.owner => {
+                let lease_until = now.after(lease);
+                let state = State::Processing { lease, lease_until, ttl, on_crash };
+                let expires_at = lease_until.after(ttl);
+                let record = Record { fingerprint, owner, fence, state, expires_at };
+                (Some(record), Written::Done)
+            }
+            other => lease_lost(other),
+        }
+    }
+}
+
+impl Event for Complete {
+    type Reply = Written;
+
+    fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
+        match record {
+            Some(record) if record.owner == self.owner && is_open(&record.state) => {
+                let finished = Finished { at: now, finish: self.finish.clone() };
+                let state = State::Finished(finished);
+                let expires_at = now.after(self.ttl);
+                (Some(Record { state, expires_at, ..record }), Written::Done)
+            }
+            Some(record) if record.owner == self.owner && has_finish(&record, &self.finish) => {
+                (Some(record), Written::Done)
+            }
+            other => lease_lost(other),
+        }
+    }
+}
+
+impl Event for Release {
+    type Reply = Written;
+
+    fn apply(&self, record: Option<Record>, _now: Timestamp) -> (Option<Record>, Written) {
+        match record {
+            Some(Record { state: State::Processing { .. }, owner, .. }) if owner == self.owner => {
+                (None, Written::Done)
+            }
+            other => lease_lost(other),
+        }
+    }
+}
+
+/// Whether the record's owner may still say how it ended.
+fn is_open(state: &State) -> bool {
+    match state {
+        State::Processing { .. } => true,
+        State::Finished(finished) => finished.finish == Finish::Failed(Failure::Indeterminate),
+    }
+}
+
+fn has_finish(record: &Record, finish: &Finish) -> bool {
+    matches!(&record.state, State::Finished(finished) if finished.finish == *finish)
+}
+
+fn lease_lost(record: Option<Record>) -> (Option<Record>, Written) {
+    let lost = match &record {
+        None => Lost::Gone,
+        Some(Record { state: State::Processing { .. }, .. }) => Lost::TakenOver,
+        Some(Record { state: State::Finished(finished), .. }) => Lost::Finished(finished.clone()),
+    };
+    (record, Written::LeaseLost(lost))
+}

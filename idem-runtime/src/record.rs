@@ -1,0 +1,263 @@
+//! What a storage holds for a key. Pure data: the transitions are in [`engine::state`](crate::engine::state).
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::codec::CodecTag;
+use crate::fingerprint::Fingerprint;
+
+/// A point on the storage's clock: milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// A point `millis` milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The point `duration` later, in whole milliseconds; the far end of time instead of an overflow.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// How far `self` lies behind `now`: zero where it has been reached.
+    pub fn left_at(self, now: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(now.0))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        Self::UNIX_EPOCH + Duration::from_millis(timestamp.0)
+    }
+}
+
+/// A duration in whole milliseconds, rounded up, so that "a little" never becomes "none".
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// 128-bit random id that a caller makes for each claim; every later write compares it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnerId(u128);
+
+impl OwnerId {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().as_u128())
+    }
+
+    /// The id's bytes, most significant first.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id with these bytes, most significant first.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnerId({self})")
+    }
+}
+
+/// Fencing token: higher for every later owner of a key while its record lives. Hand it to downstream systems, so that they can reject
+/// a writer that was taken over. It starts again at 1 when the record is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// The fence of a record's first owner.
+    pub const FIRST: Self = Self(1);
+
+    /// The fence with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number to send downstream.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The fence of the owner after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Whether the owner with this fence took over from one that died.
+    pub const fn is_recovery(self) -> bool {
+        self.0 > 1
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What happens to a key whose owner died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CrashPolicy {
+    /// The next caller runs the body again: at least once.
+    #[default]
+    Retry,
+    /// The record becomes `Failed(Indeterminate)`, which only an operator or the late owner resolves: at most once.
+    Park,
+}
+
+/// Encoded result, with the tag of the codec that wrote it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Which codec wrote the bytes.
+    pub codec: CodecTag,
+    /// The encoded value.
+    pub bytes: Bytes,
+}
+
+impl fmt::Debug for Payload {
+    /// Payloads are users' data: only codec and size are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({}, {} bytes)", self.codec, self.bytes.len())
+    }
+}
+
+/// Why a record is `Failed`.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The body returned an error: its text, and the encoded error itself where the operation replays errors.
+    Error {
+        /// The error's text.
+        message: String,
+        /// The encoded error, to be replayed as it was.
+        typed: Option<Payload>,
+    },
+    /// The owner died and the crash policy was [`CrashPolicy::Park`].
+    Indeterminate,
+    /// The body succeeded but its result was over the size limit.
+    TooLarge {
+        /// Size of the encoded result in bytes.
+        size: u64,
+    },
+    /// The body succeeded but its result could not be encoded.
+    Unserializable {
+        /// The codec's complaint.
+        message: String,
+    },
+}
+
+impl fmt::Debug for Failure {
+    /// Messages are users' data: only their size is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error { message, typed } => f
+                .debug_struct("Error")
+                .field("message_bytes", &message.len())
+                .field("typed", typed)
+                .finish(),
+            Self::Indeterminate => f.write_str("Indeterminate"),
+            Self::TooLarge { size } => f.debug_struct("TooLarge").field("size", size).finish(),
+            Self::Unserializable { .. } => f.write_str("Unserializable"),
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// With a result.
+    Completed(Payload),
+    /// Without one.
+    Failed(Failure),
+}
+
+/// An operation that has ended: what its duplicates get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// When the end was recorded, by the storage's clock.
+    pub at: Timestamp,
+    /// How it ended.
+    pub finish: Finish,
+}
+
+/// A record's state with what belongs to that state only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// An owner is at work, or died.
+    Processing {
+        /// How long the owner may be silent.
+        lease: Duration,
+        /// When others may take over.
+        lease_until: Timestamp,
+        /// Retention the claim asked for; that of an `Indeterminate` record made by a takeover.
+        ttl: Duration,
+        /// What a takeover does.
+        on_crash: CrashPolicy,
+    },
+    /// It has ended.
+    Finished(Finished),
+}
+
+/// Status of a record; no record at all is "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// An owner is at work, or died and was not yet taken over.
+    Processing,
+    /// The result is there to be replayed.
+    Completed,
+    /// A failure is there to be replayed.
+    Failed,
+}
+
+/// What a storage holds for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Operation and arguments of the claim that made the record.
+    pub fingerprint: Fingerprint,
+    /// The last owner.
+    pub owner: OwnerId,
+    /// The last owner's fence.
+    pub fence: Fence,
+    /// Where it stands.
+    pub state: State,
+    /// When the storage forgets it; for a `Processing` record always after its lease.
+    pub expires_at: Timestamp,
+}
+
+impl Record {
+    /// Where it stands, without details.
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Processing { .. } => Status::Processing,
+            State::Finished(Finished { finish: Finish::Completed(_), .. }) => Status::Completed,
+            State::Finished(Finished { finish: Finish::Failed(_), .. }) => Status::Failed,
+        }
+    }
+
+    /// Whether retention is over.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
+    }
+}

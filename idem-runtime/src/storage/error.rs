@@ -1,0 +1,68 @@
+//! What a storage can say instead of an answer.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a verb gave no answer.
+#[derive(Clone, Debug)]
+pub struct StorageError {
+    kind: StorageErrorKind,
+    message: Cow<'static, str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What a caller may conclude from a [`StorageError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StorageErrorKind {
+    /// Nothing changed: the request was not sent, or the server refused it for now. Retry with the same owner.
+    NotApplied,
+    /// The request may have been applied: the reply was lost. Retry with the same owner.
+    Indeterminate,
+    /// Nothing changed and a retry will not help soon: the storage is at its capacity.
+    Full,
+    /// The record cannot be read; it was left as it is.
+    Corrupt,
+    /// The record was written by a newer version; it was left as it is.
+    NewerVersion,
+    /// Wrong address, wrong password, server too old: somebody has to change something.
+    Configuration,
+}
+
+impl StorageError {
+    /// An error of `kind`. The text says what failed: lowercase, no full stop, no payload, no key, no password.
+    pub fn new(kind: StorageErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Keeps what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What a caller may conclude.
+    pub fn kind(&self) -> StorageErrorKind {
+        self.kind
+    }
+
+    /// Whether the same request with the same owner may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, StorageErrorKind::NotApplied | StorageErrorKind::Indeterminate)
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for StorageError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,234 @@
+//! Records in this process: for tests, single-process services, and effects that need not survive a restart.
+//!
+//! What it can lose (G12): everything when the process ends; and it knows nothing of other processes.
+//!
+//! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired record counts as none wherever it is
+//! met, and a shard that is about to grow removes its expired records first. The capacity limit refuses new claims rather than
+//! forgetting live records.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::Mutex;
+
+use super::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
+    StorageErrorKind, Wakeup, Watchers, Written,
+};
+use crate::clock::{Clock, MonotonicClock};
+use crate::engine::state::{Event, step};
+use crate::key::RecordKey;
+use crate::record::{Record, Timestamp};
+
+const SHARDS: usize = 64;
+
+/// Records in this process. Clones share the same records.
+#[derive(Clone)]
+pub struct MemoryStorage(Arc<Inner>);
+
+struct Inner {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: DefaultHashBuilder,
+    clock: Box<dyn Clock>,
+    watchers: Watchers,
+    capacity: usize,
+    len: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    records: HashTable<(RecordKey, Record)>,
+}
+
+impl MemoryStorage {
+    /// Storage without a capacity limit, on monotonic time.
+    pub fn new() -> Self {
+        Self::build(MonotonicClock, usize::MAX)
+    }
+
+    /// Storage that refuses new claims with [`StorageErrorKind::Full`] while it holds `records` live records.
+    pub fn with_capacity(records: usize) -> Self {
+        Self::build(MonotonicClock, records)
+    }
+
+    /// Storage on a clock of the caller's, for tests.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self::build(clock, usize::MAX)
+    }
+
+    fn build(clock: impl Clock, capacity: usize) -> Self {
+        Self(Arc::new(Inner {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: DefaultHashBuilder::default(),
+            clock: Box::new(clock),
+            watchers: Watchers::new(|_| {}),
+            capacity,
+            len: AtomicUsize::new(0),
+        }))
+    }
+
+    /// How many records it holds, those included that are expired and not yet removed.
+    pub fn len(&self) -> usize {
+        self.0.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Inner {
+    fn hash(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // The table inside uses the low and the topmost bits.
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+
+    /// Runs one event on one record under its shard's lock. `admit` guards the making of a record where there was none.
+    fn apply<E: Event>(
+        &self,
+        key: &RecordKey,
+        event: &E,
+        admit: impl FnOnce(&Self, &mut Shard, Timestamp) -> Result<(), StorageError>,
+    ) -> Result<E::Reply, StorageError> {
+        let hash = self.hash(key.as_str());
+        let mut shard = self.shard(hash).lock();
+        let now = self.clock.now();
+        if let Ok(entry) = shard.records.find_entry(hash, |(stored, _)| stored == key) {
+            let ((stored, record), vacant) = entry.remove();
+            let (record, reply) = step(Some(record), event, now);
+            match record {
+                Some(record) => drop(vacant.insert((stored, record))),
+                None => drop(self.len.fetch_sub(1, Ordering::Relaxed)),
+            }
+            return Ok(reply);
+        }
+        let (record, reply) = step(None, event, now);
+        if let Some(record) = record {
+            admit(self, &mut shard, now)?;
+            let rehash = |(stored, _): &(RecordKey, Record)| self.hash(stored.as_str());
+            shard.records.insert_unique(hash, (key.clone(), record), rehash);
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(reply)
+    }
+
+    /// Makes room for one more record in `shard`, or refuses it.
+    fn make_room(&self, shard: &mut Shard, now: Timestamp) -> Result<(), StorageError> {
+        if shard.records.len() == shard.records.capacity() {
+            self.sweep(shard, now, usize::MAX);
+        }
+        if self.len.load(Ordering::Relaxed) < self.capacity || self.sweep(shard, now, 1) > 0 {
+            return Ok(());
+        }
+        Err(StorageError::new(StorageErrorKind::Full, "the memory storage is at its capacity"))
+    }
+
+    /// Removes at most `limit` expired records of one shard.
+    fn sweep(&self, shard: &mut Shard, now: Timestamp, limit: usize) -> usize {
+        let mut removed = 0;
+        shard.records.retain(|(_, record)| {
+            let keep = removed == limit || !record.is_expired(now);
+            removed += usize::from(!keep);
+            keep
+        });
+        self.len.fetch_sub(removed, Ordering::Relaxed);
+        removed
+    }
+
+    fn write<E: Event<Reply = Written>>(
+        &self,
+        key: &RecordKey,
+        event: &E,
+    ) -> Result<Written, StorageError> {
+        // An owner's write never makes a record, so there is nothing to admit.
+        self.apply(key, event, |_, _, _| Ok(()))
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn backend(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.0.apply(&claim.key, claim, Inner::make_room)
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        renewals.iter().map(|renew| self.0.write(&renew.key, renew)).collect()
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let written = self.0.write(&complete.key, complete)?;
+        self.0.watchers.wake(complete.key.as_str());
+        Ok(written)
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let written = self.0.write(&release.key, release)?;
+        self.0.watchers.wake(release.key.as_str());
+        Ok(written)
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let hash = self.0.hash(key.as_str());
+        let shard = self.0.shard(hash).lock();
+        let now = self.0.clock.now();
+        let found = shard.records.find(hash, |(stored, _)| stored == key);
+        Ok(found.map(|(_, record)| record).filter(|record| !record.is_expired(now)).cloned())
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let now = self.0.clock.now();
+        let mut left = limit;
+        for shard in &self.0.shards {
+            left -= self.0.sweep(&mut shard.lock(), now, left);
+        }
+        Ok((limit - left) as u64)
+    }
+
+    /// A page is whole shards, so that a cursor is a shard's number; a page may be longer than `limit`.
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let start = match after {
+            None => 0,
+            Some(Cursor(text)) => text.parse().map_err(|_| {
+                StorageError::new(StorageErrorKind::Configuration, "not a cursor of this storage")
+            })?,
+        };
+        let now = self.0.clock.now();
+        let mut records = Vec::new();
+        for (number, shard) in self.0.shards.iter().enumerate().skip(start) {
+            let shard = shard.lock();
+            let live = shard.records.iter().filter(|(_, record)| !record.is_expired(now));
+            records.extend(live.map(|(key, record)| (key.clone(), Ok(record.clone()))));
+            if records.len() >= limit && number + 1 < SHARDS {
+                return Ok(Page { records, next: Some(Cursor((number + 1).to_string())) });
+            }
+        }
+        Ok(Page { records, next: None })
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(Some(self.0.watchers.subscribe(key).0))
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStorage").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! The storage trait: seven verbs, each one atomic decision, and a wake-up.
+//!
+//! Nothing here reads and then writes. The argument of a verb is the event of the transition table in
+//! [`engine::state`](crate::engine::state), and every backend must answer as [`step`](crate::engine::state::step) does; the published
+//! suite (`idempotency::testing::conformance`, feature `testing`) has one test for each bullet of the contract below.
+//!
+//! # Contract of every verb
+//!
+//! - It is atomic: of two concurrent calls for one key, one sees the other's effect whole or not at all.
+//! - Leases and retention run on the storage's clock where there is a server, never on the caller's wall clock.
+//! - An unreadable record (damaged, newer version) is an error of kind [`Corrupt`](StorageErrorKind::Corrupt) or
+//!   [`NewerVersion`](StorageErrorKind::NewerVersion) and stays as it is.
+//! - An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost the kind is
+//!   [`Indeterminate`](StorageErrorKind::Indeterminate).
+//! - Repeating a verb with the same owner and arguments after a lost reply is safe.
+//! - Keys are compared byte by byte.
+//! - Dropping the future leaves the record as it was or as the verb leaves it, never in between.
+
+mod erased;
+mod error;
+pub mod memory;
+mod watch;
+
+use std::time::Duration;
+
+pub use erased::SharedStorage;
+pub use error::{StorageError, StorageErrorKind};
+pub use memory::MemoryStorage;
+pub use watch::{Wakeup, Watchers};
+
+use crate::fingerprint::Fingerprint;
+use crate::key::RecordKey;
+use crate::record::{CrashPolicy, Fence, Finish, Finished, OwnerId, Record};
+
+/// A request to become the owner of a key.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The key.
+    pub key: RecordKey,
+    /// The caller's fresh id; the same id again is the same request again.
+    pub owner: OwnerId,
+    /// Operation and arguments.
+    pub fingerprint: Fingerprint,
+    /// How long the owner may be silent before others take over.
+    pub lease: Duration,
+    /// Retention of an `Indeterminate` record made by a takeover; a `Processing` record is kept for `lease + ttl`.
+    pub ttl: Duration,
+    /// What a takeover from this owner does; it travels in the record.
+    pub on_crash: CrashPolicy,
+}
+
+/// The answer to a [`Claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The caller is the owner and runs the body.
+    Acquired {
+        /// Higher than that of every earlier owner of this record.
+        fence: Fence,
+    },
+    /// Another owner's lease is live.
+    InProgress {
+        /// What is left of the lease.
+        lease_left: Duration,
+    },
+    /// The operation has ended; a crash that was parked is `Finish::Failed(Failure::Indeterminate)`.
+    Replay(Finished),
+    /// The key belongs to another operation or other arguments.
+    Mismatch,
+}
+
+/// A request to extend the lease by the duration that was claimed, counted from now.
+#[derive(Clone, Debug)]
+pub struct Renew {
+    /// The key.
+    pub key: RecordKey,
+    /// Who asks.
+    pub owner: OwnerId,
+}
+
+/// A request to record how the operation ended.
+#[derive(Clone, Debug)]
+pub struct Complete {
+    /// The key.
+    pub key: RecordKey,
+    /// Who asks.
+    pub owner: OwnerId,
+    /// How it ended.
+    pub finish: Finish,
+    /// Retention of the finished record, counted from now.
+    pub ttl: Duration,
+}
+
+/// A request to forget the claim, so that the next caller runs.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// The key.
+    pub key: RecordKey,
+    /// Who asks.
+    pub owner: OwnerId,
+}
+
+/// The answer to an owner's write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is done, now or by an earlier identical request.
+    Done,
+    /// The caller does not own the record, or it is gone; nothing changed.
+    LeaseLost(Lost),
+}
+
+/// What a caller that lost its lease finds in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// No record: it expired, was released, or the server lost it.
+    Gone,
+    /// Another owner is at work.
+    TakenOver,
+    /// The operation has ended: what everybody gets.
+    Finished(Finished),
+}
+
+/// One page of a [`Storage::scan`].
+#[derive(Debug)]
+pub struct Page {
+    /// The records, in no particular order; an unreadable one is its error.
+    pub records: Vec<(RecordKey, Result<Record, StorageError>)>,
+    /// Where the next page starts; `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Opaque position of a [`Storage::scan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// Where records live. See the [module](self) for the contract that all verbs share.
+///
+/// Implement it with plain `async fn`. There are no default methods: a wrapper that forgets a verb does not compile.
+pub trait Storage: Send + Sync + 'static {
+    /// Short name of the backend for logs and metrics: `"memory"`, `"redis"`.
+    fn backend(&self) -> &'static str;
+
+    /// The one atomic step that decides who runs.
+    ///
+    /// - No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for `lease + ttl`; the answer is `Acquired`.
+    /// - Another fingerprint, in whatever state: `Mismatch`, before anything else is looked at.
+    /// - `Processing` by the same owner: `Acquired` with the same fence, nothing changes.
+    /// - `Processing` by another owner, lease live: `InProgress` with what is left of the lease, more than zero and at most the lease.
+    /// - `Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; `Acquired`.
+    /// - `Processing` by another owner, lease over, its policy `Park`: becomes `Failed(Indeterminate)` that still names the dead owner and
+    ///   is kept for that claim's `ttl`; the answer replays it.
+    /// - `Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes, retention included.
+    fn claim(&self, claim: &Claim) -> impl Future<Output = Result<Claimed, StorageError>> + Send;
+
+    /// Extends leases, as many as the caller has; one answer for each request, in their order.
+    ///
+    /// - `Processing` by the same owner, its lease live or over: the lease starts again and so does retention; `Done`.
+    /// - Anything else: `LeaseLost`, nothing changes; a record that is gone stays gone.
+    /// - One request's failure does not fail the others.
+    fn renew(
+        &self,
+        renewals: &[Renew],
+    ) -> impl Future<Output = Vec<Result<Written, StorageError>>> + Send;
+
+    /// Records how the operation ended.
+    ///
+    /// - `Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; `Done`.
+    /// - `Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.
+    /// - Finished by the same owner with the same `finish`: `Done`, nothing changes.
+    /// - Anything else: `LeaseLost` with what is there instead; nothing changes; a record that is gone stays gone.
+    fn complete(
+        &self,
+        complete: &Complete,
+    ) -> impl Future<Output = Result<Written, StorageError>> + Send;
+
+    /// Forgets a claim.
+    ///
+    /// - `Processing` by the same owner, its lease live or over: the record is gone; `Done`.
+    /// - Anything else: `LeaseLost`, nothing changes.
+    fn release(
+        &self,
+        release: &Release,
+    ) -> impl Future<Output = Result<Written, StorageError>> + Send;
+
+    /// Reads a record for tools; the engine never decides on it.
+    ///
+    /// - No record, or an expired one: `None`.
+    /// - Otherwise the record, with deadlines on the storage's clock.
+    fn load(
+        &self,
+        key: &RecordKey,
+    ) -> impl Future<Output = Result<Option<Record>, StorageError>> + Send;
+
+    /// Removes at most `limit` records whose retention is over, and says how many.
+    ///
+    /// - A record whose retention is not over is never removed; a `Processing` record's retention outlives its lease.
+    /// - A backend that expires records by itself has nothing to do and answers 0.
+    fn purge(&self, limit: usize) -> impl Future<Output = Result<u64, StorageError>> + Send;
+
+    /// Lists records for tools, about `limit` a page, starting behind `after`.
+    ///
+    /// - A record that is there from the first page to the last is listed at least once.
+    /// - Expired records are not listed.
+    fn scan(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page, StorageError>> + Send;
+
+    /// Subscribes to changes of a key, so that a waiter need not poll.
+    ///
+    /// - `None`: the backend has no wake-ups; waiters poll.
+    /// - Otherwise the wake-up comes soon after a `complete` or `release` that happened after this method returned. It may come without
+    ///   a change, and it may be lost: waiters poll beside it.
+    fn watch(
+        &self,
+        key: &RecordKey,
+    ) -> impl Future<Output = Result<Option<Wakeup>, StorageError>> + Send;
+}
