@@ -23,6 +23,7 @@
 
 pub mod ledger;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 mod reservation;
 pub mod wait;

@@ -3,4 +3,5 @@
 
 mod ledger;
 mod process;
+mod proxy;
 mod redis;
