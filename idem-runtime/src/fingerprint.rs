@@ -1,45 +1,104 @@
-//! The fingerprint of a call: SHA-256 over the operation's name and its canonical arguments.
+//! The fingerprint of a call: what it asks for, in 33 bytes.
+//!
+//! A key names an effect; the fingerprint says which call wanted it. Where the same key comes with another fingerprint,
+//! somebody has used one key for two different requests, and gets `Mismatch` instead of the other one's result.
+//!
+//! # How another language computes it
+//!
+//! Take the JSON array of the operation's name and its arguments, in the order of their declaration and without those
+//! that are skipped; write it in the [canonical form](crate::canonical); hash its UTF-8 bytes with SHA-256; write
+//! `j1-` and the hash in lower-case hex. For arguments without floats that is, in Python:
+//!
+//! ```python
+//! import hashlib, json
+//!
+//! def canonical(v):
+//!     if isinstance(v, dict):
+//!         names = sorted(v, key=lambda name: name.encode("utf-16-be"))
+//!         return "{" + ",".join(canonical(n) + ":" + canonical(v[n]) for n in names) + "}"
+//!     if isinstance(v, list):
+//!         return "[" + ",".join(map(canonical, v)) + "]"
+//!     return json.dumps(v, ensure_ascii=False)
+//!
+//! def fingerprint(operation, *args):
+//!     text = canonical([operation, *args])
+//!     return "j1-" + hashlib.sha256(text.encode()).hexdigest()
+//!
+//! fingerprint("charge", {"user_id": 9007199254740993, "note": "für dich"}, ["a", None])
+//! # 'j1-4c28afb9d75ce412294948a30ee31eb6906f07fcbfa9187e85e469219f7cf14a'
+//! ```
+//!
+//! Floats need the number format of RFC 8785, for which there are libraries; those round integers beyond ±2^53, so
+//! let them write the floats alone.
 
+use std::cell::Cell;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::canonical;
+use crate::canonical::{self, Buffers};
 use crate::error::{Error, ErrorKind};
 
-/// SHA-256 over an operation's name and its canonical arguments, with the algorithm's tag in front.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint([u8; 33]);
+/// The algorithm that this version computes: SHA-256 over canonical JSON.
+const J1: u8 = 1;
+const PREFIX: &str = "j1-";
 
-/// Not the bytes or the text of a fingerprint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a fingerprint of a known algorithm")]
-pub struct InvalidFingerprint(());
+const HASH_LEN: usize = 32;
+
+/// SHA-256 over an operation's name and its canonical arguments, with a tag of the algorithm in front.
+///
+/// Its text is `j1-` and 64 lower-case hex digits. It gives away nothing of the arguments that cannot be guessed.
+///
+/// ```
+/// use idem_runtime::Fingerprint;
+///
+/// let fingerprint = Fingerprint::of("charge", &("user-7", 1999))?;
+/// assert_ne!(fingerprint, Fingerprint::of("charge", &("user-7", 2000))?);
+/// assert_ne!(fingerprint, Fingerprint::of("refund", &("user-7", 1999))?);
+/// assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+/// # Ok::<(), idem_runtime::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; Self::LEN]);
 
 impl Fingerprint {
-    /// Length in bytes.
-    pub const LEN: usize = 33;
+    /// Length in bytes: the tag and the hash.
+    pub const LEN: usize = 1 + HASH_LEN;
 
-    /// The fingerprint of a call of `operation` with these arguments.
+    /// The fingerprint of an operation with one argument.
+    ///
+    /// To give several, chain [`Fingerprinter::arg`]; a tuple here is one argument that is an array.
+    ///
+    /// # Errors
+    ///
+    /// `KeyGeneration` when the argument has no [canonical form](crate::canonical).
     pub fn of<T: Serialize + ?Sized>(operation: &str, args: &T) -> Result<Self, Error> {
         Ok(Fingerprinter::new(operation).arg(args)?.finish())
     }
 
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8; 33] {
+    /// The tag and the hash, as a record holds them.
+    pub fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// The fingerprint with these bytes.
+    /// Reads what [`as_bytes`](Self::as_bytes) gave.
+    ///
+    /// # Errors
+    ///
+    /// When the length is wrong, or the tag is that of an algorithm which this version does not know.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidFingerprint> {
-        bytes.try_into().map(Self).map_err(|_| InvalidFingerprint(()))
+        match <[u8; Self::LEN]>::try_from(bytes) {
+            Ok(bytes @ [J1, ..]) => Ok(Self(bytes)),
+            _ => Err(InvalidFingerprint(())),
+        }
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("j1-")?;
+        f.write_str(PREFIX)?;
         self.0[1..].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -50,29 +109,117 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Computes a fingerprint argument by argument.
-#[derive(Debug)]
-pub struct Fingerprinter(Vec<u8>);
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        parse(text).ok_or(InvalidFingerprint(()))
+    }
+}
+
+fn parse(text: &str) -> Option<Fingerprint> {
+    let (pairs, rest) = text.strip_prefix(PREFIX)?.as_bytes().as_chunks::<2>();
+    if pairs.len() != HASH_LEN || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [J1; Fingerprint::LEN];
+    for (byte, [high, low]) in bytes[1..].iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(Fingerprint(bytes))
+}
+
+/// Lower case alone, so that a fingerprint has one text.
+fn digit(hex: u8) -> Option<u8> {
+    match hex {
+        b'0'..=b'9' => Some(hex - b'0'),
+        b'a'..=b'f' => Some(hex - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Bytes or a text that are no fingerprint of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a fingerprint of a known algorithm")]
+pub struct InvalidFingerprint(());
+
+/// Computes a [`Fingerprint`] argument by argument.
+///
+/// ```
+/// use idem_runtime::Fingerprinter;
+///
+/// let by_hand = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();
+/// # let again = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();
+/// # assert_eq!(by_hand, again);
+/// # Ok::<(), idem_runtime::Error>(())
+/// ```
+#[must_use]
+pub struct Fingerprinter {
+    buffers: Buffers,
+    arguments: usize,
+}
 
 impl Fingerprinter {
-    /// Starts the fingerprint of a call of `operation`.
+    /// Begins the fingerprint of a call of `operation`.
     pub fn new(operation: &str) -> Self {
-        Self(operation.as_bytes().to_vec())
+        let mut buffers = reused_buffers();
+        buffers.out.push(b'[');
+        buffers.append_str(operation);
+        Self { buffers, arguments: 0 }
     }
 
-    /// Adds an argument.
-    pub fn arg<T: Serialize + ?Sized>(mut self, arg: &T) -> Result<Self, Error> {
-        let bytes = canonical::to_vec(arg).map_err(|error| {
-            Error::new(ErrorKind::KeyGeneration, "an argument cannot be hashed").with_source(error)
-        })?;
-        self.0.extend(bytes);
-        Ok(self)
+    /// Adds the next argument.
+    ///
+    /// # Errors
+    ///
+    /// `KeyGeneration` when the argument has no [canonical form](crate::canonical).
+    pub fn arg<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self, Error> {
+        self.arguments += 1;
+        self.buffers.out.push(b',');
+        match self.buffers.append(value) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(not_canonical(self.arguments, error)),
+        }
     }
 
-    /// The fingerprint.
-    pub fn finish(self) -> Fingerprint {
-        let mut bytes = [1; 33];
-        bytes[1..].copy_from_slice(&Sha256::digest(&self.0));
+    /// The fingerprint of the operation and the arguments so far.
+    pub fn finish(mut self) -> Fingerprint {
+        self.buffers.out.push(b']');
+        let mut bytes = [J1; Fingerprint::LEN];
+        bytes[1..].copy_from_slice(&Sha256::digest(&self.buffers.out));
+        keep_for_reuse(self.buffers);
         Fingerprint(bytes)
+    }
+}
+
+impl fmt::Debug for Fingerprinter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fingerprinter").field("arguments", &self.arguments).finish_non_exhaustive()
+    }
+}
+
+#[cold]
+fn not_canonical(argument: usize, error: canonical::Error) -> Error {
+    let message = format!("argument {argument} has no canonical form to fingerprint");
+    Error::new(ErrorKind::KeyGeneration, message).with_source(error)
+}
+
+/// Buffers that have grown beyond this are given back to the allocator.
+const MAX_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Taken while a fingerprint is computed, so a `Serialize` implementation may compute another one meanwhile.
+    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers::new()) };
+}
+
+fn reused_buffers() -> Buffers {
+    // A thread that is ending has none any more.
+    BUFFERS.try_with(Cell::take).unwrap_or_default()
+}
+
+fn keep_for_reuse(mut buffers: Buffers) {
+    if buffers.capacity() <= MAX_KEPT {
+        buffers.out.clear();
+        let _ = BUFFERS.try_with(|kept| kept.set(buffers));
     }
 }

@@ -12,4 +12,4 @@ pub mod storage;
 
 pub use error::{Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
-pub use key::{Key, RecordKey};
+pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};

@@ -46,5 +46,5 @@ mod string;
 mod writer;
 
 pub use error::Error;
-pub(crate) use writer::{Buffers, append_in};
+pub(crate) use writer::Buffers;
 pub use writer::{append, to_vec};

@@ -47,19 +47,30 @@ pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
     write(out, &mut Vec::new(), value)
 }
 
-/// What the writer needs besides the value; kept between values, it spares their allocations.
+/// An output with what the writer needs beside it; kept between values, it spares their allocations.
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) out: Vec<u8>,
     members: Vec<Member>,
 }
 
-/// [`append`] to the output of `buffers`.
-pub(crate) fn append_in<T: Serialize + ?Sized>(
-    buffers: &mut Buffers,
-    value: &T,
-) -> Result<(), Error> {
-    write(&mut buffers.out, &mut buffers.members, value)
+impl Buffers {
+    pub(crate) const fn new() -> Self {
+        Self { out: Vec::new(), members: Vec::new() }
+    }
+
+    pub(crate) fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        write(&mut self.out, &mut self.members, value)
+    }
+
+    pub(crate) fn append_str(&mut self, text: &str) {
+        string::write(&mut self.out, text);
+    }
+
+    /// How many bytes the buffers hold on to.
+    pub(crate) fn capacity(&self) -> usize {
+        self.out.capacity() + self.members.capacity() * size_of::<Member>()
+    }
 }
 
 fn write<T: Serialize + ?Sized>(

@@ -58,6 +58,7 @@ fn numbers_of_appendix_b_that_are_errors() {
 }
 
 #[test]
+#[expect(clippy::excessive_precision, reason = "the sample is to be rounded")]
 fn sample_of_section_3_2_2() {
     #[derive(serde::Serialize)]
     struct Sample {

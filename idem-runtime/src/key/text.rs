@@ -1,0 +1,148 @@
+//! Keys: what names one intended effect.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind};
+use crate::fingerprint::Fingerprint;
+
+/// Names one intended effect, within a namespace and a tenant: calls with equal keys are one call.
+///
+/// A key is text of 1 to [`Key::MAX_LEN`] bytes without control characters, so that every storage can hold it and a person
+/// can read it there.
+///
+/// ```
+/// use idem_runtime::Key;
+///
+/// let key = Key::new("payment:42")?;
+/// assert_eq!(key.as_str(), "payment:42");
+/// # Ok::<(), idem_runtime::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// Longest key in bytes.
+    pub const MAX_LEN: usize = 512;
+
+    /// A key with this text.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the text is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes,
+    /// or has a control character.
+    pub fn new(text: impl Into<String>) -> Result<Self, Error> {
+        let text = text.into();
+        let defect = if text.is_empty() {
+            "the key is empty"
+        } else if text.len() > Self::MAX_LEN {
+            "the key is longer than 512 bytes"
+        } else if text.chars().any(char::is_control) {
+            "the key has a control character"
+        } else {
+            return Ok(Self(text));
+        };
+        Err(Error::new(ErrorKind::KeyGeneration, defect))
+    }
+
+    /// A key with this text, as it comes in a message's header for instance.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the bytes are not UTF-8, and as [`new`](Self::new).
+    pub fn from_utf8(text: &[u8]) -> Result<Self, Error> {
+        match std::str::from_utf8(text) {
+            Ok(text) => Self::new(text),
+            Err(error) => Err(Error::new(ErrorKind::KeyGeneration, "the key is not valid utf-8")
+                .with_source(error)),
+        }
+    }
+
+    /// A key that nobody else has: a UUID of version 7, so that later keys sort after earlier ones.
+    ///
+    /// Whoever makes it has to keep it for the retries; a new key for each attempt protects from nothing.
+    pub fn random() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The key `prefix:j1-…`, which holds the [fingerprint](Fingerprint::of) of `args` for an operation named `prefix`.
+    ///
+    /// ```
+    /// use idem_runtime::Key;
+    ///
+    /// let key = Key::hash("invoice", &("customer-7", 2024))?;
+    /// assert!(key.as_str().starts_with("invoice:j1-"));
+    /// assert_eq!(key, Key::hash("invoice", &("customer-7", 2024))?);
+    /// assert_ne!(key, Key::hash("invoice", &("customer-7", 2025))?);
+    /// # Ok::<(), idem_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when `args` has no [canonical form](crate::canonical), and as
+    /// [`new`](Self::new).
+    pub fn hash<T: Serialize + ?Sized>(prefix: &str, args: &T) -> Result<Self, Error> {
+        Self::from_fingerprint(prefix, Fingerprint::of(prefix, args)?)
+    }
+
+    /// The key `prefix:j1-…` for a fingerprint that has been computed already.
+    ///
+    /// A fingerprint's text has no colon and a fixed length, so no two pairs give the same key.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn from_fingerprint(prefix: &str, fingerprint: Fingerprint) -> Result<Self, Error> {
+        Self::new(format!("{prefix}:{fingerprint}"))
+    }
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Key {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Key {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
