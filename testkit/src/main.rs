@@ -3,10 +3,15 @@
 
 use std::io::Read;
 
-use testkit::{ledger::Ledger, redis::RedisServer};
+use testkit::{
+    ledger::Ledger,
+    redis::{ClusterSetup, RedisServer, SentinelSetup},
+};
 
 const USAGE: &str =
     "usage: testkit redis                     start a server until standard input ends
+       testkit sentinel                  start a primary, two replicas and three Sentinels
+       testkit cluster                   start three masters and three replicas
        testkit record LEDGER KEY TIMES   append executions to a ledger";
 
 fn main() {
@@ -15,6 +20,16 @@ fn main() {
         ["redis"] => {
             let server = RedisServer::start();
             println!("{} {}", server.url(), server.pid());
+            wait_for_end_of_input();
+        }
+        ["sentinel"] => {
+            let setup = SentinelSetup::start();
+            println!("{} {}", setup.master_name(), setup.sentinel_urls().join(" "));
+            wait_for_end_of_input();
+        }
+        ["cluster"] => {
+            let cluster = ClusterSetup::start_with_replicas();
+            println!("{}", cluster.urls().join(" "));
             wait_for_end_of_input();
         }
         ["record", ledger, key, times] => {

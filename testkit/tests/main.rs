@@ -1,7 +1,9 @@
 //! Tests of the testkit, on real servers and processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cluster;
 mod ledger;
 mod process;
 mod proxy;
 mod redis;
+mod sentinel;

@@ -2,7 +2,9 @@
 
 use std::{
     fmt::Write as _,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread::{self, ScopedJoinHandle},
 };
 
 use super::{RedisServer, binary, server_binary};
@@ -15,17 +17,26 @@ pub struct RedisServerBuilder {
     binary: Option<PathBuf>,
     config: Vec<(String, String)>,
     password: Option<String>,
-    sentinel: bool,
+    kind: Kind,
+}
+
+/// What a server is, beside being configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Data,
+    /// Listens on a second port for the other nodes.
+    ClusterNode,
+    /// Has another configuration and holds no data.
+    Sentinel,
 }
 
 impl RedisServerBuilder {
     pub(super) fn new() -> Self {
-        Self { binary: None, config: Vec::new(), password: None, sentinel: false }
+        Self { binary: None, config: Vec::new(), password: None, kind: Kind::Data }
     }
 
-    /// The options of a Sentinel, which has a configuration of its own.
-    pub(super) fn sentinel() -> Self {
-        Self { sentinel: true, ..Self::new() }
+    pub(super) fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Runs this program instead of [`server_binary`].
@@ -58,10 +69,9 @@ impl RedisServerBuilder {
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
-        let quoted = password.replace('\\', "\\\\").replace('"', "\\\"");
+        let quoted = quote(password);
         // The second is for servers that follow this one or that it follows.
-        self.config("requirepass", &format!("\"{quoted}\""))
-            .config("masterauth", &format!("\"{quoted}\""))
+        self.config("requirepass", &quoted).config("masterauth", &quoted)
     }
 
     /// Starts the server and waits until it answers.
@@ -74,6 +84,17 @@ impl RedisServerBuilder {
         RedisServer::start_with(&self)
     }
 
+    /// Starts servers side by side.
+    #[track_caller]
+    pub(super) fn start_many(&self, count: usize) -> Vec<RedisServer> {
+        thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..count).map(|_| scope.spawn(|| RedisServer::start_with(self))).collect();
+            let ends = starts.into_iter().map(ScopedJoinHandle::join);
+            ends.collect::<Result<_, _>>().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
     #[track_caller]
     pub(super) fn program(&self) -> PathBuf {
         self.binary.as_ref().map_or_else(server_binary, |program| {
@@ -82,8 +103,8 @@ impl RedisServerBuilder {
         })
     }
 
-    pub(super) fn is_sentinel(&self) -> bool {
-        self.sentinel
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(super) fn password_text(&self) -> Option<&str> {
@@ -91,28 +112,37 @@ impl RedisServerBuilder {
     }
 
     /// The configuration file. It is not on the command line, because the server rewrites it when its role changes.
-    pub(super) fn config_file(&self, port: u16, dir: &Path) -> String {
-        let own = [
+    pub(super) fn config_file(&self, port: u16, bus_port: Option<u16>, dir: &Path) -> String {
+        let mut own = vec![
             ("bind", "127.0.0.1".to_owned()),
             ("port", port.to_string()),
-            ("dir", format!("\"{}\"", dir.display())),
+            ("dir", quote(&dir.to_string_lossy())),
             ("logfile", "server.log".to_owned()),
         ];
-        // A Sentinel does not know these.
-        let data = [
-            ("unixsocket", format!("\"{}\"", dir.join("redis.sock").display())),
-            ("save", "\"\"".to_owned()),
-            ("appendonly", "no".to_owned()),
-            // Tests wait for replicas, so those are sent the data at once.
-            ("repl-diskless-sync-delay", "0".to_owned()),
-        ];
-        let data = data.iter().filter(|_| !self.sentinel);
+        if self.kind != Kind::Sentinel {
+            own.extend([
+                ("unixsocket", quote(&dir.join("redis.sock").to_string_lossy())),
+                ("save", quote("")),
+                ("appendonly", "no".to_owned()),
+                // Tests wait for replicas, so those are sent the data at once.
+                ("repl-diskless-sync-delay", "0".to_owned()),
+            ]);
+        }
+        if let Some(bus_port) = bus_port {
+            own.push(("cluster-enabled", "yes".to_owned()));
+            own.push(("cluster-port", bus_port.to_string()));
+        }
+        let own = own.iter().map(|(name, value)| (*name, value));
         let given = self.config.iter().map(|(name, value)| (name.as_str(), value));
-        let lines = own.iter().chain(data).map(|(name, value)| (*name, value)).chain(given);
-        lines.fold(String::new(), |mut file, (name, value)| {
+        own.chain(given).fold(String::new(), |mut file, (name, value)| {
             // Writing to a string cannot fail.
             let _ = writeln!(file, "{name} {value}");
             file
         })
     }
+}
+
+/// A value of the configuration file that is taken as it is.
+pub(super) fn quote(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, RedisResult, Value};
 use url::Url;
 
 use super::{
-    options::RedisServerBuilder,
+    options::{Kind, RedisServerBuilder},
     query::{query, text_of},
 };
 use crate::{
@@ -32,6 +32,7 @@ pub struct RedisServer {
     // Before the reservation: the process is gone before its port and folder are.
     process: Process,
     reservation: Reservation,
+    bus: Option<Reservation>,
     options: RedisServerBuilder,
 }
 
@@ -51,12 +52,14 @@ impl RedisServer {
     pub(super) fn start_with(options: &RedisServerBuilder) -> Self {
         for _ in 0..3 {
             let reservation = Reservation::take();
-            let config = options.config_file(reservation.port(), reservation.dir());
-            let path = reservation.dir().join("redis.conf");
+            let bus = (options.kind() == Kind::ClusterNode).then(Reservation::take);
+            let bus_port = bus.as_ref().map(Reservation::port);
+            let config = options.config_file(reservation.port(), bus_port, reservation.dir());
+            let path = config_path(&reservation);
             fs::write(&path, config)
                 .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
             let process = spawn(options, &reservation);
-            let mut server = Self { process, reservation, options: options.clone() };
+            let mut server = Self { process, reservation, bus, options: options.clone() };
             match server.wait_until_ready() {
                 Ok(()) => return server,
                 // Something outside the testkit was faster.
@@ -71,7 +74,7 @@ impl RedisServer {
     pub fn url(&self) -> String {
         let mut url = Url::parse("redis://127.0.0.1/").expect("this is a URL");
         let _ = url.set_port(Some(self.port()));
-        let _ = url.set_password(self.options.password_text());
+        let _ = url.set_password(self.password());
         url.into()
     }
 
@@ -79,7 +82,7 @@ impl RedisServer {
     pub fn unix_url(&self) -> String {
         let mut url = Url::parse("redis+unix:///").expect("this is a URL");
         url.set_path(&self.reservation.dir().join("redis.sock").to_string_lossy());
-        if let Some(password) = self.options.password_text() {
+        if let Some(password) = self.password() {
             url.query_pairs_mut().append_pair("pass", password);
         }
         url.into()
@@ -88,6 +91,15 @@ impl RedisServer {
     /// Its TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.reservation.port()
+    }
+
+    /// The port on which it talks to the other nodes of a cluster.
+    pub(super) fn bus_port(&self) -> u16 {
+        self.bus.as_ref().expect("a node of a cluster").port()
+    }
+
+    pub(super) fn password(&self) -> Option<&str> {
+        self.options.password_text()
     }
 
     /// The process id of the running or the last server.
@@ -132,6 +144,30 @@ impl RedisServer {
         let info: String = self.try_query(&["INFO", section]).unwrap_or_default();
         let fields = info.lines().filter_map(|line| line.split_once(':'));
         fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// `master` or `slave`, or nothing while it does not answer.
+    pub fn role(&self) -> String {
+        self.info("replication").remove("role").unwrap_or_default()
+    }
+
+    /// Waits until every replica has all that was written so far. (`WAIT` knows only of writes on its own connection.)
+    #[track_caller]
+    pub fn wait_until_replicated(&self) {
+        let offset_in = |text: &String| text.parse::<u64>().ok();
+        let written = self.info("replication").get("master_repl_offset").and_then(offset_in);
+        let written = written.expect("a server tells how much was written");
+        wait::until("the replicas have everything", PATIENCE, || {
+            let replication = self.info("replication");
+            let mut replicas = replication.iter().filter(|(name, _)| is_replica(name));
+            let has_all = |state: &str| {
+                let offset = state.split(',').find_map(|field| field.strip_prefix("offset="));
+                offset
+                    .and_then(|offset| offset.parse().ok())
+                    .is_some_and(|offset: u64| offset >= written)
+            };
+            replicas.all(|(_, state)| has_all(state))
+        });
     }
 
     /// Kills it with SIGKILL, as a crash would, and waits until it is gone.
@@ -212,7 +248,7 @@ fn spawn(options: &RedisServerBuilder, reservation: &Reservation) -> Process {
     let log = reservation.dir().join("server.log");
     let mut command = process::command(options.program());
     command.arg(config_path(reservation)).current_dir(reservation.dir());
-    if options.is_sentinel() {
+    if options.kind() == Kind::Sentinel {
         command.arg("--sentinel");
     }
     // What it says before it has opened its log, such as a mistake in the configuration, goes to the same file.
@@ -221,6 +257,11 @@ fn spawn(options: &RedisServerBuilder, reservation: &Reservation) -> Process {
     let errors = output.try_clone().expect("an open file can be shared");
     command.stdin(std::process::Stdio::null()).stdout(output).stderr(errors);
     Process::spawn(command)
+}
+
+/// Whether a field of `INFO replication` describes a replica: `slave0`, `slave1`, …
+fn is_replica(field: &str) -> bool {
+    field.strip_prefix("slave").is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
 fn config_path(reservation: &Reservation) -> PathBuf {
