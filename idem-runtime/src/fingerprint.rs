@@ -1,13 +1,15 @@
 //! The fingerprint of a call: what it asks for, in 33 bytes.
 //!
-//! A key names an effect; the fingerprint says which call wanted it. Where the same key comes with another fingerprint,
-//! somebody has used one key for two different requests, and gets `Mismatch` instead of the other one's result.
+//! A key names an effect; the fingerprint says which call wanted it. Where the same key comes with
+//! another fingerprint, somebody has used one key for two different requests, and gets `Mismatch`
+//! instead of the other one's result.
 //!
 //! # How another language computes it
 //!
-//! Take the JSON array of the operation's name and its arguments, in the order of their declaration and without those
-//! that are skipped; write it in the [canonical form](crate::canonical); hash its UTF-8 bytes with SHA-256; write
-//! `j1-` and the hash in lower-case hex. For arguments without floats that is, in Python:
+//! Take the JSON array of the operation's name and its arguments, in the order of their declaration
+//! and without those that are skipped; write it in the [canonical form](crate::canonical); hash its
+//! UTF-8 bytes with SHA-256; write `j1-` and the hash in lower-case hex. For arguments without
+//! floats that is, in Python:
 //!
 //! ```python
 //! import hashlib, json
@@ -28,8 +30,8 @@
 //! # 'j1-4c28afb9d75ce412294948a30ee31eb6906f07fcbfa9187e85e469219f7cf14a'
 //! ```
 //!
-//! Floats need the number format of RFC 8785, for which there are libraries; those round integers beyond ±2^53, so
-//! let them write the floats alone.
+//! Floats need the number format of RFC 8785, for which there are libraries; those round integers
+//! beyond ±2^53, so let them write the floats alone.
 
 use std::cell::Cell;
 use std::fmt;
@@ -47,9 +49,11 @@ const PREFIX: &str = "j1-";
 
 const HASH_LEN: usize = 32;
 
-/// SHA-256 over an operation's name and its canonical arguments, with a tag of the algorithm in front.
+/// SHA-256 over an operation's name and its canonical arguments, with a tag of the algorithm in
+/// front.
 ///
-/// Its text is `j1-` and 64 lower-case hex digits. It gives away nothing of the arguments that cannot be guessed.
+/// Its text is `j1-` and 64 lower-case hex digits. It gives away nothing of the arguments that
+/// cannot be guessed.
 ///
 /// ```
 /// use idem_runtime::Fingerprint;
@@ -69,7 +73,8 @@ impl Fingerprint {
 
     /// The fingerprint of an operation with one argument.
     ///
-    /// To give several, chain [`Fingerprinter::arg`]; a tuple here is one argument that is an array.
+    /// To give several, chain [`Fingerprinter::arg`]; a tuple here is one argument that is an
+    /// array.
     ///
     /// # Errors
     ///
@@ -87,7 +92,8 @@ impl Fingerprint {
     ///
     /// # Errors
     ///
-    /// When the length is wrong, or the tag is that of an algorithm which this version does not know.
+    /// When the length is wrong, or the tag is that of an algorithm which this version does not
+    /// know.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidFingerprint> {
         match <[u8; Self::LEN]>::try_from(bytes) {
             Ok(bytes @ [J1, ..]) => Ok(Self(bytes)),
@@ -208,7 +214,8 @@ fn not_canonical(argument: usize, error: canonical::Error) -> Error {
 const MAX_KEPT: usize = 64 * 1024;
 
 thread_local! {
-    /// Taken while a fingerprint is computed, so a `Serialize` implementation may compute another one meanwhile.
+    /// Taken while a fingerprint is computed, so a `Serialize` implementation may compute another
+    /// one meanwhile.
     static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers::new()) };
 }
 

@@ -75,8 +75,9 @@ array! {
     SerializeTupleVariant::serialize_field
 }
 
-/// An object writes its members as they come and remembers where each one is. Most come in order (a struct that is
-/// declared so, a `BTreeMap`) and are done then; otherwise closing the object puts them in order.
+/// An object writes its members as they come and remembers where each one is. Most come in order (a
+/// struct that is declared so, a `BTreeMap`) and are done then; otherwise closing the object puts
+/// them in order.
 pub(super) struct Object<'w, 'b> {
     writer: &'w mut Writer<'b>,
     /// Where in the output the first member begins.
@@ -121,7 +122,8 @@ impl<'w, 'b> Object<'w, 'b> {
         Name { start, end, escaped: end - start != name.len() + 2 }
     }
 
-    /// Writes a member's name that may be of any type: a string's text is the name, and of anything else the JSON is.
+    /// Writes a member's name that may be of any type: a string's text is the name, and of anything
+    /// else the JSON is.
     fn name_of<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<Name, Error> {
         let start = self.next_member();
         let out = {

@@ -4,8 +4,8 @@ use serde::ser;
 
 /// Why a value has no canonical form.
 ///
-/// The text names the reason and never the value; only the message of a `Serialize` implementation that failed by
-/// itself is passed on as it is.
+/// The text names the reason and never the value; only the message of a `Serialize` implementation
+/// that failed by itself is passed on as it is.
 pub struct Error(Box<Reason>);
 
 #[derive(Debug, thiserror::Error)]

@@ -66,8 +66,9 @@ fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// UTF-8 sorts by code point. UTF-16 differs in one thing: U+E000 to U+FFFF, which begin with the bytes EE and EF, come
-/// after the surrogates that stand for everything higher, which begins with F0 to F4.
+/// UTF-8 sorts by code point. UTF-16 differs in one thing: U+E000 to U+FFFF, which begin with the
+/// bytes EE and EF, come after the surrogates that stand for everything higher, which begins with
+/// F0 to F4.
 #[inline]
 fn rank(byte: u8) -> u8 {
     if matches!(byte, 0xEE | 0xEF) { byte + 0x10 } else { byte }

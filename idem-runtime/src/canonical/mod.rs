@@ -1,38 +1,41 @@
 //! Canonical JSON: one byte sequence for one value, in every process and in every language.
 //!
-//! Two calls with equal arguments must get equal fingerprints, whichever order a map was filled in and whichever
-//! service computes them. So what is hashed is the canonical form of [RFC 8785] (JCS) of the JSON that `serde_json`
-//! would print, with one deliberate difference: **integers keep all their digits**. JCS rounds numbers beyond ±2^53 to
-//! the nearest `f64`, which would make two different order ids one and the same call.
+//! Two calls with equal arguments must get equal fingerprints, whichever order a map was filled in
+//! and whichever service computes them. So what is hashed is the canonical form of [RFC 8785] (JCS)
+//! of the JSON that `serde_json` would print, with one deliberate difference: **integers keep all
+//! their digits**. JCS rounds numbers beyond ±2^53 to the nearest `f64`, which would make two
+//! different order ids one and the same call.
 //!
 //! | Rust value | canonical form |
 //! |---|---|
 //! | integers up to `i128` / `u128` | all their digits |
 //! | `f64` | ECMAScript's `Number::toString`: `5.0` → `5`, `1e21` → `1e+21`, `-0.0` → `0` |
-//! | `f32` | its shortest decimal, as `serde_json` prints it, in the same layout: `0.1f32` → `0.1` |
+//! | `f32` | its own shortest decimal, in the same layout: `0.1f32` → `0.1` |
 //! | NaN, infinities | an error (`serde_json` prints `null`, which would merge them) |
 //! | strings, chars | escaped only where JSON demands it |
 //! | byte slices and `serialize_bytes` | an array of numbers |
-//! | structs, maps | members sorted by the UTF-16 code units of their names; a name that occurs twice is an error |
+//! | structs, maps | sorted by the UTF-16 code units of the names, of which none may occur twice |
 //! | enum variants, newtypes, options, units | as `serde_json` |
-//! | map keys that are no strings | their canonical JSON text as the name: `{1: …}` → `{"1":…}`, `{(1, 2): …}` → `{"[1,2]":…}` |
-//! | `serde_json`'s numbers and raw values | the same whichever features `serde_json` is built with, see below |
+//! | map keys that are no strings | their canonical JSON text: `{(1, 2): …}` → `{"[1,2]":…}` |
+//! | `serde_json`'s numbers, raw values | the number or JSON that they hold, see below |
 //!
-//! The order of a sequence is part of its value. A `HashSet` serializes as a sequence in an order that differs
-//! between processes, so it has **no** canonical form: use a `BTreeSet`.
+//! The order of a sequence is part of its value. A `HashSet` serializes as a sequence in an order
+//! that differs between processes, so it has **no** canonical form: use a `BTreeSet`.
 //!
 //! # Values held as text
 //!
-//! With its `arbitrary_precision` feature `serde_json` keeps numbers as text. Such an integer keeps its digits; any other
-//! number is laid out as ECMAScript lays out an `f64`, but with all significant digits that the text has. That is the
-//! same form where an `f64` holds the number, and two texts that denote different numbers never meet. A `RawValue` is
-//! parsed and its content canonicalised by the same rules.
+//! With its `arbitrary_precision` feature `serde_json` keeps numbers as text. Such an integer keeps
+//! its digits; any other number is laid out as ECMAScript lays out an `f64`, but with all
+//! significant digits that the text has. That is the same form where an `f64` holds the number, and
+//! two texts that denote different numbers never meet. A `RawValue` is parsed and its content
+//! canonicalised by the same rules.
 //!
 //! # Limits
 //!
-//! Nesting is limited to 127 arrays and objects, which is what `serde_json` reads back. What JSON itself cannot tell apart
-//! stays one value: `None` and `Some(())`, an untagged `1u8` and `1.0`, a `char` and a one-letter string. None of these
-//! meet within one Rust type unless its serde attributes make them.
+//! Nesting is limited to 127 arrays and objects, which is what `serde_json` reads back. What JSON
+//! itself cannot tell apart stays one value: `None` and `Some(())`; as a map's key `None` and
+//! `"null"`; in untagged enums and `serde_json::Value` an integer and a float that print the same
+//! digits, such as `5` and `5.0`.
 //!
 //! [RFC 8785]: https://www.rfc-editor.org/rfc/rfc8785
 
@@ -42,6 +45,7 @@ mod members;
 mod number;
 mod private;
 mod raw;
+mod serializer;
 mod string;
 mod writer;
 

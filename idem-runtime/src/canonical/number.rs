@@ -1,4 +1,5 @@
-//! Numbers: integers with all their digits, everything else as ECMAScript's `Number::toString` lays it out.
+//! Numbers: integers with all their digits, everything else as ECMAScript's `Number::toString` lays
+//! it out.
 
 use super::error::{Error, Reason};
 
@@ -13,8 +14,8 @@ pub(super) fn write_integer<I: itoa::Integer>(out: &mut Vec<u8>, value: I) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// The shortest decimal that reads back as the same float. For an `f32` that decimal has at most 9 digits, so it is also
-/// the shortest one of the `f64` that a reader of the JSON makes of it.
+/// The shortest decimal that reads back as the same float. For an `f32` that decimal has at most 9
+/// digits, so it is also the shortest one of the `f64` that a reader of the JSON makes of it.
 pub(super) fn write_float<F: ryu_js::Float>(
     out: &mut Vec<u8>,
     value: F,
@@ -27,7 +28,8 @@ pub(super) fn write_float<F: ryu_js::Float>(
     Ok(())
 }
 
-/// A number that is given as text. Nothing is rounded: texts that denote different numbers are written differently.
+/// A number that is given as text. Nothing is rounded: texts that denote different numbers are
+/// written differently.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) -> Result<(), Error> {
     let decimal = Decimal::parse(text).ok_or(Reason::NumberText)?;
     decimal.write(out).ok_or_else(|| Reason::NumberText.into())
@@ -95,7 +97,8 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// ECMAScript's layout of `0.digits × 10^point`, where `digits` neither begins nor ends with a zero.
+/// ECMAScript's layout of `0.digits × 10^point`, where `digits` neither begins nor ends with a
+/// zero.
 fn write_digits(out: &mut Vec<u8>, digits: &str, point: i64) -> Option<()> {
     let digits = digits.as_bytes();
     let count = i64::try_from(digits.len()).ok()?;

@@ -1,6 +1,7 @@
 //! The two types of `serde_json` that pass a text through serde as a struct with a private name.
 //!
-//! Whether they occur depends on the features that anybody in the build has switched on, so they are recognised always.
+//! Whether they occur depends on the features that anybody in the build has switched on, so they
+//! are recognised always.
 
 use serde::Serialize;
 use serde::ser::SerializeStruct;
@@ -10,7 +11,8 @@ use super::error::{Error, Reason};
 use super::writer::Writer;
 use super::{number, raw};
 
-/// Both the struct's name and its field's, in `serde_json::Number` with the feature `arbitrary_precision`.
+/// Both the struct's name and its field's, in `serde_json::Number` with the feature
+/// `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// Likewise, in `serde_json::value::RawValue`.
@@ -35,7 +37,8 @@ impl Private {
 
 pub(super) enum Struct<'w, 'b> {
     Object(Object<'w, 'b>),
-    /// The text has been written as a JSON string from `start` on, and is replaced when the struct ends.
+    /// The text has been written as a JSON string from `start` on, and is replaced when the struct
+    /// ends.
     Text {
         writer: &'w mut Writer<'b>,
         private: Private,

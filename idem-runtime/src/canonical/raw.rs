@@ -1,7 +1,8 @@
 //! Canonicalises JSON text.
 //!
-//! One level at a time: the members of an object or array are taken as raw text and then written each by itself. Parsing
-//! into a `serde_json::Value` would be shorter, but rounds long numbers and lets the last of two equal names win.
+//! One level at a time: the members of an object or array are taken as raw text and then written
+//! each by itself. Parsing into a `serde_json::Value` would be shorter, but rounds long numbers and
+//! lets the last of two equal names win.
 
 use std::fmt;
 
@@ -14,7 +15,6 @@ use super::writer::Writer;
 use super::{number, string};
 
 pub(super) fn write(writer: &mut Writer<'_>, json: &str) -> Result<(), Error> {
-    let json = json.trim_matches([' ', '\t', '\n', '\r']);
     match json.as_bytes().first() {
         Some(b'{') => {
             let mut object = writer.object()?;

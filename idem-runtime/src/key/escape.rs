@@ -2,10 +2,12 @@
 
 use std::fmt::{self, Write};
 
-/// Appends what is written to it, with `%`, control characters and the separator percent-escaped as in URLs. So the
-/// separator and a `%` without two hex digits behind it do not occur in what it writes.
+/// Appends what is written to it, with `%`, control characters and the separator percent-escaped as
+/// in URLs. So the separator and a `%` without two hex digits behind it do not occur in what it
+/// writes.
 ///
-/// Once the limit is reached, everything further is refused: a huge value is neither copied nor looked through.
+/// Once the limit is reached, everything further is refused: a huge value is neither copied nor
+/// looked through.
 pub(super) struct Escaping<'o> {
     out: &'o mut String,
     /// The most bytes that `out` may have.

@@ -20,19 +20,20 @@ use crate::error::Error;
 pub trait KeyGenerator: Send + Sync {
     /// Makes a key for a call of `operation`.
     ///
-    /// - What names one intended effect must give the same key each time; where nothing does, each key must be new.
-    /// - The key must not depend on what other processes do: there is no second chance to tell two calls apart.
+    /// - Calls that are meant to be one must get equal keys, and all others different ones.
+    /// - It is called from many threads at once and must not block.
     ///
     /// # Errors
     ///
-    /// [`KeyGeneration`](crate::ErrorKind::KeyGeneration) when there is no valid key. The operation does not run then.
+    /// [`KeyGeneration`](crate::ErrorKind::KeyGeneration) when there is no valid key. The
+    /// operation does not run then.
     fn generate(&self, operation: &str) -> Result<Key, Error>;
 }
 
 /// Generates [`Key::random`]s.
 ///
-/// Such a key makes nothing idempotent by itself. Make it once, where the intention arises (a form that is shown, a
-/// message that is enqueued), and send it along with each attempt.
+/// Such a key makes nothing idempotent by itself. Make it once, where the intention arises (a form
+/// that is shown, a message that is enqueued), and send it along with each attempt.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomKeys;
 

@@ -1,4 +1,5 @@
-//! Keys: what names one intended effect, how a template makes one, and what a storage calls its record.
+//! Keys: what names one intended effect, how a template makes one, and what a storage calls its
+//! record.
 
 mod escape;
 mod generator;

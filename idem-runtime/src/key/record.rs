@@ -12,9 +12,9 @@ const SEPARATOR: char = ':';
 
 /// The name of a record in a storage: `namespace:tenant:key`.
 ///
-/// In namespace and tenant `%`, `:` and control characters are percent-escaped, and the key is as it is; so the first two
-/// colons are the separators and no two triples give the same name. Without a tenant the middle is empty, which no
-/// tenant's is.
+/// In namespace and tenant `%`, `:` and control characters are percent-escaped, and the key is as
+/// it is; so the first two colons are the separators and no two triples give the same name. Without
+/// a tenant the middle is empty, which no tenant's is.
 ///
 /// ```
 /// use idem_runtime::{Key, RecordKey};
@@ -31,7 +31,8 @@ impl RecordKey {
     /// Longest name in bytes.
     pub const MAX_LEN: usize = 2 * (Self::MAX_SCOPE_LEN + SEPARATOR.len_utf8()) + Key::MAX_LEN;
 
-    /// Longest namespace, and longest tenant, in bytes and as they are written: an escape counts as three.
+    /// Longest namespace, and longest tenant, in bytes and as they are written: an escape counts as
+    /// three.
     pub const MAX_SCOPE_LEN: usize = 128;
 
     /// The name of `key`'s record in `namespace`, for `tenant` where there is one.
@@ -39,8 +40,8 @@ impl RecordKey {
     /// # Errors
     ///
     /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the namespace or the tenant is longer than
-    /// [`MAX_SCOPE_LEN`](Self::MAX_SCOPE_LEN), or when the tenant is given but empty: a caller who got lost on the way must
-    /// not end up among those who have no tenant.
+    /// [`MAX_SCOPE_LEN`](Self::MAX_SCOPE_LEN), or when the tenant is given but empty: a tenant that
+    /// got lost on the way must not end up among those who have none.
     pub fn new(namespace: &str, tenant: Option<&str>, key: &Key) -> Result<Self, Error> {
         if tenant == Some("") {
             return Err(Error::new(ErrorKind::KeyGeneration, "the tenant is empty"));

@@ -1,7 +1,7 @@
 //! Keys from templates, at run time.
 //!
-//! The attribute takes a template such as `payment:{user}:{order}` apart at compile time and emits the calls that put
-//! the values in:
+//! The attribute takes a template such as `payment:{user}:{order}` apart at compile time and emits
+//! the calls that put the values in:
 //!
 //! ```
 //! use idem_runtime::KeyBuilder;
@@ -19,10 +19,11 @@
 //!
 //! # Why no two value lists give the same key
 //!
-//! Within a value, `%` occurs only in front of two hex digits, and the first character of the literal that follows occurs
-//! nowhere outside of such an escape; so whoever reads a key from the left, knowing the template, finds the end of each
-//! value and then, undoing the escapes, the value. A literal that itself begins with `%` would break this, so behind a
-//! value that `%` is written twice, which no value can contain.
+//! Within a value, `%` occurs only in front of two hex digits, and the first character of the
+//! literal that follows occurs nowhere outside of such an escape; so whoever reads a key from the
+//! left, knowing the template, finds the end of each value and then, undoing the escapes, the
+//! value. A literal that itself begins with `%` would break this, so behind a value that `%` is
+//! written twice, which no value can contain.
 
 use std::fmt::{Display, Write};
 
@@ -56,13 +57,14 @@ impl KeyBuilder {
 
     /// Appends the value of a placeholder.
     ///
-    /// `next` is the first character of the literal that comes next, and `None` at the template's end. `%`, control
-    /// characters and `next` are percent-escaped in the value.
+    /// `next` is the first character of the literal that comes next, and `None` at the template's
+    /// end. `%`, control characters and `next` are percent-escaped in the value.
     ///
     /// # Errors
     ///
-    /// `KeyGeneration`, naming the placeholder, when the value is empty, when its `Display` implementation fails, or
-    /// when the key gets longer than [`Key::MAX_LEN`]; a value is not read further than that.
+    /// `KeyGeneration`, naming the placeholder, when the value is empty, when its `Display`
+    /// implementation fails, or when the key gets longer than [`Key::MAX_LEN`]; a value is not read
+    /// further than that.
     pub fn value<T: Display + ?Sized>(
         mut self,
         placeholder: &str,
@@ -89,7 +91,8 @@ impl KeyBuilder {
     ///
     /// # Errors
     ///
-    /// `KeyGeneration` when the text is no valid [`Key`]: empty, too long, or with a control character in a literal.
+    /// `KeyGeneration` when the text is no valid [`Key`]: empty, too long, or with a control
+    /// character in a literal.
     pub fn finish(self) -> Result<Key, Error> {
         Key::new(self.text)
     }

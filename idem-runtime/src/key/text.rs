@@ -11,8 +11,8 @@ use crate::fingerprint::Fingerprint;
 
 /// Names one intended effect, within a namespace and a tenant: calls with equal keys are one call.
 ///
-/// A key is text of 1 to [`Key::MAX_LEN`] bytes without control characters, so that every storage can hold it and a person
-/// can read it there.
+/// A key is text of 1 to [`Key::MAX_LEN`] bytes without control characters, so that every storage
+/// can hold it and a person can read it there.
 ///
 /// ```
 /// use idem_runtime::Key;
@@ -32,8 +32,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the text is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes,
-    /// or has a control character.
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the text is empty, longer than
+    /// [`MAX_LEN`](Self::MAX_LEN) bytes, or has a control character.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
         let text = text.into();
         let defect = if text.is_empty() {
@@ -52,7 +52,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the bytes are not UTF-8, and as [`new`](Self::new).
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the bytes are not UTF-8, and as
+    /// [`new`](Self::new).
     pub fn from_utf8(text: &[u8]) -> Result<Self, Error> {
         match std::str::from_utf8(text) {
             Ok(text) => Self::new(text),
@@ -63,12 +64,14 @@ impl Key {
 
     /// A key that nobody else has: a UUID of version 7, so that later keys sort after earlier ones.
     ///
-    /// Whoever makes it has to keep it for the retries; a new key for each attempt protects from nothing.
+    /// Whoever makes it has to keep it for the retries; a new key for each attempt protects from
+    /// nothing.
     pub fn random() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 
-    /// The key `prefix:j1-…`, which holds the [fingerprint](Fingerprint::of) of `args` for an operation named `prefix`.
+    /// The key `prefix:j1-…`, which holds the [fingerprint](Fingerprint::of) of `args` for an
+    /// operation named `prefix`.
     ///
     /// ```
     /// use idem_runtime::Key;
@@ -82,8 +85,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when `args` has no [canonical form](crate::canonical), and as
-    /// [`new`](Self::new).
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration) when `args` has no
+    /// [canonical form](crate::canonical), and as [`new`](Self::new).
     pub fn hash<T: Serialize + ?Sized>(prefix: &str, args: &T) -> Result<Self, Error> {
         Self::from_fingerprint(prefix, Fingerprint::of(prefix, args)?)
     }

@@ -182,7 +182,9 @@ proptest! {
     }
 
     #[test]
-    fn names_are_written_in_ascending_order(members in prop::collection::hash_map(string(), 0u8..3, 0..40)) {
+    fn names_are_written_in_ascending_order(
+        members in prop::collection::hash_map(string(), 0u8..3, 0..40),
+    ) {
         prop_assert!(names_ascend(&text(&members)));
     }
 

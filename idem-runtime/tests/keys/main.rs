@@ -1,7 +1,7 @@
 //! Canonical JSON, fingerprints, keys and templates, as users see them.
 //!
-//! The `canonical_*` modules run a second time in `idem-tests`, with `serde_json`'s `preserve_order` and
-//! `arbitrary_precision` switched on.
+//! The `canonical_*` modules run a second time in `idem-tests`, with `serde_json`'s
+//! `preserve_order` and `arbitrary_precision` switched on.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
 
