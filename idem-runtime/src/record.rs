@@ -162,10 +162,7 @@ pub enum Failure {
         size: u64,
     },
     /// The body succeeded but its result could not be encoded.
-    Unserializable {
-        /// The codec's complaint.
-        message: String,
-    },
+    Unserializable,
 }
 
 impl fmt::Debug for Failure {
@@ -179,7 +176,7 @@ impl fmt::Debug for Failure {
                 .finish(),
             Self::Indeterminate => f.write_str("Indeterminate"),
             Self::TooLarge { size } => f.debug_struct("TooLarge").field("size", size).finish(),
-            Self::Unserializable { .. } => f.write_str("Unserializable"),
+            Self::Unserializable => f.write_str("Unserializable"),
         }
     }
 }

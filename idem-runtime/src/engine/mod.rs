@@ -1,3 +1,26 @@
-//! The engine.
+//! The engine: it runs a body at most once at a time, records how it ended, and gives everybody that end.
+//!
+//! Start reading at `run` (one call, top-down), then [`state`] (what a record can become) and
+//! [`storage`](crate::storage) (the verbs). Beside them: `flight` (the calls under way in this process), `claim` (asking and waiting),
+//! `guard` (dropped futures and panics), `settle` (writing the end), `keeper` (heartbeats).
 
+mod claim;
+mod connect;
+mod context;
+mod flight;
+mod global;
+mod guard;
+mod handle;
+mod keeper;
+mod operation;
+mod outcome;
+mod run;
+mod settle;
 pub mod state;
+
+pub use context::{Context, current};
+pub(crate) use flight::CallName;
+pub use global::{handle, set_global, with};
+pub use handle::{Builder, Idempotency};
+pub use operation::{IntoKey, Operation};
+pub use outcome::{Outcome, Source};

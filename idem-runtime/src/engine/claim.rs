@@ -1,0 +1,112 @@
+//! Asking the storage for a key, and waiting while another process has it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::flight::{Phase, later};
+use super::guard::Guard;
+use super::settle::pauses;
+use crate::storage::{Claim, Claimed, Storage, StorageError, StorageErrorKind, Wakeup};
+
+/// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that the wait is over.
+pub(crate) async fn claim(
+    guard: &mut Guard,
+    claim: &Claim,
+    deadline: Option<Instant>,
+) -> Result<Claimed, StorageError> {
+    match ask(guard, claim).await? {
+        Claimed::InProgress { lease_left } if let Some(deadline) = deadline => {
+            wait(guard, claim, lease_left, deadline).await
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// One decision of the storage. A lost reply is asked for again with the same owner (G10).
+async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> {
+    guard.asking();
+    let asked = Instant::now();
+    let mut pauses = None;
+    let mut perhaps_applied = false;
+    loop {
+        match guard.inner.storage.claim(claim).await {
+            Ok(Claimed::Acquired { fence }) => {
+                guard.flight.acquired(fence, asked);
+                return Ok(Claimed::Acquired { fence });
+            }
+            Ok(answer) => {
+                guard.refused();
+                if let Claimed::InProgress { lease_left } = answer {
+                    let lease_until = later(Instant::now(), lease_left);
+                    guard.flight.enter_phase(Phase::Elsewhere { lease_until });
+                }
+                return Ok(answer);
+            }
+            Err(error) => {
+                perhaps_applied |= error.kind() == StorageErrorKind::Indeterminate;
+                let pause = pauses.get_or_insert_with(self::pauses).next();
+                match pause.filter(|_| error.is_transient()) {
+                    Some(pause) => sleep(pause).await,
+                    None => {
+                        if !perhaps_applied {
+                            guard.refused();
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the runner elsewhere: woken by the storage, with polling as the net.
+async fn wait(
+    guard: &mut Guard,
+    claim: &Claim,
+    mut lease_left: Duration,
+    deadline: Instant,
+) -> Result<Claimed, StorageError> {
+    // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
+    let mut wakeup = guard.inner.storage.watch(&claim.key).await.ok().flatten();
+    // The runner may have ended before the subscription began, so the first look is at once.
+    let mut polls = polls(wakeup.is_some());
+    loop {
+        match ask(guard, claim).await? {
+            Claimed::InProgress { lease_left: left } => lease_left = left,
+            answer => return Ok(answer),
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(Claimed::InProgress { lease_left });
+        }
+        // A takeover is possible the moment the lease is over, so that is when to look again at the latest.
+        let pause = polls.next().unwrap_or_default().min(lease_left + LEASE_MARGIN);
+        let until = later(now, pause).min(deadline);
+        tokio::select! {
+            () = changed(&mut wakeup) => {}
+            () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// The storage counts the lease in whole milliseconds.
+const LEASE_MARGIN: Duration = Duration::from_millis(1);
+
+async fn changed(wakeup: &mut Option<Wakeup>) {
+    match wakeup {
+        Some(wakeup) => wakeup.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Pauses between polls: doubling, jittered so that waiters spread out, rarer where wake-ups are expected.
+fn polls(woken: bool) -> impl Iterator<Item = Duration> {
+    let (first, most) = if woken { (50, 1_000) } else { (10, 500) };
+    let mut pause: u64 = first;
+    std::iter::from_fn(move || {
+        let jittered = fastrand::u64(pause / 2..=pause);
+        pause = (pause * 2).min(most);
+        Some(Duration::from_millis(jittered))
+    })
+}

@@ -1,0 +1,52 @@
+//! A handle from a URL, for configuration files and `--storage` options.
+
+use super::handle::{Builder, Idempotency};
+use crate::error::{Error, ErrorKind};
+use crate::storage::MemoryStorage;
+
+impl Idempotency {
+    /// A handle on the storage that `url` names, with the default settings.
+    ///
+    /// | URL | storage | feature |
+    /// |---|---|---|
+    /// | `memory:` | this process | |
+    /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
+    /// | `redis-sentinel://[user:password@]host:port,…/primary[/db]` | the primary that Sentinel names | `redis-sentinel` |
+    /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` for a malformed URL, a scheme whose feature is off, wrong credentials or a server too old; `Storage` for one that
+    /// cannot be reached. The text names the URL without its password.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_builder(url).await?.build()
+    }
+
+    /// Like [`connect`](Self::connect), with settings to be made.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_builder(url: &str) -> Result<Builder, Error> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        match scheme {
+            "memory" => Ok(Self::builder(MemoryStorage::new())),
+            _ if scheme.starts_with("redis") || scheme == "unix" => redis(url).await,
+            _ => Err(Error::new(
+                ErrorKind::Configuration,
+                "unknown storage URL: it has to start with `memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:` or `redis-cluster:`",
+            )),
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn redis(url: &str) -> Result<Builder, Error> {
+    Ok(Idempotency::builder(crate::storage::RedisStorage::connect(url).await?))
+}
+
+#[cfg(not(feature = "redis"))]
+#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+async fn redis(_url: &str) -> Result<Builder, Error> {
+    Err(Error::new(ErrorKind::Configuration, "a Redis URL needs the feature `redis`"))
+}

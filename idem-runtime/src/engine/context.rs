@@ -1,0 +1,125 @@
+//! What a body can know of the call it runs in.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::flight::{CallName, Flight, Phase};
+use crate::key::Key;
+use crate::record::{Fence, OwnerId};
+
+tokio::task_local! {
+    static CURRENT: Arc<Flight>;
+}
+
+/// The call whose body is running: what to hand on downstream.
+#[derive(Clone)]
+pub struct Context(Arc<Flight>);
+
+/// The call whose body runs in this task; `None` outside of a body, and in tasks that a body spawned.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// # use std::time::Duration;
+/// let idem = idem_runtime::Idempotency::memory();
+/// let fence = idem
+///     .execute("payment:42", Duration::from_secs(900), async {
+///         let call = idem_runtime::current().expect("a body has a context");
+///         // Send the fence along, so that the gateway can reject a writer that was taken over.
+///         Ok::<_, idem_runtime::Error>(call.fence().get())
+///     })
+///     .await?;
+/// assert_eq!(fence, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub fn current() -> Option<Context> {
+    CURRENT.try_with(|flight| Context(Arc::clone(flight))).ok()
+}
+
+impl Context {
+    /// Name of the operation.
+    pub fn operation(&self) -> &str {
+        &self.0.name.operation
+    }
+
+    /// The key, without namespace and tenant.
+    pub fn key(&self) -> &Key {
+        &self.0.name.key
+    }
+
+    /// The tenant, where the operation has one.
+    pub fn tenant(&self) -> Option<&str> {
+        self.0.name.tenant.as_deref()
+    }
+
+    /// The id of this claim.
+    pub fn owner(&self) -> OwnerId {
+        self.0.owner
+    }
+
+    /// Fencing token: higher than that of every owner before.
+    pub fn fence(&self) -> Fence {
+        self.0.fence()
+    }
+
+    /// 1 for the first run of a key, one more after each takeover.
+    pub fn attempt(&self) -> u64 {
+        self.0.fence().get()
+    }
+
+    /// Resolves when the lease is lost: another owner took over, or it could not be renewed in time, so that one may.
+    ///
+    /// A body that must not run beside another one selects on it. It never resolves after the call has ended in good order.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub async fn lease_lost(&self) {
+        loop {
+            let lease_until = match self.0.phase() {
+                Phase::Running { lease_until, .. } => lease_until,
+                Phase::Lost => return,
+                _ => std::future::pending().await,
+            };
+            if lease_until <= Instant::now() {
+                return;
+            }
+            let renewed = self.0.until(|phase| match phase {
+                Phase::Running { lease_until: until, .. } if *until == lease_until => None,
+                _ => Some(()),
+            });
+            tokio::select! {
+                () = renewed => {}
+                () = sleep_until(lease_until) => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("operation", &self.operation())
+            .field("owner", &self.owner())
+            .field("fence", &self.fence())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The call in whose body a new one is made.
+pub(crate) fn parent() -> Option<Arc<Flight>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+/// Whether `name` is the name of `parent` or of a call around it: it would wait for itself.
+pub(crate) fn is_reentrant(parent: Option<&Arc<Flight>>, handle: usize, name: &CallName) -> bool {
+    std::iter::successors(parent, |flight| flight.parent.as_ref())
+        .any(|flight| flight.handle == handle && flight.is(name))
+}
+
+/// Runs a body as the body of this call.
+pub(crate) async fn scope<F: Future>(flight: Arc<Flight>, body: F) -> F::Output {
+    CURRENT.scope(flight, body).await
+}

@@ -1,0 +1,222 @@
+//! The calls that are under way in this process, by key and fingerprint.
+//!
+//! A duplicate in the same process attaches to the call that is there, without asking the storage. The keeper renews the leases of those
+//! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
+
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::fingerprint::Fingerprint;
+use crate::key::{Key, RecordKey};
+use crate::record::{Fence, Finished, OwnerId};
+
+const SHARDS: usize = 16;
+
+/// One call under way.
+pub(crate) struct Flight {
+    pub(crate) name: CallName,
+    /// The handle's address: one key on two storages is two keys.
+    pub(crate) handle: usize,
+    pub(crate) owner: OwnerId,
+    pub(crate) lease: Duration,
+    /// The call inside whose body this one was made.
+    pub(crate) parent: Option<Arc<Flight>>,
+    hash: u64,
+    fence: AtomicU64,
+    phase: Mutex<Phase>,
+    changed: Notify,
+}
+
+/// What a call is about, as the user gave it and as the storage knows it.
+#[derive(Clone)]
+pub(crate) struct CallName {
+    pub(crate) operation: Cow<'static, str>,
+    pub(crate) key: Key,
+    pub(crate) tenant: Option<String>,
+    pub(crate) record: RecordKey,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+#[derive(Clone)]
+pub(crate) enum Phase {
+    /// The storage has not answered yet.
+    Claiming,
+    /// Another process runs the body; its lease lasts until then.
+    Elsewhere { lease_until: Instant },
+    /// The body runs here, and others may take over after `lease_until` unless it is renewed.
+    Running { lease_until: Instant, renew_at: Instant },
+    /// Another owner has taken over; the body may still run.
+    Lost,
+    /// It has ended with what duplicates get.
+    Finished(Finished),
+    /// It has ended with nothing to replay: a duplicate has to claim for itself.
+    Abandoned,
+}
+
+/// What became of an attempt to enter.
+pub(crate) enum Entered {
+    /// Nobody is at it: this call is.
+    Leader(Arc<Flight>),
+    /// Another call of this process is at it.
+    Follower(Arc<Flight>),
+}
+
+/// All calls under way of one handle.
+pub(crate) struct Flights {
+    shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
+    hasher: DefaultHashBuilder,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// Attaches to the call that is there, or becomes that call.
+    pub(crate) fn enter(
+        &self,
+        name: &CallName,
+        handle: usize,
+        lease: Duration,
+        parent: Option<Arc<Flight>>,
+    ) -> Entered {
+        let hash = self.hasher.hash_one(&name.record);
+        let mut shard = self.shard(hash).lock();
+        if let Some(there) = shard.find(hash, |flight| flight.is(name)) {
+            return Entered::Follower(Arc::clone(there));
+        }
+        let flight = Arc::new(Flight {
+            name: name.clone(),
+            handle,
+            owner: OwnerId::random(),
+            lease,
+            parent,
+            hash,
+            fence: AtomicU64::new(0),
+            phase: Mutex::new(Phase::Claiming),
+            changed: Notify::new(),
+        });
+        shard.insert_unique(hash, Arc::clone(&flight), |flight| flight.hash);
+        Entered::Leader(flight)
+    }
+
+    /// Takes a call off the list and tells its followers how it ended.
+    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: Phase) {
+        let mut shard = self.shard(flight.hash).lock();
+        if let Ok(entry) = shard.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
+            entry.remove();
+        }
+        drop(shard);
+        flight.enter_phase(end);
+    }
+
+    /// The running calls whose leases are to be renewed at `now`, and when to look again.
+    pub(crate) fn due(&self, now: Instant) -> (Vec<Arc<Flight>>, Option<Instant>) {
+        let mut due = Vec::new();
+        let mut next: Option<Instant> = None;
+        for shard in &self.shards {
+            for flight in shard.lock().iter() {
+                let Phase::Running { renew_at, .. } = *flight.phase.lock() else { continue };
+                if renew_at <= now {
+                    due.push(Arc::clone(flight));
+                } else {
+                    next = Some(next.map_or(renew_at, |next| next.min(renew_at)));
+                }
+            }
+        }
+        (due, next)
+    }
+
+    /// How many calls are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<HashTable<Arc<Flight>>> {
+        // The table inside uses the low and the topmost bits.
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+}
+
+impl Flight {
+    /// Whether a call of this name is a duplicate of this one.
+    pub(crate) fn is(&self, name: &CallName) -> bool {
+        self.name.record == name.record && self.name.fingerprint == name.fingerprint
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        Fence::new(self.fence.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.lock().clone()
+    }
+
+    /// Enters a phase and wakes whoever waits for one.
+    pub(crate) fn enter_phase(&self, phase: Phase) {
+        *self.phase.lock() = phase;
+        self.changed.notify_waiters();
+    }
+
+    /// The storage made this call the owner; it was asked at `asked`, from which the lease is counted.
+    pub(crate) fn acquired(&self, fence: Fence, asked: Instant) {
+        self.fence.store(fence.get(), Ordering::Relaxed);
+        self.enter_phase(Phase::running(asked, self.lease));
+    }
+
+    /// Changes the phase of a running call; one that has ended meanwhile stays as it is.
+    pub(crate) fn update_running(&self, change: impl FnOnce(Instant) -> Phase) {
+        let mut phase = self.phase.lock();
+        if let Phase::Running { lease_until, .. } = *phase {
+            *phase = change(lease_until);
+            drop(phase);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until `reached` finds what it wants in the phase.
+    pub(crate) async fn until<T>(&self, mut reached: impl FnMut(&Phase) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that no change between the look and the wait is missed.
+            changed.as_mut().enable();
+            if let Some(found) = reached(&self.phase.lock()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// When others may take over: the lease's end as this process knows it, or now where it is lost already.
+    pub(crate) fn lease_until(&self) -> Instant {
+        match *self.phase.lock() {
+            Phase::Running { lease_until, .. } => lease_until,
+            _ => Instant::now(),
+        }
+    }
+}
+
+impl Phase {
+    /// Running under a lease that the storage was asked for at `asked`. It is renewed when a third is over.
+    pub(crate) fn running(asked: Instant, lease: Duration) -> Self {
+        Self::Running { lease_until: later(asked, lease), renew_at: later(asked, lease / 3) }
+    }
+}
+
+/// `duration` after `instant`; some decades instead of an overflow.
+pub(crate) fn later(instant: Instant, duration: Duration) -> Instant {
+    const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    instant + duration.min(DECADES)
+}

@@ -1,0 +1,58 @@
+//! Which handle a call without an explicit one uses: the task's override, else the global one.
+
+use once_cell::sync::OnceCell;
+
+use super::handle::Idempotency;
+use crate::error::{Error, ErrorKind};
+
+static GLOBAL: OnceCell<Idempotency> = OnceCell::new();
+
+tokio::task_local! {
+    static OVERRIDE: Idempotency;
+}
+
+/// Makes `idem` the handle of every annotated function that has no other. Call it once, at start-up.
+///
+/// # Errors
+///
+/// [`AlreadyConfigured`](ErrorKind::AlreadyConfigured) when it was called before: the first handle stays.
+pub fn set_global(idem: Idempotency) -> Result<(), Error> {
+    GLOBAL.set(idem).map_err(|_| {
+        Error::new(ErrorKind::AlreadyConfigured, "the global storage was set before and stays")
+    })
+}
+
+/// Runs `future` with `idem` as the handle of the annotated functions it calls: for tests and tenants. Tasks that it spawns do not
+/// inherit it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// let idem = idem_runtime::Idempotency::memory();
+/// idem_runtime::with(idem, async {
+///     assert!(idem_runtime::handle().is_ok());
+/// })
+/// .await;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn with<F: Future>(idem: Idempotency, future: F) -> F::Output {
+    OVERRIDE.scope(idem, future).await
+}
+
+/// The handle that an annotated function would use here.
+///
+/// # Errors
+///
+/// [`NotConfigured`](ErrorKind::NotConfigured) when there is none.
+pub fn handle() -> Result<Idempotency, Error> {
+    if let Ok(idem) = OVERRIDE.try_with(Clone::clone) {
+        return Ok(idem);
+    }
+    GLOBAL.get().cloned().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotConfigured,
+            "no storage is configured: call `idempotency::set_global` at start-up",
+        )
+    })
+}

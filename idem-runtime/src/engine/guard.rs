@@ -1,0 +1,87 @@
+//! The guard of a call: whatever happens to the caller's future, the key is not left locked.
+//!
+//! | dropped while | what the drop does |
+//! |---|---|
+//! | nothing is claimed | nothing |
+//! | the claim's answer is awaited | releases: the body did not run |
+//! | the body runs (a dropped future or a panic) | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
+//! | the end is being written | goes on writing it in the background |
+//! | it is over | nothing |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::flight::{Flight, Phase, later};
+use super::handle::Inner;
+use super::settle::{Settled, Settlement, in_background, settle};
+use crate::record::{CrashPolicy, Failure, Finish};
+
+pub(crate) struct Guard {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) flight: Arc<Flight>,
+    stage: Stage,
+}
+
+enum Stage {
+    Unclaimed,
+    Asking,
+    Running { on_crash: CrashPolicy, ttl: Duration },
+    Settling(Settlement),
+    Over,
+}
+
+impl Guard {
+    pub(crate) fn new(inner: Arc<Inner>, flight: Arc<Flight>) -> Self {
+        Self { inner, flight, stage: Stage::Unclaimed }
+    }
+
+    /// The storage is being asked: from now on the key may be this call's.
+    pub(crate) fn asking(&mut self) {
+        self.stage = Stage::Asking;
+    }
+
+    /// The storage said no: nothing to undo.
+    pub(crate) fn refused(&mut self) {
+        self.stage = Stage::Unclaimed;
+    }
+
+    /// The key is this call's and the body is about to run.
+    pub(crate) fn running(&mut self, on_crash: CrashPolicy, ttl: Duration) {
+        self.stage = Stage::Running { on_crash, ttl };
+    }
+
+    /// Writes how it ended.
+    pub(crate) async fn settle(mut self, settlement: Settlement) -> Settled {
+        self.stage = Stage::Settling(settlement.clone());
+        let settled = settle(&self.inner, &self.flight, &settlement).await;
+        self.stage = Stage::Over;
+        settled
+    }
+
+    /// Ends a call that has nothing to write.
+    pub(crate) fn end(mut self, phase: Phase) {
+        self.stage = Stage::Over;
+        self.inner.flights.leave(&self.flight, phase);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let settlement = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => return,
+            Stage::Unclaimed => {
+                self.inner.flights.leave(&self.flight, Phase::Abandoned);
+                return;
+            }
+            Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. } => {
+                Settlement::Release
+            }
+            Stage::Running { on_crash: CrashPolicy::Park, ttl } => {
+                Settlement::Finish(Finish::Failed(Failure::Indeterminate), ttl)
+            }
+            Stage::Settling(settlement) => settlement,
+        };
+        let deadline = later(tokio::time::Instant::now(), self.flight.lease);
+        in_background(&self.inner, &self.flight, settlement, deadline);
+    }
+}

@@ -1,0 +1,266 @@
+//! The handle: a storage with the settings that its operations share.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::flight::Flights;
+use super::keeper::Keeper;
+use super::operation::{IntoKey, Operation};
+use crate::codec::AnyCodec;
+use crate::error::{Error, ErrorKind};
+use crate::hooks::{Event, Hooks};
+use crate::policy::{FromError, Storable, StoreErrors};
+use crate::storage::{MemoryStorage, SharedStorage, Storage};
+
+/// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// use std::time::Duration;
+/// use idem_runtime::{Error, Idempotency, storage::MemoryStorage};
+///
+/// let idem = Idempotency::builder(MemoryStorage::new())
+///     .namespace("billing")
+///     .ttl(Duration::from_secs(3600))
+///     .build()?;
+/// for _ in 0..3 {
+///     let receipt = idem
+///         .execute("payment:42", Duration::from_secs(900), async { Ok::<_, Error>("receipt 1".to_owned()) })
+///         .await?;
+///     assert_eq!(receipt, "receipt 1");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Idempotency(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) storage: SharedStorage,
+    pub(crate) namespace: String,
+    pub(crate) ttl: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) codec: AnyCodec,
+    pub(crate) max_result_size: usize,
+    pub(crate) flights: Flights,
+    pub(crate) keeper: Keeper,
+    pub(crate) hooks: Hooks,
+}
+
+impl Idempotency {
+    /// A handle on `storage` with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` when the crate was built without the `json` feature: then choose a codec with the [builder](Self::builder).
+    pub fn new(storage: impl Storage) -> Result<Self, Error> {
+        Self::builder(storage).build()
+    }
+
+    /// A handle on a memory storage of its own: for tests and single-process services.
+    #[cfg(feature = "json")]
+    pub fn memory() -> Self {
+        Builder::new(MemoryStorage::new()).build_with(crate::codec::Json.into())
+    }
+
+    /// A handle with settings.
+    pub fn builder(storage: impl Storage) -> Builder {
+        Builder::new(storage)
+    }
+
+    /// Starts a call of the operation `name`.
+    pub fn operation(&self, name: impl Into<Cow<'static, str>>) -> Operation {
+        Operation::new(Ok(self.clone()), name.into())
+    }
+
+    /// Runs `body` once for this key and gives everybody its result: the short form of [`operation`](Self::operation).
+    ///
+    /// The key alone names the effect: nothing is known of arguments, so that a key used for two effects is not noticed. Give
+    /// [`Operation::fingerprint`] for that.
+    ///
+    /// # Errors
+    ///
+    /// The body's own error, or this crate's [`Error`] made into it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future while the body runs counts as a crash that was seen: the key is released at once.
+    pub async fn execute<T, E, F>(
+        &self,
+        key: impl IntoKey,
+        ttl: Duration,
+        body: F,
+    ) -> Result<T, E>
+    where
+        T: Storable,
+        E: From<Error> + fmt::Display,
+        F: Future<Output = Result<T, E>>,
+    {
+        let operation: Operation<StoreErrors, _, FromError> = self.operation("execute");
+        operation.key(key).ttl(ttl).call(body).await
+    }
+
+    /// The storage, for tools.
+    pub fn storage(&self) -> &SharedStorage {
+        &self.0.storage
+    }
+
+    /// The namespace that this handle's keys live in.
+    pub fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// How many calls are under way in this process, those included whose end is still being written.
+    pub fn in_flight(&self) -> usize {
+        self.0.flights.len()
+    }
+}
+
+impl fmt::Debug for Idempotency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency")
+            .field("storage", &self.0.storage)
+            .field("namespace", &self.0.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`Idempotency`] handle.
+#[must_use]
+pub struct Builder {
+    storage: SharedStorage,
+    namespace: String,
+    ttl: Duration,
+    lease: Duration,
+    codec: Option<AnyCodec>,
+    max_result_size: usize,
+    hooks: Hooks,
+}
+
+impl Builder {
+    fn new(storage: impl Storage) -> Self {
+        Self {
+            storage: SharedStorage::new(storage),
+            namespace: "default".to_owned(),
+            ttl: Duration::from_secs(24 * 60 * 60),
+            lease: Duration::from_secs(30),
+            codec: None,
+            max_result_size: 1024 * 1024,
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// Separates this application's keys from those of others on the same storage. Default: `default`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How long a finished record is replayed, counted from its completion. Default: 24 hours.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long an owner may be silent before others may take over. Default: 30 seconds.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// The format of stored results. Default: JSON.
+    pub fn codec(mut self, codec: impl Into<AnyCodec>) -> Self {
+        self.codec = Some(codec.into());
+        self
+    }
+
+    /// Largest encoded result in bytes. A larger one is given to its caller, but its duplicates get
+    /// [`TooLarge`](ErrorKind::TooLarge). Default: 1 MiB.
+    pub fn max_result_size(mut self, bytes: usize) -> Self {
+        self.max_result_size = bytes;
+        self
+    }
+
+    /// Called whenever a stored end is replayed, a failure included. Must not block.
+    pub fn on_replay(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.on_replay = Some(Box::new(hook));
+        self
+    }
+
+    /// Called whenever a body has run and its end is not recorded: sound the alarm here. Must not block.
+    pub fn on_unrecorded(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.on_unrecorded = Some(Box::new(hook));
+        self
+    }
+
+    /// Called before a body runs for a key whose owner died. Must not block.
+    pub fn on_takeover(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.on_takeover = Some(Box::new(hook));
+        self
+    }
+
+    /// The handle.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration`: an empty namespace, a zero duration, a ttl shorter than the lease, or no codec in a build without `json`.
+    pub fn build(mut self) -> Result<Idempotency, Error> {
+        if self.namespace.is_empty() {
+            return Err(Error::new(ErrorKind::Configuration, "the namespace is empty"));
+        }
+        check_durations(self.ttl, self.lease)?;
+        #[cfg(feature = "json")]
+        let default = Some(AnyCodec::from(crate::codec::Json));
+        #[cfg(not(feature = "json"))]
+        let default = None;
+        match self.codec.take().or(default) {
+            Some(codec) => Ok(self.build_with(codec)),
+            None => Err(Error::new(
+                ErrorKind::Configuration,
+                "no codec: choose one with `codec`, or switch the feature `json` on",
+            )),
+        }
+    }
+
+    fn build_with(self, codec: AnyCodec) -> Idempotency {
+        Idempotency(Arc::new(Inner {
+            storage: self.storage,
+            namespace: self.namespace,
+            ttl: self.ttl,
+            lease: self.lease,
+            codec,
+            max_result_size: self.max_result_size,
+            flights: Flights::new(),
+            keeper: Keeper::default(),
+            hooks: self.hooks,
+        }))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("storage", &self.storage)
+            .field("namespace", &self.namespace)
+            .field("ttl", &self.ttl)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every ttl and lease must satisfy.
+pub(crate) fn check_durations(ttl: Duration, lease: Duration) -> Result<(), Error> {
+    let text = if ttl.is_zero() {
+        "the ttl is zero"
+    } else if lease.is_zero() {
+        "the lease is zero"
+    } else if ttl < lease {
+        "the ttl is shorter than the lease"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Configuration, text))
+}

@@ -1,0 +1,322 @@
+//! A call as the user describes it: the builder behind the attribute and [`Idempotency::operation`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::flight::CallName;
+use super::handle::{Idempotency, check_durations};
+use super::outcome::Outcome;
+use super::run::{Call, Failed, run};
+use crate::codec::AnyCodec;
+use crate::error::{Error, ErrorKind};
+use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::key::{Key, RecordKey};
+use crate::policy::{
+    ErrorPolicy, FromError, MapError, MapWith, RetryIf, Storable, StoreAll, StoreErrors, StoreIf,
+    StorePolicy,
+};
+use crate::record::CrashPolicy;
+
+/// A call of an operation, before its body is given.
+///
+/// Mistakes in the settings (a bad key, a zero duration) are reported by [`run`](Self::run), before the body is polled.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// use std::time::Duration;
+/// use idem_runtime::{Error, Idempotency, Outcome};
+///
+/// let idem = Idempotency::memory();
+/// let outcome: Outcome<u32> = idem
+///     .operation("charge")
+///     .key("payment:42")
+///     .fingerprint(&("user-7", 1999))?
+///     .wait(Duration::from_secs(5))
+///     .run(async { Ok::<_, Error>(17) })
+///     .await?;
+/// assert_eq!(outcome.value, 17);
+/// assert!(!outcome.is_replayed());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an operation does nothing until it is given a body with `run` or `call`"]
+pub struct Operation<E = StoreErrors, S = StoreAll, M = FromError> {
+    settings: Settings,
+    errors: E,
+    store: S,
+    map: M,
+}
+
+struct Settings {
+    handle: Result<Idempotency, Error>,
+    name: Cow<'static, str>,
+    key: Option<Result<Key, Error>>,
+    fingerprint: Option<Result<Fingerprint, Error>>,
+    tenant: Option<String>,
+    ttl: Option<Duration>,
+    lease: Option<Duration>,
+    wait: Option<Duration>,
+    on_crash: CrashPolicy,
+    codec: Option<AnyCodec>,
+    fail_open: bool,
+}
+
+impl Operation {
+    pub(crate) fn new(handle: Result<Idempotency, Error>, name: Cow<'static, str>) -> Self {
+        let settings = Settings {
+            handle,
+            name,
+            key: None,
+            fingerprint: None,
+            tenant: None,
+            ttl: None,
+            lease: None,
+            wait: None,
+            on_crash: CrashPolicy::Retry,
+            codec: None,
+            fail_open: false,
+        };
+        Self { settings, errors: StoreErrors, store: StoreAll, map: FromError }
+    }
+}
+
+impl<E, S, M> Operation<E, S, M> {
+    /// The key. Without one it is the operation's name and the fingerprint.
+    pub fn key(mut self, key: impl IntoKey) -> Self {
+        self.settings.key = Some(key.into_key());
+        self
+    }
+
+    /// The arguments: the same key with others is a [`Mismatch`](ErrorKind::Mismatch).
+    ///
+    /// # Errors
+    ///
+    /// `KeyGeneration` when `args` cannot be hashed.
+    pub fn fingerprint<A: Serialize + ?Sized>(self, args: &A) -> Result<Self, Error> {
+        let fingerprint = Fingerprint::of(&self.settings.name, args)?;
+        Ok(self.with_fingerprint(Ok(fingerprint)))
+    }
+
+    /// A fingerprint that was computed before.
+    pub fn with_fingerprint(mut self, fingerprint: Result<Fingerprint, Error>) -> Self {
+        self.settings.fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// Whose key it is: tenants do not see each other's keys. It must not be empty.
+    pub fn tenant(mut self, tenant: impl fmt::Display) -> Self {
+        self.settings.tenant = Some(tenant.to_string());
+        self
+    }
+
+    /// How long the end is replayed, counted from its completion.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.settings.ttl = Some(ttl);
+        self
+    }
+
+    /// How long the owner may be silent before others may take over.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = Some(lease);
+        self
+    }
+
+    /// How long a duplicate waits for the runner's result. Without it a duplicate gets
+    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing).
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.settings.wait = Some(wait);
+        self
+    }
+
+    /// What happens to the key when the owner dies.
+    pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
+        self.settings.on_crash = policy;
+        self
+    }
+
+    /// The format of the stored result.
+    pub fn codec(mut self, codec: impl Into<AnyCodec>) -> Self {
+        self.settings.codec = Some(codec.into());
+        self
+    }
+
+    /// Runs the body unprotected when the storage is down, instead of failing. The outcome is
+    /// [`Unrecorded`](super::outcome::Source::Unrecorded) and the hook `on_unrecorded` is called. Only for effects that may happen twice.
+    pub fn fail_open(mut self) -> Self {
+        self.settings.fail_open = true;
+        self
+    }
+
+    /// What is recorded of errors: [`StoreErrors`], [`ReplayErrors`](crate::policy::ReplayErrors) or
+    /// [`ReleaseErrors`](crate::policy::ReleaseErrors).
+    pub fn errors<P>(self, policy: P) -> Operation<P, S, M> {
+        self.with(|_, store, map| (policy, store, map))
+    }
+
+    /// Errors for which `matches` is true release the key, so that the next call runs again.
+    pub fn retry_if<F>(self, matches: F) -> Operation<RetryIf<E, F>, S, M> {
+        self.with(|otherwise, store, map| (RetryIf { otherwise, matches }, store, map))
+    }
+
+    /// Results for which `keeps` is false release the key, so that the next call runs again.
+    pub fn store_if<F>(self, keeps: F) -> Operation<E, StoreIf<F>, M> {
+        self.with(|errors, _, map| (errors, StoreIf(keeps), map))
+    }
+
+    /// How this crate's error becomes the body's error type, where that has no `From<Error>`.
+    pub fn map_err<F>(self, map: F) -> Operation<E, S, MapWith<F>> {
+        self.with(|errors, store, _| (errors, store, MapWith(map)))
+    }
+
+    fn with<E2, S2, M2>(
+        self,
+        change: impl FnOnce(E, S, M) -> (E2, S2, M2),
+    ) -> Operation<E2, S2, M2> {
+        let (errors, store, map) = change(self.errors, self.store, self.map);
+        Operation { settings: self.settings, errors, store, map }
+    }
+
+    /// Runs the body, or gives its first run's result with where it comes from.
+    ///
+    /// # Errors
+    ///
+    /// The body's own error, now or replayed, or this crate's [`Error`] made into its type.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future while the body runs, like a panic in it, counts as a crash that was seen: the crash policy applies at once.
+    /// Dropped while the end is being written, the write goes on in the background.
+    pub fn run<T, Er, F>(self, body: F) -> impl Future<Output = Result<Outcome<T>, Er>>
+    where
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+        F: Future<Output = Result<T, Er>>,
+    {
+        // On the heap, so that a call inside a call inside a call does not multiply the size of the innermost future.
+        let mut body = Box::pin(body);
+        async move {
+            let Self { settings, errors, store, map } = self;
+            let outcome = match settings.into_call() {
+                Ok(call) => run(&call, &errors, &store, body.as_mut()).await,
+                Err(error) => Err(Failed::Ours(error)),
+            };
+            outcome.map_err(|failed| match failed {
+                Failed::Body(error) => error,
+                Failed::Ours(error) => map.map(error),
+            })
+        }
+    }
+
+    /// Like [`run`](Self::run), for the value alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn call<T, Er, F>(self, body: F) -> impl Future<Output = Result<T, Er>>
+    where
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+        F: Future<Output = Result<T, Er>>,
+    {
+        let outcome = self.run(body);
+        async move { Ok(outcome.await?.value) }
+    }
+}
+
+impl Settings {
+    /// Everything checked and filled in from the handle.
+    fn into_call(self) -> Result<Call, Error> {
+        let name = self.name.clone();
+        self.check().map_err(|error| error.on_operation(&name))
+    }
+
+    fn check(self) -> Result<Call, Error> {
+        let Idempotency(inner) = self.handle?;
+        let fingerprint = self.fingerprint.transpose()?;
+        let key = match (self.key.transpose()?, fingerprint) {
+            (Some(key), _) => key,
+            (None, Some(fingerprint)) => Key::new(format!("{}:{fingerprint}", self.name))?,
+            (None, None) => {
+                let text = "the operation has neither a key nor arguments to make one of";
+                return Err(Error::new(ErrorKind::KeyGeneration, text));
+            }
+        };
+        let fingerprint = fingerprint.unwrap_or_else(|| Fingerprinter::new(&self.name).finish());
+        let record = RecordKey::new(&inner.namespace, self.tenant.as_deref(), &key)?;
+        let lease = self.lease.unwrap_or(inner.lease);
+        // A ttl that is not given is the handle's, but never shorter than a longer lease of the operation's own.
+        let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
+        check_durations(ttl, lease)?;
+        Ok(Call {
+            name: CallName {
+                operation: self.name,
+                key,
+                tenant: self.tenant,
+                record,
+                fingerprint,
+            },
+            ttl,
+            lease,
+            wait: self.wait,
+            on_crash: self.on_crash,
+            codec: self.codec.unwrap_or_else(|| inner.codec.clone()),
+            max_result_size: inner.max_result_size,
+            fail_open: self.fail_open,
+            inner,
+        })
+    }
+}
+
+impl<E, S, M> fmt::Debug for Operation<E, S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("name", &self.settings.name).finish_non_exhaustive()
+    }
+}
+
+/// What can be a key: a [`Key`], a text, or the attempt to make one.
+pub trait IntoKey {
+    /// The key.
+    ///
+    /// # Errors
+    ///
+    /// `KeyGeneration` when it is not valid.
+    fn into_key(self) -> Result<Key, Error>;
+}
+
+impl IntoKey for Key {
+    fn into_key(self) -> Result<Key, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoKey for &Key {
+    fn into_key(self) -> Result<Key, Error> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoKey for &str {
+    fn into_key(self) -> Result<Key, Error> {
+        Key::new(self)
+    }
+}
+
+impl IntoKey for String {
+    fn into_key(self) -> Result<Key, Error> {
+        Key::new(self)
+    }
+}
+
+impl IntoKey for Result<Key, Error> {
+    fn into_key(self) -> Result<Key, Error> {
+        self
+    }
+}

@@ -1,0 +1,337 @@
+//! One call, from its name to its outcome.
+//!
+//! Enter the list of calls (or attach to the one that is there) → claim → match the answer once: a replay decodes and returns; in
+//! progress waits or is refused; acquired runs the body under the guard, encodes its result and settles.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::claim::claim;
+use super::context;
+use super::flight::{CallName, Entered, Flight, Phase, later};
+use super::guard::Guard;
+use super::handle::Inner;
+use super::outcome::{Outcome, Source};
+use super::settle::{Settled, Settlement};
+use crate::codec::AnyCodec;
+use crate::error::{Error, ErrorKind};
+use crate::hooks::Event;
+use crate::policy::{ErrorPolicy, Storable, StorePolicy};
+use crate::record::{CrashPolicy, Failure, Finish, Finished};
+use crate::storage::{Claim, Claimed, Lost};
+
+/// Everything about a call but its body.
+pub(crate) struct Call {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) name: CallName,
+    pub(crate) ttl: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) on_crash: CrashPolicy,
+    pub(crate) codec: AnyCodec,
+    pub(crate) max_result_size: usize,
+    pub(crate) fail_open: bool,
+}
+
+/// Why a call has no result.
+pub(crate) enum Failed<E> {
+    /// The first call's error, now or replayed.
+    Body(E),
+    /// This crate's.
+    Ours(Error),
+}
+
+impl<E> From<Error> for Failed<E> {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+pub(crate) async fn run<T, E, F>(
+    call: &Call,
+    errors: &impl ErrorPolicy<E>,
+    store: &impl StorePolicy<T>,
+    body: Pin<&mut F>,
+) -> Result<Outcome<T>, Failed<E>>
+where
+    T: Storable,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut guard = match enter(call).await? {
+        Turn::Replay(finished) => return call.replay(errors, finished),
+        Turn::Lead { guard, deadline } => {
+            let mut guard = guard;
+            match call.claim(&mut guard, deadline).await {
+                Ok(Claimed::Acquired { .. }) => guard,
+                Ok(Claimed::Replay(finished)) => {
+                    guard.end(Phase::Finished(finished.clone()));
+                    return call.replay(errors, finished);
+                }
+                Ok(Claimed::InProgress { lease_left }) => {
+                    guard.end(Phase::Abandoned);
+                    return Err(call.already_processing(lease_left).into());
+                }
+                Ok(Claimed::Mismatch) => {
+                    guard.end(Phase::Abandoned);
+                    return Err(call.error(ErrorKind::Mismatch, MISMATCH).into());
+                }
+                Err(error) if call.fail_open && error.kind() != ErrorKind::Corrupt => {
+                    drop(guard);
+                    return call.run_unprotected(body, &error).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    guard.running(call.on_crash, call.ttl);
+    let recovered = guard.flight.fence().is_recovery();
+    if recovered {
+        call.inner.hooks.takeover(&call.event(None));
+    }
+    if call.inner.keeper.watch_over(&call.inner, call.lease) {
+        tokio::task::yield_now().await;
+    }
+    let result = context::scope(Arc::clone(&guard.flight), body).await;
+    call.settle(guard, errors, store, result, recovered).await
+}
+
+const MISMATCH: &str = "the key was used before for another operation or with other arguments";
+
+/// Whose turn it is.
+enum Turn {
+    /// This call claims.
+    Lead { guard: Guard, deadline: Option<Instant> },
+    /// Another call of this process has the result.
+    Replay(Finished),
+}
+
+/// Enters the list of calls; a duplicate waits for the call that is there, as long as it may.
+async fn enter(call: &Call) -> Result<Turn, Error> {
+    let parent = context::parent();
+    let handle = Arc::as_ptr(&call.inner) as usize;
+    if context::is_reentrant(parent.as_ref(), handle, &call.name) {
+        let text = "the operation calls itself with the same key and would wait for itself";
+        return Err(call.error(ErrorKind::Reentrant, text));
+    }
+    let deadline = call.wait.map(|wait| later(Instant::now(), wait));
+    loop {
+        match call.inner.flights.enter(&call.name, handle, call.lease, parent.clone()) {
+            Entered::Leader(flight) => {
+                let guard = Guard::new(Arc::clone(&call.inner), flight);
+                return Ok(Turn::Lead { guard, deadline });
+            }
+            Entered::Follower(flight) => match follow(&flight, deadline).await {
+                Followed::Finished(finished) => return Ok(Turn::Replay(finished)),
+                Followed::Abandoned => {}
+                Followed::Busy { lease_left } => return Err(call.already_processing(lease_left)),
+            },
+        }
+    }
+}
+
+enum Followed {
+    Finished(Finished),
+    Abandoned,
+    Busy { lease_left: Duration },
+}
+
+/// Waits for the call that is there. One that may not wait still learns what the storage answers to the claim under way.
+async fn follow(flight: &Flight, deadline: Option<Instant>) -> Followed {
+    let ended = flight.until(|phase| match phase {
+        Phase::Finished(finished) => Some(Followed::Finished(finished.clone())),
+        Phase::Abandoned | Phase::Lost => Some(Followed::Abandoned),
+        Phase::Claiming => None,
+        Phase::Elsewhere { lease_until } | Phase::Running { lease_until, .. } => {
+            let lease_left = || lease_until.saturating_duration_since(Instant::now());
+            deadline.is_none().then(|| Followed::Busy { lease_left: lease_left() })
+        }
+    });
+    let Some(deadline) = deadline else { return ended.await };
+    match timeout_at(deadline, ended).await {
+        Ok(followed) => followed,
+        Err(_) => {
+            let lease_left = flight.lease_until().saturating_duration_since(Instant::now());
+            Followed::Busy { lease_left }
+        }
+    }
+}
+
+impl Call {
+    async fn claim(&self, guard: &mut Guard, deadline: Option<Instant>) -> Result<Claimed, Error> {
+        let request = Claim {
+            key: self.name.record.clone(),
+            owner: guard.flight.owner,
+            fingerprint: self.name.fingerprint,
+            lease: self.lease,
+            ttl: self.ttl,
+            on_crash: self.on_crash,
+        };
+        claim(guard, &request, deadline)
+            .await
+            .map_err(|error| Error::from(error).on_operation(&self.name.operation))
+    }
+
+    /// Records what the body returned, and says what the caller gets.
+    async fn settle<T: Storable, E>(
+        &self,
+        guard: Guard,
+        errors: &impl ErrorPolicy<E>,
+        store: &impl StorePolicy<T>,
+        result: Result<T, E>,
+        recovered: bool,
+    ) -> Result<Outcome<T>, Failed<E>> {
+        let settlement = self.settlement(errors, store, &result);
+        let released = matches!(settlement, Settlement::Release);
+        let unstorable = unstorable(&settlement);
+        let unrecorded = match guard.settle(settlement).await {
+            Settled::Done => unstorable.map(|kind| self.error(kind, "the result cannot be stored")),
+            Settled::Lost(_) | Settled::Unrecorded(_) if released => None,
+            Settled::Lost(Lost::Finished(finished)) => return self.replay(errors, finished),
+            Settled::Lost(Lost::TakenOver) => {
+                let text = "the lease ran out and another owner is running the operation";
+                return Err(self.error(ErrorKind::LeaseLost, text).into());
+            }
+            Settled::Lost(Lost::Gone) => {
+                Some(self.error(ErrorKind::Storage, "the record vanished while the body ran"))
+            }
+            Settled::Unrecorded(error) => {
+                Some(Error::from(error).on_operation(&self.name.operation))
+            }
+        };
+        if let Some(error) = &unrecorded {
+            let operation = &self.name.operation;
+            tracing::error!(%operation, %error, "the result of a call is not recorded");
+            self.inner.hooks.unrecorded(&self.event(Some(error)));
+        }
+        let source = match unrecorded {
+            None => Source::Executed { recovered },
+            Some(_) => Source::Unrecorded,
+        };
+        match result {
+            Ok(value) => Ok(Outcome { value, source }),
+            Err(error) => Err(Failed::Body(error)),
+        }
+    }
+
+    /// What is to be recorded of a result.
+    fn settlement<T: Storable, E>(
+        &self,
+        errors: &impl ErrorPolicy<E>,
+        store: &impl StorePolicy<T>,
+        result: &Result<T, E>,
+    ) -> Settlement {
+        let finish = match result {
+            Ok(value) if store.keeps(value) => match self.codec.encode(value) {
+                Ok(payload) if payload.bytes.len() <= self.max_result_size => {
+                    Finish::Completed(payload)
+                }
+                Ok(payload) => {
+                    Finish::Failed(Failure::TooLarge { size: payload.bytes.len() as u64 })
+                }
+                Err(_) => Finish::Failed(Failure::Unserializable),
+            },
+            Ok(_) => return Settlement::Release,
+            Err(error) => match errors.record(error, &self.codec) {
+                Some(failure) => Finish::Failed(bounded(failure, self.max_result_size)),
+                None => return Settlement::Release,
+            },
+        };
+        Settlement::Finish(finish, self.ttl)
+    }
+
+    /// What a duplicate gets.
+    fn replay<T: Storable, E>(
+        &self,
+        errors: &impl ErrorPolicy<E>,
+        finished: Finished,
+    ) -> Result<Outcome<T>, Failed<E>> {
+        let failure = match finished.finish {
+            Finish::Completed(payload) => {
+                let value = self.codec.decode(&payload).map_err(|error| self.undecodable(error))?;
+                self.inner.hooks.replay(&self.event(None));
+                let source = Source::Replayed { completed_at: finished.at.into() };
+                return Ok(Outcome { value, source });
+            }
+            Finish::Failed(failure) => failure,
+        };
+        self.inner.hooks.replay(&self.event(None));
+        let (kind, text) = match failure {
+            Failure::Error { message, typed } => {
+                if let Some(revived) = typed.and_then(|typed| errors.revive(&typed, &self.codec)) {
+                    let error = revived.map_err(|error| self.undecodable(error))?;
+                    return Err(Failed::Body(error));
+                }
+                let text = "the first call with this key failed";
+                let error = self.error(ErrorKind::PreviouslyFailed, text);
+                return Err(error.with_failure(&message).into());
+            }
+            Failure::Indeterminate => {
+                (ErrorKind::Indeterminate, "the owner died half way and nobody knows how far it came")
+            }
+            Failure::TooLarge { .. } => {
+                (ErrorKind::TooLarge, "the first call succeeded but its result was too large to store")
+            }
+            Failure::Unserializable => {
+                (ErrorKind::Serialization, "the first call succeeded but its result could not be encoded")
+            }
+        };
+        Err(self.error(kind, text).into())
+    }
+
+    /// Runs the body although the storage is down, because the operation opted to fail open.
+    async fn run_unprotected<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        body: Pin<&mut F>,
+        error: &Error,
+    ) -> Result<Outcome<T>, Failed<E>> {
+        let operation = &self.name.operation;
+        tracing::error!(%operation, %error, "the storage is down and the operation fails open");
+        self.inner.hooks.unrecorded(&self.event(Some(error)));
+        let value = body.await.map_err(Failed::Body)?;
+        Ok(Outcome { value, source: Source::Unrecorded })
+    }
+
+    fn event<'a>(&'a self, reason: Option<&'a Error>) -> Event<'a> {
+        Event::new(&self.name, reason)
+    }
+
+    fn error(&self, kind: ErrorKind, text: &'static str) -> Error {
+        Error::new(kind, text).on_operation(&self.name.operation)
+    }
+
+    fn already_processing(&self, lease_left: Duration) -> Error {
+        self.error(ErrorKind::AlreadyProcessing, "another call with this key is running")
+            .with_retry_after(lease_left)
+    }
+
+    fn undecodable(&self, error: crate::codec::CodecError) -> Error {
+        self.error(ErrorKind::Serialization, "the stored result does not decode as the type asked for")
+            .with_source(error)
+    }
+}
+
+fn unstorable(settlement: &Settlement) -> Option<ErrorKind> {
+    match settlement {
+        Settlement::Finish(Finish::Failed(Failure::TooLarge { .. }), _) => Some(ErrorKind::TooLarge),
+        Settlement::Finish(Finish::Failed(Failure::Unserializable), _) => {
+            Some(ErrorKind::Serialization)
+        }
+        _ => None,
+    }
+}
+
+/// A failure's text is for people: it is cut at 4 KiB, and a typed error over the size limit is left out.
+fn bounded(failure: Failure, max_result_size: usize) -> Failure {
+    const MAX_TEXT: usize = 4096;
+    match failure {
+        Failure::Error { mut message, typed } => {
+            message.truncate(message.floor_char_boundary(MAX_TEXT));
+            let typed = typed.filter(|payload| payload.bytes.len() <= max_result_size);
+            Failure::Error { message, typed }
+        }
+        other => other,
+    }
+}

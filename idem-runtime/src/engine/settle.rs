@@ -1,0 +1,169 @@
+//! Writing down how a call ended: retried, in the background if need be, and never lost with the caller's future.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep};
+
+use super::flight::{Flight, Phase};
+use super::handle::Inner;
+use crate::clock::{Clock, MonotonicClock};
+use crate::record::{Finish, Finished};
+use crate::storage::{Complete, Lost, Release, Storage, StorageError, Written};
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Settlement {
+    /// The end, kept for this long.
+    Finish(Finish, Duration),
+    /// Nothing: the next call runs.
+    Release,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// It is written.
+    Done,
+    /// The record is no longer this call's.
+    Lost(Lost),
+    /// The storage failed; the write goes on in the background while the lease lasts.
+    Unrecorded(StorageError),
+}
+
+/// The pauses between attempts: about a second in all, so that a reconnect or a short fail-over fits in.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(10))
+        .with_factor(2.5)
+        .with_max_delay(Duration::from_millis(400))
+        .with_max_times(6)
+        .with_jitter()
+        .build()
+}
+
+/// Writes `settlement` and ends the call for its followers.
+pub(crate) async fn settle(
+    inner: &Arc<Inner>,
+    flight: &Arc<Flight>,
+    settlement: &Settlement,
+) -> Settled {
+    match write_retrying(inner, flight, settlement, pauses()).await {
+        Ok(written) => end(inner, flight, settlement, written),
+        Err(error) if error.is_transient() => {
+            // Duplicates in this process get the result from here while the background goes on trying.
+            let deadline = flight.lease_until();
+            if let Settlement::Finish(finish, _) = settlement {
+                flight.enter_phase(finished_here(finish));
+            }
+            in_background(inner, flight, settlement.clone(), deadline);
+            Settled::Unrecorded(error)
+        }
+        Err(error) => {
+            inner.flights.leave(flight, here(settlement));
+            Settled::Unrecorded(error)
+        }
+    }
+}
+
+/// Writes `settlement` without a caller: its future was dropped, or the storage was down.
+pub(crate) fn in_background(
+    inner: &Arc<Inner>,
+    flight: &Arc<Flight>,
+    settlement: Settlement,
+    deadline: Instant,
+) {
+    let (inner, flight) = (Arc::clone(inner), Arc::clone(flight));
+    let mut write = Box::pin(async move {
+        let pauses = pauses().chain(std::iter::repeat(Duration::from_millis(400)));
+        let pauses = pauses.take_while(|_| Instant::now() < deadline);
+        match write_retrying(&inner, &flight, &settlement, pauses).await {
+            Ok(written) => drop(end(&inner, &flight, &settlement, written)),
+            Err(error) => {
+                let operation = &flight.name.operation;
+                tracing::error!(%operation, %error, "the end of a call stays unrecorded");
+                inner.flights.leave(&flight, here(&settlement));
+            }
+        }
+    });
+    // A storage in this process answers at once, and then no runtime is needed.
+    if (&mut write).now_or_never().is_some() {
+        return;
+    }
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(write)),
+        Err(_) => tracing::error!("no runtime left to record the end of a call; its lease will run out"),
+    }
+}
+
+async fn write_retrying(
+    inner: &Inner,
+    flight: &Flight,
+    settlement: &Settlement,
+    mut pauses: impl Iterator<Item = Duration>,
+) -> Result<Written, StorageError> {
+    let key = flight.name.record.clone();
+    let owner = flight.owner;
+    let request = match settlement {
+        Settlement::Finish(finish, ttl) => {
+            Request::Complete(Complete { key, owner, finish: finish.clone(), ttl: *ttl })
+        }
+        Settlement::Release => Request::Release(Release { key, owner }),
+    };
+    loop {
+        let answer = match &request {
+            Request::Complete(complete) => inner.storage.complete(complete).await,
+            Request::Release(release) => inner.storage.release(release).await,
+        };
+        match answer {
+            Err(error) if error.is_transient() => match pauses.next() {
+                Some(pause) => sleep(pause).await,
+                None => return Err(error),
+            },
+            answer => return answer,
+        }
+    }
+}
+
+enum Request {
+    Complete(Complete),
+    Release(Release),
+}
+
+/// Ends the call for its followers, now that the storage has answered.
+fn end(
+    inner: &Inner,
+    flight: &Arc<Flight>,
+    settlement: &Settlement,
+    written: Written,
+) -> Settled {
+    match written {
+        Written::Done => {
+            inner.flights.leave(flight, here(settlement));
+            Settled::Done
+        }
+        Written::LeaseLost(lost) => {
+            let phase = match &lost {
+                Lost::Finished(finished) => Phase::Finished(finished.clone()),
+                Lost::TakenOver => Phase::Abandoned,
+                Lost::Gone => here(settlement),
+            };
+            inner.flights.leave(flight, phase);
+            Settled::Lost(lost)
+        }
+    }
+}
+
+/// The end as this process knows it.
+fn here(settlement: &Settlement) -> Phase {
+    match settlement {
+        Settlement::Finish(finish, _) => finished_here(finish),
+        Settlement::Release => Phase::Abandoned,
+    }
+}
+
+fn finished_here(finish: &Finish) -> Phase {
+    Phase::Finished(Finished { at: MonotonicClock.now(), finish: finish.clone() })
+}
