@@ -1,15 +1,24 @@
 //! Runtime of the `idempotency` crate: engine, storages, keys, codecs. Use it through the facade `idempotency`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod canonical;
 pub mod clock;
 pub mod codec;
 pub mod engine;
 mod error;
 mod fingerprint;
+pub mod hooks;
 mod key;
+pub mod macro_support;
+pub mod policy;
 pub mod record;
 pub mod storage;
 
+pub use engine::{
+    Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,
+    set_global, with,
+};
 pub use error::{Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
 pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};

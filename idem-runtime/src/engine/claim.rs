@@ -16,8 +16,8 @@ pub(crate) async fn claim(
     deadline: Option<Instant>,
 ) -> Result<Claimed, StorageError> {
     match ask(guard, claim).await? {
-        Claimed::InProgress { lease_left } if let Some(deadline) = deadline => {
-            wait(guard, claim, lease_left, deadline).await
+        Claimed::InProgress { .. } if let Some(deadline) = deadline => {
+            wait(guard, claim, deadline).await
         }
         answer => Ok(answer),
     }
@@ -64,7 +64,6 @@ async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> 
 async fn wait(
     guard: &mut Guard,
     claim: &Claim,
-    mut lease_left: Duration,
     deadline: Instant,
 ) -> Result<Claimed, StorageError> {
     // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
@@ -72,10 +71,10 @@ async fn wait(
     // The runner may have ended before the subscription began, so the first look is at once.
     let mut polls = polls(wakeup.is_some());
     loop {
-        match ask(guard, claim).await? {
-            Claimed::InProgress { lease_left: left } => lease_left = left,
+        let lease_left = match ask(guard, claim).await? {
+            Claimed::InProgress { lease_left } => lease_left,
             answer => return Ok(answer),
-        }
+        };
         let now = Instant::now();
         if now >= deadline {
             return Ok(Claimed::InProgress { lease_left });

@@ -88,12 +88,7 @@ impl Idempotency {
     /// # Cancel safety
     ///
     /// Dropping the future while the body runs counts as a crash that was seen: the key is released at once.
-    pub async fn execute<T, E, F>(
-        &self,
-        key: impl IntoKey,
-        ttl: Duration,
-        body: F,
-    ) -> Result<T, E>
+    pub async fn execute<T, E, F>(&self, key: impl IntoKey, ttl: Duration, body: F) -> Result<T, E>
     where
         T: Storable,
         E: From<Error> + fmt::Display,

@@ -256,13 +256,7 @@ impl Settings {
         let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease)?;
         Ok(Call {
-            name: CallName {
-                operation: self.name,
-                key,
-                tenant: self.tenant,
-                record,
-                fingerprint,
-            },
+            name: CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint },
             ttl,
             lease,
             wait: self.wait,

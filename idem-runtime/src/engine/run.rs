@@ -268,15 +268,18 @@ impl Call {
                 let error = self.error(ErrorKind::PreviouslyFailed, text);
                 return Err(error.with_failure(&message).into());
             }
-            Failure::Indeterminate => {
-                (ErrorKind::Indeterminate, "the owner died half way and nobody knows how far it came")
-            }
-            Failure::TooLarge { .. } => {
-                (ErrorKind::TooLarge, "the first call succeeded but its result was too large to store")
-            }
-            Failure::Unserializable => {
-                (ErrorKind::Serialization, "the first call succeeded but its result could not be encoded")
-            }
+            Failure::Indeterminate => (
+                ErrorKind::Indeterminate,
+                "the owner died half way and nobody knows how far it came",
+            ),
+            Failure::TooLarge { .. } => (
+                ErrorKind::TooLarge,
+                "the first call succeeded but its result was too large to store",
+            ),
+            Failure::Unserializable => (
+                ErrorKind::Serialization,
+                "the first call succeeded but its result could not be encoded",
+            ),
         };
         Err(self.error(kind, text).into())
     }
@@ -308,14 +311,19 @@ impl Call {
     }
 
     fn undecodable(&self, error: crate::codec::CodecError) -> Error {
-        self.error(ErrorKind::Serialization, "the stored result does not decode as the type asked for")
-            .with_source(error)
+        self.error(
+            ErrorKind::Serialization,
+            "the stored result does not decode as the type asked for",
+        )
+        .with_source(error)
     }
 }
 
 fn unstorable(settlement: &Settlement) -> Option<ErrorKind> {
     match settlement {
-        Settlement::Finish(Finish::Failed(Failure::TooLarge { .. }), _) => Some(ErrorKind::TooLarge),
+        Settlement::Finish(Finish::Failed(Failure::TooLarge { .. }), _) => {
+            Some(ErrorKind::TooLarge)
+        }
         Settlement::Finish(Finish::Failed(Failure::Unserializable), _) => {
             Some(ErrorKind::Serialization)
         }

@@ -94,7 +94,9 @@ pub(crate) fn in_background(
     }
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(write)),
-        Err(_) => tracing::error!("no runtime left to record the end of a call; its lease will run out"),
+        Err(_) => {
+            tracing::error!("no runtime left to record the end of a call; its lease will run out")
+        }
     }
 }
 
@@ -133,12 +135,7 @@ enum Request {
 }
 
 /// Ends the call for its followers, now that the storage has answered.
-fn end(
-    inner: &Inner,
-    flight: &Arc<Flight>,
-    settlement: &Settlement,
-    written: Written,
-) -> Settled {
+fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Written) -> Settled {
     match written {
         Written::Done => {
             inner.flights.leave(flight, here(settlement));
