@@ -3,35 +3,6 @@
 //! A key names an effect; the fingerprint says which call wanted it. Where the same key comes with
 //! another fingerprint, somebody has used one key for two different requests, and gets `Mismatch`
 //! instead of the other one's result.
-//!
-//! # How another language computes it
-//!
-//! Take the JSON array of the operation's name and its arguments, in the order of their declaration
-//! and without those that are skipped; write it in the [canonical form](crate::canonical); hash its
-//! UTF-8 bytes with SHA-256; write `j1-` and the hash in lower-case hex. For arguments without
-//! floats that is, in Python:
-//!
-//! ```python
-//! import hashlib, json
-//!
-//! def canonical(v):
-//!     if isinstance(v, dict):
-//!         names = sorted(v, key=lambda name: name.encode("utf-16-be"))
-//!         return "{" + ",".join(canonical(n) + ":" + canonical(v[n]) for n in names) + "}"
-//!     if isinstance(v, list):
-//!         return "[" + ",".join(map(canonical, v)) + "]"
-//!     return json.dumps(v, ensure_ascii=False)
-//!
-//! def fingerprint(operation, *args):
-//!     text = canonical([operation, *args])
-//!     return "j1-" + hashlib.sha256(text.encode()).hexdigest()
-//!
-//! fingerprint("charge", {"user_id": 9007199254740993, "note": "für dich"}, ["a", None])
-//! # 'j1-4c28afb9d75ce412294948a30ee31eb6906f07fcbfa9187e85e469219f7cf14a'
-//! ```
-//!
-//! Floats need the number format of RFC 8785, for which there are libraries; those round integers
-//! beyond ±2^53, so let them write the floats alone.
 
 use std::cell::Cell;
 use std::fmt;
@@ -64,6 +35,35 @@ const HASH_LEN: usize = 32;
 /// assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
+///
+/// # How another language computes it
+///
+/// Take the JSON array of the operation's name and its arguments, in the order of their declaration
+/// and without those that are skipped; write it in the [canonical form](crate::canonical); hash its
+/// UTF-8 bytes with SHA-256; write `j1-` and the hash in lower-case hex. For arguments without
+/// floats that is, in Python:
+///
+/// ```python
+/// import hashlib, json
+///
+/// def canonical(v):
+///     if isinstance(v, dict):
+///         names = sorted(v, key=lambda name: name.encode("utf-16-be"))
+///         return "{" + ",".join(canonical(n) + ":" + canonical(v[n]) for n in names) + "}"
+///     if isinstance(v, list):
+///         return "[" + ",".join(map(canonical, v)) + "]"
+///     return json.dumps(v, ensure_ascii=False)
+///
+/// def fingerprint(operation, *args):
+///     text = canonical([operation, *args])
+///     return "j1-" + hashlib.sha256(text.encode()).hexdigest()
+///
+/// fingerprint("charge", {"user_id": 9007199254740993, "note": "für dich"}, ["a", None])
+/// # 'j1-4c28afb9d75ce412294948a30ee31eb6906f07fcbfa9187e85e469219f7cf14a'
+/// ```
+///
+/// Floats need the number format of RFC 8785, for which there are libraries; those round integers
+/// beyond ±2^53, so let them write the floats alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; Self::LEN]);
 

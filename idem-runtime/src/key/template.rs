@@ -1,29 +1,4 @@
 //! Keys from templates, at run time.
-//!
-//! The attribute takes a template such as `payment:{user}:{order}` apart at compile time and emits
-//! the calls that put the values in:
-//!
-//! ```
-//! use idem_runtime::KeyBuilder;
-//!
-//! let (user, order) = ("u:1", 42);
-//! let key = KeyBuilder::new(32)
-//!     .literal("payment:")
-//!     .value("user", &user, Some(':'))?
-//!     .literal(":")
-//!     .value("order", &order, None)?
-//!     .finish()?;
-//! assert_eq!(key.as_str(), "payment:u%3A1:42");
-//! # Ok::<(), idem_runtime::Error>(())
-//! ```
-//!
-//! # Why no two value lists give the same key
-//!
-//! Within a value, `%` occurs only in front of two hex digits, and the first character of the
-//! literal that follows occurs nowhere outside of such an escape; so whoever reads a key from the
-//! left, knowing the template, finds the end of each value and then, undoing the escapes, the
-//! value. A literal that itself begins with `%` would break this, so behind a value that `%` is
-//! written twice, which no value can contain.
 
 use std::fmt::{Display, Write};
 
@@ -32,6 +7,31 @@ use super::text::Key;
 use crate::error::{Error, ErrorKind};
 
 /// Puts a key together from the literals and values of a template.
+///
+/// The attribute takes a template such as `payment:{user}:{order}` apart at compile time and emits
+/// the calls that put the values in:
+///
+/// ```
+/// use idem_runtime::KeyBuilder;
+///
+/// let (user, order) = ("u:1", 42);
+/// let key = KeyBuilder::new(32)
+///     .literal("payment:")
+///     .value("user", &user, Some(':'))?
+///     .literal(":")
+///     .value("order", &order, None)?
+///     .finish()?;
+/// assert_eq!(key.as_str(), "payment:u%3A1:42");
+/// # Ok::<(), idem_runtime::Error>(())
+/// ```
+///
+/// # Why no two value lists give the same key
+///
+/// Within a value, `%` occurs only in front of two hex digits, and the first character of the
+/// literal that follows occurs nowhere outside of such an escape; so whoever reads a key from the
+/// left, knowing the template, finds the end of each value and then, undoing the escapes, the
+/// value. A literal that itself begins with `%` would break this, so behind a value that `%` is
+/// written twice, which no value can contain.
 #[derive(Debug)]
 #[must_use]
 pub struct KeyBuilder {
@@ -57,8 +57,8 @@ impl KeyBuilder {
 
     /// Appends the value of a placeholder.
     ///
-    /// `next` is the first character of the literal that comes next, and `None` at the template's
-    /// end. `%`, control characters and `next` are percent-escaped in the value.
+    /// `next` must be the first character of the literal that comes next, and `None` at the
+    /// template's end. `%`, control characters and `next` are percent-escaped in the value.
     ///
     /// # Errors
     ///
