@@ -1,2 +1,77 @@
-//! Tasks of the workspace.
-fn main() {}
+//! Tasks of the workspace, run as `cargo xtask <task>`.
+//!
+//! [`test`] is what decides whether a change is good; [`servers`] gets the servers that the tests run against.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program to be used by hand")]
+
+mod bench;
+mod run;
+mod servers;
+mod test;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use lexopt::{Arg, Parser, ValueExt};
+
+const HELP: &str = "\
+Tasks of the workspace
+
+cargo xtask test [--only STEP]... [--skip STEP]...
+    Checks everything, and fetches the servers that are missing.
+cargo xtask bench [ARGUMENT]...
+    Runs the benchmarks with these arguments, such as --quick.
+";
+
+fn main() -> ExitCode {
+    match dispatch(Parser::from_env()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}\n\n{}", help());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the task succeeded, or what is wrong with the arguments.
+fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
+    match arguments.next()? {
+        None | Some(Arg::Short('h') | Arg::Long("help")) => {
+            print!("{}", help());
+            Ok(true)
+        }
+        Some(Arg::Value(task)) if task == "test" => Ok(test::run(&selection(arguments)?)),
+        Some(Arg::Value(task)) if task == "bench" => {
+            let rest: Vec<OsString> = arguments.raw_args()?.collect();
+            Ok(bench::run(&rest))
+        }
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+fn help() -> String {
+    let steps: Vec<_> = test::step_names().collect();
+    format!("{HELP}\nsteps of test, in this order: {}\n", steps.join(" "))
+}
+
+fn selection(mut arguments: Parser) -> Result<test::Selection, lexopt::Error> {
+    let mut selection = test::Selection::default();
+    while let Some(argument) = arguments.next()? {
+        let steps = match argument {
+            Arg::Long("only") => &mut selection.only,
+            Arg::Long("skip") => &mut selection.skip,
+            other => return Err(other.unexpected()),
+        };
+        let step = arguments.value()?.string()?;
+        if !test::step_names().any(|name| name == step) {
+            return Err(format!("there is no step {step:?}").into());
+        }
+        steps.push(step);
+    }
+    Ok(selection)
+}
+
+/// The root of the workspace.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
