@@ -32,22 +32,22 @@ type Hook = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) on_replay: Option<Hook>,
-    pub(crate) on_unrecorded: Option<Hook>,
-    pub(crate) on_takeover: Option<Hook>,
+    pub(crate) replay: Option<Hook>,
+    pub(crate) unrecorded: Option<Hook>,
+    pub(crate) takeover: Option<Hook>,
 }
 
 impl Hooks {
     pub(crate) fn replay(&self, event: &Event<'_>) {
-        call(self.on_replay.as_ref(), event);
+        call(self.replay.as_ref(), event);
     }
 
     pub(crate) fn unrecorded(&self, event: &Event<'_>) {
-        call(self.on_unrecorded.as_ref(), event);
+        call(self.unrecorded.as_ref(), event);
     }
 
     pub(crate) fn takeover(&self, event: &Event<'_>) {
-        call(self.on_takeover.as_ref(), event);
+        call(self.takeover.as_ref(), event);
     }
 }
 

@@ -14,6 +14,7 @@ pub mod macro_support;
 pub mod policy;
 pub mod record;
 pub mod storage;
+mod telemetry;
 
 pub use engine::{
     Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,

@@ -46,15 +46,13 @@ async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> 
             Err(error) => {
                 perhaps_applied |= error.kind() == StorageErrorKind::Indeterminate;
                 let pause = pauses.get_or_insert_with(self::pauses).next();
-                match pause.filter(|_| error.is_transient()) {
-                    Some(pause) => sleep(pause).await,
-                    None => {
-                        if !perhaps_applied {
-                            guard.refused();
-                        }
-                        return Err(error);
+                let Some(pause) = pause.filter(|_| error.is_transient()) else {
+                    if !perhaps_applied {
+                        guard.refused();
                     }
-                }
+                    return Err(error);
+                };
+                sleep(pause).await;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::flight::{CallName, Flight, Phase};
+use super::flight::{Flight, Phase};
 use crate::key::Key;
 use crate::record::{Fence, OwnerId};
 
@@ -111,12 +111,6 @@ impl std::fmt::Debug for Context {
 /// The call in whose body a new one is made.
 pub(crate) fn parent() -> Option<Arc<Flight>> {
     CURRENT.try_with(Arc::clone).ok()
-}
-
-/// Whether `name` is the name of `parent` or of a call around it: it would wait for itself.
-pub(crate) fn is_reentrant(parent: Option<&Arc<Flight>>, handle: usize, name: &CallName) -> bool {
-    std::iter::successors(parent, |flight| flight.parent.as_ref())
-        .any(|flight| flight.handle == handle && flight.is(name))
 }
 
 /// Runs a body as the body of this call.

@@ -36,7 +36,6 @@ pub(crate) struct Flight {
 }
 
 /// What a call is about, as the user gave it and as the storage knows it.
-#[derive(Clone)]
 pub(crate) struct CallName {
     pub(crate) operation: Cow<'static, str>,
     pub(crate) key: Key,
@@ -61,14 +60,6 @@ pub(crate) enum Phase {
     Abandoned,
 }
 
-/// What became of an attempt to enter.
-pub(crate) enum Entered {
-    /// Nobody is at it: this call is.
-    Leader(Arc<Flight>),
-    /// Another call of this process is at it.
-    Follower(Arc<Flight>),
-}
-
 /// All calls under way of one handle.
 pub(crate) struct Flights {
     shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
@@ -83,32 +74,30 @@ impl Flights {
         }
     }
 
-    /// Attaches to the call that is there, or becomes that call.
-    pub(crate) fn enter(
-        &self,
-        name: &CallName,
-        handle: usize,
-        lease: Duration,
-        parent: Option<Arc<Flight>>,
-    ) -> Entered {
-        let hash = self.hasher.hash_one(&name.record);
-        let mut shard = self.shard(hash).lock();
-        if let Some(there) = shard.find(hash, |flight| flight.is(name)) {
-            return Entered::Follower(Arc::clone(there));
-        }
-        let flight = Arc::new(Flight {
-            name: name.clone(),
+    /// A call that is not on the list yet.
+    pub(crate) fn candidate(&self, name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
+        Arc::new(Flight {
+            hash: self.hasher.hash_one(&name.record),
+            name,
             handle,
             owner: OwnerId::random(),
             lease,
-            parent,
-            hash,
+            parent: super::context::parent(),
             fence: AtomicU64::new(0),
             phase: Mutex::new(Phase::Claiming),
             changed: Notify::new(),
-        });
-        shard.insert_unique(hash, Arc::clone(&flight), |flight| flight.hash);
-        Entered::Leader(flight)
+        })
+    }
+
+    /// Puts `candidate` on the list, unless a call that it is a duplicate of is there: then gives that one.
+    pub(crate) fn enter(&self, candidate: &Arc<Flight>) -> Option<Arc<Flight>> {
+        let hash = candidate.hash;
+        let mut shard = self.shard(hash).lock();
+        if let Some(there) = shard.find(hash, |flight| flight.is(&candidate.name)) {
+            return Some(Arc::clone(there));
+        }
+        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash);
+        None
     }
 
     /// Takes a call off the list and tells its followers how it ended.
@@ -151,8 +140,14 @@ impl Flights {
 
 impl Flight {
     /// Whether a call of this name is a duplicate of this one.
-    pub(crate) fn is(&self, name: &CallName) -> bool {
+    fn is(&self, name: &CallName) -> bool {
         self.name.record == name.record && self.name.fingerprint == name.fingerprint
+    }
+
+    /// Whether this call is made inside the body of a call that it is a duplicate of: it would wait for itself.
+    pub(crate) fn is_reentrant(&self) -> bool {
+        std::iter::successors(self.parent.as_ref(), |flight| flight.parent.as_ref())
+            .any(|flight| flight.handle == self.handle && flight.is(&self.name))
     }
 
     pub(crate) fn fence(&self) -> Fence {

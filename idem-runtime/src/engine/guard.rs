@@ -15,24 +15,26 @@ use super::flight::{Flight, Phase, later};
 use super::handle::Inner;
 use super::settle::{Settled, Settlement, in_background, settle};
 use crate::record::{CrashPolicy, Failure, Finish};
+use crate::storage::{Complete, Release};
 
 pub(crate) struct Guard {
     pub(crate) inner: Arc<Inner>,
     pub(crate) flight: Arc<Flight>,
     stage: Stage,
+    /// Set while the end is being written.
+    settling: Option<Settlement>,
 }
 
 enum Stage {
     Unclaimed,
     Asking,
     Running { on_crash: CrashPolicy, ttl: Duration },
-    Settling(Settlement),
     Over,
 }
 
 impl Guard {
     pub(crate) fn new(inner: Arc<Inner>, flight: Arc<Flight>) -> Self {
-        Self { inner, flight, stage: Stage::Unclaimed }
+        Self { inner, flight, stage: Stage::Unclaimed, settling: None }
     }
 
     /// The storage is being asked: from now on the key may be this call's.
@@ -50,12 +52,23 @@ impl Guard {
         self.stage = Stage::Running { on_crash, ttl };
     }
 
-    /// Writes how it ended.
-    pub(crate) async fn settle(mut self, settlement: Settlement) -> Settled {
-        self.stage = Stage::Settling(settlement.clone());
-        let settled = settle(&self.inner, &self.flight, &settlement).await;
+    /// Writes how it ended; `None` releases the key.
+    pub(crate) async fn settle(mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
+        let settlement = self.settlement(finish, ttl);
+        let settlement = self.settling.insert(settlement);
+        let settled = settle(&self.inner, &self.flight, settlement).await;
+        self.settling = None;
         self.stage = Stage::Over;
         settled
+    }
+
+    fn settlement(&self, finish: Option<Finish>, ttl: Duration) -> Settlement {
+        let key = self.flight.name.record.clone();
+        let owner = self.flight.owner;
+        match finish {
+            Some(finish) => Settlement::Complete(Complete { key, owner, finish, ttl }),
+            None => Settlement::Release(Release { key, owner }),
+        }
     }
 
     /// Ends a call that has nothing to write.
@@ -67,19 +80,19 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let settlement = match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Over => return,
-            Stage::Unclaimed => {
+        let settlement = match (self.settling.take(), &self.stage) {
+            (Some(settlement), _) => settlement,
+            (None, Stage::Over) => return,
+            (None, Stage::Unclaimed) => {
                 self.inner.flights.leave(&self.flight, Phase::Abandoned);
                 return;
             }
-            Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. } => {
-                Settlement::Release
+            (None, Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. }) => {
+                self.settlement(None, Duration::ZERO)
             }
-            Stage::Running { on_crash: CrashPolicy::Park, ttl } => {
-                Settlement::Finish(Finish::Failed(Failure::Indeterminate), ttl)
+            (None, Stage::Running { on_crash: CrashPolicy::Park, ttl }) => {
+                self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl)
             }
-            Stage::Settling(settlement) => settlement,
         };
         let deadline = later(tokio::time::Instant::now(), self.flight.lease);
         in_background(&self.inner, &self.flight, settlement, deadline);

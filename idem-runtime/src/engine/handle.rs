@@ -181,19 +181,19 @@ impl Builder {
 
     /// Called whenever a stored end is replayed, a failure included. Must not block.
     pub fn on_replay(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_replay = Some(Box::new(hook));
+        self.hooks.replay = Some(Box::new(hook));
         self
     }
 
     /// Called whenever a body has run and its end is not recorded: sound the alarm here. Must not block.
     pub fn on_unrecorded(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_unrecorded = Some(Box::new(hook));
+        self.hooks.unrecorded = Some(Box::new(hook));
         self
     }
 
     /// Called before a body runs for a key whose owner died. Must not block.
     pub fn on_takeover(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_takeover = Some(Box::new(hook));
+        self.hooks.takeover = Some(Box::new(hook));
         self
     }
 

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::flight::CallName;
 use super::handle::{Idempotency, check_durations};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Source};
 use super::run::{Call, Failed, run};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
@@ -19,6 +22,7 @@ use crate::policy::{
     StorePolicy,
 };
 use crate::record::CrashPolicy;
+use crate::telemetry;
 
 /// A call of an operation, before its body is given.
 ///
@@ -202,11 +206,11 @@ impl<E, S, M> Operation<E, S, M> {
         let mut body = Box::pin(body);
         async move {
             let Self { settings, errors, store, map } = self;
-            let outcome = match settings.into_call() {
-                Ok(call) => run(&call, &errors, &store, body.as_mut()).await,
+            let ended = match settings.into_call() {
+                Ok(call) => observed(&call, &errors, &store, body.as_mut()).await,
                 Err(error) => Err(Failed::Ours(error)),
             };
-            outcome.map_err(|failed| match failed {
+            ended.map_err(|failed| match failed {
                 Failed::Body(error) => error,
                 Failed::Ours(error) => map.map(error),
             })
@@ -229,6 +233,32 @@ impl<E, S, M> Operation<E, S, M> {
         let outcome = self.run(body);
         async move { Ok(outcome.await?.value) }
     }
+}
+
+/// The call under its span, counted.
+async fn observed<T, E, F>(
+    call: &Call,
+    errors: &impl ErrorPolicy<E>,
+    store: &impl StorePolicy<T>,
+    body: Pin<&mut F>,
+) -> Result<Outcome<T>, Failed<E>>
+where
+    T: Storable,
+    F: Future<Output = Result<T, E>>,
+{
+    let timer = telemetry::Timer::start();
+    let span = telemetry::span(&call.flight.name);
+    let ended = run(call, errors, store, body).instrument(span).await;
+    let outcome = match &ended {
+        Ok(Outcome { source: Source::Executed { recovered: false }, .. }) => "executed",
+        Ok(Outcome { source: Source::Executed { recovered: true }, .. }) => "recovered",
+        Ok(Outcome { source: Source::Replayed { .. }, .. }) => "replayed",
+        Ok(Outcome { source: Source::Unrecorded, .. }) => "unrecorded",
+        Err(Failed::Body(_)) => "failed",
+        Err(Failed::Ours(error)) => error.kind().as_str(),
+    };
+    timer.stop(&call.flight.name.operation, outcome);
+    ended
 }
 
 impl Settings {
@@ -255,10 +285,10 @@ impl Settings {
         // A ttl that is not given is the handle's, but never shorter than a longer lease of the operation's own.
         let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease)?;
+        let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };
         Ok(Call {
-            name: CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint },
+            flight: inner.flights.candidate(name, Arc::as_ptr(&inner) as usize, lease),
             ttl,
-            lease,
             wait: self.wait,
             on_crash: self.on_crash,
             codec: self.codec.unwrap_or_else(|| inner.codec.clone()),

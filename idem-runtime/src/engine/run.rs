@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
 use super::context;
-use super::flight::{CallName, Entered, Flight, Phase, later};
+use super::flight::{Flight, Phase, later};
 use super::guard::Guard;
 use super::handle::Inner;
 use super::outcome::{Outcome, Source};
-use super::settle::{Settled, Settlement};
+use super::settle::Settled;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
@@ -26,9 +26,9 @@ use crate::storage::{Claim, Claimed, Lost};
 /// Everything about a call but its body.
 pub(crate) struct Call {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) name: CallName,
+    /// Its entry in the list of calls.
+    pub(crate) flight: Arc<Flight>,
     pub(crate) ttl: Duration,
-    pub(crate) lease: Duration,
     pub(crate) wait: Option<Duration>,
     pub(crate) on_crash: CrashPolicy,
     pub(crate) codec: AnyCodec,
@@ -60,76 +60,49 @@ where
     T: Storable,
     F: Future<Output = Result<T, E>>,
 {
-    let mut guard = match enter(call).await? {
+    let deadline = call.wait.map(|wait| later(Instant::now(), wait));
+    let mut guard = match call.enter(deadline).await? {
         Turn::Replay(finished) => return call.replay(errors, finished),
-        Turn::Lead { guard, deadline } => {
-            let mut guard = guard;
-            match call.claim(&mut guard, deadline).await {
-                Ok(Claimed::Acquired { .. }) => guard,
-                Ok(Claimed::Replay(finished)) => {
-                    guard.end(Phase::Finished(finished.clone()));
-                    return call.replay(errors, finished);
-                }
-                Ok(Claimed::InProgress { lease_left }) => {
-                    guard.end(Phase::Abandoned);
-                    return Err(call.already_processing(lease_left).into());
-                }
-                Ok(Claimed::Mismatch) => {
-                    guard.end(Phase::Abandoned);
-                    return Err(call.error(ErrorKind::Mismatch, MISMATCH).into());
-                }
-                Err(error) if call.fail_open && error.kind() != ErrorKind::Corrupt => {
-                    drop(guard);
-                    return call.run_unprotected(body, &error).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        Turn::Claim(guard) => guard,
+    };
+    let fence = match call.claim(&mut guard, deadline).await {
+        Ok(Claimed::Acquired { fence }) => fence,
+        Ok(Claimed::Replay(finished)) => {
+            guard.end(Phase::Finished(finished.clone()));
+            return call.replay(errors, finished);
         }
+        Ok(Claimed::InProgress { lease_left }) => {
+            guard.end(Phase::Abandoned);
+            return Err(call.already_processing(lease_left).into());
+        }
+        Ok(Claimed::Mismatch) => {
+            guard.end(Phase::Abandoned);
+            let text = "the key was used before for another operation or with other arguments";
+            return Err(call.error(ErrorKind::Mismatch, text).into());
+        }
+        Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
+            drop(guard);
+            return call.run_unprotected(body, &error).await;
+        }
+        Err(error) => return Err(error.into()),
     };
     guard.running(call.on_crash, call.ttl);
-    let recovered = guard.flight.fence().is_recovery();
-    if recovered {
+    if fence.is_recovery() {
         call.inner.hooks.takeover(&call.event(None));
     }
-    if call.inner.keeper.watch_over(&call.inner, call.lease) {
+    if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
         tokio::task::yield_now().await;
     }
-    let result = context::scope(Arc::clone(&guard.flight), body).await;
-    call.settle(guard, errors, store, result, recovered).await
+    let result = context::scope(Arc::clone(&call.flight), body).await;
+    call.settle(guard, errors, store, result).await
 }
-
-const MISMATCH: &str = "the key was used before for another operation or with other arguments";
 
 /// Whose turn it is.
 enum Turn {
     /// This call claims.
-    Lead { guard: Guard, deadline: Option<Instant> },
+    Claim(Guard),
     /// Another call of this process has the result.
     Replay(Finished),
-}
-
-/// Enters the list of calls; a duplicate waits for the call that is there, as long as it may.
-async fn enter(call: &Call) -> Result<Turn, Error> {
-    let parent = context::parent();
-    let handle = Arc::as_ptr(&call.inner) as usize;
-    if context::is_reentrant(parent.as_ref(), handle, &call.name) {
-        let text = "the operation calls itself with the same key and would wait for itself";
-        return Err(call.error(ErrorKind::Reentrant, text));
-    }
-    let deadline = call.wait.map(|wait| later(Instant::now(), wait));
-    loop {
-        match call.inner.flights.enter(&call.name, handle, call.lease, parent.clone()) {
-            Entered::Leader(flight) => {
-                let guard = Guard::new(Arc::clone(&call.inner), flight);
-                return Ok(Turn::Lead { guard, deadline });
-            }
-            Entered::Follower(flight) => match follow(&flight, deadline).await {
-                Followed::Finished(finished) => return Ok(Turn::Replay(finished)),
-                Followed::Abandoned => {}
-                Followed::Busy { lease_left } => return Err(call.already_processing(lease_left)),
-            },
-        }
-    }
 }
 
 enum Followed {
@@ -150,28 +123,40 @@ async fn follow(flight: &Flight, deadline: Option<Instant>) -> Followed {
         }
     });
     let Some(deadline) = deadline else { return ended.await };
-    match timeout_at(deadline, ended).await {
-        Ok(followed) => followed,
-        Err(_) => {
-            let lease_left = flight.lease_until().saturating_duration_since(Instant::now());
-            Followed::Busy { lease_left }
-        }
-    }
+    timeout_at(deadline, ended).await.unwrap_or_else(|_| Followed::Busy {
+        lease_left: flight.lease_until().saturating_duration_since(Instant::now()),
+    })
 }
 
 impl Call {
+    /// Enters the list of calls; a duplicate waits for the call that is there, as long as it may.
+    async fn enter(&self, deadline: Option<Instant>) -> Result<Turn, Error> {
+        if self.flight.is_reentrant() {
+            let text = "the operation calls itself with the same key and would wait for itself";
+            return Err(self.error(ErrorKind::Reentrant, text));
+        }
+        while let Some(there) = self.inner.flights.enter(&self.flight) {
+            match follow(&there, deadline).await {
+                Followed::Finished(finished) => return Ok(Turn::Replay(finished)),
+                Followed::Abandoned => {}
+                Followed::Busy { lease_left } => return Err(self.already_processing(lease_left)),
+            }
+        }
+        Ok(Turn::Claim(Guard::new(Arc::clone(&self.inner), Arc::clone(&self.flight))))
+    }
+
     async fn claim(&self, guard: &mut Guard, deadline: Option<Instant>) -> Result<Claimed, Error> {
         let request = Claim {
-            key: self.name.record.clone(),
-            owner: guard.flight.owner,
-            fingerprint: self.name.fingerprint,
-            lease: self.lease,
+            key: self.flight.name.record.clone(),
+            owner: self.flight.owner,
+            fingerprint: self.flight.name.fingerprint,
+            lease: self.flight.lease,
             ttl: self.ttl,
             on_crash: self.on_crash,
         };
         claim(guard, &request, deadline)
             .await
-            .map_err(|error| Error::from(error).on_operation(&self.name.operation))
+            .map_err(|error| Error::from(error).on_operation(&self.flight.name.operation))
     }
 
     /// Records what the body returned, and says what the caller gets.
@@ -181,12 +166,11 @@ impl Call {
         errors: &impl ErrorPolicy<E>,
         store: &impl StorePolicy<T>,
         result: Result<T, E>,
-        recovered: bool,
     ) -> Result<Outcome<T>, Failed<E>> {
-        let settlement = self.settlement(errors, store, &result);
-        let released = matches!(settlement, Settlement::Release);
-        let unstorable = unstorable(&settlement);
-        let unrecorded = match guard.settle(settlement).await {
+        let finish = self.finish(errors, store, &result);
+        let released = finish.is_none();
+        let unstorable = finish.as_ref().and_then(unstorable);
+        let unrecorded = match guard.settle(finish, self.ttl).await {
             Settled::Done => unstorable.map(|kind| self.error(kind, "the result cannot be stored")),
             Settled::Lost(_) | Settled::Unrecorded(_) if released => None,
             Settled::Lost(Lost::Finished(finished)) => return self.replay(errors, finished),
@@ -198,16 +182,16 @@ impl Call {
                 Some(self.error(ErrorKind::Storage, "the record vanished while the body ran"))
             }
             Settled::Unrecorded(error) => {
-                Some(Error::from(error).on_operation(&self.name.operation))
+                Some(Error::from(error).on_operation(&self.flight.name.operation))
             }
         };
         if let Some(error) = &unrecorded {
-            let operation = &self.name.operation;
+            let operation = &self.flight.name.operation;
             tracing::error!(%operation, %error, "the result of a call is not recorded");
             self.inner.hooks.unrecorded(&self.event(Some(error)));
         }
         let source = match unrecorded {
-            None => Source::Executed { recovered },
+            None => Source::Executed { recovered: self.flight.fence().is_recovery() },
             Some(_) => Source::Unrecorded,
         };
         match result {
@@ -216,14 +200,14 @@ impl Call {
         }
     }
 
-    /// What is to be recorded of a result.
-    fn settlement<T: Storable, E>(
+    /// What is to be recorded of a result; `None` releases the key.
+    fn finish<T: Storable, E>(
         &self,
         errors: &impl ErrorPolicy<E>,
         store: &impl StorePolicy<T>,
         result: &Result<T, E>,
-    ) -> Settlement {
-        let finish = match result {
+    ) -> Option<Finish> {
+        Some(match result {
             Ok(value) if store.keeps(value) => match self.codec.encode(value) {
                 Ok(payload) if payload.bytes.len() <= self.max_result_size => {
                     Finish::Completed(payload)
@@ -233,13 +217,12 @@ impl Call {
                 }
                 Err(_) => Finish::Failed(Failure::Unserializable),
             },
-            Ok(_) => return Settlement::Release,
-            Err(error) => match errors.record(error, &self.codec) {
-                Some(failure) => Finish::Failed(bounded(failure, self.max_result_size)),
-                None => return Settlement::Release,
-            },
-        };
-        Settlement::Finish(finish, self.ttl)
+            Ok(_) => return None,
+            Err(error) => {
+                let failure = errors.record(error, &self.codec)?;
+                Finish::Failed(bounded(failure, self.max_result_size))
+            }
+        })
     }
 
     /// What a duplicate gets.
@@ -290,7 +273,7 @@ impl Call {
         body: Pin<&mut F>,
         error: &Error,
     ) -> Result<Outcome<T>, Failed<E>> {
-        let operation = &self.name.operation;
+        let operation = &self.flight.name.operation;
         tracing::error!(%operation, %error, "the storage is down and the operation fails open");
         self.inner.hooks.unrecorded(&self.event(Some(error)));
         let value = body.await.map_err(Failed::Body)?;
@@ -298,11 +281,11 @@ impl Call {
     }
 
     fn event<'a>(&'a self, reason: Option<&'a Error>) -> Event<'a> {
-        Event::new(&self.name, reason)
+        Event::new(&self.flight.name, reason)
     }
 
     fn error(&self, kind: ErrorKind, text: &'static str) -> Error {
-        Error::new(kind, text).on_operation(&self.name.operation)
+        Error::new(kind, text).on_operation(&self.flight.name.operation)
     }
 
     fn already_processing(&self, lease_left: Duration) -> Error {
@@ -319,14 +302,11 @@ impl Call {
     }
 }
 
-fn unstorable(settlement: &Settlement) -> Option<ErrorKind> {
-    match settlement {
-        Settlement::Finish(Finish::Failed(Failure::TooLarge { .. }), _) => {
-            Some(ErrorKind::TooLarge)
-        }
-        Settlement::Finish(Finish::Failed(Failure::Unserializable), _) => {
-            Some(ErrorKind::Serialization)
-        }
+/// Why nobody but this call's caller gets its result.
+fn unstorable(finish: &Finish) -> Option<ErrorKind> {
+    match finish {
+        Finish::Failed(Failure::TooLarge { .. }) => Some(ErrorKind::TooLarge),
+        Finish::Failed(Failure::Unserializable) => Some(ErrorKind::Serialization),
         _ => None,
     }
 }
@@ -336,7 +316,11 @@ fn bounded(failure: Failure, max_result_size: usize) -> Failure {
     const MAX_TEXT: usize = 4096;
     match failure {
         Failure::Error { mut message, typed } => {
-            message.truncate(message.floor_char_boundary(MAX_TEXT));
+            let fits = |(at, char): (usize, char)| at + char.len_utf8() <= MAX_TEXT;
+            let cut = message.char_indices().take_while(|&next| fits(next)).count();
+            if let Some((at, _)) = message.char_indices().nth(cut) {
+                message.truncate(at);
+            }
             let typed = typed.filter(|payload| payload.bytes.len() <= max_result_size);
             Failure::Error { message, typed }
         }

@@ -10,16 +10,16 @@ use tokio::time::{Instant, sleep};
 use super::flight::{Flight, Phase};
 use super::handle::Inner;
 use crate::clock::{Clock, MonotonicClock};
-use crate::record::{Finish, Finished};
+use crate::record::Finished;
 use crate::storage::{Complete, Lost, Release, Storage, StorageError, Written};
 
 /// What is to be written.
 #[derive(Clone, Debug)]
 pub(crate) enum Settlement {
-    /// The end, kept for this long.
-    Finish(Finish, Duration),
+    /// How the call ended.
+    Complete(Complete),
     /// Nothing: the next call runs.
-    Release,
+    Release(Release),
 }
 
 /// What became of it.
@@ -50,13 +50,13 @@ pub(crate) async fn settle(
     flight: &Arc<Flight>,
     settlement: &Settlement,
 ) -> Settled {
-    match write_retrying(inner, flight, settlement, pauses()).await {
+    match write_retrying(inner, settlement, pauses()).await {
         Ok(written) => end(inner, flight, settlement, written),
         Err(error) if error.is_transient() => {
             // Duplicates in this process get the result from here while the background goes on trying.
             let deadline = flight.lease_until();
-            if let Settlement::Finish(finish, _) = settlement {
-                flight.enter_phase(finished_here(finish));
+            if let Settlement::Complete(_) = settlement {
+                flight.enter_phase(here(settlement));
             }
             in_background(inner, flight, settlement.clone(), deadline);
             Settled::Unrecorded(error)
@@ -79,7 +79,7 @@ pub(crate) fn in_background(
     let mut write = Box::pin(async move {
         let pauses = pauses().chain(std::iter::repeat(Duration::from_millis(400)));
         let pauses = pauses.take_while(|_| Instant::now() < deadline);
-        match write_retrying(&inner, &flight, &settlement, pauses).await {
+        match write_retrying(&inner, &settlement, pauses).await {
             Ok(written) => drop(end(&inner, &flight, &settlement, written)),
             Err(error) => {
                 let operation = &flight.name.operation;
@@ -88,36 +88,25 @@ pub(crate) fn in_background(
             }
         }
     });
-    // A storage in this process answers at once, and then no runtime is needed.
-    if (&mut write).now_or_never().is_some() {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        tracing::error!("no runtime left to record the end of a call; its lease will run out");
         return;
-    }
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn(write)),
-        Err(_) => {
-            tracing::error!("no runtime left to record the end of a call; its lease will run out")
-        }
+    };
+    // A storage in this process answers at once, even while the runtime is being shut down.
+    if (&mut write).now_or_never().is_none() {
+        runtime.spawn(write);
     }
 }
 
 async fn write_retrying(
     inner: &Inner,
-    flight: &Flight,
     settlement: &Settlement,
     mut pauses: impl Iterator<Item = Duration>,
 ) -> Result<Written, StorageError> {
-    let key = flight.name.record.clone();
-    let owner = flight.owner;
-    let request = match settlement {
-        Settlement::Finish(finish, ttl) => {
-            Request::Complete(Complete { key, owner, finish: finish.clone(), ttl: *ttl })
-        }
-        Settlement::Release => Request::Release(Release { key, owner }),
-    };
     loop {
-        let answer = match &request {
-            Request::Complete(complete) => inner.storage.complete(complete).await,
-            Request::Release(release) => inner.storage.release(release).await,
+        let answer = match settlement {
+            Settlement::Complete(complete) => inner.storage.complete(complete).await,
+            Settlement::Release(release) => inner.storage.release(release).await,
         };
         match answer {
             Err(error) if error.is_transient() => match pauses.next() {
@@ -127,11 +116,6 @@ async fn write_retrying(
             answer => return answer,
         }
     }
-}
-
-enum Request {
-    Complete(Complete),
-    Release(Release),
 }
 
 /// Ends the call for its followers, now that the storage has answered.
@@ -156,11 +140,9 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
 /// The end as this process knows it.
 fn here(settlement: &Settlement) -> Phase {
     match settlement {
-        Settlement::Finish(finish, _) => finished_here(finish),
-        Settlement::Release => Phase::Abandoned,
+        Settlement::Complete(Complete { finish, .. }) => {
+            Phase::Finished(Finished { at: MonotonicClock.now(), finish: finish.clone() })
+        }
+        Settlement::Release(_) => Phase::Abandoned,
     }
-}
-
-fn finished_here(finish: &Finish) -> Phase {
-    Phase::Finished(Finished { at: MonotonicClock.now(), finish: finish.clone() })
 }

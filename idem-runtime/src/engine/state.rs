@@ -11,7 +11,7 @@
 //! | Processing(n), even after its lease, not taken over | renew / complete / fail(n) | extended / Completed / Failed | Done |
 //! | Failed(Indeterminate, owner n) | complete(n) | Completed | Done (heals) |
 //! | Completed or Failed(n) | complete(n), same finish | same | Done |
-//! | owned by m, finished otherwise, or none | any write by n | same | LeaseLost (with what is there instead) |
+//! | owned by m, finished otherwise, or none | any write by n | same | `LeaseLost` (with what is there instead) |
 //! | Processing(n) | release(n) | none | Done |
 //! | Completed / Failed | claim | same | Replay |
 //! | anything whose retention is not over | purge | same | kept: retention of a Processing record outlives its lease |

@@ -27,7 +27,7 @@ trait Erased: Send + Sync + 'static {
         &'a self,
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Record>, StorageError>>;
-    fn purge<'a>(&'a self, limit: usize) -> BoxFuture<'a, Result<u64, StorageError>>;
+    fn purge(&self, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>>;
     fn scan<'a>(
         &'a self,
         after: Option<&'a Cursor>,
@@ -67,7 +67,7 @@ impl<S: Storage> Erased for S {
     ) -> BoxFuture<'a, Result<Option<Record>, StorageError>> {
         Box::pin(Storage::load(self, key))
     }
-    fn purge<'a>(&'a self, limit: usize) -> BoxFuture<'a, Result<u64, StorageError>> {
+    fn purge(&self, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>> {
         Box::pin(Storage::purge(self, limit))
     }
     fn scan<'a>(
