@@ -28,6 +28,7 @@ pub(crate) fn span(name: &CallName) -> Span {
 
 /// Sixteen hex digits of SHA-256, the same in every process, so that the calls for one key are found together.
 fn key_hash(name: &CallName) -> String {
-    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(name.record.as_str()).into();
-    format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    let hash: [u8; 32] = Sha256::digest(name.record.as_str()).into();
+    hash.first_chunk()
+        .map_or_else(String::new, |head| format!("{:016x}", u64::from_be_bytes(*head)))
 }
