@@ -236,8 +236,10 @@ impl RedisServer {
         let what = format!("the server on port {} answers", self.port());
         wait::until(&what, PATIENCE, || {
             ended = self.process.try_wait().is_some();
-            let server = if ended { HashMap::new() } else { self.info("server") };
-            ended || server.get("process_id") == Some(&pid)
+            let info = if ended { HashMap::new() } else { self.info("default") };
+            // It answers this while it is still loading its data. A Sentinel has none to load.
+            let loaded = info.get("loading").is_none_or(|loading| loading == "0");
+            ended || (info.get("process_id") == Some(&pid) && loaded)
         });
         if ended { Err(self.log()) } else { Ok(()) }
     }
