@@ -185,3 +185,27 @@ async fn a_result_over_the_limit_is_given_once_and_refused_to_duplicates() {
     assert_eq!(call().await.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(idem.storage().purge(10).await.unwrap(), 0);
 }
+
+#[test]
+fn a_lease_is_kept_while_another_runtime_stands_still() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let storage = MemoryStorage::new();
+    let lease = Duration::from_millis(100);
+    let one = Idempotency::builder(storage.clone()).lease(lease).build().unwrap();
+    let two = Idempotency::builder(storage).lease(lease).build().unwrap();
+    let still = runtime();
+    still.block_on(one.execute("first", TTL, async { Ok::<_, Error>(1) })).unwrap();
+    runtime().block_on(async {
+        let slow = one.operation("op").key("k").call(async {
+            sleep(Duration::from_millis(400)).await;
+            Ok::<_, Error>(1)
+        });
+        let duplicate = async {
+            sleep(Duration::from_millis(250)).await;
+            two.operation("op").key("k").call(async { Ok::<_, Error>(2) }).await
+        };
+        let (slow, duplicate) = tokio::join!(slow, duplicate);
+        assert_eq!(slow.unwrap(), 1);
+        assert_eq!(duplicate.unwrap_err().kind(), ErrorKind::AlreadyProcessing);
+    });
+}

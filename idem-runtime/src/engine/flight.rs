@@ -110,21 +110,34 @@ impl Flights {
         flight.enter_phase(end);
     }
 
-    /// The running calls whose leases are to be renewed at `now`, and when to look again.
-    pub(crate) fn due(&self, now: Instant) -> (Vec<Arc<Flight>>, Option<Instant>) {
+    /// The running calls whose leases are to be renewed at `now`.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut due = Vec::new();
+        self.each_running(|flight, renew_at| {
+            if renew_at <= now {
+                due.push(Arc::clone(flight));
+            }
+        });
+        due
+    }
+
+    /// When the next lease is to be renewed.
+    pub(crate) fn next_renewal(&self) -> Option<Instant> {
         let mut next: Option<Instant> = None;
+        self.each_running(|_, renew_at| {
+            next = Some(next.map_or(renew_at, |next| next.min(renew_at)));
+        });
+        next
+    }
+
+    fn each_running(&self, mut visit: impl FnMut(&Arc<Flight>, Instant)) {
         for shard in &self.shards {
             for flight in shard.lock().iter() {
-                let Phase::Running { renew_at, .. } = *flight.phase.lock() else { continue };
-                if renew_at <= now {
-                    due.push(Arc::clone(flight));
-                } else {
-                    next = Some(next.map_or(renew_at, |next| next.min(renew_at)));
+                if let Phase::Running { renew_at, .. } = *flight.phase.lock() {
+                    visit(flight, renew_at);
                 }
             }
         }
-        (due, next)
     }
 
     /// How many calls are under way.

@@ -229,7 +229,7 @@ impl Builder {
             codec,
             max_result_size: self.max_result_size,
             flights: Flights::new(),
-            keeper: Keeper::default(),
+            keeper: Keeper::new(),
             hooks: self.hooks,
         }))
     }

@@ -1,13 +1,16 @@
-//! The keeper: one task per handle that renews the leases of all calls under way, in batches.
+//! The keeper: one task per handle and runtime that renews the leases of all calls under way, in batches.
 //!
 //! It is a task of its own so that a body which blocks its own task does not lose its lease (on a runtime with more than one worker
 //! thread). A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
-//! need not wake it.
+//! need not wake it. A handle that is used from several runtimes has a keeper on each, since one of them may stand still; each renews
+//! whatever is due.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -16,72 +19,76 @@ use super::handle::Inner;
 use crate::record::millis;
 use crate::storage::{Renew, Storage, Written};
 
-#[derive(Default)]
 pub(crate) struct Keeper {
-    running: AtomicBool,
-    /// In milliseconds; 0 while no lease was seen.
+    /// In milliseconds.
     shortest_lease: AtomicU64,
-    wake: Arc<Notify>,
+    /// Where a keeper runs, and how to wake it.
+    runtimes: Mutex<Vec<(runtime::Id, Arc<Notify>)>>,
 }
 
 impl Keeper {
-    /// Sees to it that a lease of this length will be renewed in time. True when the keeper had to be woken for it: the caller should
-    /// then yield once, so that a body that blocks its thread does not keep the keeper from starting.
+    pub(crate) fn new() -> Self {
+        Self { shortest_lease: AtomicU64::new(u64::MAX), runtimes: Mutex::default() }
+    }
+
+    /// Sees to it that a lease of this length will be renewed in time. True when a keeper had to be started or woken for it: the caller
+    /// should then yield once, so that a body that blocks its thread does not keep the keeper from starting.
     pub(crate) fn watch_over(&self, inner: &Arc<Inner>, lease: Duration) -> bool {
-        let lease = millis(lease).max(1);
-        let seen = self.shortest_lease.load(Ordering::Acquire);
-        let shorter = seen == 0 || lease < seen;
+        let lease = millis(lease);
+        let shorter = lease < self.shortest_lease.load(Ordering::Relaxed)
+            && lease < self.shortest_lease.fetch_min(lease, Ordering::Relaxed);
+        let here = runtime::Handle::current();
+        let mut runtimes = self.runtimes.lock();
         if shorter {
-            let keep = |seen| (seen == 0 || lease < seen).then_some(lease);
-            let _ = self.shortest_lease.fetch_update(Ordering::AcqRel, Ordering::Acquire, keep);
+            runtimes.iter().for_each(|(_, wake)| wake.notify_one());
         }
-        if !self.running.load(Ordering::Acquire) && !self.running.swap(true, Ordering::AcqRel) {
-            tokio::spawn(run(Arc::downgrade(inner), Arc::clone(&self.wake), Running::of(inner)));
-            return true;
+        let running = runtimes.iter().any(|(id, _)| *id == here.id());
+        if !running {
+            let wake = Arc::new(Notify::new());
+            runtimes.push((here.id(), Arc::clone(&wake)));
+            // A runtime that is shutting down drops the task at once, and `Registered` takes the lock.
+            drop(runtimes);
+            let registered = Registered { handle: Arc::downgrade(inner), runtime: here.id() };
+            here.spawn(run(registered, wake));
         }
-        if shorter {
-            self.wake.notify_one();
-        }
-        shorter
+        shorter || !running
     }
 
     fn tick(&self) -> Duration {
-        let lease = self.shortest_lease.load(Ordering::Acquire);
+        let lease = self.shortest_lease.load(Ordering::Relaxed);
         Duration::from_millis((lease / 3).clamp(1, 3_600_000))
     }
 }
 
-/// Marks the keeper as not running when its task ends, be it with the runtime it was started on: the next call starts it again.
-struct Running(Weak<Inner>);
-
-impl Running {
-    fn of(inner: &Arc<Inner>) -> Self {
-        Self(Arc::downgrade(inner))
-    }
+/// A running keeper. When its task ends, be it with its runtime, the next call starts another.
+struct Registered {
+    handle: Weak<Inner>,
+    runtime: runtime::Id,
 }
 
-impl Drop for Running {
+impl Drop for Registered {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            inner.keeper.running.store(false, Ordering::Release);
+        if let Some(inner) = self.handle.upgrade() {
+            inner.keeper.runtimes.lock().retain(|(id, _)| *id != self.runtime);
         }
     }
 }
 
-async fn run(handle: Weak<Inner>, wake: Arc<Notify>, _running: Running) {
+async fn run(registered: Registered, wake: Arc<Notify>) {
+    let handle = &registered.handle;
     let mut next: Option<Instant> = None;
+    // A sleeping keeper does not keep the handle alive.
     while let Some(tick) = handle.upgrade().map(|inner| Instant::now() + inner.keeper.tick()) {
         tokio::select! {
             () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             () = wake.notified() => {}
         }
         let Some(inner) = handle.upgrade() else { return };
-        let (due, later) = inner.flights.due(Instant::now());
-        next = later;
+        let due = inner.flights.due(Instant::now());
         if !due.is_empty() {
             renew(&inner, &due).await;
-            next = None;
         }
+        next = inner.flights.next_renewal();
     }
 }
 
