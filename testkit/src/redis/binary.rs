@@ -32,11 +32,10 @@ pub fn server_binary() -> PathBuf {
 
 /// What `cargo xtask test` leaves in the target folder.
 fn fetched() -> Option<PathBuf> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|root| root.join("target")),
-        |dir| Some(PathBuf::from(dir)),
-    );
-    target.map(|dir| dir.join("servers/redis/redis-server")).filter(|path| path.is_file())
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    let target = root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let path = target.join("servers/redis/redis-server");
+    path.is_file().then_some(path)
 }
 
 /// Finds a program as a shell would.

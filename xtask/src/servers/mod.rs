@@ -59,10 +59,12 @@ fn find_or_fetch(product: &str) -> Result<Server, String> {
     }
     let dir = target().join("servers").join(product);
     let path = dir.join(&program);
-    if !path.is_file() {
-        println!("{program} is not installed; fetching it into {}", dir.display());
-        debian::fetch(product, &dir)?;
+    // One that was fetched before may have been made for another place.
+    if let Ok(server) = check(path.clone()) {
+        return Ok(server);
     }
+    println!("{program} is not installed; fetching it into {}", dir.display());
+    debian::fetch(product, &dir)?;
     check(path)
 }
 
