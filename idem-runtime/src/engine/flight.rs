@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::key::{Key, RecordKey};
 use crate::record::{Fence, Finished, OwnerId};
@@ -56,6 +57,10 @@ pub(crate) enum Phase {
     Lost,
     /// It has ended with what duplicates get.
     Finished(Finished),
+    /// It has ended because another process runs the body: a duplicate that may wait goes on waiting by itself.
+    Busy { lease_until: Instant },
+    /// It has ended with an error that its duplicates would get as well.
+    Refused(Error),
     /// It has ended with nothing to replay: a duplicate has to claim for itself.
     Abandoned,
 }
@@ -100,14 +105,16 @@ impl Flights {
         None
     }
 
-    /// Takes a call off the list and tells its followers how it ended.
+    /// Takes a call off the list and tells its followers how it ended, unless they know already.
     pub(crate) fn leave(&self, flight: &Arc<Flight>, end: Phase) {
         let mut shard = self.shard(flight.hash).lock();
         if let Ok(entry) = shard.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
             entry.remove();
         }
         drop(shard);
-        flight.enter_phase(end);
+        if !flight.phase.lock().is_over() {
+            flight.enter_phase(end);
+        }
     }
 
     /// The running calls whose leases are to be renewed at `now`.
@@ -217,6 +224,10 @@ impl Flight {
 }
 
 impl Phase {
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Finished(_) | Self::Busy { .. } | Self::Refused(_) | Self::Abandoned)
+    }
+
     /// Running under a lease that the storage was asked for at `asked`. It is renewed when a third is over.
     pub(crate) fn running(asked: Instant, lease: Duration) -> Self {
         Self::Running { lease_until: later(asked, lease), renew_at: later(asked, lease / 3) }

@@ -99,7 +99,8 @@ async fn renew(inner: &Inner, due: &[Arc<Flight>]) {
         .map(|flight| Renew { key: flight.name.record.clone(), owner: flight.owner })
         .collect();
     let asked = Instant::now();
-    let answers = timeout(inner.keeper.tick(), inner.storage.renew(&renewals)).await;
+    let patience = due.iter().map(|flight| flight.lease / 3).min().unwrap_or_default();
+    let answers = timeout(patience, inner.storage.renew(&renewals)).await;
     let mut answers = answers.unwrap_or_default().into_iter();
     for flight in due {
         let operation = &flight.name.operation;

@@ -60,34 +60,16 @@ where
     T: Storable,
     F: Future<Output = Result<T, E>>,
 {
-    let deadline = call.wait.map(|wait| later(Instant::now(), wait));
-    let mut guard = match call.enter(deadline).await? {
-        Turn::Replay(finished) => return call.replay(errors, finished),
-        Turn::Claim(guard) => guard,
-    };
-    let fence = match call.claim(&mut guard, deadline).await {
-        Ok(Claimed::Acquired { fence }) => fence,
-        Ok(Claimed::Replay(finished)) => {
-            guard.end(Phase::Finished(finished.clone()));
-            return call.replay(errors, finished);
-        }
-        Ok(Claimed::InProgress { lease_left }) => {
-            guard.end(Phase::Abandoned);
-            return Err(call.already_processing(lease_left).into());
-        }
-        Ok(Claimed::Mismatch) => {
-            guard.end(Phase::Abandoned);
-            let text = "the key was used before for another operation or with other arguments";
-            return Err(call.error(ErrorKind::Mismatch, text).into());
-        }
+    let mut guard = match call.turn().await {
+        Ok(Turn::Run(guard)) => guard,
+        Ok(Turn::Replay(finished)) => return call.replay(errors, finished),
         Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
-            drop(guard);
             return call.run_unprotected(body, &error).await;
         }
         Err(error) => return Err(error.into()),
     };
     guard.running(call.on_crash, call.ttl);
-    if fence.is_recovery() {
+    if call.flight.fence().is_recovery() {
         call.inner.hooks.takeover(&call.event(None));
     }
     if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
@@ -97,55 +79,38 @@ where
     call.settle(guard, errors, store, result).await
 }
 
-/// Whose turn it is.
+/// What this call is to do.
 enum Turn {
-    /// This call claims.
-    Claim(Guard),
-    /// Another call of this process has the result.
+    /// The key is its own: run the body.
+    Run(Guard),
+    /// The body has run before, here or elsewhere.
     Replay(Finished),
 }
 
-enum Followed {
-    Finished(Finished),
-    Abandoned,
-    Busy { lease_left: Duration },
-}
-
-/// Waits for the call that is there. One that may not wait still learns what the storage answers to the claim under way.
-async fn follow(flight: &Flight, deadline: Option<Instant>) -> Followed {
-    let ended = flight.until(|phase| match phase {
-        Phase::Finished(finished) => Some(Followed::Finished(finished.clone())),
-        Phase::Abandoned | Phase::Lost => Some(Followed::Abandoned),
-        Phase::Claiming => None,
-        Phase::Elsewhere { lease_until } | Phase::Running { lease_until, .. } => {
-            let lease_left = || lease_until.saturating_duration_since(Instant::now());
-            deadline.is_none().then(|| Followed::Busy { lease_left: lease_left() })
-        }
-    });
-    let Some(deadline) = deadline else { return ended.await };
-    timeout_at(deadline, ended).await.unwrap_or_else(|_| Followed::Busy {
-        lease_left: flight.lease_until().saturating_duration_since(Instant::now()),
-    })
-}
-
 impl Call {
-    /// Enters the list of calls; a duplicate waits for the call that is there, as long as it may.
-    async fn enter(&self, deadline: Option<Instant>) -> Result<Turn, Error> {
+    /// Enters the list of calls and claims; a duplicate waits for the call that is there, as long as it may.
+    async fn turn(&self) -> Result<Turn, Error> {
         if self.flight.is_reentrant() {
             let text = "the operation calls itself with the same key and would wait for itself";
             return Err(self.error(ErrorKind::Reentrant, text));
         }
+        let deadline = self.wait.map(|wait| later(Instant::now(), wait));
         while let Some(there) = self.inner.flights.enter(&self.flight) {
             match follow(&there, deadline).await {
-                Followed::Finished(finished) => return Ok(Turn::Replay(finished)),
-                Followed::Abandoned => {}
-                Followed::Busy { lease_left } => return Err(self.already_processing(lease_left)),
+                Some(Followed::Finished(finished)) => return Ok(Turn::Replay(finished)),
+                Some(Followed::Refused(error)) => return Err(error),
+                Some(Followed::Busy { lease_until }) => {
+                    let lease_left = lease_until.saturating_duration_since(Instant::now());
+                    return Err(self.already_processing(lease_left));
+                }
+                None => {}
             }
         }
-        Ok(Turn::Claim(Guard::new(Arc::clone(&self.inner), Arc::clone(&self.flight))))
+        let guard = Guard::new(Arc::clone(&self.inner), Arc::clone(&self.flight));
+        self.claim(guard, deadline).await
     }
 
-    async fn claim(&self, guard: &mut Guard, deadline: Option<Instant>) -> Result<Claimed, Error> {
+    async fn claim(&self, mut guard: Guard, deadline: Option<Instant>) -> Result<Turn, Error> {
         let request = Claim {
             key: self.flight.name.record.clone(),
             owner: self.flight.owner,
@@ -154,9 +119,26 @@ impl Call {
             ttl: self.ttl,
             on_crash: self.on_crash,
         };
-        claim(guard, &request, deadline)
-            .await
-            .map_err(|error| Error::from(error).on_operation(&self.flight.name.operation))
+        let error = match claim(&mut guard, &request, deadline).await {
+            Ok(Claimed::Acquired { .. }) => return Ok(Turn::Run(guard)),
+            Ok(Claimed::Replay(finished)) => {
+                guard.end(Phase::Finished(finished.clone()));
+                return Ok(Turn::Replay(finished));
+            }
+            Ok(Claimed::InProgress { lease_left }) => {
+                let lease_until = later(Instant::now(), lease_left);
+                guard.end(Phase::Busy { lease_until });
+                return Err(self.already_processing(lease_left));
+            }
+            Ok(Claimed::Mismatch) => {
+                let text = "the key was used before for another operation or with other arguments";
+                self.error(ErrorKind::Mismatch, text)
+            }
+            Err(error) => Error::from(error).on_operation(&self.flight.name.operation),
+        };
+        // The guard, dropped after this, releases what may have been claimed.
+        self.flight.enter_phase(Phase::Refused(error.clone()));
+        Err(error)
     }
 
     /// Records what the body returned, and says what the caller gets.
@@ -326,4 +308,32 @@ fn bounded(failure: Failure, max_result_size: usize) -> Failure {
         }
         other => other,
     }
+}
+
+/// What a duplicate gets of the call that is there.
+enum Followed {
+    Finished(Finished),
+    Refused(Error),
+    Busy { lease_until: Instant },
+}
+
+/// Waits for the call that is there; `None` when the duplicate has to claim for itself. One that may not wait still learns what the
+/// storage answers to the claim under way.
+async fn follow(flight: &Flight, deadline: Option<Instant>) -> Option<Followed> {
+    let ended = flight.until(|phase| match phase {
+        Phase::Claiming => None,
+        Phase::Finished(finished) => Some(Some(Followed::Finished(finished.clone()))),
+        Phase::Refused(error) => Some(Some(Followed::Refused(error.clone()))),
+        Phase::Abandoned | Phase::Lost => Some(None),
+        Phase::Busy { .. } if deadline.is_some() => Some(None),
+        Phase::Elsewhere { .. } | Phase::Running { .. } if deadline.is_some() => None,
+        Phase::Busy { lease_until }
+        | Phase::Elsewhere { lease_until }
+        | Phase::Running { lease_until, .. } => {
+            Some(Some(Followed::Busy { lease_until: *lease_until }))
+        }
+    });
+    let Some(deadline) = deadline else { return ended.await };
+    let waited = timeout_at(deadline, ended).await;
+    waited.unwrap_or_else(|_| Some(Followed::Busy { lease_until: flight.lease_until() }))
 }
