@@ -15,6 +15,8 @@ pub mod policy;
 pub mod record;
 pub mod storage;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use engine::{
     Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,

@@ -1,0 +1,141 @@
+//! Recording how an operation ended.
+
+use std::time::Duration;
+
+use super::super::check::{Verdict, between, same};
+use super::super::harness::Harness;
+use super::super::stage::{LONG, SHORT, Stage, completion, failure, replayed, result, rival};
+use super::cases;
+use crate::record::{CrashPolicy, Fence, State, Status};
+use crate::storage::{Claim, Complete, Storage, Written};
+
+const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; \
+                   `Done`.";
+const HEALS: &str =
+    "`Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.";
+const AGAIN: &str = "Finished by the same owner with the same `finish`: `Done`, nothing changes.";
+
+cases! { "complete";
+    OWN => [
+        owner_completes,
+        owner_fails,
+        owner_finishes_after_its_lease,
+        taker_finishes,
+        retention_counts_from_completion,
+        retention_is_the_completions_own,
+        result_outlives_a_short_claim,
+    ],
+    HEALS => [late_owner_completes_indeterminate, late_owner_fails_indeterminate],
+    AGAIN => [same_finish_again_changes_nothing],
+}
+
+async fn owner_completes<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let finish = result("1")?;
+    let ttl = LONG / 2;
+    let before = stage.harness.now().await;
+    let complete = Complete { ttl, ..completion(&claim, &finish) };
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    let after = stage.harness.now().await;
+    let record = stage.record(&claim.key).await?;
+    same("status", &record.status(), &Status::Completed)?;
+    same("owner", &record.owner, &claim.owner)?;
+    same("fence", &record.fence, &Fence::FIRST)?;
+    same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
+    between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))?;
+    let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
+    same("the replay", &replay.finish, &finish)?;
+    between("when it ended", replay.at, (before, after))?;
+    same("state", &record.state, &State::Finished(replay))
+}
+
+async fn owner_fails<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.finished("key", &failure("declined")).await?;
+    same("status", &stage.record(&claim.key).await?.status(), &Status::Failed)?;
+    let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
+    same("the replay", &replay.finish, &failure("declined"))
+}
+
+async fn owner_finishes_after_its_lease<H: Harness>(stage: &Stage<H>) -> Verdict {
+    for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
+        let claim = stage.crashed(name, on_crash).await?;
+        let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
+        same("the late complete", &answer, &Written::Done)?;
+        let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
+        same("the replay", &replay.finish, &result("1")?)?;
+    }
+    Ok(())
+}
+
+async fn taker_finishes<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let (_, taker) = stage.taken_over("key").await?;
+    let answer = stage.storage().complete(&completion(&taker, &result("2")?)).await?;
+    same("the taker's complete", &answer, &Written::Done)?;
+    let record = stage.record(&taker.key).await?;
+    same("owner", &record.owner, &taker.owner)?;
+    same("fence", &record.fence, &Fence::new(2))
+}
+
+async fn retention_counts_from_completion<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let ttl = Duration::from_millis(2_000);
+    stage.elapse(ttl * 6 / 10).await;
+    let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    stage.elapse(ttl * 6 / 10).await;
+    replayed(stage.storage().claim(&rival(&claim)).await?)?;
+    stage.outlive(ttl * 4 / 10).await;
+    stage.acquire(rival(&claim)).await.map(drop)
+}
+
+async fn retention_is_the_completions_own<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let complete = Complete { ttl: SHORT, ..completion(&claim, &failure("declined")) };
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    stage.outlive(SHORT).await;
+    stage.acquire(rival(&claim)).await.map(drop)
+}
+
+async fn result_outlives_a_short_claim<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let (lease, ttl) = (SHORT * 2, SHORT * 2);
+    let claim = stage.acquire(Claim { lease, ttl, ..stage.claim("key")? }).await?;
+    let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
+    same("complete", &answer, &Written::Done)?;
+    stage.outlive(lease + ttl).await;
+    replayed(stage.storage().claim(&rival(&claim)).await?).map(drop)
+}
+
+async fn late_owner_completes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let dead = stage.parked("key").await?;
+    stage.elapse(SHORT).await;
+    let ttl = LONG * 2;
+    let complete = Complete { ttl, ..completion(&dead, &result("1")?) };
+    let before = stage.harness.now().await;
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    let after = stage.harness.now().await;
+    let replay = replayed(stage.storage().claim(&rival(&dead)).await?)?;
+    same("the replay", &replay.finish, &result("1")?)?;
+    between("when it ended", replay.at, (before, after))?;
+    let record = stage.record(&dead.key).await?;
+    same("status", &record.status(), &Status::Completed)?;
+    between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))
+}
+
+async fn late_owner_fails_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let dead = stage.parked("key").await?;
+    let answer = stage.storage().complete(&completion(&dead, &failure("declined"))).await?;
+    same("the late owner's complete", &answer, &Written::Done)?;
+    let replay = replayed(stage.storage().claim(&rival(&dead)).await?)?;
+    same("the replay", &replay.finish, &failure("declined"))
+}
+
+async fn same_finish_again_changes_nothing<H: Harness>(stage: &Stage<H>) -> Verdict {
+    for (name, finish) in [("completed", result("1")?), ("failed", failure("declined"))] {
+        let claim = stage.finished(name, &finish).await?;
+        // Another ttl would show that the record was written again.
+        let again = Complete { ttl: LONG * 2, ..completion(&claim, &finish) };
+        let answer = stage.unchanged(&claim.key, stage.storage().complete(&again)).await?;
+        same("the second complete", &answer, &Written::Done)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Reading a record.
+
+use super::super::check::{Complaint, Verdict, between, same};
+use super::super::harness::Harness;
+use super::super::stage::{SHORT, Stage, completion, payload, releasing, result};
+use super::cases;
+use crate::record::{Failure, Fence, Finish, Finished, State};
+use crate::storage::{Claim, Complete, Storage};
+
+const NONE: &str = "No record, or an expired one: `None`.";
+const SOME: &str = "Otherwise the record, with deadlines on the storage's clock.";
+
+cases! { "load";
+    NONE => [no_record_is_none, expired_record_is_none],
+    SOME => [processing_record_is_read_whole, finished_record_is_read_whole],
+}
+
+async fn no_record_is_none<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let never = stage.claim("never there")?;
+    let released = stage.processing("released").await?;
+    stage.storage().release(&releasing(&released)).await?;
+    for claim in [never, released] {
+        same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    }
+    Ok(())
+}
+
+async fn expired_record_is_none<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let processing =
+        stage.acquire(Claim { lease: SHORT, ttl: SHORT, ..stage.claim("processing")? }).await?;
+    let finished = stage.processing("finished").await?;
+    let complete = Complete { ttl: SHORT, ..completion(&finished, &result("1")?) };
+    stage.storage().complete(&complete).await?;
+    stage.outlive(SHORT + SHORT).await;
+    for claim in [processing, finished] {
+        same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    }
+    Ok(())
+}
+
+async fn processing_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let before = stage.harness.now().await;
+    let claim = stage.processing("key").await?;
+    let after = stage.harness.now().await;
+    let record = stage.record(&claim.key).await?;
+    let State::Processing { lease_until, .. } = record.state else {
+        return Err(Complaint::Violated(format!("the record is {:?}", record.status())));
+    };
+    between("lease_until", lease_until, (before.after(claim.lease), after.after(claim.lease)))?;
+    let kept = claim.lease + claim.ttl;
+    between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
+    let (lease, ttl, on_crash) = (claim.lease, claim.ttl, claim.on_crash);
+    same("the state", &record.state, &State::Processing { lease, lease_until, ttl, on_crash })?;
+    same("owner", &record.owner, &claim.owner)?;
+    same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
+    same("fence", &record.fence, &Fence::FIRST)
+}
+
+async fn finished_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let typed = Some(payload("msgpack", &[0xff, 0x00][..])?);
+    let error = Failure::Error { message: "declined".into(), typed };
+    for (name, finish) in [("completed", result("1")?), ("failed", Finish::Failed(error))] {
+        let claim = stage.processing(name).await?;
+        stage.elapse(SHORT).await;
+        let before = stage.harness.now().await;
+        let complete = completion(&claim, &finish);
+        stage.storage().complete(&complete).await?;
+        let after = stage.harness.now().await;
+        let record = stage.record(&claim.key).await?;
+        let State::Finished(Finished { at, finish: ref stored }) = record.state else {
+            return Err(Complaint::Violated(format!("the record is {:?}", record.status())));
+        };
+        same("the finish", stored, &finish)?;
+        between("when it ended", at, (before, after))?;
+        let expiry = (before.after(complete.ttl), after.after(complete.ttl));
+        between("expires_at", record.expires_at, expiry)?;
+        same("owner", &record.owner, &claim.owner)?;
+        same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
+        same("fence", &record.fence, &Fence::FIRST)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Requests and replies that do not arrive.
+
+use super::super::check::{Complaint, Verdict, same};
+use super::super::harness::{Harm, Harness};
+use super::super::stage::{Stage, completion, releasing, replayed, result, rival};
+use super::cases;
+use crate::record::Fence;
+use crate::storage::{Claimed, Lost, Storage, StorageError, StorageErrorKind, Written};
+
+const KINDS: &str = "An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost \
+                     the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).";
+
+cases! { "lost";
+    KINDS => [
+        claim_whose_request_is_lost,
+        claim_whose_reply_is_lost,
+        renewal_whose_reply_is_lost,
+        completion_whose_request_is_lost,
+        completion_whose_reply_is_lost,
+        release_whose_reply_is_lost,
+    ],
+}
+
+async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.claim("key")?;
+    stage.inflict(Harm::NextRequestLost).await?;
+    let first = stage.storage().claim(&claim).await;
+    if transient(first.err())? == Some(StorageErrorKind::NotApplied) {
+        same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    }
+    stage.acquire(claim).await.map(drop)
+}
+
+async fn claim_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.claim("key")?;
+    stage.inflict(Harm::NextReplyLost).await?;
+    applied(stage.storage().claim(&claim).await.err())?;
+    same("owner", &stage.record(&claim.key).await?.owner, &claim.owner)?;
+    let again = stage.storage().claim(&claim).await?;
+    same("the claim again", &again, &Claimed::Acquired { fence: Fence::FIRST })
+}
+
+async fn renewal_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    stage.inflict(Harm::NextReplyLost).await?;
+    let renewals = [super::super::stage::renewal(&claim)];
+    for answer in stage.storage().renew(&renewals).await {
+        applied(answer.err())?;
+    }
+    same("the renewal again", &stage.renew(&claim).await?, &Written::Done)
+}
+
+async fn completion_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let complete = completion(&claim, &result("1")?);
+    stage.inflict(Harm::NextRequestLost).await?;
+    let first = stage.storage().complete(&complete).await;
+    if transient(first.err())? == Some(StorageErrorKind::NotApplied) {
+        let status = stage.record(&claim.key).await?.status();
+        same("status", &status, &crate::record::Status::Processing)?;
+    }
+    same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)
+}
+
+async fn completion_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let complete = completion(&claim, &result("1")?);
+    stage.inflict(Harm::NextReplyLost).await?;
+    applied(stage.storage().complete(&complete).await.err())?;
+    let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
+    same("the replay", &replay.finish, &complete.finish)?;
+    same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)
+}
+
+async fn release_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    stage.inflict(Harm::NextReplyLost).await?;
+    applied(stage.storage().release(&releasing(&claim)).await.err())?;
+    let again = stage.storage().release(&releasing(&claim)).await?;
+    same("the release again", &again, &Written::LeaseLost(Lost::Gone))
+}
+
+/// A storage may retry by itself and succeed; what it may not do is to call a lost request anything but transient.
+fn transient(error: Option<StorageError>) -> Verdict<Option<StorageErrorKind>> {
+    match error {
+        Some(error) if !error.is_transient() => Err(error.into()),
+        other => Ok(other.map(|error| error.kind())),
+    }
+}
+
+/// The call was applied: it must not say that it was not.
+fn applied(error: Option<StorageError>) -> Verdict {
+    match transient(error)? {
+        Some(StorageErrorKind::NotApplied) => {
+            Err(Complaint::Violated("a call that was applied says that nothing changed".into()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,271 @@
+//! What a case works with: a harness, keys that nobody else has, and the requests of the first owner and of its rivals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::check::{self, Complaint, Verdict, same};
+use super::harness::{Harm, Harness, Inflicted};
+use crate::codec::CodecTag;
+use crate::fingerprint::Fingerprint;
+use crate::key::{Key, RecordKey};
+use crate::record::{
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+};
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Lost, Release, Renew, Storage, StorageError, Written,
+};
+
+/// Longer than any case takes.
+pub(in crate::testing::conformance) const LONG: Duration = Duration::from_secs(600);
+/// So short that a case waits for its end.
+pub(in crate::testing::conformance) const SHORT: Duration = Duration::from_millis(250);
+/// What a server may lag behind the suite's sleeps.
+const MARGIN: Duration = Duration::from_millis(150);
+/// So long that a deadline which moved by it is told from one that was read a little differently.
+const TICK: Duration = Duration::from_millis(300);
+
+/// One case's bench.
+pub(in crate::testing::conformance) struct Stage<H> {
+    pub(in crate::testing::conformance) harness: Arc<H>,
+    namespace: String,
+}
+
+impl<H> Clone for Stage<H> {
+    fn clone(&self) -> Self {
+        Self { harness: self.harness.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+impl<H: Harness> Stage<H> {
+    pub(in crate::testing::conformance) fn new(harness: H) -> Self {
+        let mut random = OwnerId::random().to_string();
+        random.truncate(12);
+        Self { harness: Arc::new(harness), namespace: format!("conformance-{random}") }
+    }
+
+    pub(in crate::testing::conformance) fn storage(&self) -> &H::Storage {
+        self.harness.storage()
+    }
+
+    pub(in crate::testing::conformance) fn key(&self, name: &str) -> Verdict<RecordKey> {
+        Ok(RecordKey::new(&self.namespace, None, &Key::new(name)?)?)
+    }
+
+    /// The request of a key's first owner: nothing of it ends while the case runs.
+    pub(in crate::testing::conformance) fn claim(&self, name: &str) -> Verdict<Claim> {
+        Ok(Claim {
+            key: self.key(name)?,
+            owner: OwnerId::random(),
+            fingerprint: Fingerprint::of("conformance", "arguments")?,
+            lease: LONG,
+            ttl: LONG,
+            on_crash: CrashPolicy::Retry,
+        })
+    }
+
+    pub(in crate::testing::conformance) async fn elapse(&self, duration: Duration) {
+        self.harness.elapse(duration).await;
+    }
+
+    /// Lets what lasts `duration` end.
+    pub(in crate::testing::conformance) async fn outlive(&self, duration: Duration) {
+        self.harness.elapse(duration + MARGIN).await;
+    }
+
+    /// A key whose owner is at work.
+    pub(in crate::testing::conformance) async fn acquire(&self, claim: Claim) -> Verdict<Claim> {
+        let answer = self.storage().claim(&claim).await?;
+        same("the claim of a new key", &answer, &Claimed::Acquired { fence: Fence::FIRST })?;
+        Ok(claim)
+    }
+
+    /// A key whose owner is at work.
+    pub(in crate::testing::conformance) async fn processing(&self, name: &str) -> Verdict<Claim> {
+        self.acquire(self.claim(name)?).await
+    }
+
+    /// A key whose owner let its lease end.
+    pub(in crate::testing::conformance) async fn crashed(
+        &self,
+        name: &str,
+        on_crash: CrashPolicy,
+    ) -> Verdict<Claim> {
+        let claim = self.acquire(Claim { lease: SHORT, on_crash, ..self.claim(name)? }).await?;
+        self.outlive(SHORT).await;
+        Ok(claim)
+    }
+
+    /// A key whose owner has finished.
+    pub(in crate::testing::conformance) async fn finished(
+        &self,
+        name: &str,
+        finish: &Finish,
+    ) -> Verdict<Claim> {
+        let claim = self.processing(name).await?;
+        let answer = self.storage().complete(&completion(&claim, finish)).await?;
+        same("the owner's complete", &answer, &Written::Done)?;
+        Ok(claim)
+    }
+
+    /// A key whose owner died and was found by another under `Park`.
+    pub(in crate::testing::conformance) async fn parked(&self, name: &str) -> Verdict<Claim> {
+        let claim = self.crashed(name, CrashPolicy::Park).await?;
+        let answer = self.storage().claim(&rival(&claim)).await?;
+        same("the claim of a parked key", &replayed(answer)?.finish, &indeterminate())?;
+        Ok(claim)
+    }
+
+    /// A key that a rival took over: the dead owner's claim and the rival's.
+    pub(in crate::testing::conformance) async fn taken_over(
+        &self,
+        name: &str,
+    ) -> Verdict<(Claim, Claim)> {
+        let dead = self.crashed(name, CrashPolicy::Retry).await?;
+        let taker = Claim { lease: LONG, ..rival(&dead) };
+        let answer = self.storage().claim(&taker).await?;
+        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::FIRST.next() })?;
+        Ok((dead, taker))
+    }
+
+    /// The record, which is there.
+    pub(in crate::testing::conformance) async fn record(&self, key: &RecordKey) -> Verdict<Record> {
+        let record = self.storage().load(key).await?;
+        record.ok_or_else(|| Complaint::Violated("load finds no record".into()))
+    }
+
+    /// Makes a call that must leave the record as it is, some time after the record was last written.
+    pub(in crate::testing::conformance) async fn unchanged<T, E: Into<Complaint>>(
+        &self,
+        key: &RecordKey,
+        call: impl Future<Output = Result<T, E>> + Send,
+    ) -> Verdict<T> {
+        let before = self.storage().load(key).await?;
+        self.elapse(TICK).await;
+        let answer = call.await.map_err(Into::into)?;
+        let after = self.storage().load(key).await?;
+        check::unchanged(before.as_ref(), after.as_ref())?;
+        Ok(answer)
+    }
+
+    /// Renews one lease.
+    pub(in crate::testing::conformance) async fn renew(&self, claim: &Claim) -> Verdict<Written> {
+        let mut answers = self.storage().renew(&[renewal(claim)]).await;
+        same("the number of answers", &answers.len(), &1)?;
+        let none = || Complaint::Violated("renew gives no answer".into());
+        Ok(answers.pop().ok_or_else(none)??)
+    }
+
+    /// This case's records as a full scan lists them.
+    pub(in crate::testing::conformance) async fn listed(
+        &self,
+        limit: usize,
+    ) -> Verdict<Vec<(RecordKey, Result<Record, StorageError>)>> {
+        let mut listed = Vec::new();
+        let mut after: Option<Cursor> = None;
+        // More pages than any test server holds: a scan that does not end is a failure, not a hang.
+        for _ in 0..100_000 {
+            let page = self.storage().scan(after.as_ref(), limit).await?;
+            let ours = |key: &RecordKey| key.as_str().contains(&self.namespace);
+            listed.extend(page.records.into_iter().filter(|(key, _)| ours(key)));
+            after = page.next;
+            if after.is_none() {
+                return Ok(listed);
+            }
+        }
+        Err(Complaint::Violated("the scan does not end".into()))
+    }
+
+    pub(in crate::testing::conformance) async fn inflict(&self, harm: Harm<'_>) -> Verdict {
+        match self.harness.inflict(harm).await {
+            Inflicted::Done => Ok(()),
+            Inflicted::Unsupported(why) => Err(Complaint::Unsupported(why)),
+        }
+    }
+
+    /// Makes all calls at once, on tasks of their own, and gives their answers in no particular order.
+    pub(in crate::testing::conformance) async fn at_once<T, F>(
+        &self,
+        calls: impl IntoIterator<Item = impl FnOnce(Self) -> F>,
+    ) -> Verdict<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut tasks = JoinSet::new();
+        for call in calls {
+            tasks.spawn(call(self.clone()));
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = tasks.join_next().await {
+            answers.push(answer.map_err(|_| Complaint::Violated("a call panicked".into()))?);
+        }
+        Ok(answers)
+    }
+}
+
+/// The same request by somebody else.
+pub(in crate::testing::conformance) fn rival(claim: &Claim) -> Claim {
+    Claim { owner: OwnerId::random(), ..claim.clone() }
+}
+
+/// The request of somebody else for another operation.
+pub(in crate::testing::conformance) fn stranger(claim: &Claim) -> Verdict<Claim> {
+    let fingerprint = Fingerprint::of("conformance", "other arguments")?;
+    Ok(Claim { fingerprint, ..rival(claim) })
+}
+
+pub(in crate::testing::conformance) fn completion(claim: &Claim, finish: &Finish) -> Complete {
+    Complete { key: claim.key.clone(), owner: claim.owner, finish: finish.clone(), ttl: LONG }
+}
+
+pub(in crate::testing::conformance) fn renewal(claim: &Claim) -> Renew {
+    Renew { key: claim.key.clone(), owner: claim.owner }
+}
+
+pub(in crate::testing::conformance) fn releasing(claim: &Claim) -> Release {
+    Release { key: claim.key.clone(), owner: claim.owner }
+}
+
+/// The answer to an owner that lost its lease to a finished record.
+pub(in crate::testing::conformance) fn lost_to(
+    finish: &Finish,
+    record: &Record,
+) -> Verdict<Written> {
+    let State::Finished(finished) = &record.state else {
+        return Err(Complaint::Violated(format!("the record is {:?}", record.status())));
+    };
+    same("the stored finish", &finished.finish, finish)?;
+    Ok(Written::LeaseLost(Lost::Finished(finished.clone())))
+}
+
+pub(in crate::testing::conformance) fn payload(
+    codec: &str,
+    bytes: impl Into<Bytes>,
+) -> Verdict<Payload> {
+    let codec = CodecTag::new(codec)
+        .ok_or_else(|| Complaint::Violated("the suite's codec tag is not one".into()))?;
+    Ok(Payload { codec, bytes: bytes.into() })
+}
+
+pub(in crate::testing::conformance) fn result(text: &'static str) -> Verdict<Finish> {
+    Ok(Finish::Completed(payload("json", text)?))
+}
+
+pub(in crate::testing::conformance) fn failure(message: &str) -> Finish {
+    Finish::Failed(Failure::Error { message: message.into(), typed: None })
+}
+
+pub(in crate::testing::conformance) fn indeterminate() -> Finish {
+    Finish::Failed(Failure::Indeterminate)
+}
+
+/// What a claim replays, which it must.
+pub(in crate::testing::conformance) fn replayed(answer: Claimed) -> Verdict<Finished> {
+    match answer {
+        Claimed::Replay(finished) => Ok(finished),
+        other => Err(Complaint::Violated(format!("the claim answers {other:?}, not a replay"))),
+    }
+}

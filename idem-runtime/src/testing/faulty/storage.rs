@@ -1,0 +1,109 @@
+//! The wrapper.
+
+use std::future::pending;
+
+use super::{Fault, Faults, Verb};
+use crate::key::RecordKey;
+use crate::record::Record;
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
+    StorageErrorKind, Wakeup, Written,
+};
+
+/// Any storage, with [`Faults`]. Clones share the faults.
+#[derive(Clone, Debug)]
+pub struct FaultyStorage<S> {
+    inner: S,
+    faults: Faults,
+}
+
+impl<S: Storage> FaultyStorage<S> {
+    /// `inner`, with which nothing goes wrong yet.
+    pub fn new(inner: S) -> Self {
+        Self { inner, faults: Faults::default() }
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The storage behind the faults.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Makes `call`, or not, as the faults of `verb` have it.
+    async fn through<T>(
+        &self,
+        verb: Verb,
+        call: impl Future<Output = T> + Send,
+    ) -> Result<T, StorageError> {
+        match self.faults.meet(verb) {
+            None => Ok(call.await),
+            Some(Fault::Refuse) => {
+                Err(StorageError::new(StorageErrorKind::NotApplied, "refused by a fault"))
+            }
+            Some(Fault::Fail(kind)) => Err(StorageError::new(kind, "failed by a fault")),
+            Some(Fault::LoseRequest) => Err(lost()),
+            Some(Fault::LoseReply) => {
+                call.await;
+                Err(lost())
+            }
+            Some(Fault::Delay(duration)) => {
+                tokio::time::sleep(duration).await;
+                Ok(call.await)
+            }
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::HangAfter) => {
+                call.await;
+                pending().await
+            }
+        }
+    }
+}
+
+fn lost() -> StorageError {
+    StorageError::new(StorageErrorKind::Indeterminate, "the reply was lost by a fault")
+}
+
+impl<S: Storage> Storage for FaultyStorage<S> {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.through(Verb::Claim, self.inner.claim(claim)).await?
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        match self.through(Verb::Renew, self.inner.renew(renewals)).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); renewals.len()],
+        }
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        self.through(Verb::Complete, self.inner.complete(complete)).await?
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        self.through(Verb::Release, self.inner.release(release)).await?
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        self.through(Verb::Load, self.inner.load(key)).await?
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        self.through(Verb::Purge, self.inner.purge(limit)).await?
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        self.through(Verb::Scan, self.inner.scan(after, limit)).await?
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        self.through(Verb::Watch, self.inner.watch(key)).await?
+    }
+}
