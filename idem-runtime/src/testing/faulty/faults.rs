@@ -72,6 +72,7 @@ pub struct Faults(Arc<Mutex<Plan>>);
 
 #[derive(Debug, Default)]
 struct Plan {
+    any_next: VecDeque<Fault>,
     verbs: [VerbPlan; Verb::ALL.len()],
     random: Option<Random>,
 }
@@ -106,6 +107,11 @@ impl Faults {
         self.0.lock().verbs[verb as usize].next.push_back(fault);
     }
 
+    /// The next call, of whatever verb, meets `fault`; said again, the one after it does.
+    pub fn any_next(&self, fault: Fault) {
+        self.0.lock().any_next.push_back(fault);
+    }
+
     /// Every call of `verb` meets `fault`.
     pub fn always(&self, verb: Verb, fault: Fault) {
         self.0.lock().verbs[verb as usize].always = Some(fault);
@@ -133,6 +139,7 @@ impl Faults {
     pub fn clear(&self) {
         let mut plan = self.0.lock();
         plan.random = None;
+        plan.any_next.clear();
         for verb in &mut plan.verbs {
             verb.next.clear();
             verb.always = None;
@@ -149,7 +156,7 @@ impl Faults {
         let plan = &mut *self.0.lock();
         let of_verb = &mut plan.verbs[verb as usize];
         of_verb.calls += 1;
-        let scripted = of_verb.next.pop_front().or(of_verb.always);
-        scripted.or_else(|| plan.random.as_mut()?.draw(verb))
+        let scripted = of_verb.next.pop_front().or_else(|| plan.any_next.pop_front());
+        scripted.or(of_verb.always).or_else(|| plan.random.as_mut()?.draw(verb))
     }
 }

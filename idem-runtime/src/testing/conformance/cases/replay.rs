@@ -64,8 +64,7 @@ async fn every_failure_is_replayed_as_it_was<H: Harness>(stage: &Stage<H>) -> Ve
         ("typed, binary", error("", Some(payload("msgpack", &[0, 0xff, 0, 10, 13][..])?))),
         ("too large", Failure::TooLarge { size: u64::MAX }),
         ("not that large", Failure::TooLarge { size: (1 << 53) + 1 }),
-        ("unserializable", Failure::Unserializable { message: "key must be a string".into() }),
-        ("unserializable, why unknown", Failure::Unserializable { message: String::new() }),
+        ("unserializable", Failure::Unserializable),
         ("indeterminate", Failure::Indeterminate),
     ];
     for (name, failure) in failures {
