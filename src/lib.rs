@@ -1,6 +1,47 @@
-//! Makes an operation take effect once, however often it is called.
+//! Makes an async operation take effect once, however often it is called: client retries, redelivered messages, job re-runs, crashes
+//! half way. Every duplicate gets the first call's result.
 //!
-//! See the README for a start.
+//! Annotate a function with `#[idempotent]` (feature `macros`, on by default), set a storage with [`set_global`] at start-up, and that is
+//! it. Without the attribute the same engine is [`Idempotency::execute`] and [`Idempotency::operation`]:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), idempotency::Error> {
+//! use std::time::Duration;
+//! use idempotency::{Error, Idempotency};
+//!
+//! let idem = Idempotency::connect("memory:").await?;
+//! let pay = || idem.execute("payment:42", Duration::from_secs(900), async { Ok::<_, Error>("receipt 1".to_owned()) });
+//! assert_eq!(pay().await?, "receipt 1");
+//! assert_eq!(pay().await?, "receipt 1"); // replayed
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is guaranteed and what is not, how to choose `ttl`, `lease` and the policies, and what each storage can lose is in the
+//! [README](https://github.com/idempotency-rs/idempotency#readme).
+//!
+//! | to | see |
+//! |---|---|
+//! | annotate functions | `#[idempotent]`, [`set_global`], [`with`] |
+//! | run a body without the attribute | [`Idempotency::execute`], [`Idempotency::operation`] |
+//! | know where a result comes from | [`Outcome`], [`Source`] |
+//! | act on an error | [`ErrorKind`] |
+//! | hand fence and key downstream | [`current`] |
+//! | make keys | [`Key`], [`KeyGenerator`] |
+//! | choose or write a storage | [`storage`] |
+//! | choose or write a codec | [`codec`] |
+//! | watch what happens | [`hooks`], the features `metrics` and tracing's spans |
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `macros` (default) | the attribute |
+//! | `json` (default), `msgpack` | codecs |
+//! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
+//! | `metrics` | counters and histograms through the `metrics` facade |
+//! | `testing` | conformance suite, manual clock, fault-injecting storage |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -13,3 +54,7 @@ pub use idem_runtime::{
 
 #[doc(hidden)]
 pub use idem_runtime::macro_support as __private;
+
+#[cfg(all(doctest, feature = "macros", feature = "json"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
