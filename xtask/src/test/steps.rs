@@ -5,7 +5,7 @@ use std::fs;
 use super::{features, verdict::Verdict};
 use crate::{
     root,
-    run::{Outcome, cargo, run},
+    run::{Outcome, Tests, cargo, run},
     servers::{self, Server},
 };
 
@@ -139,7 +139,12 @@ fn valkey(servers: &mut Servers) -> Verdict {
         run(command.env(servers::VARIABLE, &valkey.path))
     };
     let testkit = on_valkey("--package testkit --test it");
-    testkit.and(on_valkey("--package idem-tests --test it -- redis")).into()
+    let integration = on_valkey("--package idem-tests --test it -- redis");
+    if integration.tests == Tests::default() {
+        eprintln!("no integration test has `redis` in its name");
+        return Outcome::FAILURE.into();
+    }
+    testkit.and(integration).into()
 }
 
 fn examples() -> Outcome {
