@@ -19,6 +19,8 @@
 mod erased;
 mod error;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod watch;
 
 use std::time::Duration;
@@ -26,6 +28,8 @@ use std::time::Duration;
 pub use erased::SharedStorage;
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStorage;
+#[cfg(feature = "redis")]
+pub use redis::RedisStorage;
 pub use watch::{Wakeup, Watchers};
 
 use crate::fingerprint::Fingerprint;

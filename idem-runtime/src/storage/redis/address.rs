@@ -1,0 +1,139 @@
+//! Addresses: which URLs are understood, and how they are shown.
+//!
+//! | URL | is |
+//! |---|---|
+//! | `redis://[user:password@]host[:port][/db]` | one server |
+//! | `rediss://…` | one server over TLS (feature `redis-tls`) |
+//! | `unix:///path/to.sock[?db=1&user=…&pass=…]`, `redis+unix://…` | one server over a unix socket |
+//! | `redis-sentinel://[user:password@]host[:port],…/primary[/db]` | the primary that these sentinels name (feature `redis-sentinel`); port 26379 |
+//! | `redis-cluster://[user:password@]host[:port],…` | the cluster that these nodes belong to (feature `redis-cluster`) |
+//! | `rediss-sentinel://…`, `rediss-cluster://…` | the same over TLS |
+//!
+//! `valkey` may stand for `redis`. User name and password are those of the servers, not of the sentinels.
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// Where the servers are.
+#[derive(Clone)]
+pub(super) enum Address {
+    Single(ConnectionInfo),
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        primary: String,
+        /// How to log in to the primary; its host is not known yet.
+        server: ConnectionInfo,
+    },
+    Cluster(Vec<ConnectionInfo>),
+}
+
+const SENTINEL_PORT: u16 = 26379;
+
+impl Address {
+    /// Understands a URL.
+    pub(super) fn parse(url: &str) -> Result<Self, StorageError> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(invalid(url, "it has no scheme such as redis://"));
+        };
+        let scheme = scheme.to_ascii_lowercase().replacen("valkey", "redis", 1);
+        match scheme.as_str() {
+            "redis" | "rediss" | "unix" | "redis+unix" => {
+                let url_of_client = format!("{scheme}://{rest}");
+                Ok(Self::Single(server(&url_of_client, url)?))
+            }
+            "redis-sentinel" => Self::sentinel("redis", rest, url),
+            "rediss-sentinel" => Self::sentinel("rediss", rest, url),
+            "redis-cluster" => Self::cluster("redis", rest, url),
+            "rediss-cluster" => Self::cluster("rediss", rest, url),
+            _ => Err(invalid(url, "its scheme is none of redis, rediss, unix, redis-sentinel, redis-cluster")),
+        }
+    }
+
+    fn sentinel(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
+        let (login, hosts, path) = split(rest);
+        let (primary, db) = path.split_once('/').unwrap_or((path, ""));
+        if primary.is_empty() {
+            return Err(invalid(url, "the name of the primary is missing behind the sentinels"));
+        }
+        // Any host serves to have login and database read.
+        let server = server(&format!("{scheme}://{login}localhost/{db}"), url)?;
+        let sentinels = hosts.split(',').map(|host| sentinel(scheme, host, url)).collect::<Result<_, _>>()?;
+        Ok(Self::Sentinel { sentinels, primary: primary.to_owned(), server })
+    }
+
+    fn cluster(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
+        let (login, hosts, path) = split(rest);
+        if !matches!(path, "" | "0") {
+            return Err(invalid(url, "a cluster has no databases"));
+        }
+        let node = |host| server(&format!("{scheme}://{login}{host}"), url);
+        Ok(Self::Cluster(hosts.split(',').map(node).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Login with its `@`, hosts, and path without its `/`.
+fn split(rest: &str) -> (&str, &str, &str) {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let login = authority.rfind('@').map_or(0, |at| at + 1);
+    (&authority[..login], &authority[login..], path)
+}
+
+fn sentinel(scheme: &str, host: &str, url: &str) -> Result<ConnectionInfo, StorageError> {
+    let sentinel = server(&format!("{scheme}://{host}"), url)?;
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let address = match sentinel.addr().clone() {
+        _ if has_port => return Ok(sentinel),
+        ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(host, SENTINEL_PORT),
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port: SENTINEL_PORT, insecure, tls_params }
+        }
+        other => other,
+    };
+    Ok(sentinel.set_addr(address))
+}
+
+/// Has the client read the address of one server. `shown` is the URL that the user wrote.
+fn server(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
+    let info = url.into_connection_info().map_err(|error| {
+        let reason = match error.to_string() {
+            text if text.contains("TLS") => "TLS needs the feature `redis-tls`",
+            text if text.contains("database") => "its database is not a number",
+            text if text.contains("protocol") => "its protocol is neither resp2 nor resp3",
+            text if text.contains("wildcard") => "a wildcard is not an address to connect to",
+            text if text.contains("path") => "the path of the socket is missing",
+            _ => "it is malformed",
+        };
+        invalid(shown, reason)
+    })?;
+    // The connection tells by itself when it breaks only in RESP3.
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings))
+}
+
+fn invalid(url: &str, reason: &str) -> StorageError {
+    StorageError::new(
+        StorageErrorKind::Configuration,
+        format!("the address {} is not usable: {reason}", redacted(url)),
+    )
+}
+
+/// The URL without what must not be seen: login, query and fragment.
+///
+/// A password with an unescaped `/`, `?`, `#` or `@` in it is hidden all the same.
+pub(super) fn redacted(url: &str) -> String {
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + 3),
+        None => ("", url),
+    };
+    let query = rest.find(['?', '#']);
+    match (rest.rfind('@'), query) {
+        // A socket has no login, but its path or password may have this character.
+        (_, Some(query)) if scheme.contains("unix") => format!("{scheme}{}?***", &rest[..query]),
+        (Some(at), Some(query)) if query < at => format!("{scheme}***"),
+        (Some(at), Some(query)) => format!("{scheme}***@{}?***", &rest[at + 1..query]),
+        (Some(at), None) => format!("{scheme}***@{}", &rest[at + 1..]),
+        (None, Some(query)) => format!("{scheme}{}?***", &rest[..query]),
+        (None, None) => url.to_owned(),
+    }
+}

@@ -1,0 +1,35 @@
+#!lua
+-- A claim that met a processing record of another owner: decides by the server's clock whether its lease is over.
+-- KEYS[1] record; ARGV[1] the record the caller would make where there is none; ARGV[2] its retention in milliseconds.
+-- Replies: a fence (the caller owns it), minus the milliseconds left of the lease, or a record that this script does not decide on.
+-- The offsets are those of wire.rs, counted from 1.
+local sub = string.sub
+local stored = redis.call('GET', KEYS[1])
+local fresh = ARGV[1]
+local fence = 1
+if stored then
+  if #stored ~= 76 or sub(stored, 1, 1) ~= '\1' or sub(stored, 18, 18) ~= 'P' or sub(stored, 27, 59) ~= sub(fresh, 27, 59) then
+    return stored
+  end
+  fence = struct.unpack('>I8', stored, 19)
+  if sub(stored, 2, 17) == sub(fresh, 2, 17) then
+    return fence
+  end
+  -- Every sign of life sets the key's time to lease + ttl, so what exceeds the ttl is left of the lease.
+  local ttl = struct.unpack('>I8', stored, 69)
+  local left = redis.call('PTTL', KEYS[1]) - ttl
+  if left > 0 then
+    return -left
+  end
+  if sub(stored, 60, 60) == 'p' then
+    local time = redis.call('TIME')
+    local at = time[1] * 1000 + math.floor(time[2] / 1000)
+    local parked = sub(stored, 1, 17) .. 'I' .. sub(stored, 19, 60) .. struct.pack('>I8', at)
+    redis.call('PSETEX', KEYS[1], math.max(ttl, 1), parked)
+    return parked
+  end
+  fence = fence + 1
+  fresh = sub(fresh, 1, 18) .. struct.pack('>I8', fence) .. sub(fresh, 27)
+end
+redis.call('PSETEX', KEYS[1], ARGV[2], fresh)
+return fence

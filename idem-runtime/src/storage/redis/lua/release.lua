@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- Forgets a claim, if the caller is still its owner, and wakes the waiters.
+-- KEYS[1] record; ARGV[1] version, owner and status of a record that the caller is at work on.
+-- Replies: 1, or what is there instead.
+if redis.call('GETRANGE', KEYS[1], 0, 17) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  redis.pcall('SPUBLISH', KEYS[1], '')
+  return 1
+end
+return redis.call('GET', KEYS[1])

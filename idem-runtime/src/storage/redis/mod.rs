@@ -1,0 +1,267 @@
+//! Records in Redis or Valkey, version 7.0 or later.
+//!
+//! (docs below)
+
+mod address;
+mod batch;
+mod check;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
+mod connect;
+mod error;
+mod link;
+mod scan;
+mod script;
+#[cfg(feature = "redis-sentinel")]
+mod sentinel;
+mod transport;
+mod watch;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+
+use self::batch::Sender;
+pub use self::check::Warning;
+pub use self::connect::RedisBuilder;
+use self::error::Fault;
+use self::script::Lua;
+use self::transport::Transport;
+use self::watch::Wakeups;
+use self::wire::{Stored, StoredState};
+use super::{
+    Claim, Claimed, Complete, Cursor, Lost, Page, Release, Renew, Storage, StorageError, Wakeup,
+    Written,
+};
+use crate::key::RecordKey;
+use crate::record::{Fence, OwnerId, Record, Timestamp};
+
+/// Sentinel support that was not compiled in.
+#[cfg(not(feature = "redis-sentinel"))]
+mod sentinel {
+    use super::connect::needs_feature;
+    use super::transport::{Timeouts, Transport};
+    use crate::storage::StorageError;
+
+    pub(super) fn transport(
+        _sentinels: Vec<redis::ConnectionInfo>,
+        _primary: String,
+        _server: &redis::ConnectionInfo,
+        _timeouts: Timeouts,
+    ) -> Result<Box<dyn Transport>, StorageError> {
+        Err(needs_feature("redis-sentinel"))
+    }
+}
+
+/// Cluster support that was not compiled in.
+#[cfg(not(feature = "redis-cluster"))]
+mod cluster {
+    use super::connect::needs_feature;
+    use super::transport::{Timeouts, Transport};
+    use crate::storage::StorageError;
+
+    pub(super) fn transport(
+        _nodes: Vec<redis::ConnectionInfo>,
+        _timeouts: Timeouts,
+    ) -> Result<Box<dyn Transport>, StorageError> {
+        Err(needs_feature("redis-cluster"))
+    }
+}
+
+/// Records in Redis or Valkey. Clones share the connection. See the [module](self).
+#[derive(Clone)]
+pub struct RedisStorage(Arc<Inner>);
+
+struct Inner {
+    sender: Sender,
+    wakeups: Wakeups,
+    prefix: Arc<str>,
+    /// The address without its password, for errors.
+    server: String,
+    warnings: Vec<Warning>,
+}
+
+impl RedisStorage {
+    /// Connects to the server, the sentinels or the cluster that `url` names, with default options.
+    ///
+    /// See the [module](self) for the URLs, and [`RedisBuilder::connect`] for the errors.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, StorageError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Options of a storage at `url`.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
+    /// Settings of the server under which it loses records. They have been logged when it was connected to.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.0.warnings
+    }
+
+    fn transport(&self) -> &dyn Transport {
+        self.0.sender.transport()
+    }
+
+    fn prefix(&self) -> &str {
+        &self.0.prefix
+    }
+
+    fn redis_key(&self, key: &RecordKey) -> String {
+        [self.prefix(), key.as_str()].concat()
+    }
+
+    fn explain(&self, fault: Fault) -> StorageError {
+        fault.explain(&self.0.server)
+    }
+
+    /// Asks the script what to do about another owner's record.
+    async fn contend(&self, key: &str, claim: &Claim) -> Result<Claimed, StorageError> {
+        let fresh = wire::encode_claim(claim);
+        let retention = wire::retention_millis(claim).to_string();
+        let args: [&[u8]; 2] = [&fresh, retention.as_bytes()];
+        let reply = self.0.sender.eval(Lua::Claim, key, &args).await;
+        match reply.map_err(|fault| self.explain(fault))? {
+            Value::Int(number) if number > 0 => {
+                Ok(Claimed::Acquired { fence: Fence::new(number.unsigned_abs()) })
+            }
+            Value::Int(number) => Ok(Claimed::InProgress {
+                lease_left: Duration::from_millis(number.unsigned_abs()),
+            }),
+            Value::BulkString(bytes) => {
+                decided(Stored::decode(bytes)?, claim).ok_or_else(wire::corrupt)
+            }
+            _ => Err(wire::corrupt()),
+        }
+    }
+
+    async fn load_record(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let reply = self.0.sender.eval(Lua::Load, &self.redis_key(key), &[]).await;
+        let reply = reply.map_err(|fault| self.explain(fault))?;
+        if reply == Value::Nil {
+            return Ok(None);
+        }
+        let (bytes, left, now): (Vec<u8>, i64, u64) =
+            redis::from_redis_value(reply).map_err(|_| wire::corrupt())?;
+        let left = u64::try_from(left).unwrap_or(0);
+        Ok(Some(Stored::decode(bytes)?.into_record(left, Timestamp::from_millis(now))))
+    }
+
+    /// What a script's reply to an owner's write means.
+    fn written(&self, reply: Result<Value, Fault>) -> Result<Written, StorageError> {
+        Ok(match reply.map_err(|fault| self.explain(fault))? {
+            Value::Int(1) => Written::Done,
+            Value::Nil => Written::LeaseLost(Lost::Gone),
+            Value::BulkString(bytes) => match Stored::decode(bytes)?.state {
+                StoredState::Processing { .. } => Written::LeaseLost(Lost::TakenOver),
+                StoredState::Finished(finished) => Written::LeaseLost(Lost::Finished(finished)),
+            },
+            _ => return Err(wire::corrupt()),
+        })
+    }
+}
+
+/// What a claim gets from a record that nobody's lease decides on; `None` where another owner is at work.
+fn decided(stored: Stored, claim: &Claim) -> Option<Claimed> {
+    if stored.fingerprint != claim.fingerprint {
+        return Some(Claimed::Mismatch);
+    }
+    match stored.state {
+        StoredState::Finished(finished) => Some(Claimed::Replay(finished)),
+        StoredState::Processing { .. } if stored.owner == claim.owner => {
+            Some(Claimed::Acquired { fence: stored.fence })
+        }
+        StoredState::Processing { .. } => None,
+    }
+}
+
+impl Storage for RedisStorage {
+    fn backend(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        let key = self.redis_key(&claim.key);
+        let mut cmd = Cmd::with_capacity(7, key.len() + 128);
+        cmd.arg("SET").arg(&key).arg(&wire::encode_claim(claim)[..]);
+        cmd.arg("NX").arg("GET").arg("PX").arg(wire::retention_millis(claim));
+        let reply = self.0.sender.send(cmd).await;
+        match reply.map_err(|fault| self.explain(fault))? {
+            Value::Nil => Ok(Claimed::Acquired { fence: Fence::FIRST }),
+            Value::BulkString(bytes) => match decided(Stored::decode(bytes)?, claim) {
+                Some(claimed) => Ok(claimed),
+                None => self.contend(&key, claim).await,
+            },
+            _ => Err(wire::corrupt()),
+        }
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        let prefixes: Vec<_> =
+            renewals.iter().map(|renew| wire::processing_prefix(renew.owner)).collect();
+        let calls: Vec<(String, &[u8])> = renewals
+            .iter()
+            .zip(&prefixes)
+            .map(|(renew, prefix)| (self.redis_key(&renew.key), &prefix[..]))
+            .collect();
+        let replies = self.0.sender.eval_all(Lua::Renew, &calls).await;
+        replies.into_iter().map(|reply| self.written(reply)).collect()
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let (status, body) = wire::encode_finish(&complete.finish);
+        let ttl = wire::clamped_millis(complete.ttl).max(1).to_string();
+        let owner = wire::owner_prefix(complete.owner);
+        let args: [&[u8]; 4] = [&owner, status, ttl.as_bytes(), &body];
+        let reply = self.0.sender.eval(Lua::Complete, &self.redis_key(&complete.key), &args).await;
+        if let Ok(Value::BulkString(bytes)) = &reply
+            && is_of(bytes, complete.owner)
+            && let StoredState::Finished(finished) = Stored::decode(bytes.clone())?.state
+            && finished.finish == complete.finish
+        {
+            return Ok(Written::Done);
+        }
+        self.written(reply)
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let prefix = wire::processing_prefix(release.owner);
+        let key = self.redis_key(&release.key);
+        let reply = self.0.sender.eval(Lua::Release, &key, &[&prefix]).await;
+        self.written(reply)
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        self.load_record(key).await
+    }
+
+    async fn purge(&self, _limit: usize) -> Result<u64, StorageError> {
+        Ok(0)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        self.scan_page(after, limit).await
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        self.0.wakeups.watch(key).await.map_err(|fault| self.explain(fault))
+    }
+}
+
+fn is_of(bytes: &[u8], owner: OwnerId) -> bool {
+    bytes.starts_with(&wire::owner_prefix(owner))
+}
+
+impl fmt::Debug for RedisStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStorage")
+            .field("server", &self.0.server)
+            .field("prefix", &self.0.prefix)
+            .field("warnings", &self.0.warnings)
+            .finish_non_exhaustive()
+    }
+}

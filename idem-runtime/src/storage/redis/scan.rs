@@ -1,0 +1,102 @@
+//! Listing records, for tools.
+//!
+//! `SCAN` with the prefix, one primary after the other, then each record that was found. A position is the primary and the cursor that
+//! this primary gave. Between two pages a slot may move to a primary that has been listed already; its records are then missed.
+
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
+
+use super::RedisStorage;
+use super::error::Fault;
+use super::transport::Node;
+use crate::key::RecordKey;
+use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
+
+/// Position between two pages: `cursor@host:port`.
+struct Position {
+    cursor: u64,
+    node: String,
+}
+
+impl Position {
+    fn parse(Cursor(text): &Cursor) -> Result<Self, StorageError> {
+        let parsed = text.split_once('@').and_then(|(cursor, node)| {
+            Some(Self { cursor: cursor.parse().ok()?, node: node.to_owned() })
+        });
+        parsed.ok_or_else(|| {
+            StorageError::new(StorageErrorKind::Configuration, "not a cursor of this storage")
+        })
+    }
+}
+
+impl RedisStorage {
+    pub(super) async fn scan_page(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StorageError> {
+        let primaries = self.transport().primaries().await.map_err(|fault| self.explain(fault))?;
+        let start = after.map(Position::parse).transpose()?;
+        let (node, cursor) = match &start {
+            None => (primaries.first(), 0),
+            Some(Position { cursor, node }) => {
+                let same = primaries.iter().find(|primary| primary.to_string() == *node);
+                // A primary that is gone has left its records to others.
+                (same.or_else(|| primaries.iter().find(|primary| primary.to_string() > *node)), *cursor)
+            }
+        };
+        let Some(node) = node else {
+            return Ok(Page { records: Vec::new(), next: None });
+        };
+        let (cursor, keys) =
+            self.scan_node(node, cursor, limit).await.map_err(|fault| self.explain(fault))?;
+        let loads = keys.into_iter().map(|key| async move {
+            let loaded = self.load_record(&key).await;
+            // It may have expired meanwhile.
+            loaded.transpose().map(|record| (key, record))
+        });
+        let records = join_all(loads).await.into_iter().flatten().collect();
+        let next = if cursor > 0 {
+            Some(Cursor(format!("{cursor}@{node}")))
+        } else {
+            let next = primaries.iter().find(|primary| *primary > node);
+            next.map(|node| Cursor(format!("0@{node}")))
+        };
+        Ok(Page { records, next })
+    }
+
+    async fn scan_node(
+        &self,
+        node: &Node,
+        cursor: u64,
+        limit: usize,
+    ) -> Result<(u64, Vec<RecordKey>), Fault> {
+        let mut cmd = Cmd::new();
+        cmd.arg("SCAN").arg(cursor).arg("MATCH").arg(pattern(self.prefix()));
+        cmd.arg("COUNT").arg(limit.max(1));
+        let reply = self.transport().send_to(node, &cmd).await?.extract_error()?;
+        let (cursor, keys): (u64, Vec<Value>) =
+            redis::from_redis_value(reply).map_err(redis::RedisError::from)?;
+        let keys = keys.into_iter().filter_map(|key| match key {
+            Value::BulkString(key) => String::from_utf8(key).ok(),
+            _ => None,
+        });
+        let keys = keys.filter_map(|key| {
+            key.strip_prefix(self.prefix()).map(|name| RecordKey::from_stored(name))
+        });
+        Ok((cursor, keys.collect()))
+    }
+}
+
+/// The glob that matches every key with this prefix.
+fn pattern(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 1);
+    for character in prefix.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('*');
+    pattern
+}

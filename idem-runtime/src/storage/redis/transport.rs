@@ -1,0 +1,203 @@
+//! How commands reach a server: one interface over a single server, one behind sentinels, and a cluster.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
+
+use super::error::Fault;
+use super::link::{Connect, Link, Lost};
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    pub(super) connect: Duration,
+    pub(super) response: Duration,
+}
+
+/// Whoever takes what servers push. It must not block.
+pub(super) trait Subscriber: Send + Sync + 'static {
+    /// A server pushed something.
+    fn pushed(&self, push: &PushInfo);
+
+    /// A connection was lost, and with it its subscriptions.
+    fn lost(&self);
+}
+
+/// Where commands are sent. Replies that are errors of the server come as [`Value::ServerError`].
+pub(super) trait Transport: Send + Sync + 'static {
+    /// Sends a command to the server that holds its key.
+    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
+
+    /// Sends commands at once; one reply for each.
+    fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>>;
+
+    /// Whether [`send_all`](Self::send_all) costs less than sending each.
+    fn pipelines(&self) -> bool;
+
+    /// The primaries, in an order that does not change by itself.
+    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>>;
+
+    /// Sends a command to one of the [`primaries`](Self::primaries).
+    fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
+
+    /// Another connection like this one, for subscriptions.
+    fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport>;
+}
+
+/// Name of a server among [`Transport::primaries`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Node {
+    /// The one server where there are no others.
+    pub(super) fn only() -> Self {
+        Self { host: String::new(), port: 0 }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Finds the server that takes writes.
+pub(super) trait Locate: Send + Sync + 'static {
+    fn locate(&self) -> BoxFuture<'_, RedisResult<Client>>;
+}
+
+/// A server that is always at the same address.
+impl Locate for Client {
+    fn locate(&self) -> BoxFuture<'_, RedisResult<Client>> {
+        std::future::ready(Ok(self.clone())).boxed()
+    }
+}
+
+/// One server that takes writes, wherever it is at the time.
+pub(super) struct Single {
+    link: Link<ToPrimary>,
+}
+
+/// Connects to the server that takes writes.
+#[derive(Clone)]
+struct ToPrimary {
+    primary: Arc<dyn Locate>,
+    timeouts: Timeouts,
+    subscriber: Option<Arc<dyn Subscriber>>,
+}
+
+/// How many commands wait for the connection's task before their senders do.
+const BUFFER: usize = 1024;
+
+impl Connect for ToPrimary {
+    type Connection = MultiplexedConnection;
+
+    fn connect(&self, lost: Lost) -> BoxFuture<'_, RedisResult<MultiplexedConnection>> {
+        let subscriber = self.subscriber.clone();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.response))
+            .set_pipeline_buffer_size(BUFFER)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    lost.call();
+                } else if let Some(subscriber) = &subscriber {
+                    subscriber.pushed(&push);
+                }
+                Ok::<(), RedisError>(())
+            });
+        async move {
+            let client = within(self.timeouts.connect, self.primary.locate()).await?;
+            client.get_multiplexed_async_connection_with_config(&config).await
+        }
+        .boxed()
+    }
+
+    fn has_lost(&self) {
+        if let Some(subscriber) = &self.subscriber {
+            subscriber.lost();
+        }
+    }
+}
+
+/// Ends a future that takes too long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    future: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    tokio::time::timeout(limit, future)
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+impl Single {
+    pub(super) fn new(primary: impl Locate, timeouts: Timeouts) -> Self {
+        let primary = Arc::new(primary);
+        Self { link: Link::new(ToPrimary { primary, timeouts, subscriber: None }) }
+    }
+}
+
+impl Transport for Single {
+    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+        async move {
+            let mut lease = self.link.get().await?;
+            let result = lease.connection.send_packed_command(cmd).await;
+            if result.as_ref().map_or_else(ends_connection, is_from_replica) {
+                self.link.give_up(&lease);
+            }
+            Ok(result?)
+        }
+        .boxed()
+    }
+
+    fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>> {
+        async move {
+            let mut lease = self.link.get().await?;
+            let result = lease.connection.send_packed_commands(cmds, 0, cmds.len()).await;
+            let from_replica = |values: &Vec<Value>| values.iter().any(is_from_replica);
+            if result.as_ref().map_or_else(ends_connection, from_replica) {
+                self.link.give_up(&lease);
+            }
+            Ok(result?)
+        }
+        .boxed()
+    }
+
+    fn pipelines(&self) -> bool {
+        true
+    }
+
+    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>> {
+        std::future::ready(Ok(vec![Node::only()])).boxed()
+    }
+
+    fn send_to<'a>(&'a self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+        self.send(cmd)
+    }
+
+    fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
+        let connect = ToPrimary { subscriber: Some(subscriber), ..self.link.connect().clone() };
+        Box::new(Self { link: Link::new(connect) })
+    }
+}
+
+/// Whether nothing more is to be expected from the connection that failed so. A reply that is late may never come, and a new connection
+/// costs little.
+pub(super) fn ends_connection(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_unrecoverable_error()
+}
+
+/// Whether the server says that it does not take writes (any more).
+fn is_from_replica(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
+}

@@ -1,0 +1,242 @@
+//! The bytes of a record.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 1 | version of this layout |
+//! | 1 | 16 | owner |
+//! | 17 | 1 | status: `P`rocessing, `C`ompleted, `F`ailed, `I`ndeterminate |
+//! | 18 | 8 | fence |
+//! | 26 | 33 | fingerprint |
+//! | 59 | 1 | crash policy: `r`etry, `p`ark |
+//! | 60 | 8 | processing: lease in ms; finished: when, in ms since the Unix epoch |
+//! | 68 | 8 | processing: ttl in ms, and that is all |
+//! | 68 | … | completed: length and text of the codec tag, payload; failed: the failure |
+//!
+//! Numbers are big-endian. The scripts read the fields up to 68 at these offsets; what follows is ours alone. A layout that is not
+//! compatible gets another version, which older readers answer with an error and leave alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codec::CodecTag;
+use crate::fingerprint::Fingerprint;
+use crate::record::{
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+    millis,
+};
+use crate::storage::{Claim, StorageError, StorageErrorKind};
+
+const VERSION: u8 = 1;
+const STATUS: usize = 17;
+const FENCE: usize = 18;
+const FINGERPRINT: usize = 26;
+const POLICY: usize = 59;
+const TIME: usize = 60;
+const BODY: usize = 68;
+const PROCESSING_LEN: usize = 76;
+
+/// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis takes as an expiry.
+const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// A lease or ttl in the milliseconds that are sent: at most 100 years.
+pub(super) fn clamped_millis(duration: Duration) -> u64 {
+    millis(duration.min(MAX))
+}
+
+/// Retention of the record that `claim` makes. Redis knows no retention of nothing.
+pub(super) fn retention_millis(claim: &Claim) -> u64 {
+    (clamped_millis(claim.lease) + clamped_millis(claim.ttl)).max(1)
+}
+
+/// Version and owner: how every record of `owner` begins.
+pub(super) fn owner_prefix(owner: OwnerId) -> [u8; STATUS] {
+    let mut prefix = [VERSION; STATUS];
+    prefix[1..].copy_from_slice(&owner.to_bytes());
+    prefix
+}
+
+/// Version, owner and status: how a record that `owner` is at work on begins.
+pub(super) fn processing_prefix(owner: OwnerId) -> [u8; STATUS + 1] {
+    let mut prefix = [b'P'; STATUS + 1];
+    prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
+    prefix
+}
+
+/// The record that `claim` makes where there is none.
+pub(super) fn encode_claim(claim: &Claim) -> [u8; PROCESSING_LEN] {
+    let mut bytes = [0; PROCESSING_LEN];
+    bytes[..FENCE].copy_from_slice(&processing_prefix(claim.owner));
+    bytes[FENCE..FINGERPRINT].copy_from_slice(&Fence::FIRST.get().to_be_bytes());
+    bytes[FINGERPRINT..POLICY].copy_from_slice(claim.fingerprint.as_bytes());
+    bytes[POLICY] = match claim.on_crash {
+        CrashPolicy::Retry => b'r',
+        CrashPolicy::Park => b'p',
+    };
+    bytes[TIME..BODY].copy_from_slice(&clamped_millis(claim.lease).to_be_bytes());
+    bytes[BODY..].copy_from_slice(&clamped_millis(claim.ttl).to_be_bytes());
+    bytes
+}
+
+/// Status and body of a finished record. The script fills in what is between, from the record that is there and the server's clock.
+pub(super) fn encode_finish(finish: &Finish) -> (&'static [u8; 1], Vec<u8>) {
+    match finish {
+        Finish::Completed(payload) => {
+            let mut body = Vec::with_capacity(1 + CodecTag::MAX_LEN + payload.bytes.len());
+            put_payload(&mut body, payload);
+            (b"C", body)
+        }
+        Finish::Failed(Failure::Indeterminate) => (b"I", Vec::new()),
+        Finish::Failed(failure) => (b"F", encode_failure(failure)),
+    }
+}
+
+fn encode_failure(failure: &Failure) -> Vec<u8> {
+    match failure {
+        Failure::Error { message, typed } => {
+            let mut body = vec![b'e'];
+            body.extend((message.len() as u64).to_be_bytes());
+            body.extend(message.as_bytes());
+            if let Some(payload) = typed {
+                put_payload(&mut body, payload);
+            }
+            body
+        }
+        Failure::TooLarge { size } => [&[b'l'], &size.to_be_bytes()[..]].concat(),
+        Failure::Unserializable { message } => [b"u", message.as_bytes()].concat(),
+        // Its status says it all.
+        Failure::Indeterminate => Vec::new(),
+    }
+}
+
+fn put_payload(body: &mut Vec<u8>, payload: &Payload) {
+    let tag = payload.codec.as_str().as_bytes();
+    // A tag is at most 15 bytes long.
+    body.push(u8::try_from(tag.len()).unwrap_or(0));
+    body.extend(tag);
+    body.extend_from_slice(&payload.bytes);
+}
+
+/// What a record's bytes say. Its deadlines are not among them: the key's own remaining time tells those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) owner: OwnerId,
+    pub(super) fence: Fence,
+    pub(super) state: StoredState,
+}
+
+/// A [`State`] without deadlines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StoredState {
+    Processing { lease: Duration, ttl: Duration, on_crash: CrashPolicy },
+    Finished(Finished),
+}
+
+impl Stored {
+    /// Reads a record.
+    pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, StorageError> {
+        match bytes.first() {
+            Some(&VERSION) => Reader(Bytes::from(bytes)).stored().ok_or_else(corrupt),
+            Some(2..=31) => Err(StorageError::new(
+                StorageErrorKind::NewerVersion,
+                "the record was written by a newer version of this library",
+            )),
+            _ => Err(corrupt()),
+        }
+    }
+
+    /// The record with its deadlines: it expires `left` milliseconds after `now`.
+    pub(super) fn into_record(self, left: u64, now: Timestamp) -> Record {
+        let expires_at = now.after(Duration::from_millis(left));
+        let state = match self.state {
+            StoredState::Processing { lease, ttl, on_crash } => {
+                let until = expires_at.as_millis().saturating_sub(millis(ttl));
+                let lease_until = Timestamp::from_millis(until);
+                State::Processing { lease, lease_until, ttl, on_crash }
+            }
+            StoredState::Finished(finished) => State::Finished(finished),
+        };
+        let Self { fingerprint, owner, fence, .. } = self;
+        Record { fingerprint, owner, fence, state, expires_at }
+    }
+}
+
+/// The error for bytes that are no record.
+pub(super) fn corrupt() -> StorageError {
+    StorageError::new(StorageErrorKind::Corrupt, "the stored record is damaged")
+}
+
+/// Takes fields off the front; `None` where there is nothing to take.
+struct Reader(Bytes);
+
+impl Reader {
+    fn stored(mut self) -> Option<Stored> {
+        self.take(1)?;
+        let owner = OwnerId::from_bytes(self.array()?);
+        let [status] = self.array()?;
+        let fence = Fence::new(self.number()?);
+        let fingerprint = Fingerprint::from_bytes(&self.take(Fingerprint::LEN)?).ok()?;
+        let on_crash = match self.array()? {
+            [b'r'] => CrashPolicy::Retry,
+            [b'p'] => CrashPolicy::Park,
+            _ => return None,
+        };
+        let time = self.number()?;
+        let finish = match status {
+            b'P' => {
+                let lease = Duration::from_millis(time);
+                let ttl = Duration::from_millis(self.number()?);
+                let state = StoredState::Processing { lease, ttl, on_crash };
+                return self.0.is_empty().then_some(Stored { fingerprint, owner, fence, state });
+            }
+            b'C' => Finish::Completed(self.payload()?),
+            b'F' => Finish::Failed(self.failure()?),
+            b'I' => self.0.is_empty().then_some(Finish::Failed(Failure::Indeterminate))?,
+            _ => return None,
+        };
+        let finished = Finished { at: Timestamp::from_millis(time), finish };
+        Some(Stored { fingerprint, owner, fence, state: StoredState::Finished(finished) })
+    }
+
+    fn failure(mut self) -> Option<Failure> {
+        match self.array()? {
+            [b'e'] => {
+                let len = usize::try_from(self.number()?).ok()?;
+                let message = text(&self.take(len)?)?;
+                let typed = if self.0.is_empty() { None } else { Some(self.payload()?) };
+                Some(Failure::Error { message, typed })
+            }
+            [b'l'] => {
+                let size = self.number()?;
+                self.0.is_empty().then_some(Failure::TooLarge { size })
+            }
+            [b'u'] => Some(Failure::Unserializable { message: text(&self.0)? }),
+            _ => None,
+        }
+    }
+
+    /// A payload, which is all that is left.
+    fn payload(mut self) -> Option<Payload> {
+        let [len] = self.array()?;
+        let tag = self.take(usize::from(len))?;
+        let codec = CodecTag::new(std::str::from_utf8(&tag).ok()?)?;
+        Some(Payload { codec, bytes: self.0 })
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?[..].try_into().ok()
+    }
+
+    fn take(&mut self, len: usize) -> Option<Bytes> {
+        (len <= self.0.len()).then(|| self.0.split_to(len))
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
