@@ -1,7 +1,24 @@
-//! The features of the facade, each of which must compile without the others.
+//! The features of the facade.
 
-/// The names in the `[features]` table of a manifest, but for `default`.
-pub(super) fn in_manifest(manifest: &str) -> Vec<String> {
+use std::fs;
+
+use crate::root;
+
+/// Their names, but for `default`.
+pub(super) fn all() -> Vec<String> {
+    // Without a manifest cargo would not have started this.
+    in_manifest(&fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default())
+}
+
+/// An argument for cargo that switches all of them on.
+///
+/// Unlike `--all-features` it leaves alone what other packages switch on for a single test, and what cargo would then give to all tests.
+pub(super) fn all_as_argument() -> String {
+    let names: Vec<_> = all().iter().map(|name| format!("idempotency/{name}")).collect();
+    format!("--features={}", names.join(","))
+}
+
+fn in_manifest(manifest: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|line| line.trim() != "[features]").skip(1);
     let table = lines.take_while(|line| !line.starts_with('['));
     let names = table

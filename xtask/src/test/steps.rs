@@ -1,10 +1,9 @@
 //! The steps, in the order in which they run.
 
-use std::fs;
+use std::process::Command;
 
 use super::{features, verdict::Verdict};
 use crate::{
-    root,
     run::{Outcome, Tests, cargo, run},
     servers::{self, Server},
 };
@@ -95,19 +94,13 @@ fn with_component(component: &str, probe: &str, check: impl FnOnce() -> Outcome)
 
 /// Features must be additive, and a feature that only works beside another one shows here.
 fn each_feature() -> Outcome {
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
-    let features = features::in_manifest(&manifest);
-    if features.is_empty() {
-        eprintln!("no features found in Cargo.toml");
-        return Outcome::FAILURE;
-    }
     let check = |features: &str| {
         let check = "clippy --quiet --package idempotency --no-default-features";
         println!("   {}", if features.is_empty() { "no features" } else { features });
         run(&mut cargo(&format!("{check} --features={features} -- --deny warnings")))
     };
-    let alone = features.iter().map(|feature| check(feature));
-    alone.fold(check(""), Outcome::and)
+    let alone = features::all();
+    alone.iter().map(|feature| check(feature)).fold(check(""), Outcome::and)
 }
 
 fn docs() -> Outcome {
@@ -116,7 +109,7 @@ fn docs() -> Outcome {
 }
 
 fn doctests() -> Outcome {
-    run(&mut cargo("test --doc --workspace --all-features --no-fail-fast"))
+    run(&mut workspace_tests("--doc"))
 }
 
 fn tests(servers: &mut Servers) -> Verdict {
@@ -124,27 +117,31 @@ fn tests(servers: &mut Servers) -> Verdict {
         eprintln!("there is no redis-server to test against: see the step `servers`");
         return Outcome::FAILURE.into();
     };
-    let mut command = cargo("test --tests --workspace --all-features --no-fail-fast");
-    run(command.env(servers::VARIABLE, &redis.path)).into()
+    let all = run(workspace_tests("--tests").env(servers::VARIABLE, &redis.path));
+    // With features of serde_json that change what others see of it, and that a user's build may have.
+    let json = "test --package idem-tests --features=serde-json-features --test json_features";
+    all.and(run(&mut cargo(json))).into()
 }
 
+/// The integration tests that are about servers, which their names say, and the testkit's own.
 fn valkey(servers: &mut Servers) -> Verdict {
     let valkey = match servers.valkey() {
         Ok(valkey) => valkey,
         Err(reason) => return Verdict::Skipped(format!("no Valkey to be had: {reason}")),
     };
-    // The tests whose module or name says that they are about Redis. The testkit's go first: if it cannot start Valkey, nothing can.
-    let on_valkey = |arguments: &str| {
-        let mut command = cargo(&format!("test --all-features --no-fail-fast {arguments}"));
-        run(command.env(servers::VARIABLE, &valkey.path))
-    };
-    let testkit = on_valkey("--package testkit --test it");
-    let integration = on_valkey("--package idem-tests --test it -- redis");
+    let on_valkey = |what| run(workspace_tests(what).env(servers::VARIABLE, &valkey.path));
+    let integration = on_valkey("--test it -- redis sentinel cluster");
     if integration.tests == Tests::default() {
         eprintln!("no integration test has `redis` in its name");
         return Outcome::FAILURE.into();
     }
-    testkit.and(integration).into()
+    on_valkey("--test kit").and(integration).into()
+}
+
+/// Some tests of the workspace. The packages and features are always the same, so that nothing is built twice.
+fn workspace_tests(which: &str) -> Command {
+    let features = features::all_as_argument();
+    cargo(&format!("test --workspace --no-fail-fast {features} {which}"))
 }
 
 fn examples() -> Outcome {
