@@ -1,3 +1,4 @@
 //! Integration tests of `idempotency`.
 
 mod conformance;
+mod redis;

@@ -42,15 +42,55 @@ impl Address {
                 let url_of_client = format!("{scheme}://{rest}");
                 Ok(Self::Single(server(&url_of_client, url)?))
             }
-            "redis-sentinel" => Self::sentinel("redis", rest, url),
-            "rediss-sentinel" => Self::sentinel("rediss", rest, url),
-            "redis-cluster" => Self::cluster("redis", rest, url),
-            "rediss-cluster" => Self::cluster("rediss", rest, url),
-            _ => Err(invalid(url, "its scheme is none of redis, rediss, unix, redis-sentinel, redis-cluster")),
+            "redis-sentinel" => Self::sentinel_url("redis", rest, url),
+            "rediss-sentinel" => Self::sentinel_url("rediss", rest, url),
+            "redis-cluster" => Self::cluster_url("redis", rest, url),
+            "rediss-cluster" => Self::cluster_url("rediss", rest, url),
+            _ => Err(invalid(
+                url,
+                "its scheme is none of redis, rediss, unix, redis-sentinel, redis-cluster",
+            )),
         }
     }
 
-    fn sentinel(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
+    /// The primary that the sentinels at these URLs know as `primary`.
+    pub(super) fn sentinels(urls: &[String], primary: String) -> Result<Self, StorageError> {
+        let sentinels = urls.iter().map(|url| sentinel(url, url)).collect::<Result<Vec<_>, _>>()?;
+        let server = match sentinels.first().map(ConnectionInfo::addr) {
+            None => return Err(invalid("", "there is no sentinel in it")),
+            Some(ConnectionAddr::TcpTls { .. }) => server("rediss://localhost", "")?,
+            Some(_) => server("redis://localhost", "")?,
+        };
+        Ok(Self::Sentinel { sentinels, primary, server })
+    }
+
+    /// The cluster that the nodes at these URLs belong to.
+    pub(super) fn nodes(urls: &[String]) -> Result<Self, StorageError> {
+        if urls.is_empty() {
+            return Err(invalid("", "there is no node in it"));
+        }
+        Ok(Self::Cluster(urls.iter().map(|url| server(url, url)).collect::<Result<_, _>>()?))
+    }
+
+    /// The same servers with another login.
+    pub(super) fn with_login(self, username: Option<&str>, password: &str) -> Self {
+        let login = |info: ConnectionInfo| {
+            let mut settings = info.redis_settings().clone().set_password(password);
+            if let Some(username) = username {
+                settings = settings.set_username(username);
+            }
+            info.set_redis_settings(settings)
+        };
+        match self {
+            Self::Single(server) => Self::Single(login(server)),
+            Self::Sentinel { sentinels, primary, server } => {
+                Self::Sentinel { sentinels, primary, server: login(server) }
+            }
+            Self::Cluster(nodes) => Self::Cluster(nodes.into_iter().map(login).collect()),
+        }
+    }
+
+    fn sentinel_url(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
         let (login, hosts, path) = split(rest);
         let (primary, db) = path.split_once('/').unwrap_or((path, ""));
         if primary.is_empty() {
@@ -58,11 +98,12 @@ impl Address {
         }
         // Any host serves to have login and database read.
         let server = server(&format!("{scheme}://{login}localhost/{db}"), url)?;
-        let sentinels = hosts.split(',').map(|host| sentinel(scheme, host, url)).collect::<Result<_, _>>()?;
+        let sentinels = hosts.split(',').map(|host| sentinel(&format!("{scheme}://{host}"), url));
+        let sentinels = sentinels.collect::<Result<_, _>>()?;
         Ok(Self::Sentinel { sentinels, primary: primary.to_owned(), server })
     }
 
-    fn cluster(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
+    fn cluster_url(scheme: &str, rest: &str, url: &str) -> Result<Self, StorageError> {
         let (login, hosts, path) = split(rest);
         if !matches!(path, "" | "0") {
             return Err(invalid(url, "a cluster has no databases"));
@@ -79,9 +120,10 @@ fn split(rest: &str) -> (&str, &str, &str) {
     (&authority[..login], &authority[login..], path)
 }
 
-fn sentinel(scheme: &str, host: &str, url: &str) -> Result<ConnectionInfo, StorageError> {
-    let sentinel = server(&format!("{scheme}://{host}"), url)?;
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+fn sentinel(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
+    let sentinel = server(url, shown)?;
+    let authority = url.trim_end_matches('/');
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let address = match sentinel.addr().clone() {
         _ if has_port => return Ok(sentinel),
         ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(host, SENTINEL_PORT),

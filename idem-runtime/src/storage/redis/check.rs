@@ -104,7 +104,8 @@ async fn check_node(
 
     if info.get("aof_enabled").is_none_or(|enabled| enabled == "0") {
         let save = ask(cmd("CONFIG").arg("GET").arg("save")).await?;
-        let save = save.and_then(|reply| redis::from_redis_value::<HashMap<String, String>>(reply).ok());
+        let save =
+            save.and_then(|reply| redis::from_redis_value::<HashMap<String, String>>(reply).ok());
         match save.and_then(|mut settings| settings.remove("save")) {
             Some(points) if points.is_empty() => warnings.push(Warning::NoPersistence),
             Some(_) => {}

@@ -56,7 +56,9 @@ impl Connect for ToCluster {
     fn connect(&self, _lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>> {
         let limit = self.timeouts.connect + self.timeouts.response;
         let runtime = Handle::current().id();
-        within(limit, self.client.get_async_connection()).map_ok(move |nodes| (nodes, runtime)).boxed()
+        within(limit, self.client.get_async_connection())
+            .map_ok(move |nodes| (nodes, runtime))
+            .boxed()
     }
 
     /// The client restores lost connections to nodes by itself; what is lost here is the runtime that drove them.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address::{Address, redacted};
 use super::batch::Sender;
 use super::check::check;
+use super::error::Fault;
 use super::transport::{Single, Timeouts, Transport};
 use super::watch::Wakeups;
 use super::{Inner, RedisStorage, cluster, sentinel};
@@ -15,19 +16,24 @@ use crate::storage::{StorageError, StorageErrorKind};
 /// How a [`RedisStorage`] connects. From [`RedisStorage::builder`], [`RedisStorage::sentinel`] or [`RedisStorage::cluster`].
 #[must_use = "a builder does nothing until `connect` is called"]
 pub struct RedisBuilder {
-    url: String,
+    address: Result<Address, StorageError>,
+    /// The address without its password, for errors.
+    server: String,
     prefix: String,
     timeouts: Timeouts,
 }
 
 impl RedisBuilder {
-    pub(super) fn new(url: String) -> Self {
+    fn new(server: String, address: Result<Address, StorageError>) -> Self {
         let limit = Duration::from_secs(2);
-        Self {
-            url,
-            prefix: "idem:".to_owned(),
-            timeouts: Timeouts { connect: limit, response: limit },
-        }
+        let timeouts = Timeouts { connect: limit, response: limit };
+        Self { address, server, prefix: "idem:".to_owned(), timeouts }
+    }
+
+    /// User name and password of the servers, instead of those in the address. Without a name it is the default user's password.
+    pub fn login(mut self, username: Option<&str>, password: &str) -> Self {
+        self.address = self.address.map(|address| address.with_login(username, password));
+        self
     }
 
     /// What the names of all keys begin with; `idem:` unless set. Storages with different prefixes do not see each other's records.
@@ -61,29 +67,71 @@ impl RedisBuilder {
                 "a timeout of zero lets nothing succeed",
             ));
         }
-        let transport = self.transport()?;
-        let server = redacted(&self.url);
+        let server = self.server;
+        let transport = transport(self.address?, self.timeouts, &server)?;
         let warnings = check(&*transport, &server).await?;
         let prefix: Arc<str> = self.prefix.into();
         let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));
         let sender = Sender::new(transport);
         Ok(RedisStorage(Arc::new(Inner { sender, wakeups, prefix, server, warnings })))
     }
+}
 
-    fn transport(&self) -> Result<Box<dyn Transport>, StorageError> {
-        match Address::parse(&self.url)? {
-            Address::Single(server) => {
-                let client = redis::Client::open(server).map_err(|error| {
-                    super::error::Fault::Unsent(error).explain(&redacted(&self.url))
-                })?;
-                Ok(Box::new(Single::new(client, self.timeouts)))
-            }
-            Address::Sentinel { sentinels, primary, server } => {
-                sentinel::transport(sentinels, primary, &server, self.timeouts)
-            }
-            Address::Cluster(nodes) => cluster::transport(nodes, self.timeouts),
+/// What reaches the servers at an address. Nothing is connected yet.
+fn transport(
+    address: Address,
+    timeouts: Timeouts,
+    server: &str,
+) -> Result<Box<dyn Transport>, StorageError> {
+    match address {
+        Address::Single(info) => {
+            let client =
+                redis::Client::open(info).map_err(|error| Fault::Unsent(error).explain(server))?;
+            Ok(Box::new(Single::new(client, timeouts)))
         }
+        Address::Sentinel { sentinels, primary, server } => {
+            sentinel::transport(sentinels, primary, &server, timeouts)
+        }
+        Address::Cluster(nodes) => cluster::transport(nodes, timeouts),
     }
+}
+
+impl RedisStorage {
+    /// Connects to the server, the sentinels or the cluster that `url` names, with default options.
+    ///
+    /// See the [module](super) for the URLs, and [`RedisBuilder::connect`] for the errors.
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, StorageError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Options of a storage at `url`.
+    pub fn builder(url: impl AsRef<str>) -> RedisBuilder {
+        let url = url.as_ref();
+        RedisBuilder::new(redacted(url), Address::parse(url))
+    }
+
+    /// Options of a storage on the primary that sentinels know as `primary`. The URLs are `redis://[user:password@]host[:port]`, with the
+    /// login of the sentinel; that of the servers goes to [`RedisBuilder::login`].
+    pub fn sentinel<U: AsRef<str>>(
+        urls: impl IntoIterator<Item = U>,
+        primary: impl Into<String>,
+    ) -> RedisBuilder {
+        let (urls, server) = collect(urls);
+        RedisBuilder::new(server, Address::sentinels(&urls, primary.into()))
+    }
+
+    /// Options of a storage on the cluster that these nodes belong to. The URLs are `redis://[user:password@]host[:port]`.
+    pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> RedisBuilder {
+        let (urls, server) = collect(urls);
+        RedisBuilder::new(server, Address::nodes(&urls))
+    }
+}
+
+/// The URLs, and all of them without their passwords.
+fn collect<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> (Vec<String>, String) {
+    let urls: Vec<String> = urls.into_iter().map(|url| url.as_ref().to_owned()).collect();
+    let shown = urls.iter().map(|url| redacted(url)).collect::<Vec<_>>().join(",");
+    (urls, shown)
 }
 
 /// The error for an address that needs a feature which was not compiled in.
@@ -98,9 +146,9 @@ pub(super) fn needs_feature(feature: &str) -> StorageError {
 impl fmt::Debug for RedisBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBuilder")
-            .field("url", &redacted(&self.url))
+            .field("server", &self.server)
             .field("prefix", &self.prefix)
             .field("timeouts", &self.timeouts)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -105,7 +105,9 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
         _ if error.is_timeout() => {
             (Indeterminate, format!("redis at {server} did not answer in time"))
         }
-        _ => (Indeterminate, format!("the connection to redis at {server} broke before it answered")),
+        _ => {
+            (Indeterminate, format!("the connection to redis at {server} broke before it answered"))
+        }
     }
 }
 

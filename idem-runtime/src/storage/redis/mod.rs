@@ -85,18 +85,6 @@ struct Inner {
 }
 
 impl RedisStorage {
-    /// Connects to the server, the sentinels or the cluster that `url` names, with default options.
-    ///
-    /// See the [module](self) for the URLs, and [`RedisBuilder::connect`] for the errors.
-    pub async fn connect(url: impl Into<String>) -> Result<Self, StorageError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Options of a storage at `url`.
-    pub fn builder(url: impl Into<String>) -> RedisBuilder {
-        RedisBuilder::new(url.into())
-    }
-
     /// Settings of the server under which it loses records. They have been logged when it was connected to.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
@@ -129,9 +117,9 @@ impl RedisStorage {
             Value::Int(number) if number > 0 => {
                 Ok(Claimed::Acquired { fence: Fence::new(number.unsigned_abs()) })
             }
-            Value::Int(number) => Ok(Claimed::InProgress {
-                lease_left: Duration::from_millis(number.unsigned_abs()),
-            }),
+            Value::Int(number) => {
+                Ok(Claimed::InProgress { lease_left: Duration::from_millis(number.unsigned_abs()) })
+            }
             Value::BulkString(bytes) => {
                 decided(Stored::decode(bytes)?, claim).ok_or_else(wire::corrupt)
             }

@@ -42,7 +42,10 @@ impl RedisStorage {
             Some(Position { cursor, node }) => {
                 let same = primaries.iter().find(|primary| primary.to_string() == *node);
                 // A primary that is gone has left its records to others.
-                (same.or_else(|| primaries.iter().find(|primary| primary.to_string() > *node)), *cursor)
+                (
+                    same.or_else(|| primaries.iter().find(|primary| primary.to_string() > *node)),
+                    *cursor,
+                )
             }
         };
         let Some(node) = node else {

@@ -74,7 +74,9 @@ impl Wakeups {
             Ok(()) => Ok(Some(wakeup)),
             Err(fault) if fault.is_refusal() => {
                 inner.unavailable.store(true, Ordering::Relaxed);
-                tracing::warn!("redis refuses sharded pub/sub: waiters poll instead of being woken");
+                tracing::warn!(
+                    "redis refuses sharded pub/sub: waiters poll instead of being woken"
+                );
                 Ok(None)
             }
             Err(fault) => Err(fault),

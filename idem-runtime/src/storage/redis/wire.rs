@@ -103,7 +103,7 @@ fn encode_failure(failure: &Failure) -> Vec<u8> {
             body
         }
         Failure::TooLarge { size } => [&[b'l'], &size.to_be_bytes()[..]].concat(),
-        Failure::Unserializable { message } => [b"u", message.as_bytes()].concat(),
+        Failure::Unserializable => b"u".to_vec(),
         // Its status says it all.
         Failure::Indeterminate => Vec::new(),
     }
@@ -211,7 +211,7 @@ impl Reader {
                 let size = self.number()?;
                 self.0.is_empty().then_some(Failure::TooLarge { size })
             }
-            [b'u'] => Some(Failure::Unserializable { message: text(&self.0)? }),
+            [b'u'] => self.0.is_empty().then_some(Failure::Unserializable),
             _ => None,
         }
     }

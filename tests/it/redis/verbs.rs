@@ -1,0 +1,203 @@
+//! What the verbs cost, and what they leave in Redis.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use idem_runtime::record::{Fence, OwnerId, State};
+use idem_runtime::storage::{Claim, Claimed, Lost, Storage, Written};
+use testkit::redis::RedisServer;
+
+use super::{LONG, claim, complete, connect, fresh_key, redis_key, release, renew};
+
+/// Commands that clients sent since the last `CONFIG RESETSTAT`, by name. Scripts are made of commands that no client of ours sends.
+fn sent(server: &RedisServer) -> HashMap<String, u64> {
+    let stats = server.info("commandstats").into_iter();
+    let calls = stats.map(|(name, fields)| {
+        let calls = fields.split(',').next().unwrap().strip_prefix("calls=").unwrap();
+        (name.strip_prefix("cmdstat_").unwrap().to_owned(), calls.parse().unwrap())
+    });
+    let scripted = ["getrange", "psetex", "pexpire", "pttl", "del", "time", "spublish", "get"];
+    let unasked = ["config|resetstat", "info", "hello", "client|setinfo", "select"];
+    calls.filter(|(name, _)| !scripted.contains(&&**name) && !unasked.contains(&&**name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_call_is_two_commands_and_a_replay_is_one() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (warm, owner) = (fresh_key(), OwnerId::random());
+    storage.claim(&claim(&warm, owner)).await.unwrap();
+    storage.complete(&complete(&warm, owner, "1")).await.unwrap();
+
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let key = fresh_key();
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    storage.complete(&complete(&key, owner, "1")).await.unwrap();
+    let commands = sent(&server);
+    assert_eq!(commands, HashMap::from([("set".to_owned(), 1), ("evalsha".to_owned(), 1)]));
+
+    server.command(&["CONFIG", "RESETSTAT"]);
+    storage.claim(&claim(&key, OwnerId::random())).await.unwrap();
+    assert_eq!(sent(&server), HashMap::from([("set".to_owned(), 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_renewals_renews_each() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let owner = OwnerId::random();
+    let keys: Vec<_> = (0..600).map(|_| fresh_key()).collect();
+    for key in keys.iter().skip(1) {
+        storage.claim(&claim(key, owner)).await.unwrap();
+        server.command(&["PEXPIRE", &redis_key(key), "1000"]);
+    }
+    let renewals: Vec<_> = keys.iter().map(|key| renew(key, owner)).collect();
+    let replies = storage.renew(&renewals).await;
+    assert_eq!(replies[0].as_ref().unwrap(), &Written::LeaseLost(Lost::Gone));
+    assert!(replies[1..].iter().all(|reply| reply.as_ref().unwrap() == &Written::Done));
+    for key in &keys[1..] {
+        let left: i64 = server.command(&["PTTL", &redis_key(key)]).parse().unwrap();
+        assert!(left > 1_190_000, "{left}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_of_a_claim_is_its_lease_and_ttl_and_that_of_a_result_its_ttl() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (key, owner) = (fresh_key(), OwnerId::random());
+    let left = || server.query::<i64>(&["PTTL", &redis_key(&key)]);
+    let claim = Claim { lease: Duration::from_secs(30), ..claim(&key, owner) };
+    storage.claim(&claim).await.unwrap();
+    assert!((625_000..=630_000).contains(&left()), "{}", left());
+    storage.complete(&complete(&key, owner, "1")).await.unwrap();
+    assert!((595_000..=600_000).contains(&left()), "{}", left());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_beyond_a_century_are_a_century_and_zero_is_a_moment() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (key, owner) = (fresh_key(), OwnerId::random());
+    let endless = Claim { lease: Duration::MAX, ttl: Duration::MAX, ..claim(&key, owner) };
+    assert_eq!(storage.claim(&endless).await.unwrap(), Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(storage.renew(&[renew(&key, owner)]).await[0].as_ref().unwrap(), &Written::Done);
+    let reply =
+        storage.claim(&Claim { owner: OwnerId::random(), ..endless.clone() }).await.unwrap();
+    let Claimed::InProgress { lease_left } = reply else { panic!("{reply:?}") };
+    assert!(lease_left > LONG * 24 * 365 * 50);
+    let mut result = complete(&key, owner, "1");
+    result.ttl = Duration::MAX;
+    assert_eq!(storage.complete(&result).await.unwrap(), Written::Done);
+    assert!(server.query::<i64>(&["PTTL", &redis_key(&key)]) > 3_000_000_000_000);
+
+    let key = fresh_key();
+    let moment = Claim { lease: Duration::ZERO, ttl: Duration::ZERO, ..claim(&key, owner) };
+    storage.claim(&moment).await.unwrap();
+    testkit::wait::until("the record has expired", LONG, || {
+        server.command(&["EXISTS", &redis_key(&key)]) == "0"
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loaded_record_has_its_deadlines_on_the_servers_clock() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (key, owner) = (fresh_key(), OwnerId::random());
+    assert_eq!(storage.load(&key).await.unwrap(), None);
+    let claim = Claim { lease: Duration::from_secs(30), ..claim(&key, owner) };
+    storage.claim(&claim).await.unwrap();
+    let record = storage.load(&key).await.unwrap().unwrap();
+    let now: u64 = server.command(&["TIME"]).lines().next().unwrap().parse().unwrap();
+    let State::Processing { lease, lease_until, ttl, .. } = record.state else { panic!() };
+    assert_eq!((lease, ttl), (claim.lease, claim.ttl));
+    assert!((25..=30).contains(&(lease_until.as_millis() / 1000 - now)));
+    assert!((620..=630).contains(&(record.expires_at.as_millis() / 1000 - now)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_lists_every_record_of_its_prefix_and_no_other() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let builder = idem_runtime::storage::RedisStorage::builder(server.url());
+    let other = builder.prefix("idem[*]:").connect().await.unwrap();
+    let owner = OwnerId::random();
+    let mut keys: Vec<_> = (0..250).map(|_| fresh_key()).collect();
+    for key in &keys {
+        storage.claim(&claim(key, owner)).await.unwrap();
+    }
+    let foreign = fresh_key();
+    other.claim(&claim(&foreign, owner)).await.unwrap();
+    server.command(&["SET", "unrelated", "value"]);
+
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = storage.scan(cursor.as_ref(), 50).await.unwrap();
+        assert!(page.records.iter().all(|(_, record)| record.as_ref().unwrap().owner == owner));
+        found.extend(page.records.into_iter().map(|(key, _)| key));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    found.sort();
+    found.dedup();
+    keys.sort();
+    assert_eq!(found, keys);
+
+    let page = other.scan(None, 1000).await.unwrap();
+    assert_eq!(page.records.len(), 1);
+    assert_eq!(page.records[0].0, foreign);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_callers_at_once_each_get_their_own_answer() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let calls = (0..500).map(|number| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            let (key, owner) = (fresh_key(), OwnerId::random());
+            for round in 0..4 {
+                let acquired = storage.claim(&claim(&key, owner)).await.unwrap();
+                assert_eq!(acquired, Claimed::Acquired { fence: Fence::FIRST });
+                if round < 3 {
+                    let released = storage.release(&release(&key, owner)).await.unwrap();
+                    assert_eq!(released, Written::Done);
+                }
+            }
+            let result = complete(&key, owner, &number.to_string());
+            assert_eq!(storage.complete(&result).await.unwrap(), Written::Done);
+            let replay = storage.claim(&claim(&key, OwnerId::random())).await.unwrap();
+            let Claimed::Replay(finished) = replay else { panic!("{replay:?}") };
+            assert_eq!(finished.finish, result.finish);
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_that_go_away_disturb_nobody() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let calls: Vec<_> = (0..300)
+        .map(|number| {
+            let storage = storage.clone();
+            tokio::spawn(async move {
+                let (key, owner) = (fresh_key(), OwnerId::random());
+                let impatient = Duration::from_micros(number * 7 % 400);
+                let first = claim(&key, owner);
+                let _ = tokio::time::timeout(impatient, storage.claim(&first)).await;
+                assert!(matches!(storage.claim(&first).await.unwrap(), Claimed::Acquired { .. }));
+                let result = complete(&key, owner, &number.to_string());
+                let _ = tokio::time::timeout(impatient, storage.complete(&result)).await;
+                assert_eq!(storage.complete(&result).await.unwrap(), Written::Done);
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+}
