@@ -52,6 +52,10 @@ pub use idem_runtime::{
     with,
 };
 
+#[cfg(feature = "macros")]
+#[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+pub use idem_macros::idempotent;
+
 #[doc(hidden)]
 pub use idem_runtime::macro_support as __private;
 

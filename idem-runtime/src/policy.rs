@@ -19,6 +19,7 @@ use crate::record::{Failure, Payload};
 )]
 pub trait Storable: Serialize + DeserializeOwned {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Storable for T {}
 
 /// What is recorded of an error.
@@ -38,6 +39,7 @@ pub trait ErrorPolicy<E> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreErrors;
 
+#[diagnostic::do_not_recommend]
 impl<E: Display> ErrorPolicy<E> for StoreErrors {
     fn record(&self, error: &E, _codec: &AnyCodec) -> Option<Failure> {
         Some(Failure::Error { message: error.to_string(), typed: None })
@@ -66,6 +68,7 @@ impl<E, F: Fn(&E) -> String> ErrorPolicy<E> for StoreErrorsAs<F> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayErrors;
 
+#[diagnostic::do_not_recommend]
 impl<E: Serialize + DeserializeOwned> ErrorPolicy<E> for ReplayErrors {
     fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
         let message = std::any::type_name::<E>().to_owned();
@@ -149,6 +152,7 @@ pub trait MapError<E> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FromError;
 
+#[diagnostic::do_not_recommend]
 impl<E: From<Error>> MapError<E> for FromError {
     fn map(&self, error: Error) -> E {
         error.into()

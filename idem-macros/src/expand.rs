@@ -1,0 +1,288 @@
+//! Third pass: the function with its body wrapped.
+//!
+//! Key and fingerprint are owned values, computed before the body may move or change the arguments. The body is a future
+//! that a replay never polls. Names of the expansion's own are out of sight of the user's code and the other way round
+//! (`mixed_site`); paths are absolute, and nothing relies on a prelude.
+
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Expr, ExprReference, LitStr, Token};
+
+use crate::args::{Codec, OnCrash, OnError, Time};
+use crate::function::{Argument, Function};
+use crate::placeholder::by_reference;
+use crate::validate::{Body, Key, Part, Plan};
+
+/// The user's function, with the same signature.
+pub(crate) fn expand(plan: &Plan) -> TokenStream {
+    let Function { attrs, vis, defaultness, sig, .. } = &plan.function;
+    let facade = &plan.facade;
+    let inputs = inputs(plan);
+    let parts = taken_apart(plan);
+    let rest = match &plan.body {
+        Body::Whole(block) => {
+            let body = body_future(plan, &parts, block);
+            call(plan, &body)
+        }
+        Body::Tail(tail) => {
+            let statements = tail.replace(|block| {
+                let mut braced = Group::new(Delimiter::Brace, quote_all(&block.stmts));
+                braced.set_span(block.span());
+                let body = body_future(plan, &TokenStream::new(), &braced);
+                let call = call(plan, &body);
+                quote_spanned!(mixed()=> async move { #call })
+            });
+            quote!(#parts #(#statements)*)
+        }
+    };
+    // One import, so that a facade that is not there is one error.
+    let import = quote_spanned!(mixed()=> use #facade::__private as __idem_private;);
+    quote!(#(#attrs)* #vis #defaultness #sig { #import #inputs #rest })
+}
+
+/// What is computed from the arguments while they are all there.
+fn inputs(plan: &Plan) -> TokenStream {
+    let fingerprint = fingerprint(plan);
+    let key = key(plan);
+    let tenant = plan.args.tenant.as_ref().map(|tenant| {
+        let tenant = borrowed(tenant);
+        quote_spanned!(mixed()=> let __idem_tenant = __idem_private::tenant(#tenant);)
+    });
+    let handle = plan.args.with.as_ref().map(|handle| {
+        let handle = borrowed(handle);
+        quote_spanned!(mixed()=> let __idem_handle = __idem_private::handle_of(#handle);)
+    });
+    let times = times(plan).filter_map(|(name, time)| match time {
+        Time::Known { .. } => None,
+        Time::Computed(expr) => {
+            let local = quote::format_ident!("__idem_{name}", span = mixed());
+            Some(quote_spanned!(mixed()=> let #local: __idem_private::Duration = #expr;))
+        }
+    });
+    quote!(#fingerprint #key #tenant #handle #(#times)*)
+}
+
+fn fingerprint(plan: &Plan) -> TokenStream {
+    let name = &plan.name;
+    let hashed = plan.hashed.iter().map(|&index| {
+        let Argument { ident, cfgs, .. } = &plan.arguments[index];
+        // The place where an argument that cannot be hashed is reported.
+        let at = mixed_at(ident.span());
+        quote_spanned! {at=>
+            #(#cfgs)* let __idem_arguments = __idem_arguments.arg(&#ident);
+        }
+    });
+    quote_spanned! {mixed()=>
+        let __idem_arguments = __idem_private::Arguments::new(#name);
+        #(#hashed)*
+        let __idem_fingerprint = __idem_arguments.finish();
+    }
+}
+
+fn key(plan: &Plan) -> TokenStream {
+    let key = match &plan.key {
+        Key::Path => {
+            let function = LitStr::new(&plan.function.sig.ident.unraw().to_string(), mixed());
+            if plan.has_receiver {
+                quote_spanned!(mixed()=> __idem_private::method_key::<Self>(#function, &__idem_fingerprint))
+            } else {
+                quote_spanned! {mixed()=>
+                    __idem_private::function_key(::core::module_path!(), #function, &__idem_fingerprint)
+                }
+            }
+        }
+        Key::Prefix(prefix) => {
+            quote_spanned!(mixed()=> __idem_private::prefixed_key(#prefix, &__idem_fingerprint))
+        }
+        Key::Template { parts, span } => {
+            let bindings = key_bindings(plan, parts);
+            let template = template(parts, *span);
+            if bindings.is_empty() {
+                template
+            } else {
+                quote_spanned!(mixed()=> { #bindings #template })
+            }
+        }
+    };
+    quote_spanned!(mixed()=> let __idem_key = #key;)
+}
+
+/// The parts of pattern arguments that the key names, by reference.
+fn key_bindings(plan: &Plan, parts: &[Part]) -> TokenStream {
+    let heads: Vec<_> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Value { head, .. } => Some(head.clone()),
+        })
+        .collect();
+    let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, names, cfgs }| {
+        let pattern = pattern.as_ref().filter(|_| names.iter().any(|name| heads.contains(name)))?;
+        let pattern = by_reference(pattern, &heads);
+        Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = &#ident;))
+    });
+    quote!(#(#patterns)*)
+}
+
+fn template(parts: &[Part], span: Span) -> TokenStream {
+    let at = mixed_at(span);
+    let capacity: usize = parts.iter().map(expected_len).sum();
+    let calls = parts.iter().enumerate().map(|(index, part)| match part {
+        Part::Literal(text) => quote_spanned!(at=> .literal(#text)),
+        Part::Value { text, value, .. } => {
+            let next = match parts.get(index + 1) {
+                Some(Part::Literal(next)) => next.chars().next(),
+                _ => None,
+            };
+            match next {
+                Some(next) => quote_spanned!(at=> .value_before(#text, &#value, #next)),
+                None => quote_spanned!(at=> .value_at_end(#text, &#value)),
+            }
+        }
+    });
+    quote_spanned!(at=> __idem_private::Template::new(#capacity) #(#calls)* .finish())
+}
+
+/// Room for a literal, or for an id in text.
+fn expected_len(part: &Part) -> usize {
+    match part {
+        Part::Literal(text) => text.len(),
+        Part::Value { .. } => 24,
+    }
+}
+
+/// `let` statements that give the body the names of its patterns.
+fn taken_apart(plan: &Plan) -> TokenStream {
+    let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, cfgs, .. }| {
+        let pattern = pattern.as_ref()?;
+        Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = #ident;))
+    });
+    quote!(#(#patterns)*)
+}
+
+/// The body as a future.
+fn body_future(plan: &Plan, parts: &TokenStream, block: &Group) -> TokenStream {
+    let result = &plan.returned.result;
+    // Tells the compiler what the block returns before it looks at it, as a signature would.
+    let fake = quote_spanned! {mixed_at(result.span())=>
+        if false { return __idem_private::fake_return::<#result>(); }
+    };
+    // Braces of the expansion's own, so that lints about braces are silent and those about the content are not.
+    let mut body = Group::new(Delimiter::Brace, block.stream());
+    body.set_span(mixed_at(block.span()));
+    quote_spanned!(mixed()=> async move { #fake #parts #body })
+}
+
+/// The one call into the runtime.
+fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
+    let operation = operation(plan);
+    let returned = &plan.returned;
+    let value = part_of_result(&returned.result, &returned.value, "Value");
+    let error = part_of_result(&returned.result, &returned.error, "Error");
+    quote_spanned! {mixed()=>
+        let __idem_operation = #operation;
+        __idem_operation.call::<#value, #error, _>(#body).await
+    }
+}
+
+fn operation(plan: &Plan) -> TokenStream {
+    let name = &plan.name;
+    let args = &plan.args;
+    let returned = &plan.returned;
+    let value = part_of_result(&returned.result, &returned.value, "Value");
+    let error = part_of_result(&returned.result, &returned.error, "Error");
+    let handle = match &args.with {
+        Some(_) => quote_spanned!(mixed()=> __idem_handle),
+        None => quote_spanned!(mixed()=> __idem_private::handle()),
+    };
+    let tenant = args.tenant.as_ref().map(|_| quote_spanned!(mixed()=> .tenant(__idem_tenant)));
+    let times = times(plan).map(|(name, time)| {
+        let option = quote::format_ident!("{name}", span = mixed());
+        let duration = match time {
+            Time::Known { duration, .. } => {
+                let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+                quote_spanned!(mixed()=> __idem_private::Duration::new(#seconds, #nanos))
+            }
+            Time::Computed(_) => {
+                quote::format_ident!("__idem_{name}", span = mixed()).into_token_stream()
+            }
+        };
+        quote_spanned!(mixed()=> .#option(#duration))
+    });
+    let on_crash = match args.on_crash {
+        OnCrash::Retry => TokenStream::new(),
+        OnCrash::Park => {
+            quote_spanned!(mixed()=> .on_crash(__idem_private::CrashPolicy::Park))
+        }
+    };
+    let codec = args.codec.as_ref().map(|codec| match codec {
+        Codec::Json => quote_spanned!(mixed()=> .codec(__idem_private::Json)),
+        Codec::MsgPack => quote_spanned!(mixed()=> .codec(__idem_private::MsgPack)),
+        Codec::Custom(expr) => quote_spanned!(mixed()=> .codec(#expr)),
+    });
+    let errors = match args.on_error {
+        OnError::Store => quote_spanned! {mixed()=>
+            __idem_private::StoreErrorsAs(__idem_private::ErrorText::<#error>::new().function())
+        },
+        OnError::Replay => quote_spanned!(mixed()=> __idem_private::ReplayErrors),
+        OnError::Release => quote_spanned!(mixed()=> __idem_private::ReleaseErrors),
+    };
+    let retry_if = args.retry_if.as_ref().map(|matches| {
+        quote_spanned!(mixed()=> .retry_if(__idem_private::predicate::<#error, _>(#matches)))
+    });
+    let store_if = args.store_if.as_ref().map(
+        |keeps| quote_spanned!(mixed()=> .store_if(__idem_private::predicate::<#value, _>(#keeps))),
+    );
+    let map_err = args.map_err.as_ref().map(
+        |map| quote_spanned!(mixed()=> .map_err(__idem_private::error_map::<#error, _>(#map))),
+    );
+    quote_spanned! {mixed()=>
+        __idem_private::operation(#handle, #name)
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            #tenant #(#times)* #on_crash #codec
+            .errors(#errors) #retry_if #store_if #map_err
+    }
+}
+
+/// `Value` or `Error` of a type that may be an alias of `Result`, reported where the user wrote `place`.
+fn part_of_result(result: &TokenStream, place: &TokenStream, part: &str) -> TokenStream {
+    let mut tokens = place.clone().into_iter();
+    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
+    let last = tokens.last().map_or(first, |token| token.span());
+    let part = quote::format_ident!("{part}", span = mixed_at(last));
+    let open = quote_spanned!(mixed_at(first)=> <);
+    quote_spanned!(mixed_at(first)=> #open #result as __idem_private::Returned>::#part)
+}
+
+fn times(plan: &Plan) -> impl Iterator<Item = (&'static str, &Time)> {
+    let args = &plan.args;
+    [("ttl", &args.ttl), ("lease", &args.lease), ("wait", &args.wait)]
+        .into_iter()
+        .filter_map(|(name, time)| Some((name, time.as_ref()?)))
+}
+
+fn borrowed(expr: &Expr) -> Expr {
+    Expr::Reference(ExprReference {
+        attrs: Vec::new(),
+        and_token: Token![&](mixed()),
+        mutability: None,
+        expr: Box::new(expr.clone()),
+    })
+}
+
+fn quote_all(tokens: &[impl ToTokens]) -> TokenStream {
+    quote!(#(#tokens)*)
+}
+
+/// Locals of the expansion are not those of the user.
+fn mixed() -> Span {
+    Span::mixed_site()
+}
+
+/// Likewise, but reported at `place`.
+fn mixed_at(place: Span) -> Span {
+    mixed().located_at(place)
+}

@@ -1,0 +1,211 @@
+//! Key templates: `payment:{req.user_id}:{id}` taken apart at compile time.
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::{LitInt, LitStr, Member};
+
+use crate::problem::Problem;
+
+/// The longest key of the runtime. A template whose literals alone are longer can never give one.
+const MAX_KEY: usize = 512;
+
+/// A part of a template.
+pub(crate) enum Segment {
+    Literal(String),
+    Placeholder(Placeholder),
+}
+
+/// `{head.members}`.
+pub(crate) struct Placeholder {
+    /// As it was written.
+    pub(crate) text: String,
+    pub(crate) head: Ident,
+    pub(crate) members: Vec<Member>,
+}
+
+/// Takes `literal` apart. In the result literals and placeholders alternate.
+pub(crate) fn parse(literal: &LitStr) -> Result<Vec<Segment>, Problem> {
+    let text = literal.value();
+    let problem = |message: String, help: &str| Problem::new(literal, message, help);
+    if text.is_empty() {
+        return Err(problem(
+            "the key is empty".into(),
+            "leave `key` out: then the arguments make the key",
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        let help = "keys are text that a person can read in the storage";
+        return Err(problem("the key has a control character".into(), help));
+    }
+    let segments = split(&text, literal.span())
+        .map_err(|Defect { message, help }| Problem::new(literal, message, help))?;
+    let length: usize = segments.iter().map(Segment::min_len).sum();
+    if length > MAX_KEY {
+        return Err(problem(
+            "the key is longer than 512 bytes".into(),
+            "give the key a short prefix; the values come out of the arguments",
+        ));
+    }
+    Ok(segments)
+}
+
+impl Segment {
+    fn min_len(&self) -> usize {
+        match self {
+            Self::Literal(text) => text.len(),
+            Self::Placeholder(_) => 1,
+        }
+    }
+}
+
+struct Defect {
+    message: String,
+    help: String,
+}
+
+impl Defect {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
+
+fn split(text: &str, span: Span) -> Result<Vec<Segment>, Defect> {
+    let mut segments = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(behind) = rest.strip_prefix(brace) {
+            literal.push_str(brace);
+            rest = behind;
+            continue;
+        }
+        if brace == "}" {
+            return Err(Defect::new(
+                "a `}` in the key closes nothing",
+                "write `{name}` for a value, and `}}` for the character itself",
+            ));
+        }
+        let Some(end) = rest.find('}') else {
+            return Err(Defect::new(
+                format!("the placeholder `{{{rest}` is not closed"),
+                "write `{name}` for a value, and `{{` for the character itself",
+            ));
+        };
+        let placeholder = placeholder(&rest[..end], span)?;
+        rest = &rest[end + 1..];
+        if !literal.is_empty() {
+            segments.push(Segment::Literal(std::mem::take(&mut literal)));
+        } else if let Some(Segment::Placeholder(before)) = segments.last() {
+            return Err(Defect::new(
+                format!("nothing separates `{{{}}}` from `{{{}}}`", before.text, placeholder.text),
+                "put a character between them, or different values could give the same key",
+            ));
+        }
+        segments.push(Segment::Placeholder(placeholder));
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        segments.push(Segment::Literal(literal));
+    }
+    Ok(segments)
+}
+
+fn placeholder(text: &str, span: Span) -> Result<Placeholder, Defect> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Defect::new(
+            "a placeholder of the key is empty",
+            "write the name of an argument: `{order_id}`, or a field of one: `{req.order_id}`",
+        ));
+    }
+    if text == "_" {
+        return Err(Defect::new(
+            "the argument `_` has no name to put into the key",
+            "give the argument a name",
+        ));
+    }
+    let mut parts = text.split('.');
+    let head = parts.next().and_then(|head| identifier(head, span));
+    let members: Option<Vec<_>> = parts.map(|part| member(part, span)).collect();
+    match (head, members) {
+        (Some(head), Some(members)) => Ok(Placeholder { text: text.to_owned(), head, members }),
+        _ => Err(Defect::new(
+            format!("the placeholder `{{{text}}}` is neither an argument nor a field of one"),
+            "placeholders are names: `{order_id}`, `{req.order_id}`, `{self.region}`; a value that takes a \
+             computation is made an argument of its own",
+        )),
+    }
+}
+
+fn member(text: &str, span: Span) -> Option<Member> {
+    if let Some(name) = identifier(text, span) {
+        return Some(Member::Named(name));
+    }
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let index = LitInt::new(text, span).base10_parse().ok()?;
+    Some(Member::Unnamed(syn::Index { index, span }))
+}
+
+/// The identifier, raw where it is a keyword: in a template nobody writes `r#`.
+fn identifier(text: &str, span: Span) -> Option<Ident> {
+    let mut ident = Ident::parse_any.parse_str(text).ok()?;
+    let is_special = ["self", "Self", "super", "crate", "_"].contains(&text);
+    if !is_special && syn::parse_str::<Ident>(text).is_err() {
+        ident = Ident::new_raw(text, span);
+    }
+    ident.set_span(span);
+    Some(ident)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<Vec<String>, String> {
+        let segments = split(text, Span::call_site()).map_err(|defect| defect.message)?;
+        let shown = segments.into_iter().map(|segment| match segment {
+            Segment::Literal(text) => text,
+            Segment::Placeholder(placeholder) => {
+                format!("<{}+{}>", placeholder.head, placeholder.members.len())
+            }
+        });
+        Ok(shown.collect())
+    }
+
+    #[test]
+    fn literals_and_placeholders_alternate() {
+        let segments = shown("pay:{req.user.0}:{ id }!").unwrap();
+        assert_eq!(segments, ["pay:", "<req+2>", ":", "<id+0>", "!"]);
+    }
+
+    #[test]
+    fn doubled_braces_are_characters() {
+        assert_eq!(shown("{{a}}{b}}}").unwrap(), ["{a}", "<b+0>", "}"]);
+    }
+
+    #[test]
+    fn keywords_become_raw_and_self_does_not() {
+        assert_eq!(shown("{type}-{self.region}").unwrap(), ["<r#type+0>", "-", "<self+1>"]);
+    }
+
+    #[test]
+    fn defects_are_named() {
+        for (text, message) in [
+            ("a{b", "the placeholder `{b` is not closed"),
+            ("a}", "a `}` in the key closes nothing"),
+            ("a{}", "a placeholder of the key is empty"),
+            ("{a}{b}", "nothing separates `{a}` from `{b}`"),
+            ("{a:?}", "the placeholder `{a:?}` is neither an argument nor a field of one"),
+            ("{a.b()}", "the placeholder `{a.b()}` is neither an argument nor a field of one"),
+            ("{_}", "the argument `_` has no name to put into the key"),
+        ] {
+            assert_eq!(shown(text).unwrap_err(), message);
+        }
+    }
+}

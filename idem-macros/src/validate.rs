@@ -1,0 +1,302 @@
+//! Second pass: whether the options go together and with the function.
+//!
+//! The result is a [`Plan`]: the third pass only writes it down.
+
+use proc_macro2::{Group, Ident, Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::{LitStr, Path, ReturnType, Signature, Token, parse_quote_spanned};
+
+use crate::args::{Args, Time};
+use crate::function::{Argument, Function, name_arguments};
+use crate::problem::{Problem, Problems, did_you_mean, list};
+use crate::returned::{self, Returned};
+use crate::tail::{self, Tail};
+use crate::template::{self, Placeholder, Segment};
+
+/// Everything that the expansion needs, with nothing wrong in it.
+pub(crate) struct Plan {
+    pub(crate) facade: Path,
+    /// The operation's name.
+    pub(crate) name: LitStr,
+    pub(crate) key: Key,
+    /// The arguments that are hashed.
+    pub(crate) hashed: Vec<usize>,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) has_receiver: bool,
+    pub(crate) returned: Returned,
+    pub(crate) body: Body,
+    pub(crate) args: Args,
+    /// With arguments that are patterns renamed.
+    pub(crate) function: Function,
+}
+
+/// What the key is made of.
+pub(crate) enum Key {
+    /// The function's path and the hash.
+    Path,
+    /// A prefix and the hash.
+    Prefix(LitStr),
+    /// The values of a template.
+    Template { parts: Vec<Part>, span: Span },
+}
+
+/// A part of a key template.
+pub(crate) enum Part {
+    Literal(String),
+    Value { text: String, head: Ident, value: TokenStream },
+}
+
+/// What is run once.
+pub(crate) enum Body {
+    /// All of an async function.
+    Whole(Group),
+    /// The async block that another function ends with.
+    Tail(Tail),
+}
+
+pub(crate) fn validate(
+    args: Args,
+    mut function: Function,
+    problems: &mut Problems,
+) -> Option<Plan> {
+    let body = problems.take(body(&function));
+    let returned = body.is_some().then(|| problems.take(returned(&function.sig))).flatten();
+    let has_receiver = function.sig.receiver().is_some();
+    let self_token = receiver_token(&function.sig);
+    let arguments = name_arguments(&mut function.sig);
+    let hashed = hashed(&arguments, &args.skip, problems);
+    let key = problems.take(key(args.key.as_ref(), &arguments, self_token));
+    problems.take(ttl_outlives_lease(&args));
+    let name = problems.take(name(&args, &function.sig));
+    Some(Plan {
+        facade: args
+            .facade
+            .clone()
+            .unwrap_or_else(|| parse_quote_spanned!(Span::mixed_site()=> ::idempotency)),
+        name: name?,
+        key: key?,
+        hashed,
+        arguments,
+        has_receiver,
+        returned: returned?,
+        body: body?,
+        args,
+        function,
+    })
+}
+
+/// What of the function is run once. The first thing that is wrong with the function's shape hides the others.
+fn body(function: &Function) -> Result<Body, Problem> {
+    let sig = &function.sig;
+    if let Some(constness) = &sig.constness {
+        return Err(Problem::new(
+            constness,
+            "a `const fn` cannot be idempotent",
+            "remove `const`: the function asks a storage when it is called",
+        ));
+    }
+    if let Some(abi) = &sig.abi {
+        return Err(Problem::new(
+            abi,
+            "an `extern` function cannot be idempotent",
+            "annotate an async function and call that one from here",
+        ));
+    }
+    if let Some(variadic) = &sig.variadic {
+        return Err(Problem::new(
+            variadic,
+            "a variadic function cannot be idempotent",
+            "give the function a list of named arguments",
+        ));
+    }
+    let Some(block) = &function.body else {
+        return Err(Problem::new(
+            sig,
+            "a declaration without a body cannot be idempotent",
+            "put the attribute on the method in the `impl` blocks, or give the method a default body",
+        ));
+    };
+    if sig.asyncness.is_some() {
+        return Ok(Body::Whole(block.clone()));
+    }
+    tail::find(block).map(Body::Tail).ok_or_else(|| not_async(function))
+}
+
+fn not_async(function: &Function) -> Problem {
+    let sig = &function.sig;
+    if let ReturnType::Type(_, ty) = &sig.output
+        && returned::is_future(ty)
+    {
+        return Problem::new(
+            ty,
+            "cannot find the future that this function returns",
+            "end the function with an `async move { … }` block, in `Box::pin(…)` where it has to be boxed",
+        );
+    }
+    let message = "`#[idempotent]` needs an async function";
+    let is_test = function
+        .attrs
+        .iter()
+        .any(|attr| attr.path().segments.last().is_some_and(|segment| segment.ident == "test"));
+    let help = if is_test {
+        "put `#[idempotent]` above the attribute that makes this a test, while the function is still async"
+    } else {
+        "write `async fn`"
+    };
+    Problem::new(sig.fn_token, message, help)
+}
+
+fn returned(sig: &Signature) -> Result<Returned, Problem> {
+    match &sig.output {
+        ReturnType::Type(_, ty) if sig.asyncness.is_none() => returned::of_future(ty),
+        output => returned::of_async_fn(&sig.ident, output),
+    }
+}
+
+fn receiver_token(sig: &Signature) -> Option<Token![self]> {
+    sig.receiver().map(|receiver| receiver.self_token)
+}
+
+/// The arguments that are not skipped.
+fn hashed(arguments: &[Argument], skip: &[Ident], problems: &mut Problems) -> Vec<usize> {
+    for (index, name) in skip.iter().enumerate() {
+        problems.take(check_skip(name, arguments, skip, index));
+    }
+    let is_skipped = |argument: &Argument| {
+        !argument.names.is_empty() && argument.names.iter().all(|name| skip.contains(name))
+    };
+    (0..arguments.len()).filter(|&index| !is_skipped(&arguments[index])).collect()
+}
+
+fn check_skip(
+    name: &Ident,
+    arguments: &[Argument],
+    skip: &[Ident],
+    index: usize,
+) -> Result<(), Problem> {
+    if skip[..index].contains(name) {
+        let message = format!("the argument `{name}` is skipped twice");
+        return Err(Problem::new(name, message, "name it once"));
+    }
+    if name == "self" {
+        return Err(Problem::new(
+            name,
+            "`self` is never part of the hash",
+            "leave it out of `skip`; to make it part of the key write `key = \"…{self.field}…\"`",
+        ));
+    }
+    let Some(argument) = arguments.iter().find(|argument| argument.names.contains(name)) else {
+        let message = format!("the function has no argument `{name}` to skip");
+        let written = name.to_string();
+        return Err(Problem::new(name, message, arguments_help(&written, arguments, None)));
+    };
+    let others: Vec<_> = argument.names.iter().filter(|other| !skip.contains(other)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    Err(Problem::new(
+        name,
+        format!("`{name}` is a part of an argument, and arguments are hashed as a whole"),
+        format!("skip {} as well, or take the argument apart in the body", list(&others)),
+    ))
+}
+
+fn key(
+    literal: Option<&LitStr>,
+    arguments: &[Argument],
+    self_token: Option<Token![self]>,
+) -> Result<Key, Problem> {
+    let Some(literal) = literal else { return Ok(Key::Path) };
+    let segments = template::parse(literal)?;
+    if let [Segment::Literal(prefix)] = &segments[..] {
+        return Ok(Key::Prefix(LitStr::new(prefix, literal.span())));
+    }
+    let resolve = |segment| match segment {
+        Segment::Literal(text) => Ok(Part::Literal(text)),
+        Segment::Placeholder(placeholder) => {
+            let value = resolve(&placeholder, literal, arguments, self_token)?;
+            Ok(Part::Value { text: placeholder.text, head: placeholder.head, value })
+        }
+    };
+    let parts = segments.into_iter().map(resolve).collect::<Result<_, _>>()?;
+    Ok(Key::Template { parts, span: literal.span() })
+}
+
+/// The expression for a placeholder's value.
+fn resolve(
+    Placeholder { text, head, members }: &Placeholder,
+    literal: &LitStr,
+    arguments: &[Argument],
+    self_token: Option<Token![self]>,
+) -> Result<TokenStream, Problem> {
+    let problem = |message: String, help: String| Problem::new(literal, message, help);
+    if head == "self" {
+        let Some(mut self_token) = self_token else {
+            return Err(problem(
+                format!("the key uses `{{{text}}}`, but the function has no `self`"),
+                arguments_help("self", arguments, None),
+            ));
+        };
+        self_token.span = self_token.span.located_at(literal.span());
+        return Ok(quote!(#self_token #(.#members)*));
+    }
+    let mut names = arguments.iter().flat_map(|argument| &argument.names);
+    let Some(name) = names.find(|name| *name == head) else {
+        let head = head.unraw();
+        return Err(problem(
+            format!("the key uses `{{{text}}}`, but the function has no argument `{head}`"),
+            arguments_help(&head.to_string(), arguments, self_token),
+        ));
+    };
+    let mut name = name.clone();
+    name.set_span(name.span().located_at(literal.span()));
+    Ok(quote!(#name #(.#members)*))
+}
+
+fn arguments_help(
+    written: &str,
+    arguments: &[Argument],
+    self_token: Option<Token![self]>,
+) -> String {
+    let names = arguments.iter().flat_map(|argument| &argument.names);
+    let mut names: Vec<_> = names.map(|name| name.unraw().to_string()).collect();
+    names.extend(self_token.map(|_| "self".to_owned()));
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let all = match &names[..] {
+        [] => "the function has no arguments with a name".to_owned(),
+        [name] => format!("the only argument is `{name}`"),
+        names => format!("the arguments are {}", list(names)),
+    };
+    match did_you_mean(written, names.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`? {all}"),
+        None => all,
+    }
+}
+
+fn ttl_outlives_lease(args: &Args) -> Result<(), Problem> {
+    if let (Some(Time::Known { duration: ttl, written }), Some(Time::Known { duration: lease, .. })) =
+        (&args.ttl, &args.lease)
+        && ttl < lease
+    {
+        return Err(Problem::new(
+            written,
+            "the ttl is shorter than the lease",
+            "keep results (`ttl`) for at least as long as an owner may be silent (`lease`)",
+        ));
+    }
+    Ok(())
+}
+
+fn name(args: &Args, sig: &Signature) -> Result<LitStr, Problem> {
+    match &args.name {
+        None => Ok(LitStr::new(&sig.ident.unraw().to_string(), sig.ident.span())),
+        Some(name) if name.value().is_empty() => {
+            let help = "leave `name` out: then it is the function's";
+            Err(Problem::new(name, "the operation's name is empty", help))
+        }
+        Some(name) => Ok(name.clone()),
+    }
+}
