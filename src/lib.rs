@@ -45,6 +45,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub use idem_runtime::testing;
 pub use idem_runtime::{
     Builder, Context, Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, IntoKey,
     InvalidFingerprint, Key, KeyBuilder, KeyGenerator, Operation, Outcome, RandomKeys, RecordKey,
