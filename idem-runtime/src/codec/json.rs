@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, CodecTag};
+use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
 /// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express is an error.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,5 +43,9 @@ impl Codec for Json {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut json))?;
         Ok(json.end()?)
+    }
+
+    fn into_any(self) -> AnyCodec {
+        AnyCodec(Choice::Json)
     }
 }

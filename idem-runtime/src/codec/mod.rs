@@ -8,7 +8,6 @@ mod json;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -118,6 +117,15 @@ pub trait Codec: Send + Sync + 'static {
             &mut dyn erased_serde::Deserializer<'_>,
         ) -> Result<(), erased_serde::Error>,
     ) -> Result<(), CodecError>;
+
+    /// The built-in codecs are called without their trait.
+    #[doc(hidden)]
+    fn into_any(self) -> AnyCodec
+    where
+        Self: Sized,
+    {
+        AnyCodec(Choice::Other(Arc::new(self)))
+    }
 }
 
 /// Any codec, cheap to clone. The built-in ones are called directly, others through their trait.
@@ -135,15 +143,7 @@ enum Choice {
 
 impl<C: Codec> From<C> for AnyCodec {
     fn from(codec: C) -> Self {
-        #[cfg(feature = "json")]
-        if (&codec as &dyn Any).is::<Json>() {
-            return Self(Choice::Json);
-        }
-        #[cfg(feature = "msgpack")]
-        if (&codec as &dyn Any).is::<MsgPack>() {
-            return Self(Choice::MsgPack);
-        }
-        Self(Choice::Other(Arc::new(codec)))
+        codec.into_any()
     }
 }
 

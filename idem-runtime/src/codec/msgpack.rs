@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, CodecTag};
+use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
 /// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,5 +44,9 @@ impl Codec for MsgPack {
     ) -> Result<(), CodecError> {
         let mut msgpack = rmp_serde::Deserializer::from_read_ref(bytes);
         Ok(read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut msgpack))?)
+    }
+
+    fn into_any(self) -> AnyCodec {
+        AnyCodec(Choice::MsgPack)
     }
 }

@@ -12,7 +12,7 @@ use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::{Event, Hooks};
 use crate::policy::{FromError, Storable, StoreErrors};
-use crate::storage::{MemoryStorage, SharedStorage, Storage};
+use crate::storage::{SharedStorage, Storage};
 
 /// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
 ///
@@ -63,7 +63,7 @@ impl Idempotency {
     /// A handle on a memory storage of its own: for tests and single-process services.
     #[cfg(feature = "json")]
     pub fn memory() -> Self {
-        Builder::new(MemoryStorage::new()).build_with(crate::codec::Json.into())
+        Builder::new(crate::storage::MemoryStorage::new()).build_with(crate::codec::Json.into())
     }
 
     /// A handle with settings.
