@@ -32,11 +32,21 @@ impl Idempotency {
         match scheme {
             "memory" => Ok(Self::builder(MemoryStorage::new())),
             _ if scheme.starts_with("redis") || scheme == "unix" => redis(url).await,
-            _ => Err(Error::new(
-                ErrorKind::Configuration,
-                "unknown storage URL: it has to start with `memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:` or `redis-cluster:`",
-            )),
+            _ => Err(Error::new(ErrorKind::Configuration, unknown(url))),
         }
+    }
+}
+
+/// Says what is wrong without repeating what may be a password: the scheme alone is named.
+fn unknown(url: &str) -> String {
+    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:` or `redis-cluster:`";
+    match url.split_once(':') {
+        Some((scheme, _))
+            if scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char)) =>
+        {
+            format!("unknown storage URL `{scheme}:…`: it has to start with {known}")
+        }
+        _ => format!("not a storage URL: it has to start with {known}"),
     }
 }
 
