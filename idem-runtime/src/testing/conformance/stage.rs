@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::check::{self, Complaint, Verdict, same};
@@ -194,9 +195,15 @@ impl<H: Harness> Stage<H> {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
+        let calls: Vec<_> = calls.into_iter().map(|call| call(self.clone())).collect();
+        let gate = Arc::new(Barrier::new(calls.len()));
         let mut tasks = JoinSet::new();
         for call in calls {
-            tasks.spawn(call(self.clone()));
+            let gate = gate.clone();
+            tasks.spawn(async move {
+                gate.wait().await;
+                call.await
+            });
         }
         let mut answers = Vec::new();
         while let Some(answer) = tasks.join_next().await {

@@ -1,5 +1,7 @@
 //! Verbs that meet on one key.
 
+use std::time::Duration;
+
 use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
 use super::super::stage::{
@@ -14,6 +16,8 @@ const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one see
 
 /// How many callers meet.
 const CROWD: usize = 64;
+/// A lease that is over before anybody looks.
+const TINY: Duration = Duration::from_millis(1);
 /// How often two callers race, each time for another key.
 const RACES: usize = 16;
 
@@ -85,32 +89,41 @@ fn one_and_others(answers: &[Claimed], one: &Claimed, other: impl Fn(&Claimed) -
 }
 
 async fn stale_completions_lose_to_the_live_owner<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (dead, taker) = stage.taken_over("key").await?;
     let (stale, live) = (result("stale")?, result("live")?);
-    let calls = (0..CROWD).map(|number| {
-        let (claim, finish) = if number % 2 == 0 { (&dead, &stale) } else { (&taker, &live) };
-        let complete = completion(claim, finish);
-        async move |stage: Stage<H>| (number % 2 == 0, stage.storage().complete(&complete).await)
-    });
-    for (is_stale, written) in stage.at_once(calls).await? {
-        let written = written?;
-        let as_it_must = match &written {
-            Written::Done => !is_stale,
-            Written::LeaseLost(Lost::TakenOver) => is_stale,
-            Written::LeaseLost(Lost::Finished(finished)) => is_stale && finished.finish == live,
-            Written::LeaseLost(Lost::Gone) => false,
-        };
-        ensure(as_it_must, || format!("a complete (stale: {is_stale}) answers {written:?}"))?;
+    for round in 0..RACES {
+        let dead = Claim { lease: TINY, ..stage.claim(&format!("key {round}"))? };
+        let dead = stage.acquire(dead).await?;
+        stage.outlive(TINY).await;
+        let taker = Claim { lease: LONG, ..rival(&dead) };
+        stage.storage().claim(&taker).await?;
+        let calls = (0..8).map(|number| {
+            let is_stale = (number + round) % 2 == 0;
+            let (claim, finish) = if is_stale { (&dead, &stale) } else { (&taker, &live) };
+            let complete = completion(claim, finish);
+            async move |stage: Stage<H>| (is_stale, stage.storage().complete(&complete).await)
+        });
+        for (is_stale, written) in stage.at_once(calls).await? {
+            let written = written?;
+            let as_it_must = match &written {
+                Written::Done => !is_stale,
+                Written::LeaseLost(Lost::TakenOver) => is_stale,
+                Written::LeaseLost(Lost::Finished(finished)) => is_stale && finished.finish == live,
+                Written::LeaseLost(Lost::Gone) => false,
+            };
+            ensure(as_it_must, || format!("a complete (stale: {is_stale}) answers {written:?}"))?;
+        }
+        ends_as(stage, &taker, &live).await?;
     }
-    ends_as(stage, &taker, &live).await
+    Ok(())
 }
 
 async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (late, taker) in late_owners(stage).await? {
+    for (round, (late, taker)) in late_owners(stage).await?.into_iter().enumerate() {
         let finish = result("late")?;
         let complete = completion(&late, &finish);
         let (completed, claimed) = race(
             stage,
+            round,
             async move |stage: Stage<H>| stage.storage().complete(&complete).await,
             async move |stage: Stage<H>| stage.storage().claim(&taker).await,
         )
@@ -129,9 +142,10 @@ async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>)
 }
 
 async fn takeover_or_late_renewal_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (late, taker) in late_owners(stage).await? {
+    for (round, (late, taker)) in late_owners(stage).await?.into_iter().enumerate() {
         let (renewed, claimed) = race(
             stage,
+            round,
             async move |stage: Stage<H>| stage.renew(&late).await,
             async move |stage: Stage<H>| stage.storage().claim(&taker).await,
         )
@@ -146,12 +160,13 @@ async fn takeover_or_late_renewal_wins_not_both<H: Harness>(stage: &Stage<H>) ->
 }
 
 async fn completion_or_release_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for number in 0..RACES {
-        let claim = stage.processing(&format!("key {number}")).await?;
+    for round in 0..RACES {
+        let claim = stage.processing(&format!("key {round}")).await?;
         let finish = result("1")?;
         let (complete, release) = (completion(&claim, &finish), releasing(&claim));
         let (completed, released) = race(
             stage,
+            round,
             async move |stage: Stage<H>| stage.storage().complete(&complete).await,
             async move |stage: Stage<H>| stage.storage().release(&release).await,
         )
@@ -171,12 +186,13 @@ async fn completion_or_release_wins_not_both<H: Harness>(stage: &Stage<H>) -> Ve
 }
 
 async fn one_of_two_results_wins<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for number in 0..RACES {
-        let claim = stage.processing(&format!("key {number}")).await?;
+    for round in 0..RACES {
+        let claim = stage.processing(&format!("key {round}")).await?;
         let finishes = [result("1")?, result("2")?];
         let [first, second] = finishes.each_ref().map(|finish| completion(&claim, finish));
         let (first, second) = race(
             stage,
+            round,
             async move |stage: Stage<H>| stage.storage().complete(&first).await,
             async move |stage: Stage<H>| stage.storage().complete(&second).await,
         )
@@ -194,7 +210,7 @@ async fn one_of_two_results_wins<H: Harness>(stage: &Stage<H>) -> Verdict {
 /// Owners whose leases are over, each with who wants to take over.
 async fn late_owners<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<(Claim, Claim)>> {
     // The lease is long enough to be live for the answer to the rival, when it was renewed.
-    let lease = std::time::Duration::from_millis(1_000);
+    let lease = Duration::from_millis(1_000);
     let mut owners = Vec::new();
     for number in 0..RACES {
         let claim = Claim { lease, ..stage.claim(&format!("key {number}"))? };
@@ -206,8 +222,10 @@ async fn late_owners<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<(Claim, Claim)
     Ok(owners)
 }
 
+/// Makes two calls meet: in odd rounds on two threads, in even ones step by step on one; and now the one first, now the other.
 async fn race<H: Harness, A, B, F, G>(
     stage: &Stage<H>,
+    round: usize,
     one: impl FnOnce(Stage<H>) -> F,
     other: impl FnOnce(Stage<H>) -> G,
 ) -> Verdict<(A, B)>
@@ -217,10 +235,25 @@ where
     F: Future<Output = A> + Send + 'static,
     G: Future<Output = B> + Send + 'static,
 {
-    let one = tokio::spawn(one(stage.clone()));
-    let other = other(stage.clone()).await;
-    let one = one.await.map_err(|_| Complaint::Violated("a call panicked".into()))?;
-    Ok((one, other))
+    let (one, other) = (one(stage.clone()), other(stage.clone()));
+    let panicked = |_| Complaint::Violated("a call panicked".into());
+    Ok(match round % 4 {
+        0 => tokio::join!(one, other),
+        1 => {
+            let one = tokio::spawn(one);
+            let other = other.await;
+            (one.await.map_err(panicked)?, other)
+        }
+        2 => {
+            let (other, one) = tokio::join!(other, one);
+            (one, other)
+        }
+        _ => {
+            let other = tokio::spawn(other);
+            let one = one.await;
+            (one, other.await.map_err(panicked)?)
+        }
+    })
 }
 
 async fn ends_as<H: Harness>(stage: &Stage<H>, claim: &Claim, finish: &Finish) -> Verdict {

@@ -1,0 +1,355 @@
+//! The transitions, right but for the flaw.
+
+use std::time::Duration;
+
+use idem_runtime::engine::state::step;
+use idem_runtime::record::{
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+};
+use idem_runtime::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
+
+use super::flaw::Flaw;
+
+/// What becomes of a record, and the answer.
+pub(super) type Decision<T> = (Option<Record>, T);
+
+fn is_over(record: &Record, now: Timestamp) -> bool {
+    matches!(record.state, State::Processing { lease_until, .. } if lease_until <= now)
+}
+
+fn is_indeterminate(record: &Record) -> bool {
+    matches!(&record.state, State::Finished(end) if end.finish == Finish::Failed(Failure::Indeterminate))
+}
+
+pub(super) fn claim(
+    flaw: Flaw,
+    record: Option<Record>,
+    claim: &Claim,
+    now: Timestamp,
+) -> Decision<Claimed> {
+    let mut claim = claim.clone();
+    claim.lease = stored(flaw, claim.lease);
+    claim.ttl = stored(flaw, claim.ttl);
+    let Some(mut before) = record else {
+        let (record, answer) = step(None, &claim, now);
+        return first(flaw, record, answer, &claim, now);
+    };
+    let owner = before.owner == claim.owner;
+    let over = is_over(&before, now);
+    let finished = matches!(before.state, State::Finished(_));
+    let blind = match flaw {
+        Flaw::StatusBeforeFingerprint => finished,
+        Flaw::FailureBeforeFingerprint => {
+            finished
+                && !is_indeterminate(&before)
+                && before.status() == idem_runtime::record::Status::Failed
+        }
+        Flaw::ParkBeforeFingerprint => is_indeterminate(&before),
+        Flaw::LeaseBeforeFingerprint => !finished && !over,
+        Flaw::TakeoverBeforeFingerprint => over,
+        Flaw::OwnerBeforeFingerprint => owner,
+        _ => false,
+    };
+    if blind {
+        claim.fingerprint = before.fingerprint;
+    }
+    if claim.fingerprint != before.fingerprint {
+        return step(Some(before), &claim, now);
+    }
+    let original = before.clone();
+    match (flaw, &mut before.state) {
+        (Flaw::SecondClaimIsInProgress, State::Processing { lease, .. }) if owner => {
+            let lease_left = *lease;
+            return (Some(before), Claimed::InProgress { lease_left });
+        }
+        (Flaw::SecondClaimExtendsTheLease, State::Processing { lease_until, .. }) if owner => {
+            *lease_until = now.after(claim.lease);
+        }
+        (Flaw::SecondClaimAfterTheLeaseTakesOver, State::Processing { .. }) if owner && over => {
+            before.owner = OwnerId::from_bytes([0; 16]);
+        }
+        (Flaw::TakeoverBeforeTheLeaseIsOver, State::Processing { lease_until, .. }) if !owner => {
+            *lease_until = now;
+        }
+        (Flaw::NoTakeover, State::Processing { lease_until, .. }) if over => {
+            *lease_until = now.after(Duration::from_millis(1));
+        }
+        (Flaw::PolicyOfTheClaimer, State::Processing { on_crash, .. }) => {
+            *on_crash = claim.on_crash;
+        }
+        (Flaw::ParkIsKeptForTheFindersTtl, State::Processing { ttl, .. }) => *ttl = claim.ttl,
+        (Flaw::ParkIsKeptForEver, State::Processing { ttl, .. }) => *ttl = Duration::MAX,
+        (Flaw::ReplayExtendsRetention, State::Finished(_)) => {
+            before.expires_at = now.after(claim.ttl);
+        }
+        (Flaw::ReplayNotForTheOwner, State::Finished(_)) if owner => {
+            let fence = before.fence;
+            return (Some(before), Claimed::Acquired { fence });
+        }
+        _ => {}
+    }
+    let (mut record, mut answer) = step(Some(before), &claim, now);
+    if let Claimed::InProgress { lease_left } = &mut answer {
+        match flaw {
+            Flaw::LeaseLeftIsTheWholeLease => *lease_left = claim.lease,
+            Flaw::LeaseLeftMayBeZero => *lease_left = Duration::ZERO,
+            _ => {}
+        }
+    }
+    if let Some(record) = &mut record
+        && over
+        && record.owner != original.owner
+    {
+        taken_over(flaw, record, &mut answer, &original);
+    }
+    if let (Flaw::ParkNamesTheFinder, Some(record), true) = (flaw, &mut record, over) {
+        record.owner = claim.owner;
+    }
+    (record, answer)
+}
+
+fn first(
+    flaw: Flaw,
+    record: Option<Record>,
+    answer: Claimed,
+    claim: &Claim,
+    now: Timestamp,
+) -> Decision<Claimed> {
+    let Some(mut record) = record else { return (None, answer) };
+    match flaw {
+        Flaw::FirstFenceIsZero => {
+            record.fence = Fence::new(0);
+            let fence = record.fence;
+            return (Some(record), Claimed::Acquired { fence });
+        }
+        Flaw::ProcessingIsKeptForTheLeaseOnly => record.expires_at = now.after(claim.lease),
+        Flaw::ProcessingIsKeptForTheTtlOnly => record.expires_at = now.after(claim.ttl),
+        _ => {}
+    }
+    (Some(record), answer)
+}
+
+fn taken_over(flaw: Flaw, record: &mut Record, answer: &mut Claimed, dead: &Record) {
+    match flaw {
+        Flaw::TakeoverKeepsTheFence => {
+            record.fence = dead.fence;
+            *answer = Claimed::Acquired { fence: dead.fence };
+        }
+        Flaw::TakeoverKeepsTheTermsOfTheDead => record.state = dead.state.clone(),
+        Flaw::PolicyOfTheFirstOwner => {
+            if let (State::Processing { on_crash, .. }, State::Processing { on_crash: first, .. }) =
+                (&mut record.state, &dead.state)
+            {
+                *on_crash = *first;
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn complete(
+    flaw: Flaw,
+    record: Option<Record>,
+    complete: &Complete,
+    now: Timestamp,
+) -> Decision<Written> {
+    let mut complete = complete.clone();
+    complete.ttl = stored(flaw, complete.ttl);
+    complete.finish = kept(flaw, complete.finish);
+    let Some(mut before) = record else {
+        if flaw == Flaw::CompleteResurrects {
+            return (Some(resurrected(complete.owner, now)), Written::Done);
+        }
+        return lost(flaw, step(None, &complete, now));
+    };
+    let owner = before.owner == complete.owner;
+    let over = is_over(&before, now);
+    let parked = is_indeterminate(&before);
+    let finished = matches!(before.state, State::Finished(_));
+    let (was_owner, was_expiring) = (before.owner, before.expires_at);
+    match (flaw, &before.state) {
+        (Flaw::CompleteIgnoresTheOwner, State::Processing { .. }) => before.owner = complete.owner,
+        (Flaw::CompleteIgnoresTheOwnerOfFinished, State::Finished(_)) if !parked => {
+            return (Some(before), Written::Done);
+        }
+        (Flaw::HealingByAnybody, _) if parked => before.owner = complete.owner,
+        (Flaw::CompleteOnlyWithinTheLease, _) if over && owner => {
+            return (Some(before), Written::LeaseLost(Lost::Gone));
+        }
+        (Flaw::CompleteAgainIsLost, State::Finished(end)) if !parked => {
+            let lost = Written::LeaseLost(Lost::Finished(end.clone()));
+            return (Some(before), lost);
+        }
+        (Flaw::CompleteSucceedsWithTheSameFinish, State::Finished(end))
+            if end.finish == complete.finish =>
+        {
+            return (Some(before), Written::Done);
+        }
+        (Flaw::CompleteAgainWritesAgain, State::Finished(end)) if end.finish == complete.finish => {
+            before.expires_at = now.after(complete.ttl);
+        }
+        (Flaw::LastFinishWins, State::Finished(_)) if owner => {
+            let end = Finished { at: now, finish: complete.finish };
+            return (Some(Record { state: State::Finished(end), ..before }), Written::Done);
+        }
+        (Flaw::NoHealing, State::Finished(end)) if parked => {
+            let lost = Written::LeaseLost(Lost::Finished(end.clone()));
+            return (Some(before), lost);
+        }
+        _ => {}
+    }
+    let (mut record, answer) = step(Some(before), &complete, now);
+    if let Some(record) = &mut record
+        && answer == Written::Done
+    {
+        match flaw {
+            Flaw::CompleteKeepsTheClaimsRetention if !finished => record.expires_at = was_expiring,
+            Flaw::HealingKeepsRetention if parked => record.expires_at = was_expiring,
+            Flaw::CompleteIgnoresTheOwner => record.owner = was_owner,
+            _ => {}
+        }
+    }
+    lost(flaw, (record, answer))
+}
+
+pub(super) fn renew(
+    flaw: Flaw,
+    record: Option<Record>,
+    renew: &Renew,
+    now: Timestamp,
+) -> Decision<Written> {
+    let Some(mut before) = record else {
+        if flaw == Flaw::RenewResurrects {
+            return (Some(resurrected(renew.owner, now)), Written::Done);
+        }
+        return step(None, renew, now);
+    };
+    let (owner, over) = (before.owner == renew.owner, is_over(&before, now));
+    let was = before.clone();
+    match (flaw, &mut before.state) {
+        (Flaw::RenewIgnoresTheOwner, State::Processing { .. }) => before.owner = renew.owner,
+        (Flaw::RenewOnlyWithinTheLease, _) if over && owner => {
+            return (Some(before), Written::LeaseLost(Lost::Gone));
+        }
+        (Flaw::RenewDoesNothing, State::Processing { .. }) if owner => {
+            return (Some(before), Written::Done);
+        }
+        (Flaw::RenewRevivesFinished, State::Finished(_)) if owner => {
+            return (Some(before), Written::Done);
+        }
+        _ => {}
+    }
+    let (mut record, answer) = step(Some(before), renew, now);
+    if let (Some(record), Written::Done) = (&mut record, &answer) {
+        record.owner = was.owner;
+        match (flaw, &mut record.state) {
+            (Flaw::RenewKeepsRetention, _) => record.expires_at = was.expires_at,
+            (Flaw::RenewForgetsThePolicy, State::Processing { on_crash, .. }) => {
+                *on_crash = CrashPolicy::Retry;
+            }
+            _ => {}
+        }
+    }
+    (record, answer)
+}
+
+pub(super) fn release(
+    flaw: Flaw,
+    record: Option<Record>,
+    release: &Release,
+    now: Timestamp,
+) -> Decision<Written> {
+    let Some(mut before) = record else {
+        let (record, answer) = step(None, release, now);
+        let done = flaw == Flaw::ReleaseOfNothingIsDone;
+        return (record, if done { Written::Done } else { answer });
+    };
+    let over = is_over(&before, now);
+    let was = before.clone();
+    match (flaw, &before.state) {
+        (Flaw::ReleaseIgnoresTheOwner, State::Processing { .. }) => before.owner = release.owner,
+        (Flaw::ReleaseOnlyWithinTheLease, _) if over => {
+            return (Some(before), Written::LeaseLost(Lost::Gone));
+        }
+        (Flaw::ReleaseRemovesFinished, State::Finished(_)) => return (None, Written::Done),
+        _ => {}
+    }
+    match (flaw, step(Some(before), release, now)) {
+        (Flaw::ReleaseLeavesTheRecordExpired | Flaw::FenceSurvivesTheRecord, (None, answer)) => {
+            let State::Processing { lease, ttl, .. } = was.state else { return (None, answer) };
+            let state =
+                State::Processing { lease, lease_until: now, ttl, on_crash: CrashPolicy::Retry };
+            (Some(Record { state, ..was }), answer)
+        }
+        (_, decision) => decision,
+    }
+}
+
+/// A record out of nothing.
+pub(super) fn resurrected(owner: OwnerId, now: Timestamp) -> Record {
+    let finish = Finish::Failed(Failure::TooLarge { size: 0 });
+    Record {
+        fingerprint: idem_runtime::Fingerprint::of("lost", &()).expect("a unit is serializable"),
+        owner,
+        fence: Fence::FIRST,
+        state: State::Finished(Finished { at: now, finish }),
+        expires_at: now.after(Duration::from_secs(600)),
+    }
+}
+
+fn lost(flaw: Flaw, (record, answer): Decision<Written>) -> Decision<Written> {
+    match answer {
+        Written::LeaseLost(_) if flaw == Flaw::LostIsAlwaysGone => {
+            (record, Written::LeaseLost(Lost::Gone))
+        }
+        answer => (record, answer),
+    }
+}
+
+/// What the storage makes of a duration.
+fn stored(flaw: Flaw, duration: Duration) -> Duration {
+    match flaw {
+        Flaw::SignedMillis => {
+            #[expect(clippy::cast_possible_truncation, reason = "that is the flaw")]
+            let millis = duration.as_millis() as i64;
+            Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+        }
+        _ => duration,
+    }
+}
+
+/// What the storage makes of the end of an operation.
+fn kept(flaw: Flaw, finish: Finish) -> Finish {
+    match (flaw, finish) {
+        (Flaw::PayloadIsText, Finish::Completed(payload)) => {
+            let text = String::from_utf8_lossy(&payload.bytes).into_owned();
+            Finish::Completed(Payload { bytes: text.into(), ..payload })
+        }
+        (Flaw::PayloadIsCut, Finish::Completed(mut payload)) => {
+            payload.bytes.truncate(64 * 1024);
+            Finish::Completed(payload)
+        }
+        (Flaw::CodecIsForgotten, Finish::Completed(payload)) => {
+            let codec = idem_runtime::codec::CodecTag::new("json").expect("it is a tag");
+            Finish::Completed(Payload { codec, ..payload })
+        }
+        (Flaw::TypedErrorIsForgotten, Finish::Failed(Failure::Error { message, .. })) => {
+            Finish::Failed(Failure::Error { message, typed: None })
+        }
+        (Flaw::SizeIsADouble, Finish::Failed(Failure::TooLarge { size })) => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                reason = "that is the flaw"
+            )]
+            let size = size as f64 as u64;
+            Finish::Failed(Failure::TooLarge { size })
+        }
+        (Flaw::FailureIsStoredAsSuccess, Finish::Failed(Failure::Error { message, .. })) => {
+            let codec = idem_runtime::codec::CodecTag::new("json").expect("it is a tag");
+            Finish::Completed(Payload { codec, bytes: message.into() })
+        }
+        (_, finish) => finish,
+    }
+}

@@ -1,0 +1,360 @@
+//! The storage around the transitions.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use idem_runtime::RecordKey;
+use idem_runtime::clock::{Clock, MonotonicClock};
+use idem_runtime::record::{OwnerId, Record, State, Status, Timestamp};
+use idem_runtime::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
+    StorageErrorKind, Wakeup, Watchers, Written,
+};
+use idem_runtime::testing::{ManualClock, Verb};
+
+use super::decide;
+use super::flaw::Flaw;
+
+/// What is stored: a record, or what reading it says.
+type Stored = Result<Record, StorageErrorKind>;
+
+/// What is lost on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    Request,
+    Reply,
+}
+
+pub(crate) struct Flawed {
+    pub(super) flaw: Flaw,
+    pub(super) clock: ManualClock,
+    pub(super) records: Mutex<BTreeMap<RecordKey, Stored>>,
+    pub(super) losses: Mutex<VecDeque<Loss>>,
+    hasher: RandomState,
+    watchers: Mutex<BTreeMap<RecordKey, Watchers>>,
+}
+
+/// Long enough for another call to slip in between two steps.
+const GAP: Duration = Duration::from_millis(4);
+
+fn error(kind: StorageErrorKind) -> StorageError {
+    StorageError::new(kind, "as the test has it")
+}
+
+impl Flawed {
+    pub(super) fn new(flaw: Flaw) -> Self {
+        Self {
+            flaw,
+            clock: ManualClock::new(),
+            records: Mutex::default(),
+            losses: Mutex::default(),
+            hasher: RandomState::new(),
+            watchers: Mutex::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        if self.flaw == Flaw::WallClock { MonotonicClock.now() } else { self.clock.now() }
+    }
+
+    fn is_expired(&self, record: &Record, now: Timestamp) -> bool {
+        self.flaw != Flaw::NeverExpires && record.is_expired(now)
+    }
+
+    fn named(&self, key: &RecordKey) -> RecordKey {
+        let name = key.as_str();
+        match self.flaw {
+            Flaw::KeysIgnoreCase => RecordKey::from_stored(name.to_lowercase()),
+            Flaw::KeysAreTrimmed => RecordKey::from_stored(name.trim_end()),
+            Flaw::KeysAreCut => RecordKey::from_stored(name.chars().take(255).collect::<String>()),
+            _ => key.clone(),
+        }
+    }
+
+    /// One decision on one record, in one step or, flawed, in two.
+    async fn decide<T>(
+        &self,
+        verb: Verb,
+        key: &RecordKey,
+        decide: impl Fn(Option<Record>, Timestamp) -> decide::Decision<T> + Send,
+    ) -> Result<T, StorageError> {
+        let loss = self.losses.lock().unwrap().pop_front();
+        if loss == Some(Loss::Request) {
+            return Err(error(match self.flaw {
+                Flaw::LostRequestIsFinal => StorageErrorKind::Configuration,
+                _ => StorageErrorKind::Indeterminate,
+            }));
+        }
+        let key = self.named(key);
+        let answer = if self.flaw == Flaw::GetThenSet(verb) {
+            let before = self.read(&key)?;
+            tokio::time::sleep(GAP).await;
+            let (after, answer) = decide(before, self.now());
+            self.write(&key, after);
+            answer
+        } else if self.flaw == Flaw::HalfWritten(verb) {
+            let (after, answer) = {
+                let before = self.read(&key)?;
+                let decision = decide(before.clone(), self.now());
+                self.write(&key, half(verb, before.or(decision.0.clone())));
+                decision
+            };
+            tokio::time::sleep(GAP).await;
+            self.write(&key, after);
+            answer
+        } else {
+            let mut records = self.records.lock().unwrap();
+            let now = self.now();
+            let before = self.readable(records.get(&key), now)?;
+            if before.is_none() && records.get(&key).is_some_and(Result::is_err) {
+                // Only an unreadable record that flawed reading took for none comes here.
+                records.remove(&key);
+            }
+            let (after, answer) = decide(before, now);
+            match after {
+                Some(record) => records.insert(key.clone(), Ok(record)),
+                None => records.remove(&key),
+            };
+            answer
+        };
+        if loss == Some(Loss::Reply) {
+            return Err(error(match self.flaw {
+                Flaw::LostReplyIsNotApplied => StorageErrorKind::NotApplied,
+                _ => StorageErrorKind::Indeterminate,
+            }));
+        }
+        Ok(answer)
+    }
+
+    fn readable(
+        &self,
+        stored: Option<&Stored>,
+        now: Timestamp,
+    ) -> Result<Option<Record>, StorageError> {
+        match stored {
+            None => Ok(None),
+            Some(Ok(record)) if self.is_expired(record, now) => Ok(None),
+            Some(Ok(record)) => {
+                let mut record = record.clone();
+                if self.flaw == Flaw::NeverExpires {
+                    record.expires_at = Timestamp::from_millis(u64::MAX);
+                }
+                Ok(Some(record))
+            }
+            Some(Err(_)) if self.flaw == Flaw::UnreadableIsNone => Ok(None),
+            Some(Err(_)) if self.flaw == Flaw::NewerVersionIsCorrupt => {
+                Err(error(StorageErrorKind::Corrupt))
+            }
+            Some(Err(kind)) => Err(error(*kind)),
+        }
+    }
+
+    fn read(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        self.readable(self.records.lock().unwrap().get(key), self.now())
+    }
+
+    fn write(&self, key: &RecordKey, record: Option<Record>) {
+        let mut records = self.records.lock().unwrap();
+        match record {
+            Some(record) => records.insert(key.clone(), Ok(record)),
+            None => records.remove(key),
+        };
+    }
+
+    fn wake(&self, key: &RecordKey) {
+        if self.flaw == Flaw::NeverWakes {
+            return;
+        }
+        if let Some(watchers) = self.watchers.lock().unwrap().get(key) {
+            watchers.wake(key.as_str());
+        }
+    }
+}
+
+/// What a verb that writes twice leaves for a moment.
+fn half(verb: Verb, record: Option<Record>) -> Option<Record> {
+    let mut record = record?;
+    match verb {
+        Verb::Claim => {
+            if let State::Processing { lease, ttl, .. } = &mut record.state {
+                *lease = Duration::ZERO;
+                *ttl = Duration::ZERO;
+            }
+            Some(record)
+        }
+        Verb::Release => {
+            record.owner = OwnerId::from_bytes([0; 16]);
+            Some(record)
+        }
+        _ => None,
+    }
+}
+
+impl Storage for Flawed {
+    fn backend(&self) -> &'static str {
+        "flawed"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        let flaw = self.flaw;
+        let whole = |record, now| decide::claim(flaw, record, claim, now);
+        // A duration that is rounded down to nothing ends at once.
+        if flaw == Flaw::WholeMillis && claim.lease < Duration::from_millis(1) {
+            return Err(error(StorageErrorKind::Configuration));
+        }
+        self.decide(Verb::Claim, &claim.key, whole).await
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        let flaw = self.flaw;
+        let mut answers = Vec::new();
+        for renew in renewals {
+            let whole = |record, now| decide::renew(flaw, record, renew, now);
+            answers.push(self.decide(Verb::Renew, &renew.key, whole).await);
+            let lost = !matches!(answers.last(), Some(Ok(Written::Done)));
+            if flaw == Flaw::RenewStopsAtTheFirstLoss && lost
+                || flaw == Flaw::RenewTakesTheFirstHundred && answers.len() == 100
+            {
+                break;
+            }
+        }
+        if flaw == Flaw::RenewAnswersDoneFirst {
+            answers.sort_by_key(|answer| !matches!(answer, Ok(Written::Done)));
+        }
+        if flaw == Flaw::RenewAnswersAtLeastOnce && answers.is_empty() {
+            answers.push(Ok(Written::Done));
+        }
+        if flaw == Flaw::UnreadableFailsTheBatch
+            && let Some(failed) = answers.iter().find_map(|answer| answer.clone().err())
+        {
+            return vec![Err(failed); renewals.len()];
+        }
+        answers
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let flaw = self.flaw;
+        let whole = |record, now| decide::complete(flaw, record, complete, now);
+        let answer = self.decide(Verb::Complete, &complete.key, whole).await;
+        if flaw != Flaw::CompleteDoesNotWake {
+            self.wake(&complete.key);
+        }
+        answer
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let flaw = self.flaw;
+        if flaw == Flaw::UnreadableIsRemovedByRelease {
+            let mut records = self.records.lock().unwrap();
+            if records.get(&release.key).is_some_and(Result::is_err) {
+                records.remove(&release.key);
+                return Ok(Written::Done);
+            }
+        }
+        let whole = |record, now| decide::release(flaw, record, release, now);
+        let answer = self.decide(Verb::Release, &release.key, whole).await;
+        if flaw != Flaw::ReleaseDoesNotWake {
+            self.wake(&release.key);
+        }
+        answer
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let key = self.named(key);
+        let stored = self.records.lock().unwrap().get(&key).cloned();
+        if let (Flaw::LoadShowsExpired, Some(Ok(record))) = (self.flaw, &stored) {
+            return Ok(Some(record.clone()));
+        }
+        let mut record = self.readable(stored.as_ref(), self.now())?;
+        if let (Flaw::LoadForgetsTheEnd, Some(Record { state: State::Finished(end), .. })) =
+            (self.flaw, &mut record)
+        {
+            end.at = Timestamp::from_millis(0);
+        }
+        if self.flaw == Flaw::LoadMakesARecord && record.is_none() {
+            let owner = OwnerId::from_bytes([0; 16]);
+            return Ok(Some(decide::resurrected(owner, self.now())));
+        }
+        Ok(record)
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let now = self.now();
+        let mut records = self.records.lock().unwrap();
+        let is_over = |record: &Record| matches!(record.state, State::Processing { lease_until, .. } if lease_until <= now);
+        let removed: Vec<_> = records
+            .iter()
+            .filter(|(_, stored)| {
+                stored.as_ref().is_ok_and(|record| {
+                    self.is_expired(record, now)
+                        || self.flaw == Flaw::PurgeRemovesDeadOwners && is_over(record)
+                })
+            })
+            .map(|(key, _)| key.clone())
+            .take(if self.flaw == Flaw::PurgeIgnoresTheLimit { usize::MAX } else { limit })
+            .collect();
+        for key in &removed {
+            records.remove(key);
+        }
+        Ok(removed.len() as u64)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let now = self.now();
+        let by_position =
+            matches!(self.flaw, Flaw::ScanCountsPositions | Flaw::ScanOrderChangesAsRecordsCome);
+        let mut records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
+        if self.flaw == Flaw::ScanOrderChangesAsRecordsCome {
+            // As the slots of a hash table do when it grows.
+            let slots = records.len() as u64;
+            records.sort_by_key(|(key, _)| self.hasher.hash_one(key) % slots);
+        }
+        let mut left = records.iter().enumerate().filter(|(position, (key, _))| match after {
+            None => true,
+            Some(Cursor(after)) if by_position => {
+                after.parse().is_ok_and(|after: usize| *position > after)
+            }
+            Some(Cursor(after)) => key.as_str() > after.as_str(),
+        });
+        if let (Flaw::ScanPanicsOnAForeignCursor, Some(Cursor(after))) = (self.flaw, after) {
+            assert!(after.contains("conformance"), "a cursor of its own");
+        }
+        if self.flaw == Flaw::ScanSkipsBetweenPages && after.is_some() {
+            left.next();
+        }
+        let page: Vec<_> = left.by_ref().take(limit).collect();
+        let last = page.last().map(|(position, (key, _))| {
+            if by_position { Cursor(position.to_string()) } else { Cursor(key.as_str().to_owned()) }
+        });
+        let next = left.next().and(last);
+        let shown = |stored: &Stored| match (self.flaw, stored) {
+            (Flaw::ScanShowsExpired, _) => true,
+            (Flaw::ScanHidesUnreadable, Err(_)) => false,
+            (Flaw::ScanHidesFailed, Ok(record)) if record.status() == Status::Failed => false,
+            (_, Ok(record)) => !self.is_expired(record, now),
+            (_, Err(_)) => true,
+        };
+        let records = page
+            .into_iter()
+            .filter(|(_, (_, stored))| shown(stored))
+            .map(|(_, (key, stored))| (key.clone(), stored.clone().map_err(error)))
+            .collect();
+        Ok(Page { records, next })
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        if self.flaw == Flaw::WatchOfAFreeKeyIsNone
+            && !self.records.lock().unwrap().contains_key(key)
+        {
+            return Ok(None);
+        }
+        let mut watchers = self.watchers.lock().unwrap();
+        if self.flaw == Flaw::OnlyTheLastWatcherWakes {
+            watchers.remove(key);
+        }
+        let of_key = watchers.entry(key.clone()).or_insert_with(|| Watchers::new(|_| {}));
+        Ok(Some(of_key.subscribe(key).0))
+    }
+}
