@@ -68,8 +68,7 @@ impl Harness for OnRealTime {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_storage_conforms() {
-    let report =
-        conformance::run(async || OnManualClock::new(|clock| MemoryStorage::with_clock(clock)));
+    let report = conformance::run(async || OnManualClock::new(MemoryStorage::with_clock));
     let report = report.await;
     println!("{report}");
     report.assert_passed();

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::record::{Record, State, Timestamp};
+use crate::record::{Record, State, Timestamp, millis};
 use crate::storage::StorageError;
 
 /// What a case says in the end.
@@ -92,7 +92,7 @@ fn same_state(before: &State, after: &State) -> bool {
 }
 
 fn close(left: Timestamp, right: Timestamp) -> bool {
-    left.as_millis().abs_diff(right.as_millis()) <= READING.as_millis() as u64
+    left.as_millis().abs_diff(right.as_millis()) <= millis(READING)
 }
 
 /// A value for a message: what is longer than a screen helps nobody.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use idem_runtime::Fingerprinter;
+use idem_runtime::codec::{Codec, Json};
 use idem_runtime::engine::state::step;
 use idem_runtime::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Status,
+    Timestamp,
 };
 use idem_runtime::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 
@@ -40,9 +43,7 @@ pub(super) fn claim(
     let blind = match flaw {
         Flaw::StatusBeforeFingerprint => finished,
         Flaw::FailureBeforeFingerprint => {
-            finished
-                && !is_indeterminate(&before)
-                && before.status() == idem_runtime::record::Status::Failed
+            finished && !is_indeterminate(&before) && before.status() == Status::Failed
         }
         Flaw::ParkBeforeFingerprint => is_indeterminate(&before),
         Flaw::LeaseBeforeFingerprint => !finished && !over,
@@ -231,10 +232,10 @@ pub(super) fn renew(
         (Flaw::RenewOnlyWithinTheLease, _) if over && owner => {
             return (Some(before), Written::LeaseLost(Lost::Gone));
         }
-        (Flaw::RenewDoesNothing, State::Processing { .. }) if owner => {
-            return (Some(before), Written::Done);
-        }
-        (Flaw::RenewRevivesFinished, State::Finished(_)) if owner => {
+        (Flaw::RenewDoesNothing, State::Processing { .. })
+        | (Flaw::RenewRevivesFinished, State::Finished(_))
+            if owner =>
+        {
             return (Some(before), Written::Done);
         }
         _ => {}
@@ -289,7 +290,7 @@ pub(super) fn release(
 pub(super) fn resurrected(owner: OwnerId, now: Timestamp) -> Record {
     let finish = Finish::Failed(Failure::TooLarge { size: 0 });
     Record {
-        fingerprint: idem_runtime::Fingerprint::of("lost", &()).expect("a unit is serializable"),
+        fingerprint: Fingerprinter::new("lost").finish(),
         owner,
         fence: Fence::FIRST,
         state: State::Finished(Finished { at: now, finish }),
@@ -330,7 +331,7 @@ fn kept(flaw: Flaw, finish: Finish) -> Finish {
             Finish::Completed(payload)
         }
         (Flaw::CodecIsForgotten, Finish::Completed(payload)) => {
-            let codec = idem_runtime::codec::CodecTag::new("json").expect("it is a tag");
+            let codec = Json.tag();
             Finish::Completed(Payload { codec, ..payload })
         }
         (Flaw::TypedErrorIsForgotten, Finish::Failed(Failure::Error { message, .. })) => {
@@ -347,7 +348,7 @@ fn kept(flaw: Flaw, finish: Finish) -> Finish {
             Finish::Failed(Failure::TooLarge { size })
         }
         (Flaw::FailureIsStoredAsSuccess, Finish::Failed(Failure::Error { message, .. })) => {
-            let codec = idem_runtime::codec::CodecTag::new("json").expect("it is a tag");
+            let codec = Json.tag();
             Finish::Completed(Payload { codec, bytes: message.into() })
         }
         (_, finish) => finish,

@@ -2,7 +2,7 @@
 
 use idem_runtime::testing::Verb;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Flaw {
     None,
     // Two steps where one is demanded.

@@ -38,16 +38,16 @@ impl Harness for OnFlawed {
             Harm::Garbage(key) | Harm::Truncated(key) => (key, StorageErrorKind::Corrupt),
             Harm::NewerVersion(key) => (key, StorageErrorKind::NewerVersion),
             Harm::NextRequestLost => {
-                self.0.losses.lock().unwrap().push_back(Loss::Request);
+                self.0.losses.lock().push_back(Loss::Request);
                 return Inflicted::Done;
             }
             Harm::NextReplyLost => {
-                self.0.losses.lock().unwrap().push_back(Loss::Reply);
+                self.0.losses.lock().push_back(Loss::Reply);
                 return Inflicted::Done;
             }
             _ => return Inflicted::Unsupported("a harm that this test does not know"),
         };
-        self.0.records.lock().unwrap().insert(key.clone(), Err(kind));
+        self.0.records.lock().insert(key.clone(), Err(kind));
         Inflicted::Done
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use idem_runtime::RecordKey;
@@ -13,6 +12,7 @@ use idem_runtime::storage::{
     StorageErrorKind, Wakeup, Watchers, Written,
 };
 use idem_runtime::testing::{ManualClock, Verb};
+use parking_lot::Mutex;
 
 use super::decide;
 use super::flaw::Flaw;
@@ -80,7 +80,7 @@ impl Flawed {
         key: &RecordKey,
         decide: impl Fn(Option<Record>, Timestamp) -> decide::Decision<T> + Send,
     ) -> Result<T, StorageError> {
-        let loss = self.losses.lock().unwrap().pop_front();
+        let loss = self.losses.lock().pop_front();
         if loss == Some(Loss::Request) {
             return Err(error(match self.flaw {
                 Flaw::LostRequestIsFinal => StorageErrorKind::Configuration,
@@ -105,7 +105,7 @@ impl Flawed {
             self.write(&key, after);
             answer
         } else {
-            let mut records = self.records.lock().unwrap();
+            let mut records = self.records.lock();
             let now = self.now();
             let before = self.readable(records.get(&key), now)?;
             if before.is_none() && records.get(&key).is_some_and(Result::is_err) {
@@ -152,11 +152,11 @@ impl Flawed {
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        self.readable(self.records.lock().unwrap().get(key), self.now())
+        self.readable(self.records.lock().get(key), self.now())
     }
 
     fn write(&self, key: &RecordKey, record: Option<Record>) {
-        let mut records = self.records.lock().unwrap();
+        let mut records = self.records.lock();
         match record {
             Some(record) => records.insert(key.clone(), Ok(record)),
             None => records.remove(key),
@@ -167,7 +167,7 @@ impl Flawed {
         if self.flaw == Flaw::NeverWakes {
             return;
         }
-        if let Some(watchers) = self.watchers.lock().unwrap().get(key) {
+        if let Some(watchers) = self.watchers.lock().get(key) {
             watchers.wake(key.as_str());
         }
     }
@@ -247,7 +247,7 @@ impl Storage for Flawed {
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
         let flaw = self.flaw;
         if flaw == Flaw::UnreadableIsRemovedByRelease {
-            let mut records = self.records.lock().unwrap();
+            let mut records = self.records.lock();
             if records.get(&release.key).is_some_and(Result::is_err) {
                 records.remove(&release.key);
                 return Ok(Written::Done);
@@ -263,7 +263,7 @@ impl Storage for Flawed {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
         let key = self.named(key);
-        let stored = self.records.lock().unwrap().get(&key).cloned();
+        let stored = self.records.lock().get(&key).cloned();
         if let (Flaw::LoadShowsExpired, Some(Ok(record))) = (self.flaw, &stored) {
             return Ok(Some(record.clone()));
         }
@@ -282,7 +282,7 @@ impl Storage for Flawed {
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
         let now = self.now();
-        let mut records = self.records.lock().unwrap();
+        let mut records = self.records.lock();
         let is_over = |record: &Record| matches!(record.state, State::Processing { lease_until, .. } if lease_until <= now);
         let removed: Vec<_> = records
             .iter()
@@ -305,7 +305,7 @@ impl Storage for Flawed {
         let now = self.now();
         let by_position =
             matches!(self.flaw, Flaw::ScanCountsPositions | Flaw::ScanOrderChangesAsRecordsCome);
-        let mut records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
+        let mut records: Vec<_> = self.records.lock().clone().into_iter().collect();
         if self.flaw == Flaw::ScanOrderChangesAsRecordsCome {
             // As the slots of a hash table do when it grows.
             let slots = records.len() as u64;
@@ -345,12 +345,10 @@ impl Storage for Flawed {
     }
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        if self.flaw == Flaw::WatchOfAFreeKeyIsNone
-            && !self.records.lock().unwrap().contains_key(key)
-        {
+        if self.flaw == Flaw::WatchOfAFreeKeyIsNone && !self.records.lock().contains_key(key) {
             return Ok(None);
         }
-        let mut watchers = self.watchers.lock().unwrap();
+        let mut watchers = self.watchers.lock();
         if self.flaw == Flaw::OnlyTheLastWatcherWakes {
             watchers.remove(key);
         }

@@ -81,15 +81,19 @@ async fn claim_at_once<H: Harness>(
     stage.at_once(claims.into_iter().map(call)).await?.into_iter().collect()
 }
 
-fn one_and_others(answers: &[Claimed], one: &Claimed, other: impl Fn(&Claimed) -> bool) -> Verdict {
-    let ones = answers.iter().filter(|answer| *answer == one).count();
-    let others = answers.iter().filter(|answer| other(answer)).count();
-    same("the number of claims that acquired", &ones, &1)?;
-    same("the number of claims that were turned down", &others, &(answers.len() - 1))
+fn one_and_others(
+    answers: &[Claimed],
+    one: &Claimed,
+    turned_down: impl Fn(&Claimed) -> bool,
+) -> Verdict {
+    let winners = answers.iter().filter(|answer| *answer == one).count();
+    let losers = answers.iter().filter(|answer| turned_down(answer)).count();
+    same("the number of claims that acquired", &winners, &1)?;
+    same("the number of claims that were turned down", &losers, &(answers.len() - 1))
 }
 
 async fn stale_completions_lose_to_the_live_owner<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (stale, live) = (result("stale")?, result("live")?);
+    let (late, live) = (result("late")?, result("live")?);
     for round in 0..RACES {
         let dead = Claim { lease: TINY, ..stage.claim(&format!("key {round}"))? };
         let dead = stage.acquire(dead).await?;
@@ -98,7 +102,7 @@ async fn stale_completions_lose_to_the_live_owner<H: Harness>(stage: &Stage<H>) 
         stage.storage().claim(&taker).await?;
         let calls = (0..8).map(|number| {
             let is_stale = (number + round) % 2 == 0;
-            let (claim, finish) = if is_stale { (&dead, &stale) } else { (&taker, &live) };
+            let (claim, finish) = if is_stale { (&dead, &late) } else { (&taker, &live) };
             let complete = completion(claim, finish);
             async move |stage: Stage<H>| (is_stale, stage.storage().complete(&complete).await)
         });
@@ -210,7 +214,7 @@ async fn one_of_two_results_wins<H: Harness>(stage: &Stage<H>) -> Verdict {
 /// Owners whose leases are over, each with who wants to take over.
 async fn late_owners<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<(Claim, Claim)>> {
     // The lease is long enough to be live for the answer to the rival, when it was renewed.
-    let lease = Duration::from_millis(1_000);
+    let lease = Duration::from_secs(1);
     let mut owners = Vec::new();
     for number in 0..RACES {
         let claim = Claim { lease, ..stage.claim(&format!("key {number}"))? };

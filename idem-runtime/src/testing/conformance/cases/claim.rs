@@ -113,21 +113,21 @@ async fn live_lease_is_in_progress<H: Harness>(stage: &Stage<H>) -> Verdict {
         let claim = stage.acquire(Claim { on_crash, ..stage.claim(name)? }).await?;
         let rival = Claim { lease: SHORT, ttl: SHORT, ..rival(&claim) };
         let answer = stage.unchanged(&claim.key, stage.storage().claim(&rival)).await?;
-        in_progress(answer, claim.lease)?;
+        in_progress(&answer, claim.lease)?;
     }
     Ok(())
 }
 
 async fn lease_left_shrinks<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
-    let first = in_progress(stage.storage().claim(&rival(&claim)).await?, claim.lease)?;
+    let first = in_progress(&stage.storage().claim(&rival(&claim)).await?, claim.lease)?;
     stage.elapse(SHORT).await;
-    let second = in_progress(stage.storage().claim(&rival(&claim)).await?, claim.lease)?;
+    let second = in_progress(&stage.storage().claim(&rival(&claim)).await?, claim.lease)?;
     ensure(second < first, || format!("{second:?} is left after {first:?}"))
 }
 
-fn in_progress(answer: Claimed, lease: Duration) -> Verdict<Duration> {
-    let Claimed::InProgress { lease_left } = answer else {
+fn in_progress(answer: &Claimed, lease: Duration) -> Verdict<Duration> {
+    let &Claimed::InProgress { lease_left } = answer else {
         return Err(Complaint::Violated(format!("a rival's claim answers {answer:?}")));
     };
     ensure(!lease_left.is_zero() && lease_left <= lease, || {

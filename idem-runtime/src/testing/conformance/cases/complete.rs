@@ -78,7 +78,7 @@ async fn taker_finishes<H: Harness>(stage: &Stage<H>) -> Verdict {
 
 async fn retention_counts_from_completion<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
-    let ttl = Duration::from_millis(2_000);
+    let ttl = Duration::from_secs(2);
     stage.elapse(ttl * 6 / 10).await;
     let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
     same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;

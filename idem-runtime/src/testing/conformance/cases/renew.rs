@@ -39,7 +39,7 @@ cases! { "renew";
 }
 
 async fn live_lease_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let lease = Duration::from_millis(2_000);
+    let lease = Duration::from_secs(2);
     let claim = stage.acquire(Claim { lease, ..stage.claim("key")? }).await?;
     stage.elapse(lease * 6 / 10).await;
     same("renew", &stage.renew(&claim).await?, &Written::Done)?;
@@ -52,7 +52,7 @@ async fn live_lease_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
 
 async fn lease_that_is_over_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
     for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
-        let lease = Duration::from_millis(1_000);
+        let lease = Duration::from_secs(1);
         let claim = stage.acquire(Claim { lease, on_crash, ..stage.claim(name)? }).await?;
         stage.outlive(lease).await;
         same("renew", &stage.renew(&claim).await?, &Written::Done)?;
@@ -65,7 +65,7 @@ async fn lease_that_is_over_starts_again<H: Harness>(stage: &Stage<H>) -> Verdic
 }
 
 async fn retention_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (lease, ttl) = (Duration::from_millis(500), Duration::from_millis(2_000));
+    let (lease, ttl) = (Duration::from_millis(500), Duration::from_secs(2));
     let claim = stage.acquire(Claim { lease, ttl, ..stage.claim("key")? }).await?;
     let step = (lease + ttl) * 6 / 10;
     stage.elapse(step).await;

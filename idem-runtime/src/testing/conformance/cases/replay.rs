@@ -88,7 +88,7 @@ async fn replays<H: Harness>(stage: &Stage<H>, name: &str, finish: Finish) -> Ve
 
 async fn replay_does_not_extend_retention<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
-    let ttl = Duration::from_millis(2_000);
+    let ttl = Duration::from_secs(2);
     let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
     same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
     stage.elapse(ttl / 2).await;

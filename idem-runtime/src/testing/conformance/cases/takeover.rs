@@ -63,8 +63,7 @@ async fn taker_brings_its_own_lease_ttl_and_policy<H: Harness>(stage: &Stage<H>)
     let State::Processing { lease_until, .. } = record.state else {
         return same("status", &record.status(), &Status::Processing);
     };
-    let state = State::Processing { lease, lease_until, ttl, on_crash };
-    same("the state", &record.state, &state)?;
+    same("state", &record.state, &State::Processing { lease, lease_until, ttl, on_crash })?;
     between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
     let kept = lease + ttl;
     between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))
