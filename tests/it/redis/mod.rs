@@ -1,9 +1,14 @@
 //! The Redis storage against real servers.
 
+mod addresses;
+mod cluster;
+mod conformance;
 mod differential;
 mod faults;
 mod layout;
+mod sentinel;
 mod verbs;
+mod watch;
 
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 //!
 //! The scripts that end an operation publish to the channel that is named like the record's key, so that in a cluster message and record
 //! are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
-//! subscribed to while somebody waits for it. When the connection is lost, whatever is still waited for is subscribed to again, and
-//! everybody is woken, for messages may have been missed.
+//! subscribed to while somebody waits for it. When the connection is lost or the key moves to another node, whatever is still waited for is subscribed to
+//! again, and its waiters are woken, for a message may have been missed.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +71,7 @@ impl Wakeups {
         }
         let (wakeup, _) = inner.watchers.subscribe(key);
         match inner.subscribe(key).await {
-            Ok(()) => Ok(Some(wakeup)),
+            Ok(_) => Ok(Some(wakeup)),
             Err(fault) if fault.is_refusal() => {
                 inner.unavailable.store(true, Ordering::Relaxed);
                 tracing::warn!(
@@ -94,15 +94,22 @@ impl Inner {
         &self.changing[usize::try_from(hash % STRIPES as u64).unwrap_or(0)]
     }
 
-    async fn subscribe(&self, key: &RecordKey) -> Result<(), Fault> {
+    fn begin_subscribing_again(self: Arc<Self>) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { self.subscribe_again().await });
+        }
+    }
+
+    /// Returns when the server has acknowledged; says whether it had not done so before.
+    async fn subscribe(&self, key: &RecordKey) -> Result<bool, Fault> {
         let _changing = self.changing(key).lock().await;
         if self.acknowledged.lock().contains(key) {
-            return Ok(());
+            return Ok(false);
         }
         let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.channel(key))).await?;
         reply.extract_error()?;
         self.acknowledged.lock().insert(key.clone());
-        Ok(())
+        Ok(true)
     }
 
     async fn unsubscribe(&self, key: &RecordKey) {
@@ -117,7 +124,7 @@ impl Inner {
         self.watchers.keys().contains(key)
     }
 
-    /// Subscribes again to what somebody waits for, for as long as somebody does.
+    /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a message may have been missed.
     async fn subscribe_again(&self) {
         let backoff = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(20))
@@ -127,9 +134,12 @@ impl Inner {
         for pause in backoff.build() {
             let mut failed = false;
             for key in self.watchers.keys() {
-                failed |= self.subscribe(&key).await.is_err();
+                match self.subscribe(&key).await {
+                    Ok(true) => self.watchers.wake(key.as_str()),
+                    Ok(false) => {}
+                    Err(_) => failed = true,
+                }
             }
-            self.watchers.wake_all();
             if !failed {
                 break;
             }
@@ -149,9 +159,13 @@ impl Subscriber for Listener {
         let Ok(key) = std::str::from_utf8(key) else { return };
         match push.kind {
             PushKind::SMessage => inner.watchers.wake(key),
-            // Subscribed to anew: a message may have been lost in between.
+            // The client has subscribed anew by itself.
             PushKind::SSubscribe if inner.acknowledged.lock().contains(key) => {
                 inner.watchers.wake(key);
+            }
+            // Unless nobody waits any more, the slot has moved to another node.
+            PushKind::SUnsubscribe if inner.acknowledged.lock().remove(key) => {
+                inner.begin_subscribing_again();
             }
             _ => {}
         }
@@ -160,8 +174,6 @@ impl Subscriber for Listener {
     fn lost(&self) {
         let Some(inner) = self.0.upgrade() else { return };
         inner.acknowledged.lock().clear();
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { inner.subscribe_again().await });
-        }
+        inner.begin_subscribing_again();
     }
 }

@@ -9,10 +9,10 @@
 //! | 26 | 33 | fingerprint |
 //! | 59 | 1 | crash policy: `r`etry, `p`ark |
 //! | 60 | 8 | processing: lease in ms; finished: when, in ms since the Unix epoch |
-//! | 68 | 8 | processing: ttl in ms, and that is all |
-//! | 68 | … | completed: length and text of the codec tag, payload; failed: the failure |
+//! | 68 | 8 | processing: ttl in ms, and that is all; finished: length of what follows |
+//! | 76 | … | completed: length and text of the codec tag, payload; failed: the failure; indeterminate: nothing |
 //!
-//! Numbers are big-endian. The scripts read the fields up to 68 at these offsets; what follows is ours alone. A layout that is not
+//! Numbers are big-endian. The scripts read the fields up to 76 at these offsets; what follows is ours alone. A layout that is not
 //! compatible gets another version, which older readers answer with an error and leave alone.
 
 use std::time::Duration;
@@ -33,8 +33,9 @@ const FENCE: usize = 18;
 const FINGERPRINT: usize = 26;
 const POLICY: usize = 59;
 const TIME: usize = 60;
-const BODY: usize = 68;
+const TTL: usize = 68;
 const PROCESSING_LEN: usize = 76;
+const LENGTH_LEN: usize = 8;
 
 /// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis takes as an expiry.
 const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -73,44 +74,54 @@ pub(super) fn encode_claim(claim: &Claim) -> [u8; PROCESSING_LEN] {
         CrashPolicy::Retry => b'r',
         CrashPolicy::Park => b'p',
     };
-    bytes[TIME..BODY].copy_from_slice(&clamped_millis(claim.lease).to_be_bytes());
-    bytes[BODY..].copy_from_slice(&clamped_millis(claim.ttl).to_be_bytes());
+    bytes[TIME..TTL].copy_from_slice(&clamped_millis(claim.lease).to_be_bytes());
+    bytes[TTL..].copy_from_slice(&clamped_millis(claim.ttl).to_be_bytes());
     bytes
 }
 
-/// Status and body of a finished record. The script fills in what is between, from the record that is there and the server's clock.
+/// Status of a finished record, and what follows its time. The script fills in what is between, from the record that is there and the
+/// server's clock.
 pub(super) fn encode_finish(finish: &Finish) -> (&'static [u8; 1], Vec<u8>) {
-    match finish {
+    let mut bytes = vec![0; LENGTH_LEN];
+    let status = match finish {
         Finish::Completed(payload) => {
-            let mut body = Vec::with_capacity(1 + CodecTag::MAX_LEN + payload.bytes.len());
-            put_payload(&mut body, payload);
-            (b"C", body)
+            put_payload(&mut bytes, payload);
+            b"C"
         }
-        Finish::Failed(Failure::Indeterminate) => (b"I", Vec::new()),
-        Finish::Failed(failure) => (b"F", encode_failure(failure)),
-    }
+        Finish::Failed(Failure::Indeterminate) => b"I",
+        Finish::Failed(failure) => {
+            put_failure(&mut bytes, failure);
+            b"F"
+        }
+    };
+    let len = (bytes.len() - LENGTH_LEN) as u64;
+    bytes[..LENGTH_LEN].copy_from_slice(&len.to_be_bytes());
+    (status, bytes)
 }
 
-fn encode_failure(failure: &Failure) -> Vec<u8> {
+fn put_failure(body: &mut Vec<u8>, failure: &Failure) {
     match failure {
         Failure::Error { message, typed } => {
-            let mut body = vec![b'e'];
+            body.push(b'e');
             body.extend((message.len() as u64).to_be_bytes());
             body.extend(message.as_bytes());
             if let Some(payload) = typed {
-                put_payload(&mut body, payload);
+                put_payload(body, payload);
             }
-            body
         }
-        Failure::TooLarge { size } => [&[b'l'], &size.to_be_bytes()[..]].concat(),
-        Failure::Unserializable => b"u".to_vec(),
+        Failure::TooLarge { size } => {
+            body.push(b'l');
+            body.extend(size.to_be_bytes());
+        }
+        Failure::Unserializable => body.push(b'u'),
         // Its status says it all.
-        Failure::Indeterminate => Vec::new(),
+        Failure::Indeterminate => {}
     }
 }
 
 fn put_payload(body: &mut Vec<u8>, payload: &Payload) {
     let tag = payload.codec.as_str().as_bytes();
+    body.reserve(1 + tag.len() + payload.bytes.len());
     // A tag is at most 15 bytes long.
     body.push(u8::try_from(tag.len()).unwrap_or(0));
     body.extend(tag);
@@ -182,21 +193,25 @@ impl Reader {
             [b'p'] => CrashPolicy::Park,
             _ => return None,
         };
-        let time = self.number()?;
-        let finish = match status {
-            b'P' => {
-                let lease = Duration::from_millis(time);
-                let ttl = Duration::from_millis(self.number()?);
-                let state = StoredState::Processing { lease, ttl, on_crash };
-                return self.0.is_empty().then_some(Stored { fingerprint, owner, fence, state });
-            }
-            b'C' => Finish::Completed(self.payload()?),
-            b'F' => Finish::Failed(self.failure()?),
-            b'I' => self.0.is_empty().then_some(Finish::Failed(Failure::Indeterminate))?,
-            _ => return None,
+        let (time, number) = (self.number()?, self.number()?);
+        let state = if status == b'P' {
+            let (lease, ttl) = (Duration::from_millis(time), Duration::from_millis(number));
+            self.0.is_empty().then_some(StoredState::Processing { lease, ttl, on_crash })?
+        } else {
+            let is_whole = self.0.len() as u64 == number;
+            let finish = is_whole.then(|| self.finish(status))??;
+            StoredState::Finished(Finished { at: Timestamp::from_millis(time), finish })
         };
-        let finished = Finished { at: Timestamp::from_millis(time), finish };
-        Some(Stored { fingerprint, owner, fence, state: StoredState::Finished(finished) })
+        Some(Stored { fingerprint, owner, fence, state })
+    }
+
+    fn finish(self, status: u8) -> Option<Finish> {
+        match status {
+            b'C' => Some(Finish::Completed(self.payload()?)),
+            b'F' => Some(Finish::Failed(self.failure()?)),
+            b'I' => self.0.is_empty().then_some(Finish::Failed(Failure::Indeterminate)),
+            _ => None,
+        }
     }
 
     fn failure(mut self) -> Option<Failure> {

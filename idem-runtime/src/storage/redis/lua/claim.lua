@@ -24,7 +24,7 @@ if stored then
   if sub(stored, 60, 60) == 'p' then
     local time = redis.call('TIME')
     local at = time[1] * 1000 + math.floor(time[2] / 1000)
-    local parked = sub(stored, 1, 17) .. 'I' .. sub(stored, 19, 60) .. struct.pack('>I8', at)
+    local parked = sub(stored, 1, 17) .. 'I' .. sub(stored, 19, 60) .. struct.pack('>I8I8', at, 0)
     redis.call('PSETEX', KEYS[1], math.max(ttl, 1), parked)
     return parked
   end

@@ -2,7 +2,9 @@
 -- Forgets a claim, if the caller is still its owner, and wakes the waiters.
 -- KEYS[1] record; ARGV[1] version, owner and status of a record that the caller is at work on.
 -- Replies: 1, or what is there instead.
-if redis.call('GETRANGE', KEYS[1], 0, 17) == ARGV[1] then
+-- One byte more than such a record has, to tell a whole one.
+local head = redis.call('GETRANGE', KEYS[1], 0, 76)
+if #head == 76 and string.sub(head, 1, 18) == ARGV[1] then
   redis.call('DEL', KEYS[1])
   redis.pcall('SPUBLISH', KEYS[1], '')
   return 1
