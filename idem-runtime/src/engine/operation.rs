@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
@@ -230,8 +231,8 @@ impl<E, S, M> Operation<E, S, M> {
         M: MapError<Er>,
         F: Future<Output = Result<T, Er>>,
     {
-        let outcome = self.run(body);
-        async move { Ok(outcome.await?.value) }
+        // An `async` block would hold the future twice: as what it captured and as what it awaits.
+        self.run(body).map_ok(Outcome::into_value)
     }
 }
 
