@@ -180,9 +180,9 @@ impl AnyCodec {
         }
         match payload.codec {
             #[cfg(feature = "json")]
-            Json::TAG => Ok(json::decode(&payload.bytes)?),
+            Json::TAG => json::decode(&payload.bytes).map_err(|_| unreadable::<T>().into()),
             #[cfg(feature = "msgpack")]
-            MsgPack::TAG => Ok(msgpack::decode(&payload.bytes)?),
+            MsgPack::TAG => msgpack::decode(&payload.bytes).map_err(|_| unreadable::<T>().into()),
             other => Err(format!(
                 "the record was written with the codec `{other}`, which is not available"
             )
@@ -191,10 +191,17 @@ impl AnyCodec {
     }
 }
 
+/// What is said of bytes that do not decode. The decoders' own texts quote the bytes, and those are the user's.
+fn unreadable<T>() -> String {
+    format!("the bytes are no `{}`", std::any::type_name::<T>())
+}
+
 fn decode_with<T: DeserializeOwned>(codec: &dyn Codec, bytes: &[u8]) -> Result<T, CodecError> {
     let mut value = None;
     codec.decode(bytes, &mut |deserializer| {
-        value = Some(erased_serde::deserialize(deserializer)?);
+        // The deserializer's own text quotes what it could not read, which is the user's data.
+        let read = erased_serde::deserialize(deserializer);
+        value = Some(read.map_err(|_| serde::de::Error::custom(unreadable::<T>()))?);
         Ok(())
     })?;
     value.ok_or_else(|| "the codec decoded nothing".into())
