@@ -204,11 +204,11 @@ impl<E, S, M> Operation<E, S, M> {
         F: Future<Output = Result<T, Er>>,
     {
         // On the heap, so that a call inside a call inside a call does not multiply the size of the innermost future.
-        let mut body = Box::pin(body);
+        let body = Box::pin(body);
         async move {
             let Self { settings, errors, store, map } = self;
             let ended = match settings.into_call() {
-                Ok(call) => observed(&call, &errors, &store, body.as_mut()).await,
+                Ok(call) => observed(&call, &errors, &store, body).await,
                 Err(error) => Err(Failed::Ours(error)),
             };
             ended.map_err(|failed| match failed {
@@ -241,7 +241,7 @@ async fn observed<T, E, F>(
     call: &Call,
     errors: &impl ErrorPolicy<E>,
     store: &impl StorePolicy<T>,
-    body: Pin<&mut F>,
+    body: Pin<Box<F>>,
 ) -> Result<Outcome<T>, Failed<E>>
 where
     T: Storable,

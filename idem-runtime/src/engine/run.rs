@@ -54,7 +54,7 @@ pub(crate) async fn run<T, E, F>(
     call: &Call,
     errors: &impl ErrorPolicy<E>,
     store: &impl StorePolicy<T>,
-    body: Pin<&mut F>,
+    body: Pin<Box<F>>,
 ) -> Result<Outcome<T>, Failed<E>>
 where
     T: Storable,
@@ -75,6 +75,7 @@ where
     if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
         tokio::task::yield_now().await;
     }
+    // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
     let result = context::scope(Arc::clone(&call.flight), body).await;
     call.settle(guard, errors, store, result).await
 }
@@ -252,7 +253,7 @@ impl Call {
     /// Runs the body although the storage is down, because the operation opted to fail open.
     async fn run_unprotected<T, E, F: Future<Output = Result<T, E>>>(
         &self,
-        body: Pin<&mut F>,
+        body: Pin<Box<F>>,
         error: &Error,
     ) -> Result<Outcome<T>, Failed<E>> {
         let operation = &self.flight.name.operation;

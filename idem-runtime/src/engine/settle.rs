@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::flight::{Flight, Phase};
 use super::handle::Inner;
 use crate::clock::{Clock, MonotonicClock};
 use crate::record::Finished;
-use crate::storage::{Complete, Lost, Release, Storage, StorageError, Written};
+use crate::storage::{Complete, Lost, Release, Storage, StorageError, StorageErrorKind, Written};
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(crate) async fn settle(
 ) -> Settled {
     match write_retrying(inner, settlement, pauses()).await {
         Ok(written) => end(inner, flight, settlement, written),
-        Err(error) if error.is_transient() => {
+        Err(error) if may_pass(&error) => {
             // Duplicates in this process get the result from here while the background goes on trying.
             let deadline = flight.lease_until();
             if let Settlement::Complete(_) = settlement {
@@ -79,14 +79,19 @@ pub(crate) fn in_background(
     let mut write = Box::pin(async move {
         let pauses = pauses().chain(std::iter::repeat(Duration::from_millis(400)));
         let pauses = pauses.take_while(|_| Instant::now() < deadline);
-        match write_retrying(&inner, &settlement, pauses).await {
-            Ok(written) => drop(end(&inner, &flight, &settlement, written)),
-            Err(error) => {
-                let operation = &flight.name.operation;
+        // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
+        let patience = flight.lease.max(Duration::from_secs(1));
+        let operation = &flight.name.operation;
+        match timeout(patience, write_retrying(&inner, &settlement, pauses)).await {
+            Ok(Ok(written)) => return drop(end(&inner, &flight, &settlement, written)),
+            Ok(Err(error)) => {
                 tracing::error!(%operation, %error, "the end of a call stays unrecorded");
-                inner.flights.leave(&flight, here(&settlement));
+            }
+            Err(_) => {
+                tracing::error!(%operation, "the end of a call stays unrecorded: no answer");
             }
         }
+        inner.flights.leave(&flight, here(&settlement));
     });
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         tracing::error!("no runtime left to record the end of a call; its lease will run out");
@@ -109,13 +114,19 @@ async fn write_retrying(
             Settlement::Release(release) => inner.storage.release(release).await,
         };
         match answer {
-            Err(error) if error.is_transient() => match pauses.next() {
+            Err(error) if may_pass(&error) => match pauses.next() {
                 Some(pause) => sleep(pause).await,
                 None => return Err(error),
             },
             answer => return answer,
         }
     }
+}
+
+/// Whether the same write may succeed before the lease is over. A full storage may have room again: the body has run, so unlike a claim
+/// this write has nothing to gain by giving up early.
+fn may_pass(error: &StorageError) -> bool {
+    error.is_transient() || error.kind() == StorageErrorKind::Full
 }
 
 /// Ends the call for its followers, now that the storage has answered.
