@@ -1,5 +1,18 @@
-//! Integration tests of `idempotency`.
+//! Integration tests of `idempotency`: everything that runs on a storage, on memory and on real Redis.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in the functions that tests share as well"
+)]
+
+#[macro_use]
+mod stage;
 
 mod conformance;
+mod engine;
+mod faults;
+mod guarantees;
 mod redis;
 mod ui;
+mod worker;

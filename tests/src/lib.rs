@@ -1,1 +1,7 @@
 //! Integration tests of `idempotency`; the tests themselves are in `it/` and `ui/`.
+//!
+//! Here is what the tests and their worker processes have in common.
+
+mod job;
+
+pub use job::{Body, Ended, Job, Report};

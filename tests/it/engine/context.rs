@@ -1,0 +1,84 @@
+//! What a body knows of its call, and calls inside of calls.
+
+use idem_runtime::record::CrashPolicy;
+use idem_runtime::{Error, ErrorKind, Idempotency, current};
+
+use crate::stage::{LEASE, PATIENCE, Stage, in_time, kind};
+
+on_every_backend!(
+    the_context_is_there_inside_a_body_alone,
+    the_context_tells_what_the_record_says,
+    a_call_inside_itself_is_reentrant,
+    a_call_deep_inside_itself_is_reentrant,
+    calls_of_other_keys_and_storages_nest,
+);
+
+async fn the_context_is_there_inside_a_body_alone(stage: Stage) {
+    let process = stage.process().await;
+    assert!(current().is_none());
+    let body = async {
+        assert!(current().is_some());
+        let elsewhere = tokio::spawn(async { current().is_none() });
+        assert!(elsewhere.await.unwrap(), "a task of its own has no context");
+        Ok::<_, Error>(())
+    };
+    process.charge("k").call(body).await.unwrap();
+    assert!(current().is_none());
+}
+
+async fn the_context_tells_what_the_record_says(stage: Stage) {
+    stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
+    let process = stage.process().await;
+    let body = async {
+        let context = current().unwrap();
+        assert_eq!((context.operation(), context.key().as_str()), ("charge", "k"));
+        assert_eq!((context.tenant(), context.attempt()), (None, 2));
+        let record = stage.record("k").await.unwrap();
+        assert_eq!((context.owner(), context.fence()), (record.owner, record.fence));
+        Ok::<_, Error>(())
+    };
+    in_time(process.charge("k").wait(PATIENCE).call(body)).await.unwrap();
+    let body = async { Ok::<_, Error>(current().unwrap().tenant().map(ToOwned::to_owned)) };
+    let tenant = process.charge("k").tenant("t").call(body).await.unwrap();
+    assert_eq!(tenant.as_deref(), Some("t"));
+}
+
+async fn a_call_inside_itself_is_reentrant(stage: Stage) {
+    let process = stage.process().await;
+    let body = async {
+        let inner = process.charge("k").wait(PATIENCE).call(stage.body("k", "inner")).await;
+        assert_eq!(kind(inner), ErrorKind::Reentrant);
+        stage.body("k", "outer").await
+    };
+    let outer = process.charge("k").wait(PATIENCE).call(body);
+    assert_eq!(in_time(outer).await.unwrap(), "outer");
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn a_call_deep_inside_itself_is_reentrant(stage: Stage) {
+    let process = stage.process().await;
+    let body = async {
+        let between = async {
+            let inner = process.charge("k").wait(PATIENCE).call(stage.body("k", "inner")).await;
+            Ok::<_, Error>(kind(inner).as_str().to_owned())
+        };
+        process.charge("between").call(between).await
+    };
+    let outer = process.charge("k").wait(PATIENCE).call(body);
+    assert_eq!(in_time(outer).await.unwrap(), "reentrant");
+}
+
+async fn calls_of_other_keys_and_storages_nest(stage: Stage) {
+    let process = stage.process().await;
+    let other = Idempotency::builder(stage.storage().await);
+    let other = other.namespace(format!("{}-other", stage.namespace)).build().unwrap();
+    let body = async {
+        let same_key = other.operation("charge").key("k").call(stage.body("k", "inner"));
+        assert_eq!(same_key.await?, "inner");
+        let same_handle = process.charge("j").call(stage.body("j", "inner"));
+        assert_eq!(same_handle.await?, "inner");
+        assert_eq!(current().unwrap().key().as_str(), "k");
+        stage.body("k", "outer").await
+    };
+    assert_eq!(in_time(process.charge("k").call(body)).await.unwrap(), "outer");
+}

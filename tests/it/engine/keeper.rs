@@ -1,0 +1,155 @@
+//! Heartbeats: batched, only where needed, on whatever runtime the handle is used from.
+
+use std::time::Duration;
+
+use idem_runtime::testing::Verb;
+use idem_runtime::{Error, ErrorKind, Source};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::stage::{Gate, LEASE, Process, Stage, in_time, kind};
+
+on_every_backend!(
+    many_leases_are_renewed_in_few_batches,
+    short_calls_cause_no_renewals,
+    leases_of_different_lengths_are_all_kept_up,
+    a_lease_shorter_than_the_keeper_expected_is_kept_up,
+);
+
+async fn many_leases_are_renewed_in_few_batches(stage: Stage) {
+    let process = stage.process().await;
+    let gate = Gate::default();
+    let mut calls = JoinSet::new();
+    let lease = Duration::from_millis(600);
+    for number in 0..200 {
+        let (process, stage, gate) = (process.clone(), stage.clone(), gate.clone());
+        calls.spawn(async move {
+            let key = number.to_string();
+            process.charge(&key).lease(lease).run(stage.gated(&key, "", &gate)).await.unwrap()
+        });
+    }
+    for _ in 0..200 {
+        gate.begun().await;
+    }
+    let before = process.faults.calls(Verb::Renew);
+    sleep(lease * 3).await;
+    let batches = process.faults.calls(Verb::Renew) - before;
+    // Nine rounds; on a busy machine some of them in several pieces. One by one it would be 1,800.
+    assert!((3..200).contains(&batches), "{batches}");
+    let other = stage.process().await;
+    for key in ["0", "73", "199"] {
+        let rival = other.charge(key).call(stage.body(key, ""));
+        assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
+    }
+    gate.open();
+    for outcome in in_time(calls.join_all()).await {
+        assert_eq!(outcome.source, Source::Executed { recovered: false });
+    }
+}
+
+async fn short_calls_cause_no_renewals(stage: Stage) {
+    let process = stage.process().await;
+    for number in 0..50 {
+        let key = number.to_string();
+        let lease = Duration::from_secs(10);
+        process.charge(&key).lease(lease).call(stage.body(&key, "")).await.unwrap();
+        let replay = process.charge(&key).lease(lease).run(stage.body(&key, "")).await.unwrap();
+        assert!(replay.is_replayed());
+    }
+    assert_eq!(process.faults.calls(Verb::Claim), 100);
+    assert_eq!(process.faults.calls(Verb::Complete), 50);
+    for unused in [Verb::Renew, Verb::Release, Verb::Load, Verb::Watch] {
+        assert_eq!(process.faults.calls(unused), 0, "{unused:?}");
+    }
+}
+
+async fn leases_of_different_lengths_are_all_kept_up(stage: Stage) {
+    let process = stage.process().await;
+    let mut running = Vec::new();
+    for lease in [LEASE * 4, LEASE, LEASE * 2] {
+        let key = lease.as_millis().to_string();
+        let call = process.begin(&stage, &key, "first", |op| op.lease(lease)).await;
+        running.push((key, call));
+    }
+    sleep(LEASE * 5).await;
+    let other = stage.process().await;
+    for (key, call) in running {
+        let rival = other.charge(&key).call(stage.body(&key, "second"));
+        assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing, "{key}");
+        assert_eq!(call.finish().await.unwrap().source, Source::Executed { recovered: false });
+    }
+}
+
+/// The keeper sleeps long because of the first lease and has to be woken for the second.
+async fn a_lease_shorter_than_the_keeper_expected_is_kept_up(stage: Stage) {
+    let process = stage.process().await;
+    let hour = Duration::from_secs(60 * 60);
+    let long = process.begin(&stage, "long", "first", |op| op.lease(hour).ttl(hour)).await;
+    let short = process.begin(&stage, "short", "first", |op| op).await;
+    sleep(LEASE * 3).await;
+    let rival = stage.process().await.charge("short").call(stage.body("short", "second"));
+    assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
+    for call in [long, short] {
+        assert_eq!(call.finish().await.unwrap().source, Source::Executed { recovered: false });
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A body that is four leases long, and a rival that must not get the key after three of them.
+async fn long_body_keeps_its_lease(stage: &Stage, process: &Process, rival: &Process, key: &str) {
+    let running = process.begin(stage, key, "first", |op| op).await;
+    sleep(LEASE * 3).await;
+    let rival = rival.charge(key).call(stage.body(key, "second"));
+    assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
+    assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
+}
+
+#[test]
+fn a_handle_used_from_several_runtimes_in_turn_keeps_its_leases_on_each() {
+    let stage = Stage::on_memory();
+    let first = runtime();
+    let (process, rival) = first.block_on(async { (stage.process().await, stage.process().await) });
+    first.block_on(long_body_keeps_its_lease(&stage, &process, &rival, "1"));
+    first.shutdown_background();
+    for key in ["2", "3"] {
+        runtime().block_on(long_body_keeps_its_lease(&stage, &process, &rival, key));
+    }
+}
+
+/// The runtime on which the keeper was started first stands still; the other one's calls keep their leases.
+#[test]
+fn a_runtime_that_stands_still_costs_another_none_of_its_leases() {
+    let stage = Stage::on_memory();
+    let still = Builder::new_current_thread().enable_all().build().unwrap();
+    let (process, rival) = still.block_on(async {
+        let process = stage.process().await;
+        process.charge("k").call(stage.body("k", "")).await.unwrap();
+        (process, stage.process().await)
+    });
+    // Nobody drives `still` from here on.
+    runtime().block_on(long_body_keeps_its_lease(&stage, &process, &rival, "other"));
+    drop(still);
+}
+
+/// A runtime that ends in the middle of a call drops the call: a crash that was seen.
+#[test]
+fn a_runtime_that_is_shut_down_frees_the_keys_of_its_calls() {
+    let stage = Stage::on_memory();
+    let ending = runtime();
+    let process = ending.block_on(async {
+        let process = stage.process().await;
+        let running = process.begin(&stage, "k", "dropped", |op| {
+            op.lease(Duration::from_secs(300)).ttl(Duration::from_secs(300))
+        });
+        std::mem::forget(running.await);
+        process
+    });
+    ending.shutdown_timeout(Duration::from_secs(10));
+    assert_eq!(process.idem.in_flight(), 0);
+    let body = async { Ok::<_, Error>("second".to_owned()) };
+    assert_eq!(runtime().block_on(process.charge("k").call(body)).unwrap(), "second");
+}

@@ -1,0 +1,7 @@
+//! What the engine promises beside the guarantees.
+
+mod context;
+mod hooks;
+mod keeper;
+mod policies;
+mod waiting;

@@ -1,0 +1,172 @@
+//! Waiting for somebody else's result: without round trips in one process, woken from another, polling as the net.
+
+use std::time::Duration;
+
+use idem_runtime::testing::{Fault, Verb};
+use idem_runtime::{Error, ErrorKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::stage::{PATIENCE, Process, Stage, TTL, in_time, kind};
+
+on_every_backend!(
+    waiting_in_one_process_asks_the_storage_nothing,
+    waiters_elsewhere_are_woken_long_before_they_would_poll,
+    waiters_elsewhere_are_woken_by_a_release_too,
+    lost_wakeups_cost_only_time,
+    waiters_get_the_failure_that_the_runner_had,
+    a_waiter_whose_time_is_over_is_told_to_come_back,
+    one_of_many_waiters_elsewhere_asks_for_all_of_its_process,
+);
+
+fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(bool, Instant)> {
+    let mut waiting = JoinSet::new();
+    for _ in 0..calls {
+        let (process, stage) = (process.clone(), stage.clone());
+        waiting.spawn(async move {
+            let call = process.charge("k").lease(TTL).wait(PATIENCE).run(stage.body("k", "other"));
+            (call.await.unwrap().is_replayed(), Instant::now())
+        });
+    }
+    waiting
+}
+
+async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
+    let process = stage.process().await;
+    let running = process.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let waiting = wait_in(&process, &stage, 64);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(running.finish().await.unwrap().value, "first");
+    assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
+    assert_eq!(process.faults.calls(Verb::Claim), 1);
+    assert_eq!(process.faults.calls(Verb::Complete), 1);
+    for unused in [Verb::Renew, Verb::Release, Verb::Load, Verb::Watch] {
+        assert_eq!(process.faults.calls(unused), 0, "{unused:?}");
+    }
+}
+
+/// Waits until the polls of waiters are as rare as they get, then lets `end` happen, and gives the median time from there to a waiter's
+/// return.
+async fn median_wakeup(
+    stage: &Stage,
+    processes: &[Process],
+    settle: Duration,
+    end: impl Future<Output = ()>,
+) -> Duration {
+    let waiting: Vec<_> = processes.iter().map(|process| wait_in(process, stage, 1)).collect();
+    sleep(settle).await;
+    let ended = Instant::now();
+    end.await;
+    let mut delays = Vec::new();
+    for waiting in waiting {
+        for (_, returned) in in_time(waiting.join_all()).await {
+            delays.push(returned.saturating_duration_since(ended));
+        }
+    }
+    delays.sort();
+    delays[delays.len() / 2]
+}
+
+/// By then the pauses between polls are a second.
+const POLLS_ARE_RARE: Duration = Duration::from_millis(1_700);
+
+async fn processes(stage: &Stage, count: usize) -> Vec<Process> {
+    let mut processes = Vec::new();
+    for _ in 0..count {
+        processes.push(stage.process().await);
+    }
+    processes
+}
+
+async fn waiters_elsewhere_are_woken_long_before_they_would_poll(stage: Stage) {
+    let runner = stage.process().await;
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let end = async {
+        assert_eq!(running.finish().await.unwrap().value, "first");
+    };
+    let waiters = processes(&stage, 5).await;
+    let median = median_wakeup(&stage, &waiters, POLLS_ARE_RARE, end).await;
+    assert!(median < Duration::from_millis(150), "{median:?}");
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn waiters_elsewhere_are_woken_by_a_release_too(stage: Stage) {
+    let runner = stage.process().await;
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let end = running.cancel();
+    let waiters = processes(&stage, 5).await;
+    let median = median_wakeup(&stage, &waiters, POLLS_ARE_RARE, end).await;
+    assert!(median < Duration::from_millis(150), "{median:?}");
+    assert_eq!(stage.ledger.executions("k"), 2);
+}
+
+async fn lost_wakeups_cost_only_time(stage: Stage) {
+    let runner = stage.process().await;
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let waiter = stage.process().await;
+    waiter.faults.always(Verb::Watch, Fault::Refuse);
+    let waiting = wait_in(&waiter, &stage, 1);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(running.finish().await.unwrap().value, "first");
+    let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
+    assert!(replayed);
+    assert!(waiter.faults.calls(Verb::Claim) > 2, "it polled");
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn waiters_get_the_failure_that_the_runner_had(stage: Stage) {
+    let (runner, elsewhere) = (stage.process().await, stage.process().await);
+    let gate = crate::stage::Gate::default();
+    let failing = tokio::spawn({
+        let (gate, call) = (gate.clone(), runner.charge("k").lease(TTL));
+        async move {
+            let body = async {
+                gate.pass().await;
+                Err::<String, _>(Error::new(ErrorKind::Configuration, "declined"))
+            };
+            call.call(body).await
+        }
+    });
+    gate.begun().await;
+    let waiters = [runner, elsewhere].map(|process| {
+        let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
+        tokio::spawn(async move { call.call(stage.body("k", "other")).await })
+    });
+    sleep(Duration::from_millis(50)).await;
+    gate.open();
+    assert_eq!(kind(in_time(failing).await.unwrap()), ErrorKind::Configuration);
+    for waiter in waiters {
+        let error = in_time(waiter).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PreviouslyFailed);
+        assert_eq!(error.failure(), Some("declined"));
+    }
+    assert_eq!(stage.ledger.executions("k"), 0);
+}
+
+async fn a_waiter_whose_time_is_over_is_told_to_come_back(stage: Stage) {
+    let runner = stage.process().await;
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    for process in [&runner, &stage.process().await] {
+        let wait = Duration::from_millis(100);
+        let begun = Instant::now();
+        let call = process.charge("k").wait(wait).call(stage.body("k", "other"));
+        let error = in_time(call).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyProcessing);
+        assert!(begun.elapsed() >= wait);
+        let retry_after = error.retry_after().unwrap();
+        assert!(retry_after <= TTL && retry_after > TTL / 2, "{retry_after:?}");
+    }
+    assert_eq!(running.finish().await.unwrap().value, "first");
+}
+
+async fn one_of_many_waiters_elsewhere_asks_for_all_of_its_process(stage: Stage) {
+    let (runner, elsewhere) = (stage.process().await, stage.process().await);
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let waiting = wait_in(&elsewhere, &stage, 100);
+    sleep(Duration::from_millis(400)).await;
+    assert_eq!(running.finish().await.unwrap().value, "first");
+    assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
+    let claims = elsewhere.faults.calls(Verb::Claim);
+    assert!(claims < 50, "{claims} claims for 100 waiters");
+    assert_eq!(elsewhere.faults.calls(Verb::Watch), 1);
+}

@@ -1,0 +1,87 @@
+//! Keys, tenants and namespaces that are none.
+
+use idem_runtime::testing::Verb;
+use idem_runtime::{Error, ErrorKind, Idempotency, Key, KeyGenerator, Operation};
+
+use crate::stage::{Process, Stage, kind};
+
+on_every_backend!(
+    bad_keys_are_refused_before_the_storage_and_the_body,
+    bad_scopes_are_refused_before_the_storage_and_the_body,
+    the_longest_key_and_scopes_work,
+    a_call_without_key_and_arguments_is_refused,
+    a_call_without_key_is_known_by_its_arguments,
+);
+
+async fn assert_refused(stage: &Stage, process: &Process, operation: Operation) -> Error {
+    let error = operation.call(stage.body("k", "")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyGeneration);
+    assert!(!error.is_retryable() && !error.is_conflict());
+    assert_eq!(stage.ledger.executions("k"), 0);
+    assert_eq!(process.faults.calls(Verb::Claim), 0);
+    assert_eq!(process.idem.in_flight(), 0);
+    error
+}
+
+async fn bad_keys_are_refused_before_the_storage_and_the_body(stage: Stage) {
+    let process = stage.process().await;
+    let long = "secret".repeat(1000);
+    for bad in ["", "line\nfeed", "nul\0", "\u{7f}", "\u{85}", long.as_str()] {
+        let error = assert_refused(&stage, &process, process.charge(bad)).await;
+        assert_eq!(error.operation(), Some("charge"));
+        assert!(!format!("{error} {error:?}").contains("secretsecret"));
+        assert_eq!(kind(Key::new(bad)), ErrorKind::KeyGeneration);
+        assert_eq!(
+            kind(process.idem.execute(bad, crate::stage::TTL, stage.body("k", "")).await),
+            ErrorKind::KeyGeneration
+        );
+    }
+    for bytes in [&b"\xff"[..], b"a\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"] {
+        let key = Key::from_utf8(bytes);
+        assert_eq!(kind(key.clone()), ErrorKind::KeyGeneration);
+        assert_refused(&stage, &process, process.idem.operation("charge").key(key)).await;
+    }
+}
+
+async fn bad_scopes_are_refused_before_the_storage_and_the_body(stage: Stage) {
+    let process = stage.process().await;
+    for tenant in ["", &"t".repeat(129), &":".repeat(43)] {
+        assert_refused(&stage, &process, process.charge("k").tenant(tenant)).await;
+    }
+    let long = stage.process_with(|builder| builder.namespace("n".repeat(129))).await;
+    assert_refused(&stage, &long, long.charge("k")).await;
+    let empty = Idempotency::builder(stage.storage().await).namespace("").build();
+    assert_eq!(kind(empty), ErrorKind::Configuration);
+}
+
+async fn the_longest_key_and_scopes_work(stage: Stage) {
+    let namespace = format!("{:x<128}", stage.namespace);
+    let process = stage.process_with(|builder| builder.namespace(namespace)).await;
+    let key = "\u{1f511}".repeat(Key::MAX_LEN / 4);
+    for _ in 0..2 {
+        let call = process.charge(&key).tenant("t".repeat(128)).call(stage.body("k", "first"));
+        assert_eq!(call.await.unwrap(), "first");
+    }
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn a_call_without_key_and_arguments_is_refused(stage: Stage) {
+    let process = stage.process().await;
+    assert_refused(&stage, &process, process.idem.operation("charge")).await;
+}
+
+async fn a_call_without_key_is_known_by_its_arguments(stage: Stage) {
+    let process = stage.process().await;
+    for (args, expected) in [(1, "one"), (1, "one"), (2, "two")] {
+        let call = process.idem.operation("charge").fingerprint(&args).unwrap();
+        assert_eq!(call.call(stage.body("k", expected)).await.unwrap(), expected);
+    }
+    assert_eq!(stage.ledger.executions("k"), 2);
+}
+
+#[test]
+fn random_keys_differ() {
+    assert_ne!(Key::random(), Key::random());
+    let generated = idem_runtime::RandomKeys.generate("charge");
+    assert_ne!(generated.unwrap(), Key::random());
+}

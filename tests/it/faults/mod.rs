@@ -1,0 +1,7 @@
+//! Bad input and faults: what every public entry point does with them.
+
+mod durations;
+mod keys;
+mod secrets;
+mod urls;
+mod values;

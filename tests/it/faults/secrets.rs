@@ -1,0 +1,204 @@
+//! Payloads, arguments, error texts and keys never reach `Debug`, errors or logs.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use idem_runtime::codec::MsgPack;
+use idem_runtime::policy::ReplayErrors;
+use idem_runtime::record::CrashPolicy;
+use idem_runtime::storage::StorageErrorKind;
+use idem_runtime::testing::{Fault, Verb};
+use idem_runtime::{Error, ErrorKind, Operation, current};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::stage::{LEASE, PATIENCE, Process, Stage, in_time};
+
+/// In every key, argument, result and error of this module.
+const SECRET: &str = "4242-secret-4242";
+
+/// Everything that was logged or shown.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<u8>>>);
+
+impl Seen {
+    fn error(&self, error: &Error) {
+        self.text(&format!("{error} {error:?} {error:#?}"));
+        let mut source = error.source();
+        while let Some(error) = source {
+            self.text(&format!("{error} {error:?}"));
+            source = error.source();
+        }
+    }
+
+    fn text(&self, text: &str) {
+        writeln!(self.0.lock().unwrap(), "{text}").unwrap();
+    }
+
+    fn all(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Seen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Seen {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Declined(String);
+
+impl From<Error> for Declined {
+    fn from(error: Error) -> Self {
+        Self(error.kind().as_str().to_owned())
+    }
+}
+
+// On one thread, so that the log of everything it does is this test's.
+#[tokio::test]
+async fn nothing_that_a_user_hands_over_is_shown_on_memory() {
+    nothing_that_a_user_hands_over_is_shown(Stage::on_memory()).await;
+}
+
+#[tokio::test]
+async fn nothing_that_a_user_hands_over_is_shown_on_redis() {
+    nothing_that_a_user_hands_over_is_shown(Stage::on_redis()).await;
+}
+
+async fn nothing_that_a_user_hands_over_is_shown(stage: Stage) {
+    let seen = Seen::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(seen.clone())
+        .with_ansi(false)
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+
+    let process = stage.process().await;
+    results(&stage, &process, &seen).await;
+    failures(&process, &seen).await;
+    unreadable(&stage, &process, &seen).await;
+    trouble(&stage, &seen).await;
+    seen.text(&format!("{:?} {:?}", process.idem, process.charge(&key("debug"))));
+    for name in ["result", "failure"] {
+        seen.text(&format!("{:?}", stage.record(&key(name)).await.unwrap()));
+    }
+
+    let all = seen.all();
+    assert!(all.contains("idempotent"), "the spans of the calls are logged");
+    assert!(all.contains("the result of a call is not recorded"));
+    let shown: Vec<_> = all.lines().filter(|line| line.contains(SECRET)).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+}
+
+fn key(name: &str) -> String {
+    format!("{SECRET}:{name}")
+}
+
+fn secret(operation: Operation) -> Operation {
+    operation.fingerprint(&(SECRET, [SECRET])).unwrap().tenant(SECRET)
+}
+
+async fn results(stage: &Stage, process: &Process, seen: &Seen) {
+    let name = key("result");
+    for _ in 0..2 {
+        let value = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap();
+        assert_eq!(value, SECRET);
+        secret(process.charge(&name)).call(stage.body(&name, SECRET)).await.unwrap();
+    }
+    let other = process.charge(&name).fingerprint(SECRET).unwrap();
+    let error = other.call(stage.body(&name, SECRET)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    seen.error(&error);
+    let body = async {
+        seen.text(&format!("{:?}", current().unwrap()));
+        let inner = process.charge(&key("reentrant")).call(stage.body(&name, SECRET)).await;
+        seen.error(&inner.unwrap_err());
+        Ok::<_, Error>(())
+    };
+    process.charge(&key("reentrant")).call(body).await.unwrap();
+    let bad = process.charge(&format!("{SECRET}\n")).call(stage.body(&name, SECRET));
+    seen.error(&bad.await.unwrap_err());
+}
+
+async fn failures(process: &Process, seen: &Seen) {
+    let declined = || async { Err::<(), _>(Error::new(ErrorKind::Configuration, SECRET)) };
+    process.charge(&key("failure")).call(declined()).await.unwrap_err();
+    let error = process.charge(&key("failure")).call(declined()).await.unwrap_err();
+    assert_eq!(error.failure(), Some(SECRET));
+    seen.error(&error);
+    for _ in 0..2 {
+        let typed = async { Err::<(), _>(Declined(SECRET.to_owned())) };
+        let call = process.charge(&key("typed")).errors(ReplayErrors).call(typed);
+        assert_eq!(call.await.unwrap_err().0, SECRET);
+    }
+}
+
+/// Decoders like to quote what they could not decode.
+async fn unreadable(stage: &Stage, process: &Process, seen: &Seen) {
+    let msgpack = stage.process_with(|builder| builder.codec(MsgPack)).await;
+    for (name, writer) in [("json", process), ("msgpack", &msgpack)] {
+        let name = key(name);
+        writer.charge(&name).call(stage.body(&name, SECRET)).await.unwrap();
+        let number = writer.charge(&name).call(async { Ok::<_, Error>(1) });
+        let error = number.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Serialization);
+        seen.error(&error);
+        let variant = async { Ok::<_, Error>(CrashedOrNot::Crashed) };
+        seen.error(&writer.charge(&name).call(variant).await.unwrap_err());
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum CrashedOrNot {
+    Crashed,
+}
+
+async fn trouble(stage: &Stage, seen: &Seen) {
+    let process = stage.process().await;
+    let name = key("trouble");
+    for kind in [StorageErrorKind::Corrupt, StorageErrorKind::Configuration, StorageErrorKind::Full]
+    {
+        process.faults.next(Verb::Claim, Fault::Fail(kind));
+        let error = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap_err();
+        seen.error(&error);
+    }
+    process.faults.next(Verb::Complete, Fault::Fail(StorageErrorKind::Corrupt));
+    process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap();
+    let rival = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap_err();
+    seen.error(&rival);
+
+    // A lease that is lost, and the warnings of the keeper.
+    let name = key("stale");
+    process.faults.always(Verb::Renew, Fault::Refuse);
+    let running = process.begin(stage, &name, SECRET, |op| op).await;
+    let other = stage.process().await;
+    let second = other.begin(stage, &name, SECRET, |op| op.wait(PATIENCE)).await;
+    seen.error(&running.finish().await.unwrap_err());
+    assert!(!second.finish().await.unwrap().is_replayed());
+
+    let name = key("parked");
+    stage.dead_owner(&name, LEASE, CrashPolicy::Park).await;
+    let parked = process.charge(&name).wait(PATIENCE).call(stage.body(&name, SECRET));
+    seen.error(&in_time(parked).await.unwrap_err());
+
+    let small = stage.process_with(|builder| builder.max_result_size(5)).await;
+    for _ in 0..2 {
+        let call = small.charge(&key("large")).call(stage.body(&name, SECRET));
+        if let Err(error) = call.await {
+            seen.error(&error);
+        }
+    }
+}

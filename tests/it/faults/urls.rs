@@ -1,0 +1,128 @@
+//! Addresses that are wrong, or lead nowhere.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use idem_runtime::storage::RedisStorage;
+use idem_runtime::{Error, ErrorKind, Idempotency};
+use testkit::redis::RedisServer;
+
+use crate::stage::{Stage, in_time};
+
+const PASSWORD: &str = "hunter2-%2F-secret";
+
+/// Everything that can be read in an error and in what caused it.
+fn whole(error: &Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    text
+}
+
+async fn refused(url: &str) -> Error {
+    let error = in_time(Idempotency::connect(url)).await.unwrap_err();
+    for secret in ["hunter2", PASSWORD, "hunter2-/-secret"] {
+        assert!(!whole(&error).contains(secret), "{error}");
+    }
+    error
+}
+
+#[tokio::test]
+async fn malformed_urls_are_configuration_errors_without_their_password() {
+    for url in [
+        "",
+        ":",
+        "redis",
+        "http://example.com/",
+        "postgresql://user:hunter2@localhost/",
+        "redis://user:hunter2@/",
+        "redis://user:hunter2@[::1/",
+        "redis://user:hunter2@localhost:port/",
+        "redis://user:hunter2@localhost:99999/",
+        "redis://user:hunter2@localhost/not-a-number",
+        "unix://",
+        "redis-sentinel://user:hunter2@localhost/",
+        "redis-cluster://user:hunter2@",
+        "redis\0://user:hunter2@localhost/",
+    ] {
+        let error = refused(url).await;
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn unreachable_servers_are_named_without_their_password() {
+    // The port is free: nobody listens on a server's port after it is gone.
+    let gone = RedisServer::start();
+    let port = gone.port();
+    drop(gone);
+    let error = refused(&format!("redis://user:{PASSWORD}@127.0.0.1:{port}/")).await;
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert!(error.is_retryable());
+
+    let error = refused(&format!("redis://user:{PASSWORD}@name.invalid/")).await;
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("name.invalid"), "{error}");
+
+    let error = refused("unix:///nowhere/redis.sock").await;
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("/nowhere/redis.sock"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_need_a_password_say_so() {
+    let redis = RedisServer::builder().password("hunter2-/-secret").start();
+    let port = redis.port();
+    for login in ["", "default:hunter2-wrong@", "nobody:hunter2-wrong@", ":hunter2-wrong@"] {
+        let error = refused(&format!("redis://{login}127.0.0.1:{port}/")).await;
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{login} {error}");
+        assert!(error.to_string().contains("password"), "{error}");
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+    }
+    for url in [redis.url(), redis.unix_url()] {
+        let stage = Stage::at(&url);
+        assert_eq!(
+            stage.process().await.charge("k").call(stage.body("k", "1")).await.unwrap(),
+            "1"
+        );
+        let storage = RedisStorage::connect(&url).await.unwrap();
+        let idem = Idempotency::new(storage.clone()).unwrap();
+        let shown = format!("{storage:?} {idem:?} {:?}", Idempotency::builder(storage.clone()));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn something_that_is_no_redis_is_an_error_and_not_a_hang() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let http = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+    refused(&format!("redis://user:{PASSWORD}@127.0.0.1:{port}/")).await;
+    http.abort();
+
+    // It accepts connections and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let limit = Duration::from_millis(200);
+    let connect = RedisStorage::builder(format!("redis://127.0.0.1:{port}/"))
+        .connection_timeout(limit)
+        .response_timeout(limit)
+        .connect();
+    in_time(connect).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn memory_url_gives_a_working_handle() {
+    let idem = Idempotency::connect("memory:").await.unwrap();
+    let call = async { Ok::<_, Error>(1) };
+    assert_eq!(idem.operation("charge").key("k").call(call).await.unwrap(), 1);
+}

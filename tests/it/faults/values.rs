@@ -1,0 +1,130 @@
+//! Arguments, results and errors that cannot be encoded, or are too large.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use idem_runtime::policy::ReplayErrors;
+use idem_runtime::{Error, ErrorKind, Source};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::stage::{Stage, kind};
+
+on_every_backend!(
+    arguments_that_cannot_be_serialized_are_refused_before_the_storage_and_the_body,
+    result_that_cannot_be_serialized_is_given_once_and_refused_to_duplicates,
+    result_that_json_cannot_express_is_given_once_and_refused_to_duplicates,
+    result_over_the_limit_is_given_once_and_refused_to_duplicates,
+    result_at_the_limit_is_stored,
+    large_result_is_stored_where_the_limit_allows,
+    long_text_of_a_failure_is_cut,
+    typed_error_over_the_limit_is_stored_as_text,
+);
+
+/// Refuses to be serialized.
+#[derive(Debug, PartialEq)]
+struct Stubborn;
+
+impl Serialize for Stubborn {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("on purpose"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Stubborn {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
+
+async fn arguments_that_cannot_be_serialized_are_refused_before_the_storage_and_the_body(
+    stage: Stage,
+) {
+    let process = stage.process().await;
+    let operation = || process.idem.operation("charge");
+    assert_eq!(kind(operation().fingerprint(&Stubborn)), ErrorKind::KeyGeneration);
+    let text = || operation().fingerprint(&f64::NAN).map(|_| ());
+    assert_eq!(kind(text()), ErrorKind::KeyGeneration);
+    let args = idem_runtime::Fingerprint::of("charge", &Stubborn);
+    let call = operation().key("k").with_fingerprint(args).call(stage.body("k", ""));
+    assert_eq!(kind(call.await), ErrorKind::KeyGeneration);
+    assert_eq!(stage.ledger.executions("k"), 0);
+    assert_eq!(stage.record("k").await, None);
+}
+
+async fn assert_given_once<T>(stage: &Stage, value: fn() -> T, expected: ErrorKind)
+where
+    T: Serialize + for<'de> Deserialize<'de> + PartialEq + fmt::Debug,
+{
+    let process = stage.process_with(|builder| builder.max_result_size(100)).await;
+    let body = || async {
+        stage.ledger.record("k", "");
+        Ok::<_, Error>(value())
+    };
+    let first = process.charge("k").run(body()).await.unwrap();
+    assert_eq!((&first.value, first.source), (&value(), Source::Unrecorded));
+    assert_eq!(process.heard.unrecorded(), 1);
+    for duplicate in [&process, &stage.process().await] {
+        assert_eq!(kind(duplicate.charge("k").run(body()).await), expected);
+    }
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn result_that_cannot_be_serialized_is_given_once_and_refused_to_duplicates(stage: Stage) {
+    assert_given_once(&stage, || Stubborn, ErrorKind::Serialization).await;
+}
+
+async fn result_that_json_cannot_express_is_given_once_and_refused_to_duplicates(stage: Stage) {
+    let map = || HashMap::from([((1, 2), 3)]);
+    assert_given_once(&stage, map, ErrorKind::Serialization).await;
+}
+
+async fn result_over_the_limit_is_given_once_and_refused_to_duplicates(stage: Stage) {
+    assert_given_once(&stage, || "x".repeat(99), ErrorKind::TooLarge).await;
+}
+
+async fn result_at_the_limit_is_stored(stage: Stage) {
+    let process = stage.process_with(|builder| builder.max_result_size(100)).await;
+    // Two more for the quotes.
+    let body = || async { Ok::<_, Error>("x".repeat(98)) };
+    assert!(!process.charge("k").run(body()).await.unwrap().is_replayed());
+    assert!(process.charge("k").run(body()).await.unwrap().is_replayed());
+}
+
+async fn large_result_is_stored_where_the_limit_allows(stage: Stage) {
+    const SIZE: usize = 8 << 20;
+    let process = stage.process_with(|builder| builder.max_result_size(2 * SIZE)).await;
+    let body = || async { Ok::<_, Error>("x".repeat(SIZE)) };
+    process.charge("k").call(body()).await.unwrap();
+    let replay = stage.process().await.charge("k").run(body()).await.unwrap();
+    assert!(replay.is_replayed());
+    assert!(replay.value.len() == SIZE && replay.value.bytes().all(|byte| byte == b'x'));
+}
+
+async fn long_text_of_a_failure_is_cut(stage: Stage) {
+    let process = stage.process().await;
+    let text = "ä".repeat(5_000);
+    let declined = Error::new(ErrorKind::Configuration, text.clone());
+    process.charge("k").call(async { Err::<(), _>(declined) }).await.unwrap_err();
+    let error = process.charge("k").call(stage.body("k", "")).await.unwrap_err();
+    let failure = error.failure().unwrap();
+    assert!(text.starts_with(failure));
+    assert!((4_000..=4_096).contains(&failure.len()), "{}", failure.len());
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Typed(String);
+
+impl From<Error> for Typed {
+    fn from(error: Error) -> Self {
+        Self(error.kind().as_str().to_owned())
+    }
+}
+
+async fn typed_error_over_the_limit_is_stored_as_text(stage: Stage) {
+    let process = stage.process_with(|builder| builder.max_result_size(100)).await;
+    let call = || process.charge("k").errors(ReplayErrors);
+    let long = || async { Err::<(), _>(Typed("x".repeat(200))) };
+    assert_eq!(call().call(long()).await, Err(Typed("x".repeat(200))));
+    let again = call().call(long()).await;
+    assert_eq!(again, Err(Typed("previously_failed".to_owned())));
+}

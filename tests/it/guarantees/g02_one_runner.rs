@@ -1,0 +1,128 @@
+//! G2: no two bodies run at once while the lease is kept up.
+
+use std::time::Duration;
+
+use idem_runtime::testing::{Fault, Verb};
+use idem_runtime::{Error, ErrorKind, Source};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::stage::{LEASE, PATIENCE, Stage, in_time, kind};
+
+on_every_backend!(
+    a_body_longer_than_its_lease_is_not_joined_by_another,
+    a_body_that_blocks_its_thread_keeps_its_lease,
+    a_lease_survives_renewals_that_fail_now_and_then,
+    a_lease_survives_a_renewal_that_hangs,
+    many_processes_that_crash_and_retry_never_overlap,
+);
+
+async fn a_body_longer_than_its_lease_is_not_joined_by_another(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    let running = one.begin(&stage, "k", "first", |op| op).await;
+    let rival = tokio::spawn({
+        let (two, stage) = (two.clone(), stage.clone());
+        async move { two.charge("k").wait(PATIENCE).run(stage.body("k", "second")).await }
+    });
+    sleep(LEASE * 4).await;
+    assert_eq!(
+        kind(two.idem.operation("charge").key("k").call(stage.body("k", "third")).await),
+        ErrorKind::AlreadyProcessing
+    );
+    let first = running.finish().await.unwrap();
+    assert_eq!(first.source, Source::Executed { recovered: false });
+    let second = in_time(rival).await.unwrap().unwrap();
+    assert_eq!((second.value.as_str(), second.is_replayed()), ("first", true));
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn a_body_that_blocks_its_thread_keeps_its_lease(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    let gate = crate::stage::Gate::default();
+    let blocking = tokio::spawn({
+        let (one, inside, ledger) = (one.clone(), gate.clone(), stage.ledger.clone());
+        async move {
+            let body = async {
+                let run = ledger.start("k", "");
+                inside.open();
+                std::thread::sleep(LEASE * 4);
+                run.finish("");
+                Ok::<_, Error>("blocked".to_owned())
+            };
+            one.charge("k").run(body).await
+        }
+    });
+    in_time(gate.pass()).await;
+    let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
+    let second = in_time(second).await.unwrap();
+    assert_eq!((second.value.as_str(), second.is_replayed()), ("blocked", true));
+    let first = in_time(blocking).await.unwrap().unwrap();
+    assert_eq!(first.source, Source::Executed { recovered: false });
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn a_lease_survives_renewals_that_fail_now_and_then(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    let lease = Duration::from_millis(600);
+    for fault in [Fault::Refuse, Fault::LoseRequest, Fault::LoseReply] {
+        one.faults.next(Verb::Renew, fault);
+    }
+    let running = one.begin(&stage, "k", "first", |op| op.lease(lease)).await;
+    sleep(lease * 3).await;
+    let rival = two.charge("k").call(stage.body("k", "second"));
+    assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
+    assert!(one.faults.calls(Verb::Renew) > 3);
+    let first = running.finish().await.unwrap();
+    assert_eq!(first.source, Source::Executed { recovered: false });
+}
+
+async fn a_lease_survives_a_renewal_that_hangs(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    let lease = Duration::from_millis(900);
+    one.faults.next(Verb::Renew, Fault::Hang);
+    let running = one.begin(&stage, "k", "first", |op| op.lease(lease)).await;
+    sleep(lease * 2).await;
+    let rival = two.charge("k").call(stage.body("k", "second"));
+    assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
+    assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
+}
+
+/// Every caller is cancelled at a random moment and tries again, until one of its calls comes through.
+async fn many_processes_that_crash_and_retry_never_overlap(stage: Stage) {
+    let mut callers = JoinSet::new();
+    for seed in 0..16 {
+        let (process, stage) = (stage.process().await, stage.clone());
+        callers.spawn(async move {
+            let mut random = Lcg(seed);
+            loop {
+                let body = async {
+                    let run = stage.ledger.start("k", "");
+                    sleep(Duration::from_millis(15)).await;
+                    run.finish("");
+                    Ok::<_, Error>("done".to_owned())
+                };
+                let call = process.charge("k").wait(PATIENCE).call(body);
+                match tokio::time::timeout(Duration::from_millis(1 + random.next() % 40), call)
+                    .await
+                {
+                    Ok(value) => return value.unwrap(),
+                    Err(_) => sleep(Duration::from_millis(random.next() % 10)).await,
+                }
+            }
+        });
+    }
+    let values = in_time(callers.join_all()).await;
+    assert!(values.iter().all(|value| value == "done"));
+    assert_eq!(stage.ledger.max_concurrent("k"), 1);
+}
+
+/// Numbers that are the same in every run.
+struct Lcg(u64);
+
+impl Lcg {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}

@@ -1,0 +1,131 @@
+//! G13: the storage's clock decides leases and expiry; a client's wall clock never does.
+
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use idem_runtime::clock::ManualClock;
+use idem_runtime::record::CrashPolicy;
+use idem_runtime::storage::{Claimed, MemoryStorage, Storage};
+use idem_runtime::{Error, ErrorKind, Idempotency};
+use idem_tests::{Body, Ended};
+use testkit::process::command;
+
+use crate::stage::{LEASE, Stage, TTL};
+use crate::worker::Worker;
+
+const DAYS: u64 = 24 * 60 * 60;
+
+/// A worker whose wall clock is off by `offset` in the notation of `faketime`; its monotonic clock is not.
+fn worker_off_by(offset: &str, job: &idem_tests::Job) -> Worker {
+    let mut start = command("faketime");
+    start.args(["--exclude-monotonic", "-f", offset, Worker::PROGRAM]);
+    Worker::start_by(start, job)
+}
+
+#[expect(clippy::disallowed_methods, reason = "to see that the worker's is off")]
+fn wall_clock() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The program is needed, so that its absence is not a pass.
+fn assert_faketime() {
+    let found = Command::new("faketime").arg("--version").output().is_ok();
+    assert!(found, "there is no `faketime`; on Debian and Ubuntu it is the package faketime");
+}
+
+#[test]
+fn client_that_is_days_ahead_takes_over_no_live_lease_and_forgets_no_result() {
+    assert_faketime();
+    client_off_by("+3d", 3 * DAYS as i64);
+}
+
+#[test]
+fn client_that_is_days_behind_takes_over_no_live_lease_and_forgets_no_result() {
+    assert_faketime();
+    client_off_by("-3d", -3 * (DAYS as i64));
+}
+
+fn client_off_by(offset: &str, seconds: i64) {
+    let stage = Stage::on_redis();
+    let (done, open) = (stage.job("done", "right"), stage.file("open"));
+    let mut right = Worker::start(&done);
+    right.go();
+    assert_eq!(right.ended(1), [Ended::Executed { value: "right".into(), recovered: false }]);
+    let mut held = stage.job("held", "right");
+    held.lease = TTL;
+    held.body = Body::AwaitsFile(open.clone());
+    let mut holder = Worker::start(&held);
+    holder.go_and_begin();
+
+    // A finished record is replayed, although it expired days ago by this worker's clock.
+    let mut off = worker_off_by(offset, &stage.job("done", "off"));
+    let differs = off.wall_clock.cast_signed() - wall_clock().cast_signed();
+    assert!((differs - seconds).abs() < DAYS.cast_signed() / 2, "off by {differs} s");
+    off.go();
+    assert_eq!(off.ended(1), [Ended::Replayed { value: "right".into() }]);
+
+    // A live lease is not over.
+    let mut rival = stage.job("held", "off");
+    rival.wait = LEASE;
+    let mut off = worker_off_by(offset, &rival);
+    off.go();
+    assert_eq!(off.ended(1), [Ended::refused(ErrorKind::AlreadyProcessing)]);
+    std::fs::write(&open, "").unwrap();
+    assert_eq!(holder.ended(1), [Ended::Executed { value: "right".into(), recovered: false }]);
+
+    // Its own lease and result are worth as much as anybody's, and its heartbeats keep it.
+    let (own, go_on) = (stage.job("own", "off"), stage.file("go on"));
+    let mut off = worker_off_by(
+        offset,
+        &idem_tests::Job { body: Body::AwaitsFile(go_on.clone()), ..own.clone() },
+    );
+    off.go_and_begin();
+    let mut rival = own.clone();
+    rival.wait = LEASE * 3;
+    let mut right = Worker::start(&rival);
+    right.go();
+    assert_eq!(right.ended(1), [Ended::refused(ErrorKind::AlreadyProcessing)]);
+    std::fs::write(&go_on, "").unwrap();
+    assert_eq!(off.ended(1), [Ended::Executed { value: "off".into(), recovered: false }]);
+    let mut right = Worker::start(&own);
+    right.go();
+    assert_eq!(right.ended(1), [Ended::Replayed { value: "off".into() }]);
+}
+
+/// Timestamps of a record are the server's: a client's clock that is off does not show in them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn completion_time_is_the_servers() {
+    let stage = Stage::on_redis();
+    let process = stage.process().await;
+    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    let time = testkit::redis::shared().command(&["TIME"]);
+    let now: u64 = time.lines().next().unwrap().parse().unwrap();
+    match stage.record("k").await.unwrap().state {
+        idem_runtime::record::State::Finished(finished) => {
+            assert!((finished.at.as_millis() / 1000).abs_diff(now) < 60, "{finished:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Memory has no server; its own clock decides, and nothing else.
+#[tokio::test]
+async fn memory_is_ruled_by_its_own_clock_alone() {
+    let clock = ManualClock::new();
+    let storage = MemoryStorage::with_clock(clock.clone());
+    let stage = Stage::on_memory();
+    let idem = Idempotency::builder(storage.clone()).namespace(&stage.namespace).build().unwrap();
+    let claim = stage.claim("k", LEASE, CrashPolicy::Retry);
+    assert!(matches!(storage.claim(&claim).await.unwrap(), Claimed::Acquired { .. }));
+    let call = || idem.operation("charge").key("k").ttl(TTL).call(async { Ok::<_, Error>(1) });
+    tokio::time::sleep(LEASE * 2).await;
+    assert_eq!(call().await.unwrap_err().kind(), ErrorKind::AlreadyProcessing);
+    clock.advance(LEASE);
+    assert_eq!(call().await.unwrap(), 1);
+    clock.advance(TTL - Duration::from_millis(1));
+    let replay = idem.operation("charge").key("k").run(async { Ok::<_, Error>(2) }).await;
+    assert!(replay.unwrap().is_replayed());
+    clock.advance(Duration::from_millis(1));
+    let fresh = idem.operation("charge").key("k").call(async { Ok::<_, Error>(3) }).await;
+    assert_eq!(fresh.unwrap(), 3);
+}

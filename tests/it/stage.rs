@@ -1,0 +1,322 @@
+//! What a test stands on: records on one backend, processes that share them, and a ledger of what ran.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use idem_runtime::engine::Builder;
+use idem_runtime::record::{CrashPolicy, OwnerId, Record};
+use idem_runtime::storage::{Claim, Claimed, MemoryStorage, RedisStorage, SharedStorage, Storage};
+use idem_runtime::testing::{Faults, FaultyStorage};
+use idem_runtime::{
+    Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, Key, Operation, RecordKey,
+};
+use idem_tests::{Body, Job};
+use tempfile::TempDir;
+use testkit::ledger::Ledger;
+use tokio::sync::Semaphore;
+
+/// Far longer than anything takes, on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than any test.
+pub(crate) const TTL: Duration = Duration::from_secs(600);
+/// Short, so that tests outlive it, and long enough for a busy machine to renew it.
+pub(crate) const LEASE: Duration = Duration::from_millis(300);
+
+/// Makes a test on memory and one on Redis of each function named.
+macro_rules! on_every_backend {
+    ($($name:ident),* $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_memory()).await;
+            })*
+        }
+
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_redis()).await;
+            })*
+        }
+    };
+}
+
+/// Records on one backend, in a namespace of the test's own.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    records: Records,
+    pub(crate) namespace: String,
+    pub(crate) ledger: Ledger,
+    dir: Arc<TempDir>,
+}
+
+#[derive(Clone)]
+enum Records {
+    Memory(MemoryStorage),
+    Redis { url: String },
+}
+
+/// Stands for a process: a handle of its own, on a connection of its own.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) idem: Idempotency,
+    /// What goes wrong between this process and the storage.
+    pub(crate) faults: Faults,
+    pub(crate) heard: Arc<Heard>,
+}
+
+/// How often each hook was called.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    replays: AtomicUsize,
+    unrecorded: AtomicUsize,
+    takeovers: AtomicUsize,
+}
+
+impl Stage {
+    pub(crate) fn on_memory() -> Self {
+        Self::new(Records::Memory(MemoryStorage::new()))
+    }
+
+    /// On the server that the tests share.
+    pub(crate) fn on_redis() -> Self {
+        Self::at(testkit::redis::shared().url())
+    }
+
+    /// On a server of the test's own.
+    pub(crate) fn at(url: impl Into<String>) -> Self {
+        Self::new(Records::Redis { url: url.into() })
+    }
+
+    fn new(records: Records) -> Self {
+        let dir = TempDir::new().unwrap();
+        let ledger = Ledger::create(&dir);
+        let namespace = format!("it-{}", uuid::Uuid::now_v7().simple());
+        Self { records, namespace, ledger, dir: Arc::new(dir) }
+    }
+
+    /// The storage on a connection of its own.
+    pub(crate) async fn storage(&self) -> SharedStorage {
+        match &self.records {
+            Records::Memory(storage) => SharedStorage::new(storage.clone()),
+            Records::Redis { url } => {
+                SharedStorage::new(RedisStorage::connect(url.as_str()).await.unwrap())
+            }
+        }
+    }
+
+    pub(crate) async fn process(&self) -> Process {
+        self.process_with(|builder| builder).await
+    }
+
+    /// A process with settings of its own. Its lease is [`LEASE`] and its ttl [`TTL`] unless it says otherwise.
+    pub(crate) async fn process_with(&self, settings: impl FnOnce(Builder) -> Builder) -> Process {
+        let storage = FaultyStorage::new(self.storage().await);
+        let faults = storage.faults().clone();
+        let heard = Arc::new(Heard::default());
+        let count = |counter: fn(&Heard) -> &AtomicUsize| {
+            let heard = Arc::clone(&heard);
+            move |_: &idem_runtime::hooks::Event<'_>| {
+                counter(&heard).fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let builder = Idempotency::builder(storage)
+            .namespace(&self.namespace)
+            .lease(LEASE)
+            .ttl(TTL)
+            .on_replay(count(|heard| &heard.replays))
+            .on_unrecorded(count(|heard| &heard.unrecorded))
+            .on_takeover(count(|heard| &heard.takeovers));
+        let idem = settings(builder).build().unwrap();
+        Process { idem, faults, heard }
+    }
+
+    /// The name of a key's record, for the raw storage.
+    pub(crate) fn record_key(&self, key: &str) -> RecordKey {
+        RecordKey::new(&self.namespace, None, &Key::new(key).unwrap()).unwrap()
+    }
+
+    /// The record of a key, as it is.
+    pub(crate) async fn record(&self, key: &str) -> Option<Record> {
+        self.storage().await.load(&self.record_key(key)).await.unwrap()
+    }
+
+    /// A claim as [`Process::charge`] makes it.
+    pub(crate) fn claim(&self, key: &str, lease: Duration, on_crash: CrashPolicy) -> Claim {
+        Claim {
+            key: self.record_key(key),
+            owner: OwnerId::random(),
+            fingerprint: fingerprint(),
+            lease,
+            ttl: TTL,
+            on_crash,
+        }
+    }
+
+    /// An owner that claims and is not heard of again: its process is gone.
+    pub(crate) async fn dead_owner(
+        &self,
+        key: &str,
+        lease: Duration,
+        policy: CrashPolicy,
+    ) -> Claim {
+        let claim = self.claim(key, lease, policy);
+        let answer = self.storage().await.claim(&claim).await.unwrap();
+        assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
+        claim
+    }
+
+    /// Calls of [`Process::charge`]'s operation for a worker process: one that waits long and takes no time.
+    pub(crate) fn job(&self, key: &str, value: &str) -> Job {
+        let Records::Redis { url } = &self.records else { panic!("memory is in one process") };
+        Job {
+            url: url.clone(),
+            namespace: self.namespace.clone(),
+            ledger: self.ledger.path().to_owned(),
+            key: key.to_owned(),
+            calls: 1,
+            lease: LEASE,
+            ttl: TTL,
+            wait: PATIENCE,
+            park: false,
+            body: Body::Sleeps(Duration::ZERO),
+            value: value.to_owned(),
+        }
+    }
+
+    /// A file name for [`Body::AwaitsFile`].
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A body that takes no time, enters itself in the ledger and returns `value`.
+    pub(crate) async fn body(&self, key: &str, value: &str) -> Result<String, Error> {
+        self.ledger.record(key, value);
+        Ok(value.to_owned())
+    }
+
+    /// A body that waits inside until `gate` is opened.
+    pub(crate) async fn gated(&self, key: &str, value: &str, gate: &Gate) -> Result<String, Error> {
+        let run = self.ledger.start(key, value);
+        gate.pass().await;
+        run.finish("");
+        Ok(value.to_owned())
+    }
+}
+
+impl Process {
+    /// A call of the operation that most tests are about.
+    pub(crate) fn charge(&self, key: &str) -> Operation {
+        self.idem.operation(Job::OPERATION).key(key)
+    }
+
+    /// Calls and holds the body back at `gate`, in a task; when this returns the body has begun.
+    pub(crate) async fn begin(
+        &self,
+        stage: &Stage,
+        key: &str,
+        value: &str,
+        settings: impl FnOnce(Operation) -> Operation,
+    ) -> Running {
+        let gate = Gate::default();
+        let operation = settings(self.charge(key));
+        let (stage, key, value, inside) =
+            (stage.clone(), key.to_owned(), value.to_owned(), gate.clone());
+        let task =
+            tokio::spawn(async move { operation.run(stage.gated(&key, &value, &inside)).await });
+        gate.begun().await;
+        Running { gate, task }
+    }
+}
+
+/// A call whose body has begun.
+pub(crate) struct Running {
+    pub(crate) gate: Gate,
+    task: tokio::task::JoinHandle<Result<idem_runtime::Outcome<String>, Error>>,
+}
+
+impl Running {
+    /// Lets the body go on, and gives how the call ended.
+    pub(crate) async fn finish(self) -> Result<idem_runtime::Outcome<String>, Error> {
+        self.gate.open();
+        in_time(self.task).await.unwrap()
+    }
+
+    /// Drops the call's future, and waits until it is dropped.
+    pub(crate) async fn cancel(self) {
+        self.task.abort();
+        assert!(in_time(self.task).await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Heard {
+    pub(crate) fn replays(&self) -> usize {
+        self.replays.load(Ordering::SeqCst)
+    }
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.unrecorded.load(Ordering::SeqCst)
+    }
+    pub(crate) fn takeovers(&self) -> usize {
+        self.takeovers.load(Ordering::SeqCst)
+    }
+}
+
+/// A gate inside a body, and the knowledge that the body has come to it.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    begun: Arc<Semaphore>,
+    opened: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        Self { begun: closed(), opened: closed() }
+    }
+}
+
+impl Gate {
+    /// Passes when the gate is open.
+    pub(crate) async fn pass(&self) {
+        self.begun.add_permits(1);
+        drop(self.opened.acquire().await.unwrap());
+    }
+
+    /// Waits until a body has come to the gate.
+    pub(crate) async fn begun(&self) {
+        in_time(self.begun.acquire()).await.unwrap().forget();
+    }
+
+    /// Lets everybody pass from now on.
+    pub(crate) fn open(&self) {
+        self.opened.add_permits(1);
+    }
+}
+
+/// The fingerprint of [`Process::charge`]'s calls.
+pub(crate) fn fingerprint() -> Fingerprint {
+    Fingerprinter::new(Job::OPERATION).finish()
+}
+
+/// What `future` gives; a test that hangs fails instead.
+#[track_caller]
+pub(crate) fn in_time<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let place = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(PATIENCE, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("{place} took longer than {PATIENCE:?}"),
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, condition: impl FnMut() -> bool) {
+    testkit::wait::until_async(what, PATIENCE, condition).await;
+}
+
+/// The error's kind, for assertions.
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
