@@ -181,3 +181,6 @@ fn lease_lost(record: Option<Record>) -> (Option<Record>, Written) {
     };
     (record, Written::LeaseLost(lost))
 }
+
+#[cfg(test)]
+mod tests;
