@@ -41,9 +41,11 @@ impl ManualClock {
         Self(Arc::new(AtomicU64::new(1_767_225_600_000)))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward, at most to the far end of time.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(millis(duration), Ordering::SeqCst);
+        let later = |now: u64| Some(now.saturating_add(millis(duration)));
+        // The closure always has an answer.
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 

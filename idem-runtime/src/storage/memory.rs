@@ -3,8 +3,8 @@
 //! What it can lose (G12): everything when the process ends; and it knows nothing of other processes.
 //!
 //! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired record counts as none wherever it is
-//! met, and a shard that is about to grow removes its expired records first. The capacity limit refuses new claims rather than
-//! forgetting live records.
+//! met, a shard that is about to grow removes its expired records first, and so does a storage that is at its capacity. The capacity
+//! limit refuses new claims rather than forgetting live records.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -38,10 +38,19 @@ struct Inner {
     len: AtomicUsize,
 }
 
-#[derive(Default)]
 struct Shard {
     records: HashTable<(RecordKey, Record)>,
+    /// No record expires earlier: until then looking for expired ones is in vain.
+    first_expiry: Timestamp,
 }
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { records: HashTable::new(), first_expiry: NEVER }
+    }
+}
+
+const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 impl MemoryStorage {
     /// Storage without a capacity limit, on monotonic time.
@@ -91,65 +100,83 @@ impl Inner {
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
 
-    /// Runs one event on one record under its shard's lock. `admit` guards the making of a record where there was none.
-    fn apply<E: Event>(
-        &self,
-        key: &RecordKey,
-        event: &E,
-        admit: impl FnOnce(&Self, &mut Shard, Timestamp) -> Result<(), StorageError>,
-    ) -> Result<E::Reply, StorageError> {
+    /// Runs one event on one record under its shard's lock.
+    fn apply<E: Event>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
         let hash = self.hash(key.as_str());
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();
         if let Ok(entry) = shard.records.find_entry(hash, |(stored, _)| stored == key) {
             let ((stored, record), vacant) = entry.remove();
             let (record, reply) = step(Some(record), event, now);
-            match record {
-                Some(record) => drop(vacant.insert((stored, record))),
-                None => drop(self.len.fetch_sub(1, Ordering::Relaxed)),
+            if let Some(record) = record {
+                let expires_at = record.expires_at;
+                vacant.insert((stored, record));
+                shard.first_expiry = shard.first_expiry.min(expires_at);
+            } else {
+                self.len.fetch_sub(1, Ordering::Relaxed);
             }
             return Ok(reply);
         }
         let (record, reply) = step(None, event, now);
         if let Some(record) = record {
-            admit(self, &mut shard, now)?;
-            let rehash = |(stored, _): &(RecordKey, Record)| self.hash(stored.as_str());
-            shard.records.insert_unique(hash, (key.clone(), record), rehash);
-            self.len.fetch_add(1, Ordering::Relaxed);
+            if self.len.fetch_add(1, Ordering::Relaxed) >= self.capacity {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+                let full = "the memory storage is at its capacity";
+                return Err(StorageError::new(StorageErrorKind::Full, full));
+            }
+            self.make_room(&mut shard, now);
+            shard.first_expiry = shard.first_expiry.min(record.expires_at);
+            shard.records.insert_unique(hash, (key.clone(), record), |entry| self.rehash(entry));
         }
         Ok(reply)
     }
 
-    /// Makes room for one more record in `shard`, or refuses it.
-    fn make_room(&self, shard: &mut Shard, now: Timestamp) -> Result<(), StorageError> {
-        if shard.records.len() == shard.records.capacity() {
-            self.sweep(shard, now, usize::MAX);
+    fn rehash(&self, (key, _): &(RecordKey, Record)) -> u64 {
+        self.hash(key.as_str())
+    }
+
+    /// Removes what has expired before a shard grows, and lets it grow anyway where that was little: or else a shard that is always
+    /// nearly full would be searched for nearly every claim.
+    fn make_room(&self, shard: &mut Shard, now: Timestamp) {
+        let capacity = shard.records.capacity();
+        if shard.records.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
+            let missing = capacity + 1 - shard.records.len();
+            shard.records.reserve(missing, |entry| self.rehash(entry));
         }
-        if self.len.load(Ordering::Relaxed) < self.capacity || self.sweep(shard, now, 1) > 0 {
-            return Ok(());
+    }
+
+    /// Removes at most `limit` expired records.
+    fn purge(&self, limit: usize) -> usize {
+        let now = self.clock.now();
+        let mut left = limit;
+        for shard in &self.shards {
+            if left == 0 {
+                break;
+            }
+            left -= self.sweep(&mut shard.lock(), now, left);
         }
-        Err(StorageError::new(StorageErrorKind::Full, "the memory storage is at its capacity"))
+        limit - left
     }
 
     /// Removes at most `limit` expired records of one shard.
     fn sweep(&self, shard: &mut Shard, now: Timestamp, limit: usize) -> usize {
+        if now < shard.first_expiry {
+            return 0;
+        }
         let mut removed = 0;
+        let mut first_expiry = NEVER;
         shard.records.retain(|(_, record)| {
             let keep = removed == limit || !record.is_expired(now);
-            removed += usize::from(!keep);
+            if keep {
+                first_expiry = first_expiry.min(record.expires_at);
+            } else {
+                removed += 1;
+            }
             keep
         });
+        shard.first_expiry = first_expiry;
         self.len.fetch_sub(removed, Ordering::Relaxed);
         removed
-    }
-
-    fn write<E: Event<Reply = Written>>(
-        &self,
-        key: &RecordKey,
-        event: &E,
-    ) -> Result<Written, StorageError> {
-        // An owner's write never makes a record, so there is nothing to admit.
-        self.apply(key, event, |_, _, _| Ok(()))
     }
 }
 
@@ -159,21 +186,25 @@ impl Storage for MemoryStorage {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        self.0.apply(&claim.key, claim, Inner::make_room)
+        match self.0.apply(&claim.key, claim) {
+            // Only a new record is refused, and only that makes it worth looking for one that has expired.
+            Err(_) if self.0.purge(1) > 0 => self.0.apply(&claim.key, claim),
+            answer => answer,
+        }
     }
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        renewals.iter().map(|renew| self.0.write(&renew.key, renew)).collect()
+        renewals.iter().map(|renew| self.0.apply(&renew.key, renew)).collect()
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        let written = self.0.write(&complete.key, complete)?;
+        let written = self.0.apply(&complete.key, complete)?;
         self.0.watchers.wake(complete.key.as_str());
         Ok(written)
     }
 
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        let written = self.0.write(&release.key, release)?;
+        let written = self.0.apply(&release.key, release)?;
         self.0.watchers.wake(release.key.as_str());
         Ok(written)
     }
@@ -187,12 +218,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        let now = self.0.clock.now();
-        let mut left = limit;
-        for shard in &self.0.shards {
-            left -= self.0.sweep(&mut shard.lock(), now, left);
-        }
-        Ok((limit - left) as u64)
+        Ok(self.0.purge(limit) as u64)
     }
 
     /// A page is whole shards, so that a cursor is a shard's number; a page may be longer than `limit`.
@@ -232,3 +258,8 @@ impl fmt::Debug for MemoryStorage {
         f.debug_struct("MemoryStorage").field("len", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod tests;
