@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::finite::Finite;
 use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
 /// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express is an error.
@@ -16,8 +17,8 @@ impl Json {
     };
 }
 
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(value)
+pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Finite(value))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
@@ -30,7 +31,7 @@ impl Codec for Json {
     }
 
     fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError> {
-        Ok(serde_json::to_vec(value)?)
+        Ok(encode(value)?)
     }
 
     fn decode(

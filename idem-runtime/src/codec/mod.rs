@@ -4,6 +4,8 @@
 //! read rightly, and one whose codec is not there is an explicit error, never misread.
 
 #[cfg(feature = "json")]
+mod finite;
+#[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "msgpack")]
 mod msgpack;
@@ -212,3 +214,6 @@ impl fmt::Debug for AnyCodec {
         write!(f, "AnyCodec({})", self.tag())
     }
 }
+
+#[cfg(all(test, feature = "json", feature = "msgpack"))]
+mod tests;

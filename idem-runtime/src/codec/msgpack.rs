@@ -1,7 +1,8 @@
 //! MessagePack, the compact codec.
 
+use rmp_serde::decode::ReadReader;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
@@ -23,7 +24,20 @@ pub(super) fn encode<T: Serialize + ?Sized>(
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
-    rmp_serde::from_slice(bytes)
+    let mut msgpack = rmp_serde::Deserializer::new(bytes);
+    let value = T::deserialize(&mut msgpack)?;
+    finish(&msgpack)?;
+    Ok(value)
+}
+
+/// The library itself ignores what is left behind the value.
+fn finish(
+    msgpack: &rmp_serde::Deserializer<ReadReader<&[u8]>>,
+) -> Result<(), rmp_serde::decode::Error> {
+    if msgpack.get_ref().is_empty() {
+        return Ok(());
+    }
+    Err(rmp_serde::decode::Error::custom("trailing bytes"))
 }
 
 impl Codec for MsgPack {
@@ -42,8 +56,9 @@ impl Codec for MsgPack {
             &mut dyn erased_serde::Deserializer<'_>,
         ) -> Result<(), erased_serde::Error>,
     ) -> Result<(), CodecError> {
-        let mut msgpack = rmp_serde::Deserializer::from_read_ref(bytes);
-        Ok(read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut msgpack))?)
+        let mut msgpack = rmp_serde::Deserializer::new(bytes);
+        read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut msgpack))?;
+        Ok(finish(&msgpack)?)
     }
 
     fn into_any(self) -> AnyCodec {

@@ -112,6 +112,7 @@ impl Oracle {
             Claimed::InProgress { lease_left } => {
                 let owned = self.owned.as_ref().expect("somebody is at work");
                 assert_eq!(now.after(*lease_left), owned.lease_until);
+                assert!(!lease_left.is_zero() && !owned.parked, "{owned:?}");
                 assert_ne!(owned.claim.owner, claim.owner);
             }
             Claimed::Replay(replay) => {

@@ -24,3 +24,6 @@ mod storage;
 
 pub use faults::{Fault, Faults, Verb};
 pub use storage::FaultyStorage;
+
+#[cfg(test)]
+mod tests;
