@@ -50,7 +50,7 @@ struct Reversed;
 
 impl Codec for Reversed {
     fn tag(&self) -> CodecTag {
-        CodecTag::new("reversed").unwrap()
+        const { CodecTag::new("reversed").unwrap() }
     }
 
     fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError> {
@@ -157,14 +157,14 @@ fn built_in_codecs_find_trailing_bytes_through_their_trait() {
     assert!(read(&MsgPack, &[1]).is_ok() && read(&MsgPack, &[1, 1]).is_err());
 }
 
-/// The check for floats that are not finite changes nothing else that serde_json writes.
+/// The check for floats that are not finite changes nothing else that `serde_json` writes.
 #[test]
 fn json_is_what_serde_json_writes() {
     let raw = serde_json::value::RawValue::from_string("{\"a\" : 1.50}".into()).unwrap();
     let address: std::net::IpAddr = [127, 0, 0, 1].into();
     let bytes = [1_u8, 2].as_slice();
     let value = serde_json::json!({"big": u64::MAX, "float": 0.5, "list": [null, true, "text"]});
-    let all = (receipt(), raw, address, bytes, value, HashMap::from([(7, ())]), 'c', 1.5_f32);
+    let all = (receipt(), raw, address, bytes, value, HashMap::from([(7, Some(()))]), 'c', 1.5_f32);
     assert_eq!(Json.encode(&all).unwrap(), serde_json::to_vec(&all).unwrap());
     let direct = AnyCodec::from(Json).encode(&all).unwrap();
     assert_eq!(direct.bytes, serde_json::to_vec(&all).unwrap());

@@ -199,7 +199,9 @@ fn run(history: Vec<(u8, u8, Action)>) {
     let mut oracles = [Oracle::default(), Oracle::default()];
     for (key, owner, action) in history {
         let at = clock.now();
-        oracles.iter_mut().for_each(|oracle| oracle.pass(at));
+        for oracle in &mut oracles {
+            oracle.pass(at);
+        }
         let oracle = &mut oracles[usize::from(key)];
         let (key, owner) =
             (RecordKey::from_stored(key.to_string()), OwnerId::from_bytes([owner; 16]));
