@@ -191,9 +191,16 @@ impl Stage {
     }
 
     /// A body that takes no time, enters itself in the ledger and returns `value`.
-    pub(crate) async fn body(&self, key: &str, value: &str) -> Result<String, Error> {
-        self.ledger.record(key, value);
-        Ok(value.to_owned())
+    pub(crate) fn body(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> impl Future<Output = Result<String, Error>> + Send + use<> {
+        let (ledger, key, value) = (self.ledger.clone(), key.to_owned(), value.to_owned());
+        async move {
+            ledger.record(&key, &value);
+            Ok(value)
+        }
     }
 
     /// A body that waits inside until `gate` is opened.
@@ -304,10 +311,8 @@ pub(crate) fn fingerprint() -> Fingerprint {
 pub(crate) fn in_time<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(output) => output,
-            Err(_) => panic!("{place} took longer than {PATIENCE:?}"),
-        }
+        let output = tokio::time::timeout(PATIENCE, future).await;
+        output.unwrap_or_else(|_| panic!("{place} took longer than {PATIENCE:?}"))
     }
 }
 

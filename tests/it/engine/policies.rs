@@ -32,13 +32,20 @@ impl fmt::Display for Declined {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form of `map_err`")]
 fn ours(error: Error) -> Declined {
     Declined::Ours(error.kind().as_str().to_owned())
 }
 
-async fn body(stage: &Stage, result: Result<u32, Declined>) -> Result<u32, Declined> {
-    stage.ledger.record("k", "");
-    result
+fn body(
+    stage: &Stage,
+    result: Result<u32, Declined>,
+) -> impl Future<Output = Result<u32, Declined>> {
+    let ledger = stage.ledger.clone();
+    async move {
+        ledger.record("k", "");
+        result
+    }
 }
 
 async fn two(stage: &Stage) -> [Process; 2] {

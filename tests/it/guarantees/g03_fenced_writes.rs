@@ -33,7 +33,7 @@ async fn silenced(stage: &Stage, key: &str, value: &str) -> (Process, Running) {
 }
 
 async fn stale_owner_cannot_complete(stage: Stage) {
-    let (stale, running) = silenced(&stage, "k", "stale").await;
+    let (silent, running) = silenced(&stage, "k", "stale").await;
     let two = stage.process().await;
     let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
     let second = in_time(second).await.unwrap();
@@ -43,8 +43,8 @@ async fn stale_owner_cannot_complete(stage: Stage) {
     assert_eq!((first.value.as_str(), first.is_replayed()), ("second", true));
     let later = stage.process().await.charge("k").run(stage.body("k", "later")).await.unwrap();
     assert_eq!(later.value, "second");
-    assert_eq!(stale.heard.unrecorded(), 0);
-    assert_eq!(stale.idem.in_flight(), 0);
+    assert_eq!(silent.heard.unrecorded(), 0);
+    assert_eq!(silent.idem.in_flight(), 0);
 }
 
 async fn stale_owner_of_a_key_that_is_running_elsewhere_gets_lease_lost(stage: Stage) {
@@ -58,42 +58,42 @@ async fn stale_owner_of_a_key_that_is_running_elsewhere_gets_lease_lost(stage: S
 }
 
 async fn stale_owner_cannot_fail(stage: Stage) {
-    let stale = stage.process().await;
-    stale.faults.always(Verb::Renew, Fault::Refuse);
+    let silent = stage.process().await;
+    silent.faults.always(Verb::Renew, Fault::Refuse);
     let two = stage.process().await;
     let body = async {
         let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
         assert_eq!(in_time(second).await?.value, "second");
         Err::<String, _>(Error::new(ErrorKind::Storage, "declined"))
     };
-    let first = in_time(stale.charge("k").run(body)).await.unwrap();
+    let first = in_time(silent.charge("k").run(body)).await.unwrap();
     assert_eq!((first.value.as_str(), first.is_replayed()), ("second", true));
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Completed);
 }
 
 async fn stale_owner_cannot_release(stage: Stage) {
-    let (stale, running) = silenced(&stage, "k", "stale").await;
+    let (silent, running) = silenced(&stage, "k", "stale").await;
     let two = stage.process().await;
     let second = two.begin(&stage, "k", "second", |op| op.wait(PATIENCE)).await;
     running.cancel().await;
-    until("the release was answered", || stale.idem.in_flight() == 0).await;
-    assert!(stale.faults.calls(Verb::Release) > 0);
+    until("the release was answered", || silent.idem.in_flight() == 0).await;
+    assert!(silent.faults.calls(Verb::Release) > 0);
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(second.finish().await.unwrap().value, "second");
 }
 
 /// Its record was parked and healed by nobody but itself; what it dropped cannot undo what was completed.
 async fn stale_owner_cannot_park(stage: Stage) {
-    let stale = stage.process().await;
-    stale.faults.always(Verb::Renew, Fault::Refuse);
+    let silent = stage.process().await;
+    silent.faults.always(Verb::Renew, Fault::Refuse);
     let park = |op: Operation| op.on_crash(CrashPolicy::Park);
-    let running = stale.begin(&stage, "k", "stale", park).await;
+    let running = silent.begin(&stage, "k", "stale", park).await;
     // An operator resolves it: the record is somebody else's by now.
     vanish(&stage, "k", owner_of(&stage, "k").await).await;
     stage.process().await.charge("k").call(stage.body("k", "second")).await.unwrap();
     running.cancel().await;
-    until("the park was answered", || stale.idem.in_flight() == 0).await;
-    assert!(stale.faults.calls(Verb::Complete) > 0);
+    until("the park was answered", || silent.idem.in_flight() == 0).await;
+    assert!(silent.faults.calls(Verb::Complete) > 0);
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Completed);
 }
 
@@ -102,15 +102,15 @@ async fn owner_of(stage: &Stage, key: &str) -> OwnerId {
 }
 
 async fn stale_owner_is_told_by_lease_lost(stage: Stage) {
-    let stale = stage.process().await;
-    stale.faults.always(Verb::Renew, Fault::Refuse);
+    let silent = stage.process().await;
+    silent.faults.always(Verb::Renew, Fault::Refuse);
     let body = async {
         let context = current().unwrap();
         in_time(context.lease_lost()).await;
         // By now somebody may take over, and does.
         stage.process().await.charge("k").wait(PATIENCE).call(stage.body("k", "second")).await
     };
-    assert!(in_time(stale.charge("k").run(body)).await.unwrap().is_replayed());
+    assert!(in_time(silent.charge("k").run(body)).await.unwrap().is_replayed());
 }
 
 /// Removes a key's record behind the back of its owner, whose id is `owner`.

@@ -6,7 +6,7 @@ use std::fmt;
 use erased_serde::{Deserializer, Serialize as ErasedSerialize};
 use idem_runtime::codec::{AnyCodec, Codec, CodecError, CodecTag, Json, MsgPack};
 use idem_runtime::policy::ReplayErrors;
-use idem_runtime::record::{Finish, State};
+use idem_runtime::record::{Finish, Finished, State};
 use idem_runtime::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -50,19 +50,17 @@ fn receipt() -> Receipt {
         text: "naïve \u{1f980} \"quoted\" \\ \u{0} \n".to_owned(),
         bytes: (0..=255).collect(),
         nothing: None,
-        lines: [("".to_owned(), (0, '\u{10ffff}')), ("a".to_owned(), (255, 'ß'))].into(),
+        lines: [(String::new(), (0, '\u{10ffff}')), ("a".to_owned(), (255, 'ß'))].into(),
         kind: Kind::Card { last: [4, 2, 4, 2] },
     }
 }
 
 async fn payload(stage: &Stage, key: &str) -> (String, Vec<u8>) {
-    match stage.record(key).await.unwrap().state {
-        State::Finished(finished) => match finished.finish {
-            Finish::Completed(payload) => (payload.codec.to_string(), payload.bytes.to_vec()),
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    }
+    let record = stage.record(key).await.unwrap();
+    let State::Finished(Finished { finish: Finish::Completed(payload), .. }) = record.state else {
+        panic!("{record:?}")
+    };
+    (payload.codec.to_string(), payload.bytes.to_vec())
 }
 
 async fn a_replay_equals_the_first_result(stage: Stage) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::record::{CrashPolicy, Status};
+use idem_runtime::record::{CrashPolicy, Finished, State, Status};
 use idem_runtime::storage::{Complete, Storage, Written};
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{ErrorKind, Source};
@@ -97,10 +97,8 @@ async fn two_owners_that_die_one_after_the_other_are_both_replaced(stage: Stage)
     let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "third"));
     assert_eq!(in_time(call).await.unwrap().source, Source::Executed { recovered: true });
     // The first one is not dead after all, but much too late.
-    let finish = match stage.record("k").await.unwrap().state {
-        idem_runtime::record::State::Finished(finished) => finished.finish,
-        other => panic!("{other:?}"),
-    };
+    let record = stage.record("k").await.unwrap();
+    let State::Finished(Finished { finish, .. }) = record.state else { panic!("{record:?}") };
     let complete = Complete { key: first.key, owner: first.owner, finish, ttl: TTL };
     let written = stage.storage().await.complete(&complete).await.unwrap();
     assert!(matches!(written, Written::LeaseLost(_)), "{written:?}");
