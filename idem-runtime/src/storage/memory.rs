@@ -39,14 +39,21 @@ struct Inner {
 }
 
 struct Shard {
-    records: HashTable<(RecordKey, Record)>,
+    slots: HashTable<Slot>,
     /// No record expires earlier: until then looking for expired ones is in vain.
     first_expiry: Timestamp,
 }
 
+/// A key with its record. Small, so that a growing table moves little; it never hashes a key again.
+struct Slot {
+    hash: u64,
+    key: RecordKey,
+    record: Box<Record>,
+}
+
 impl Default for Shard {
     fn default() -> Self {
-        Self { records: HashTable::new(), first_expiry: NEVER }
+        Self { slots: HashTable::new(), first_expiry: NEVER }
     }
 }
 
@@ -105,12 +112,13 @@ impl Inner {
         let hash = self.hash(key.as_str());
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();
-        if let Ok(entry) = shard.records.find_entry(hash, |(stored, _)| stored == key) {
-            let ((stored, record), vacant) = entry.remove();
-            let (record, reply) = step(Some(record), event, now);
+        if let Ok(entry) = shard.slots.find_entry(hash, |slot| slot.key == *key) {
+            let (mut slot, vacant) = entry.remove();
+            let (record, reply) = step(Some(*slot.record), event, now);
             if let Some(record) = record {
                 let expires_at = record.expires_at;
-                vacant.insert((stored, record));
+                slot.record = Box::new(record);
+                vacant.insert(slot);
                 shard.first_expiry = shard.first_expiry.min(expires_at);
             } else {
                 self.len.fetch_sub(1, Ordering::Relaxed);
@@ -126,22 +134,19 @@ impl Inner {
             }
             self.make_room(&mut shard, now);
             shard.first_expiry = shard.first_expiry.min(record.expires_at);
-            shard.records.insert_unique(hash, (key.clone(), record), |entry| self.rehash(entry));
+            let slot = Slot { hash, key: key.clone(), record: Box::new(record) };
+            shard.slots.insert_unique(hash, slot, |slot| slot.hash);
         }
         Ok(reply)
-    }
-
-    fn rehash(&self, (key, _): &(RecordKey, Record)) -> u64 {
-        self.hash(key.as_str())
     }
 
     /// Removes what has expired before a shard grows, and lets it grow anyway where that was little: or else a shard that is always
     /// nearly full would be searched for nearly every claim.
     fn make_room(&self, shard: &mut Shard, now: Timestamp) {
-        let capacity = shard.records.capacity();
-        if shard.records.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
-            let missing = capacity + 1 - shard.records.len();
-            shard.records.reserve(missing, |entry| self.rehash(entry));
+        let capacity = shard.slots.capacity();
+        if shard.slots.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
+            let missing = capacity + 1 - shard.slots.len();
+            shard.slots.reserve(missing, |slot| slot.hash);
         }
     }
 
@@ -165,10 +170,10 @@ impl Inner {
         }
         let mut removed = 0;
         let mut first_expiry = NEVER;
-        shard.records.retain(|(_, record)| {
-            let keep = removed == limit || !record.is_expired(now);
+        shard.slots.retain(|slot| {
+            let keep = removed == limit || !slot.record.is_expired(now);
             if keep {
-                first_expiry = first_expiry.min(record.expires_at);
+                first_expiry = first_expiry.min(slot.record.expires_at);
             } else {
                 removed += 1;
             }
@@ -213,8 +218,9 @@ impl Storage for MemoryStorage {
         let hash = self.0.hash(key.as_str());
         let shard = self.0.shard(hash).lock();
         let now = self.0.clock.now();
-        let found = shard.records.find(hash, |(stored, _)| stored == key);
-        Ok(found.map(|(_, record)| record).filter(|record| !record.is_expired(now)).cloned())
+        let found = shard.slots.find(hash, |slot| slot.key == *key);
+        let live = found.filter(|slot| !slot.record.is_expired(now));
+        Ok(live.map(|slot| Record::clone(&slot.record)))
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
@@ -233,8 +239,8 @@ impl Storage for MemoryStorage {
         let mut records = Vec::new();
         for (number, shard) in self.0.shards.iter().enumerate().skip(start) {
             let shard = shard.lock();
-            let live = shard.records.iter().filter(|(_, record)| !record.is_expired(now));
-            records.extend(live.map(|(key, record)| (key.clone(), Ok(record.clone()))));
+            let live = shard.slots.iter().filter(|slot| !slot.record.is_expired(now));
+            records.extend(live.map(|slot| (slot.key.clone(), Ok(Record::clone(&slot.record)))));
             if records.len() >= limit && number + 1 < SHARDS {
                 return Ok(Page { records, next: Some(Cursor((number + 1).to_string())) });
             }
