@@ -1,5 +1,6 @@
 //! Addresses, logins, and what is said of them when they are wrong.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use idem_runtime::record::OwnerId;
@@ -15,7 +16,7 @@ async fn refused(url: &str) -> (StorageErrorKind, String) {
     let mut text = format!("{error} {error:?}");
     let mut source = std::error::Error::source(&error);
     while let Some(error) = source {
-        text += &format!(" {error} {error:?}");
+        write!(text, " {error} {error:?}").unwrap();
         source = error.source();
     }
     (error.kind(), text)
@@ -96,7 +97,6 @@ async fn malformed_addresses_are_refused_without_showing_their_secrets() {
         ("redis-sentinel://:hunter2@localhost", "name of the primary is missing"),
         ("redis-sentinel://:hunter2@/primary", "malformed"),
         ("redis-cluster://:hunter2@localhost/1", "a cluster has no databases"),
-        ("rediss://:hunter2@localhost", "feature `redis-tls`"),
     ];
     for (url, reason) in addresses {
         let (kind, text) = refused(url).await;
@@ -107,6 +107,14 @@ async fn malformed_addresses_are_refused_without_showing_their_secrets() {
     let zero = RedisStorage::builder("redis://localhost").response_timeout(Duration::ZERO);
     let error = zero.connect().await.unwrap_err();
     assert!(error.to_string().contains("timeout of zero"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_protocol_of_today_is_too_old() {
+    let server = RedisServer::builder().config("rename-command", "HELLO \"\"").start();
+    let (kind, text) = refused(&server.url()).await;
+    assert_eq!(kind, StorageErrorKind::Configuration, "{text}");
+    assert!(text.contains("version 7.0 or later is needed"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,7 @@
 //! Addresses: which URLs are understood, and how they are shown.
 //!
-//! | URL | is |
-//! |---|---|
-//! | `redis://[user:password@]host[:port][/db]` | one server |
-//! | `rediss://…` | one server over TLS (feature `redis-tls`) |
-//! | `unix:///path/to.sock[?db=1&user=…&pass=…]`, `redis+unix://…` | one server over a unix socket |
-//! | `redis-sentinel://[user:password@]host[:port],…/primary[/db]` | the primary that these sentinels name (feature `redis-sentinel`); port 26379 |
-//! | `redis-cluster://[user:password@]host[:port],…` | the cluster that these nodes belong to (feature `redis-cluster`) |
-//! | `rediss-sentinel://…`, `rediss-cluster://…` | the same over TLS |
-//!
-//! `valkey` may stand for `redis`. User name and password are those of the servers, not of the sentinels.
+//! The table of them is in the [module](super)'s documentation. `valkey` may stand for `redis`. User name and password are those of the
+//! servers, not of the sentinels.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -177,5 +169,63 @@ pub(super) fn redacted(url: &str) -> String {
         (Some(at), None) => format!("{scheme}***@{}", &rest[at + 1..]),
         (None, Some(query)) => format!("{scheme}{}?***", &rest[..query]),
         (None, None) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_an_address_has_no_login_and_no_query() {
+        let shown = [
+            ("redis://localhost:6379/1", "redis://localhost:6379/1"),
+            ("redis://:secret@localhost/1", "redis://***@localhost/1"),
+            ("redis://user:secret@localhost?protocol=resp3", "redis://***@localhost?***"),
+            ("redis://:sec@ret@localhost", "redis://***@localhost"),
+            ("redis://:sec/ret@localhost", "redis://***@localhost"),
+            ("redis://:sec?ret@localhost", "redis://***"),
+            ("redis://:sec#ret@localhost", "redis://***"),
+            ("unix:///redis.sock?pass=sec@ret", "unix:///redis.sock?***"),
+            ("user:secret@localhost", "***@localhost"),
+            ("redis-sentinel://:secret@a,b:1/main", "redis-sentinel://***@a,b:1/main"),
+        ];
+        for (url, expected) in shown {
+            assert_eq!(redacted(url), expected);
+        }
+    }
+
+    #[test]
+    fn sentinels_have_a_port_of_their_own_and_no_login_of_the_servers() {
+        let url = "redis-sentinel://user:p%40ss@one,two:7000,[::1]/main/3";
+        let Ok(Address::Sentinel { sentinels, primary, server }) = Address::parse(url) else {
+            panic!("{url}");
+        };
+        let ports = sentinels.iter().map(|sentinel| sentinel.addr().to_string());
+        assert_eq!(ports.collect::<Vec<_>>(), ["one:26379", "two:7000", "::1:26379"]);
+        assert!(sentinels.iter().all(|sentinel| sentinel.redis_settings().password().is_none()));
+        assert_eq!(primary, "main");
+        assert_eq!(server.redis_settings().username(), Some("user"));
+        assert_eq!(server.redis_settings().password(), Some("p@ss"));
+        assert_eq!(server.redis_settings().db(), 3);
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    #[test]
+    fn tls_without_its_feature_is_an_error_that_names_it() {
+        for url in ["rediss://one", "rediss-cluster://one", "rediss-sentinel://one/main"] {
+            let error = Address::parse(url).err().unwrap();
+            assert!(error.to_string().contains("the feature `redis-tls`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_nodes_of_a_cluster_get_the_login() {
+        let Ok(Address::Cluster(nodes)) = Address::parse("valkey-cluster://:secret@one:7000,two")
+        else {
+            panic!("not a cluster");
+        };
+        assert_eq!(nodes.len(), 2);
+        assert!(nodes.iter().all(|node| node.redis_settings().password() == Some("secret")));
     }
 }

@@ -1,7 +1,7 @@
 //! Sends commands one by one while there are few, and many at once as one pipeline.
 //!
 //! A command on its own is handed to the connection's task and its reply handed back, with a timer around them. At many callers these
-//! hand-overs cost more than the server's work, so above a few commands under way the next ones queue up, and whatever has queued goes as
+//! hand-overs cost more than the server's work, so while one command is under way the next ones queue up, and whatever has queued goes as
 //! one pipeline, with one hand-over and one timer. A lone command never waits for company.
 //!
 //! The queue is sent by tasks that live while there is something to send. A caller that goes away leaves its place in the queue; the
@@ -20,7 +20,7 @@ use super::script::Lua;
 use super::transport::Transport;
 
 /// So many commands go by themselves before others queue.
-const ALONE: usize = 2;
+const ALONE: usize = 1;
 
 /// So many pipelines are under way at once: one is answered while the next is put together.
 const LANES: usize = 2;

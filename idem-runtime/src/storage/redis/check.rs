@@ -134,3 +134,18 @@ fn is_too_old(version: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_too_old;
+
+    #[test]
+    fn versions_from_seven_on_are_new_enough() {
+        for version in ["7.0.0", "7.0.15", "7.2.4", "8.0.1", "10.0", "unstable", ""] {
+            assert!(!is_too_old(version), "{version}");
+        }
+        for version in ["6.2.14", "6.9", "5.0.7", "2.8.19"] {
+            assert!(is_too_old(version), "{version}");
+        }
+    }
+}

@@ -1,6 +1,82 @@
-//! Records in Redis or Valkey, version 7.0 or later.
+//! Records in Redis or Valkey, version 7.0 or later: one server, a primary behind Sentinel, or a Cluster.
 //!
-//! (docs below)
+//! ```no_run
+//! # async fn example() -> Result<(), idem_runtime::storage::StorageError> {
+//! use idem_runtime::storage::RedisStorage;
+//!
+//! let storage = RedisStorage::connect("redis://:password@127.0.0.1:6379/0").await?;
+//! for warning in storage.warnings() {
+//!     println!("this server may forget what has run: {warning}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Addresses
+//!
+//! | URL | is | feature |
+//! |---|---|---|
+//! | `redis://[user:password@]host[:port][/db]` | one server | `redis` |
+//! | `unix:///path.sock[?db=1&user=…&pass=…]`, or `redis+unix://` | one server over its unix socket | `redis` |
+//! | `redis-sentinel://[user:password@]host[:port],…/primary[/db]` | the primary that these sentinels name; port 26379 | `redis-sentinel` |
+//! | `redis-cluster://[user:password@]host[:port],…` | the cluster that these nodes belong to | `redis-cluster` |
+//! | `rediss://`, `rediss-sentinel://`, `rediss-cluster://` | the same over TLS; the application installs rustls' crypto provider | `redis-tls` |
+//!
+//! `valkey` may stand for `redis`. Characters of a password that mean something in a URL are percent-encoded.
+//!
+//! # How a record is stored
+//!
+//! One key per record, named prefix (`idem:`) and record key, so that a record is on one node of a cluster. Its value is a header at fixed
+//! offsets and the result (`wire.rs`). How long the key has left to live is the only deadline: a record at work is kept for `lease + ttl`
+//! after its owner's last sign of life, so *what its key has left, less the ttl, is what is left of the lease*, by the server's clock. No
+//! client's clock is ever asked, and nothing is stored that a clock set anew would make wrong but the time that is shown for a result.
+//!
+//! | verb | commands | decided by |
+//! |---|---|---|
+//! | claim of a free key | `SET key record NX GET PX` | the server: nothing was there |
+//! | claim of a finished key, or with other arguments | the same one, which returns what is there | this process, from the record |
+//! | claim that meets another owner at work | and `EVALSHA` | `claim.lua`: lease live, over and to be retried, over and to be parked |
+//! | renew, a batch as one pipeline | `EVALSHA` each | `renew.lua`: still the owner? |
+//! | complete, release | `EVALSHA` | `complete.lua`, `release.lua`: still the owner? then write and wake the waiters |
+//! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
+//!
+//! So a fresh call is two commands and a replay is one. The scripts restate the table of [`engine::state`](crate::engine::state) and are
+//! tested against it with random histories.
+//!
+//! Leases and ttls are whole milliseconds and at most a century; a retention of zero is one millisecond.
+//!
+//! # What happens when something fails
+//!
+//! | at | then |
+//! |---|---|
+//! | the caller dies before a claim arrives | nothing happened |
+//! | … between claim and complete | the lease runs out, and the crash policy in the record decides, in `claim.lua` |
+//! | … after complete has arrived | the result is there, and the waiters were woken |
+//! | the reply to a claim is lost | the same owner's second claim finds its own record and is acquired, with the fence it had |
+//! | the reply to a complete is lost | the same owner's second complete finds its own result and is done |
+//! | the reply to a renewal is lost | renewing twice is renewing later |
+//! | the reply to a release is lost | the second one finds nothing, or somebody else, and changes nothing |
+//! | an owner comes late, after a takeover | its id is not in the record any more: lease lost, nothing changes |
+//! | the server's clock jumps forward | leases and retentions end early, as they do for every key with an expiry; the fence and the owner id still refuse the late owner's writes |
+//! | the server's clock jumps back | leases and retentions last longer |
+//! | the server does not know a script (restart, failover, `SCRIPT FLUSH`) | the call is repeated with the script's text; nobody notices |
+//! | the connection breaks or no longer answers | requests under way fail as [`Indeterminate`](super::StorageErrorKind::Indeterminate), the next one connects anew |
+//! | the server is demoted to a replica | `READONLY` is [`NotApplied`](super::StorageErrorKind::NotApplied); the next request asks the sentinels, or the name service, for the new one |
+//! | memory is full, under `noeviction` | claims and results are refused, renewals and releases go on |
+//! | a message is lost | its waiter finds the result at its next poll |
+//!
+//! # What it can lose
+//!
+//! Redis acknowledges a write before it is safe. A record that is lost is an operation that can run again:
+//!
+//! - at a **failover**, of Sentinel or Cluster alike, what the old primary had acknowledged and not yet replicated;
+//! - at a **crash**, what was not yet on disk: up to a second with `appendfsync everysec`, everything since the last snapshot with snapshots
+//!   alone, everything without either; nothing with `appendonly yes` and `appendfsync always`;
+//! - by **eviction**, under any `maxmemory-policy` but `noeviction`;
+//! - by hand: `FLUSHALL`, `DEL`.
+//!
+//! A server without persistence or with an eviction policy is reported when it is connected to: [`RedisStorage::warnings`]. A fence starts
+//! again at 1 when the record is lost; the owner id, which every write compares, does not repeat.
 
 mod address;
 mod batch;

@@ -84,9 +84,8 @@ impl RedisStorage {
             Value::BulkString(key) => String::from_utf8(key).ok(),
             _ => None,
         });
-        let keys = keys.filter_map(|key| {
-            key.strip_prefix(self.prefix()).map(|name| RecordKey::from_stored(name))
-        });
+        let keys =
+            keys.filter_map(|key| key.strip_prefix(self.prefix()).map(RecordKey::from_stored));
         Ok((cursor, keys.collect()))
     }
 }

@@ -9,7 +9,7 @@ use crate::storage::StorageError;
 
 /// Asks sentinels for the server that takes writes.
 struct Sentinels {
-    sentinels: Vec<ConnectionInfo>,
+    nodes: Vec<ConnectionInfo>,
     primary: String,
     server: SentinelNodeConnectionInfo,
 }
@@ -19,7 +19,7 @@ impl Locate for Sentinels {
         // A new client each time: one that is kept keeps connections, which belong to the runtime that they were made on.
         async move {
             let mut client = SentinelClient::build(
-                self.sentinels.clone(),
+                self.nodes.clone(),
                 self.primary.clone(),
                 Some(self.server.clone()),
                 SentinelServerType::Master,
@@ -30,8 +30,9 @@ impl Locate for Sentinels {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 pub(super) fn transport(
-    sentinels: Vec<ConnectionInfo>,
+    nodes: Vec<ConnectionInfo>,
     primary: String,
     server: &ConnectionInfo,
     timeouts: Timeouts,
@@ -43,5 +44,5 @@ pub(super) fn transport(
         ConnectionAddr::TcpTls { .. } => login.set_tls_mode(TlsMode::Secure),
         _ => login,
     };
-    Ok(Box::new(Single::new(Sentinels { sentinels, primary, server }, timeouts)))
+    Ok(Box::new(Single::new(Sentinels { nodes, primary, server }, timeouts)))
 }
