@@ -85,6 +85,10 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
             };
             (Configuration, format!("redis at {server} {reason}"))
         }
+        _ if mentions(error, "unknown command") => (
+            Configuration,
+            format!("redis at {server} lacks a command: version 7.0 or later is needed"),
+        ),
         ErrorKind::RESP3NotSupported => {
             (Configuration, format!("redis at {server} is too old: version 7.0 or later is needed"))
         }
