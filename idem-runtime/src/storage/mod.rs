@@ -155,10 +155,11 @@ pub trait Storage: Send + Sync + 'static {
     /// - `Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes, retention included.
     fn claim(&self, claim: &Claim) -> impl Future<Output = Result<Claimed, StorageError>> + Send;
 
-    /// Extends leases, as many as the caller has; one answer for each request, in their order.
+    /// Extends leases, as many as the caller has.
     ///
     /// - `Processing` by the same owner, its lease live or over: the lease starts again and so does retention; `Done`.
     /// - Anything else: `LeaseLost`, nothing changes; a record that is gone stays gone.
+    /// - One answer for each request, in their order, and none for none.
     /// - One request's failure does not fail the others.
     fn renew(
         &self,
@@ -194,8 +195,9 @@ pub trait Storage: Send + Sync + 'static {
         key: &RecordKey,
     ) -> impl Future<Output = Result<Option<Record>, StorageError>> + Send;
 
-    /// Removes at most `limit` records whose retention is over, and says how many.
+    /// Removes records whose retention is over.
     ///
+    /// - At most `limit` are removed; the answer is how many.
     /// - A record whose retention is not over is never removed; a `Processing` record's retention outlives its lease.
     /// - A backend that expires records by itself has nothing to do and answers 0.
     fn purge(&self, limit: usize) -> impl Future<Output = Result<u64, StorageError>> + Send;
@@ -204,6 +206,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// - A record that is there from the first page to the last is listed at least once.
     /// - Expired records are not listed.
+    /// - A cursor that is not this storage's is an error or any page, never a panic.
     fn scan(
         &self,
         after: Option<&Cursor>,
