@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::flight::{Phase, later};
 use super::guard::Guard;
@@ -65,7 +65,9 @@ async fn wait(
     deadline: Instant,
 ) -> Result<Claimed, StorageError> {
     // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
-    let mut wakeup = guard.inner.storage.watch(&claim.key).await.ok().flatten();
+    let subscribing = guard.inner.storage.watch(&claim.key);
+    let subscribed = timeout_at(deadline.min(later(Instant::now(), PATIENCE)), subscribing).await;
+    let mut wakeup = subscribed.ok().and_then(Result::ok).flatten();
     // The runner may have ended before the subscription began, so the first look is at once.
     let mut polls = polls(wakeup.is_some());
     loop {
@@ -86,6 +88,9 @@ async fn wait(
         }
     }
 }
+
+/// How long a subscription may take. Meanwhile nobody looks at the key.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The storage counts the lease in whole milliseconds.
 const LEASE_MARGIN: Duration = Duration::from_millis(1);

@@ -15,15 +15,23 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Leaves a runnable `<product>-server` in `dir`, or says why not.
 pub(super) fn fetch(product: &str, dir: &Path) -> Result<(), String> {
-    let apt =
-        Apt::prepare(&dir.join("apt")).map_err(|error| format!("{}: {error}", dir.display()))?;
     // Both packages: one of them has the program, the other one may only link to it.
     let packages = [format!("{product}-server"), format!("{product}-tools")];
-    if let Err(reason) = apt.download(&packages) {
+    let unpacked = unpack(&packages, dir)?;
+    let program = format!("{product}-server");
+    write_launcher(&unpacked, &program, &dir.join(&program))
+        .map_err(|error| format!("cannot write {}: {error}", dir.join(&program).display()))
+}
+
+/// Unpacks packages and the libraries that the machine lacks, and gives the folder that stands for `/`.
+pub(super) fn unpack(packages: &[String], dir: &Path) -> Result<PathBuf, String> {
+    let apt =
+        Apt::prepare(&dir.join("apt")).map_err(|error| format!("{}: {error}", dir.display()))?;
+    if let Err(reason) = apt.download(packages) {
         let backports = backports_of(&fs::read_to_string("/etc/os-release").unwrap_or_default());
         let backports = backports.ok_or(reason)?;
         apt.use_sources(&backports).map_err(|error| format!("cannot write sources: {error}"))?;
-        apt.download(&packages)?;
+        apt.download(packages)?;
     }
     let unpacked = dir.join("root");
     for package in apt.downloaded().map_err(|error| format!("{}: {error}", dir.display()))? {
@@ -33,9 +41,7 @@ pub(super) fn fetch(product: &str, dir: &Path) -> Result<(), String> {
         }
     }
     apt.remove();
-    let program = format!("{product}-server");
-    write_launcher(&unpacked, &program, &dir.join(&program))
-        .map_err(|error| format!("cannot write {}: {error}", dir.join(&program).display()))
+    Ok(unpacked)
 }
 
 /// An `apt-get` that keeps everything in one folder.

@@ -1,9 +1,11 @@
 //! The servers that the tests run against.
 //!
 //! A server is looked for where the user says, then in `PATH`, then in the target folder, and is fetched into the target folder if need be: see
-//! [`debian`]. Nothing is installed on the machine, so nothing needs root, no service is started, and `cargo clean` removes all of it.
+//! [`debian`]; likewise [`faketime`], which is no server. Nothing is installed on the machine, so nothing needs root, no service is started,
+//! and `cargo clean` removes all of it.
 
 mod debian;
+pub(crate) mod faketime;
 
 use std::{
     env,

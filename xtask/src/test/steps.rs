@@ -1,11 +1,11 @@
 //! The steps, in the order in which they run.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use super::{features, verdict::Verdict};
 use crate::{
     run::{Outcome, Tests, cargo, run},
-    servers::{self, Server},
+    servers::{self, Server, faketime},
 };
 
 /// One thing that is checked.
@@ -44,6 +44,7 @@ pub(super) const STEPS: [Step; 9] = [
 pub(super) struct Servers {
     redis: Option<Result<Server, String>>,
     valkey: Option<Result<Server, String>>,
+    libfaketime: Option<Result<PathBuf, String>>,
 }
 
 impl Servers {
@@ -54,6 +55,18 @@ impl Servers {
     fn valkey(&mut self) -> &Result<Server, String> {
         self.valkey.get_or_insert_with(servers::valkey)
     }
+
+    fn libfaketime(&mut self) -> &Result<PathBuf, String> {
+        self.libfaketime.get_or_insert_with(faketime::libfaketime)
+    }
+
+    /// Tells tests where libfaketime is. Those that need it fail without it.
+    fn with_faketime(&mut self, mut tests: Command) -> Command {
+        if let Ok(path) = self.libfaketime() {
+            tests.env(faketime::VARIABLE, path);
+        }
+        tests
+    }
 }
 
 fn find_servers(servers: &mut Servers) -> Verdict {
@@ -61,14 +74,20 @@ fn find_servers(servers: &mut Servers) -> Verdict {
         Ok(Server { path, version }) => println!("valkey {version}: {}", path.display()),
         Err(reason) => println!("valkey: none, {reason}"),
     }
-    match servers.redis() {
-        Ok(Server { path, version }) => {
-            println!("redis {version}: {}", path.display());
-            Outcome::SUCCESS.into()
+    let faketime = found(servers.libfaketime(), |path| format!("libfaketime: {}", path.display()));
+    let redis = |Server { path, version }: &_| format!("redis {version}: {}", path.display());
+    found(servers.redis(), redis).and(faketime).into()
+}
+
+fn found<T>(what: &Result<T, String>, describe: impl Fn(&T) -> String) -> Outcome {
+    match what {
+        Ok(found) => {
+            println!("{}", describe(found));
+            Outcome::SUCCESS
         }
         Err(reason) => {
             eprintln!("{reason}");
-            Outcome::FAILURE.into()
+            Outcome::FAILURE
         }
     }
 }
@@ -113,11 +132,12 @@ fn doctests() -> Outcome {
 }
 
 fn tests(servers: &mut Servers) -> Verdict {
+    let mut all = servers.with_faketime(workspace_tests("--tests"));
     let Ok(redis) = servers.redis() else {
         eprintln!("there is no redis-server to test against: see the step `servers`");
         return Outcome::FAILURE.into();
     };
-    let all = run(workspace_tests("--tests").env(servers::VARIABLE, &redis.path));
+    let all = run(all.env(servers::VARIABLE, &redis.path));
     // With features of serde_json that change what others see of it, and that a user's build may have.
     let json = "test --package idem-tests --features=serde-json-features --test json_features";
     all.and(run(&mut cargo(json))).into()
@@ -125,17 +145,19 @@ fn tests(servers: &mut Servers) -> Verdict {
 
 /// The integration tests that are about servers, which their names say, and the testkit's own.
 fn valkey(servers: &mut Servers) -> Verdict {
+    let integration = workspace_tests("--test it -- redis sentinel cluster");
+    let mut integration = servers.with_faketime(integration);
     let valkey = match servers.valkey() {
         Ok(valkey) => valkey,
         Err(reason) => return Verdict::Skipped(format!("no Valkey to be had: {reason}")),
     };
-    let on_valkey = |what| run(workspace_tests(what).env(servers::VARIABLE, &valkey.path));
-    let integration = on_valkey("--test it -- redis sentinel cluster");
+    let on_valkey = |tests: &mut Command| run(tests.env(servers::VARIABLE, &valkey.path));
+    let integration = on_valkey(&mut integration);
     if integration.success && integration.tests == Tests::default() {
         eprintln!("no integration test has `redis` in its name");
         return Outcome::FAILURE.into();
     }
-    on_valkey("--test kit").and(integration).into()
+    on_valkey(&mut workspace_tests("--test kit")).and(integration).into()
 }
 
 /// Some tests of the workspace. The packages and features are always the same, so that nothing is built twice.
