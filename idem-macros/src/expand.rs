@@ -4,7 +4,7 @@
 //! that a replay never polls. Names of the expansion's own are out of sight of the user's code and the other way round
 //! (`mixed_site`); paths are absolute, and nothing relies on a prelude.
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -13,6 +13,7 @@ use syn::{Expr, ExprReference, LitStr, Token};
 use crate::args::{Codec, OnCrash, OnError, Time};
 use crate::function::{Argument, Function};
 use crate::placeholder::by_reference;
+use crate::returned::Returned;
 use crate::validate::{Body, Key, Part, Plan};
 
 /// The user's function, with the same signature.
@@ -67,9 +68,10 @@ fn inputs(plan: &Plan) -> TokenStream {
 fn fingerprint(plan: &Plan) -> TokenStream {
     let name = &plan.name;
     let hashed = plan.hashed.iter().map(|&index| {
-        let Argument { ident, cfgs, .. } = &plan.arguments[index];
+        let Argument { ident, pattern, cfgs, .. } = &plan.arguments[index];
         // The place where an argument that cannot be hashed is reported.
         let at = mixed_at(ident.span());
+        let ident = if pattern.is_none() { used_silently(ident) } else { ident.clone() };
         quote_spanned! {at=>
             #(#cfgs)* let __idem_arguments = __idem_arguments.arg(&#ident);
         }
@@ -78,6 +80,15 @@ fn fingerprint(plan: &Plan) -> TokenStream {
         let __idem_arguments = __idem_private::Arguments::new(#name);
         #(#hashed)*
         let __idem_fingerprint = __idem_arguments.finish();
+    }
+}
+
+/// An argument `_name` is hashed, but it is not the user who uses it: to lints it has to look like the macro.
+fn used_silently(ident: &Ident) -> Ident {
+    if ident.to_string().starts_with('_') {
+        Ident::new(&ident.to_string(), Span::call_site().located_at(ident.span()))
+    } else {
+        ident.clone()
     }
 }
 
@@ -136,9 +147,10 @@ fn template(parts: &[Part], span: Span) -> TokenStream {
                 Some(Part::Literal(next)) => next.chars().next(),
                 _ => None,
             };
-            match next {
-                Some(next) => quote_spanned!(at=> .value_before(#text, &#value, #next)),
-                None => quote_spanned!(at=> .value_at_end(#text, &#value)),
+            if let Some(next) = next {
+                quote_spanned!(at=> .value_before(#text, &#value, #next))
+            } else {
+                quote_spanned!(at=> .value_at_end(#text, &#value))
             }
         }
     });
@@ -175,27 +187,48 @@ fn body_future(plan: &Plan, parts: &TokenStream, block: &Group) -> TokenStream {
     quote_spanned!(mixed()=> async move { #fake #parts #body })
 }
 
-/// The one call into the runtime.
+/// The one call into the runtime, after what it needs has been asked for where the user can see what is missing.
 fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
+    let requirements = requirements(plan);
     let operation = operation(plan);
-    let returned = &plan.returned;
-    let value = part_of_result(&returned.result, &returned.value, "Value");
-    let error = part_of_result(&returned.result, &returned.error, "Error");
+    let result = &plan.returned.result;
     quote_spanned! {mixed()=>
+        #requirements
         let __idem_operation = #operation;
-        __idem_operation.call::<#value, #error, _>(#body).await
+        __idem_private::Call::<#result, _, _, _>::of(&__idem_operation)
+            .run(__idem_operation, #body)
+            .await
     }
+}
+
+fn requirements(plan: &Plan) -> TokenStream {
+    let Returned { result, value, error } = &plan.returned;
+    let whole = require("result", result, result);
+    let storable = require("value", value, &value_type(plan));
+    let replayable = matches!(plan.args.on_error, OnError::Replay)
+        .then(|| require("replayed_error", error, &error_type(plan)));
+    let convertible =
+        plan.args.map_err.is_none().then(|| require("error", error, &error_type(plan)));
+    quote!(#whole #storable #replayable #convertible)
+}
+
+/// A call of `require_…` for `ty`, reported at `place`.
+fn require(what: &str, place: &TokenStream, ty: &TokenStream) -> TokenStream {
+    let (first, _) = ends(place);
+    let function = quote::format_ident!("require_{what}", span = mixed_at(first));
+    quote_spanned!(mixed_at(first)=> __idem_private::#function::<#ty>();)
 }
 
 fn operation(plan: &Plan) -> TokenStream {
     let name = &plan.name;
     let args = &plan.args;
-    let returned = &plan.returned;
-    let value = part_of_result(&returned.result, &returned.value, "Value");
-    let error = part_of_result(&returned.result, &returned.error, "Error");
-    let handle = match &args.with {
-        Some(_) => quote_spanned!(mixed()=> __idem_handle),
-        None => quote_spanned!(mixed()=> __idem_private::handle()),
+    let result = &plan.returned.result;
+    let value = value_type(plan);
+    let error = error_type(plan);
+    let handle = if args.with.is_some() {
+        quote_spanned!(mixed()=> __idem_handle)
+    } else {
+        quote_spanned!(mixed()=> __idem_private::handle())
     };
     let tenant = args.tenant.as_ref().map(|_| quote_spanned!(mixed()=> .tenant(__idem_tenant)));
     let times = times(plan).map(|(name, time)| {
@@ -224,7 +257,7 @@ fn operation(plan: &Plan) -> TokenStream {
     });
     let errors = match args.on_error {
         OnError::Store => quote_spanned! {mixed()=>
-            __idem_private::StoreErrorsAs(__idem_private::ErrorText::<#error>::new().function())
+            __idem_private::StoreErrorsAs(__idem_private::ErrorText::<#result>::new().function())
         },
         OnError::Replay => quote_spanned!(mixed()=> __idem_private::ReplayErrors),
         OnError::Release => quote_spanned!(mixed()=> __idem_private::ReleaseErrors),
@@ -247,14 +280,28 @@ fn operation(plan: &Plan) -> TokenStream {
     }
 }
 
-/// `Value` or `Error` of a type that may be an alias of `Result`, reported where the user wrote `place`.
+/// `T` of the `Result<T, E>`, which may be an alias.
+fn value_type(plan: &Plan) -> TokenStream {
+    part_of_result(&plan.returned.result, &plan.returned.value, "Value")
+}
+
+/// `E` of the `Result<T, E>`, which may be an alias.
+fn error_type(plan: &Plan) -> TokenStream {
+    part_of_result(&plan.returned.result, &plan.returned.error, "Error")
+}
+
 fn part_of_result(result: &TokenStream, place: &TokenStream, part: &str) -> TokenStream {
+    let (first, last) = ends(place);
+    let part = quote::format_ident!("{part}", span = mixed_at(last));
+    quote_spanned!(mixed_at(first)=> <#result as __idem_private::Returned>::#part)
+}
+
+/// The first and the last span of tokens: on stable, all of what an error can mark.
+fn ends(place: &TokenStream) -> (Span, Span) {
     let mut tokens = place.clone().into_iter();
     let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
     let last = tokens.last().map_or(first, |token| token.span());
-    let part = quote::format_ident!("{part}", span = mixed_at(last));
-    let open = quote_spanned!(mixed_at(first)=> <);
-    quote_spanned!(mixed_at(first)=> #open #result as __idem_private::Returned>::#part)
+    (first, last)
 }
 
 fn times(plan: &Plan) -> impl Iterator<Item = (&'static str, &Time)> {

@@ -36,16 +36,16 @@ pub fn idempotent(
     options: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    idempotent_tokens(options.into(), item.into()).into()
+    idempotent_tokens(options.into(), &item.into()).into()
 }
 
-fn idempotent_tokens(options: TokenStream, item: TokenStream) -> TokenStream {
+fn idempotent_tokens(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut problems = Problems::default();
     let args = args::parse(options, &mut problems);
     let plan = function::parse(item.clone(), &mut problems)
         .and_then(|function| validate::validate(args, function, &mut problems));
     match (plan, problems.into_errors()) {
         (Some(plan), None) => expand::expand(&plan),
-        (_, errors) => fallback::fallback(&item, errors.as_ref()),
+        (_, errors) => fallback::fallback(item, errors.as_ref()),
     }
 }

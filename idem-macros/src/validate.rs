@@ -134,17 +134,11 @@ fn not_async(function: &Function) -> Problem {
             "end the function with an `async move { … }` block, in `Box::pin(…)` where it has to be boxed",
         );
     }
-    let message = "`#[idempotent]` needs an async function";
-    let is_test = function
-        .attrs
-        .iter()
-        .any(|attr| attr.path().segments.last().is_some_and(|segment| segment.ident == "test"));
-    let help = if is_test {
-        "put `#[idempotent]` above the attribute that makes this a test, while the function is still async"
-    } else {
-        "write `async fn`"
-    };
-    Problem::new(sig.fn_token, message, help)
+    Problem::new(
+        sig.fn_token,
+        "`#[idempotent]` needs an async function",
+        "write `async fn`, or, where an attribute above this one takes the `async` away, put `#[idempotent]` first",
+    )
 }
 
 fn returned(sig: &Signature) -> Result<Returned, Problem> {

@@ -1,17 +1,23 @@
 //! What the expansion of `#[idempotent]` calls. Not for people: it changes without notice.
 //!
-//! The expansion never fails on its own: what goes wrong with a key or a fingerprint is kept, and reported by the call.
-//! The traits here say in the user's words what a type lacks; each is asked for in one place of the expansion.
+//! Two things are particular to it:
+//!
+//! - It never fails on its own: what goes wrong with a key or a fingerprint is kept, and reported by the call.
+//! - A bound that a user's type does not meet is one error, at the type. So the expansion asks for every bound alone
+//!   (`require_…`), with a trait that says in the user's words what is missing; and [`Call`], which needs all of them
+//!   together, gives way to [`NotCallable`] instead of complaining a second time.
 
 #![doc(hidden)]
 
 use std::any::type_name;
 use std::fmt::{Debug, Display};
+use std::future::{Pending, pending};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub use std::time::Duration;
 
@@ -23,6 +29,7 @@ pub use crate::engine::{Idempotency, Operation, handle};
 pub use crate::error::Error;
 pub use crate::fingerprint::{Fingerprint, Fingerprinter};
 pub use crate::key::{Key, KeyBuilder};
+use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
 
@@ -55,10 +62,9 @@ impl Arguments {
 
 /// An argument that is part of the fingerprint.
 #[diagnostic::on_unimplemented(
-    message = "an argument of the type `{Self}` cannot be hashed",
-    label = "arguments are hashed, so they have to be `Serialize`",
-    note = "leave it out of the hash with `skip(…)`: `#[idempotent(skip(pool))]`",
-    note = "or add `#[derive(serde::Serialize)]` to its type"
+    message = "an argument of the type `{Self}` cannot be hashed\n\n= help: leave it out of the hash, \
+               for example `#[idempotent(skip(pool))]`, or derive `serde::Serialize` for its type",
+    label = "arguments are hashed, so they have to be `Serialize`"
 )]
 pub trait HashArgument: Serialize {}
 
@@ -126,9 +132,9 @@ impl Template {
 
 /// A value in a key template.
 #[diagnostic::on_unimplemented(
-    message = "a value of the type `{Self}` cannot be put into the key",
-    label = "the values in a key template have to be `Display`",
-    note = "name a field that is `Display`: `{{req.order_id}}`, or implement `Display` for the type"
+    message = "a value of the type `{Self}` cannot be put into the key\n\n= help: name a field that is `Display`, \
+               for example `{{req.order_id}}`, or implement `Display` for the type",
+    label = "values in a key are written with `Display`"
 )]
 pub trait KeyValue: Display {}
 
@@ -147,9 +153,9 @@ pub fn handle_of<T: AsHandle + ?Sized>(handle: &T) -> Result<Idempotency, Error>
 
 /// What the option `with` takes.
 #[diagnostic::on_unimplemented(
-    message = "a value of the type `{Self}` is no handle",
-    label = "`with` takes an `Idempotency`, or a reference to one",
-    note = "give the field or the argument that holds the handle: `with = self.idempotency`"
+    message = "a value of the type `{Self}` is no handle\n\n= help: give the field or the argument that holds an \
+               `Idempotency`, for example `with = self.idempotency`",
+    label = "`with` takes an `Idempotency`, or a reference to one"
 )]
 pub trait AsHandle {
     /// The handle, cloned.
@@ -182,9 +188,9 @@ impl<T: AsHandle + ?Sized> AsHandle for Arc<T> {
 
 /// The value's and the error's types of a `Result`, however the user's signature calls it.
 #[diagnostic::on_unimplemented(
-    message = "`#[idempotent]` needs a function that returns a `Result`, not `{Self}`",
-    label = "this is not a `Result`",
-    note = "return `Result<T, E>` with `E: From<idempotency::Error>`, so that a refused duplicate can say so"
+    message = "`#[idempotent]` needs a function that returns a `Result`, not `{Self}`\n\n= help: return `Result<T, E>` \
+               with `E: From<idempotency::Error>`, so that a refused duplicate can say so",
+    label = "this is not a `Result`"
 )]
 pub trait Returned {
     /// `T` of `Result<T, E>`.
@@ -196,6 +202,104 @@ pub trait Returned {
 impl<T, E> Returned for Result<T, E> {
     type Value = T;
     type Error = E;
+}
+
+/// A value that a replay can give back.
+#[diagnostic::on_unimplemented(
+    message = "a result of the type `{Self}` cannot be stored and replayed\n\n= help: derive `serde::Serialize` and \
+               `serde::Deserialize` for it, without borrowed data",
+    label = "results have to be `Serialize` and `DeserializeOwned`"
+)]
+pub trait Replayable: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Replayable for T {}
+
+/// An error that `on_error = "replay"` can give back.
+#[diagnostic::on_unimplemented(
+    message = "an error of the type `{Self}` cannot be replayed\n\n= help: derive `serde::Serialize` and \
+               `serde::Deserialize` for it, or store its text alone: `on_error = \"store\"`",
+    label = "`on_error = \"replay\"` takes errors that are `Serialize` and `DeserializeOwned`"
+)]
+pub trait ReplayableError: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Serialize + DeserializeOwned> ReplayableError for E {}
+
+/// An error type that can carry this crate's.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be made of `idempotency::Error`\n\n= help: implement `From<idempotency::Error>` for it, \
+               or give the attribute a function: `map_err = |error| …`",
+    label = "a refused duplicate returns this error"
+)]
+pub trait FromIdempotency: From<Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Error>> FromIdempotency for E {}
+
+/// Asks for a `Result`.
+pub fn require_result<R: Returned>() {}
+
+/// Asks for a value that can be replayed.
+pub fn require_value<T: Replayable>() {}
+
+/// Asks for an error that can be replayed.
+pub fn require_replayed_error<E: ReplayableError>() {}
+
+/// Asks for an error that can carry this crate's.
+pub fn require_error<E: FromIdempotency>() {}
+
+/// Runs an operation whose body returns `R`.
+///
+/// `run` is found here where all bounds are met, which is what the `require_…` functions have made sure of; else it is
+/// found at [`NotCallable`], behind errors that have been reported.
+#[derive(Debug)]
+pub struct Call<R, E, S, M> {
+    policies: PhantomData<fn(E, S, M)>,
+    otherwise: NotCallable<R>,
+}
+
+/// Where the bounds of [`Call`] are not met.
+#[derive(Debug)]
+pub struct NotCallable<R>(PhantomData<fn() -> R>);
+
+impl<R, E, S, M> Call<R, E, S, M> {
+    /// For a call of `operation`.
+    pub fn of(_operation: &Operation<E, S, M>) -> Self {
+        Self { policies: PhantomData, otherwise: NotCallable(PhantomData) }
+    }
+}
+
+impl<T, Er, E, S, M> Call<Result<T, Er>, E, S, M>
+where
+    T: Storable,
+    E: ErrorPolicy<Er>,
+    S: StorePolicy<T>,
+    M: MapError<Er>,
+{
+    /// Runs the body, or replays its result.
+    pub fn run<F: Future<Output = Result<T, Er>>>(
+        &self,
+        operation: Operation<E, S, M>,
+        body: F,
+    ) -> impl Future<Output = Result<T, Er>> + use<T, Er, E, S, M, F> {
+        operation.call(body)
+    }
+}
+
+impl<R> NotCallable<R> {
+    /// Stands in for the method of [`Call`].
+    pub fn run<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
+        pending()
+    }
+}
+
+impl<R, E, S, M> Deref for Call<R, E, S, M> {
+    type Target = NotCallable<R>;
+
+    fn deref(&self) -> &NotCallable<R> {
+        &self.otherwise
+    }
 }
 
 /// Stands behind a `return` that is never reached, and so tells the compiler the type of an async block.
@@ -213,62 +317,79 @@ pub fn error_map<E, F: Fn(Error) -> E>(map: F) -> F {
     map
 }
 
-/// The text that is stored of an error: what it displays, else how it debugs, else its type's name.
+/// The text that is stored of the error in `R`: what it displays, else how it debugs, else its type's name.
 ///
-/// `function` is found at the first of the types [`ErrorText`], [`DebugText`] and [`NameText`] that have it: a method whose
-/// bounds are not met is passed over, and the next type is looked at through `Deref`.
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorText<E>(DebugText<E>);
+/// `function` is found at the first of these types that has it: a method whose bounds are not met is passed over, and the
+/// next type is looked at through `Deref`. So no bound is asked for, and in a generic function those that are there count.
+#[derive(Debug)]
+pub struct ErrorText<R>(DebugText<R>);
 
 /// The second choice of [`ErrorText`].
-#[derive(Clone, Copy, Debug)]
-pub struct DebugText<E>(NameText<E>);
+#[derive(Debug)]
+pub struct DebugText<R>(TypeText<R>);
 
-/// The last choice of [`ErrorText`].
-#[derive(Clone, Copy, Debug)]
-pub struct NameText<E>(PhantomData<fn(E)>);
+/// The third choice of [`ErrorText`].
+#[derive(Debug)]
+pub struct TypeText<R>(NoText<R>);
 
-impl<E> ErrorText<E> {
-    /// The choices for the errors `E`.
+/// For what is no `Result`, which has been reported.
+#[derive(Debug)]
+pub struct NoText<R>(PhantomData<fn() -> R>);
+
+impl<R> ErrorText<R> {
+    /// The choices for a function that returns `R`.
     #[expect(clippy::new_without_default, reason = "called by expansions alone")]
     pub fn new() -> Self {
-        Self(DebugText(NameText(PhantomData)))
+        Self(DebugText(TypeText(NoText(PhantomData))))
     }
 }
 
-impl<E: Display> ErrorText<E> {
+impl<T, E: Display> ErrorText<Result<T, E>> {
     /// What the error displays.
     pub fn function(&self) -> fn(&E) -> String {
         |error| error.to_string()
     }
 }
 
-impl<E: Debug> DebugText<E> {
+impl<T, E: Debug> DebugText<Result<T, E>> {
     /// How the error debugs.
     pub fn function(&self) -> fn(&E) -> String {
         |error| format!("{error:?}")
     }
 }
 
-impl<E> NameText<E> {
+impl<T, E> TypeText<Result<T, E>> {
     /// The name of the error's type.
     pub fn function(&self) -> fn(&E) -> String {
         |_| type_name::<E>().to_owned()
     }
 }
 
-impl<E> Deref for ErrorText<E> {
-    type Target = DebugText<E>;
+impl<R> NoText<R> {
+    /// Stands in for the others.
+    pub fn function(&self) {}
+}
 
-    fn deref(&self) -> &DebugText<E> {
+impl<R> Deref for ErrorText<R> {
+    type Target = DebugText<R>;
+
+    fn deref(&self) -> &DebugText<R> {
         &self.0
     }
 }
 
-impl<E> Deref for DebugText<E> {
-    type Target = NameText<E>;
+impl<R> Deref for DebugText<R> {
+    type Target = TypeText<R>;
 
-    fn deref(&self) -> &NameText<E> {
+    fn deref(&self) -> &TypeText<R> {
+        &self.0
+    }
+}
+
+impl<R> Deref for TypeText<R> {
+    type Target = NoText<R>;
+
+    fn deref(&self) -> &NoText<R> {
         &self.0
     }
 }

@@ -1,11 +1,10 @@
-//! A free function with an owned argument.
+//! A free function with a key of its argument's fields.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use idempotency::{Idempotency, idempotent};
+use idem_tests::{Runs, assert_once};
+use idempotency::{Error, idempotent};
 use serde::{Deserialize, Serialize};
 
-static RUNS: AtomicU32 = AtomicU32::new(0);
+static RUNS: Runs = Runs::new();
 
 #[derive(Clone, Serialize)]
 struct Request {
@@ -20,18 +19,14 @@ struct Receipt {
 }
 
 #[idempotent(key = "payment:{req.user_id}:{req.order_id}", ttl = "15m")]
-async fn charge(req: Request) -> Result<Receipt, idempotency::Error> {
-    let run = RUNS.fetch_add(1, Ordering::SeqCst) + 1;
-    Ok(Receipt { order_id: req.order_id, run })
+async fn charge(req: Request) -> Result<Receipt, Error> {
+    Ok(Receipt { order_id: req.order_id, run: RUNS.next() })
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
-    idempotency::set_global(Idempotency::memory()).unwrap();
-    let request = Request { user_id: 7, order_id: "o-1".into() };
-    let first = charge(request.clone()).await.unwrap();
-    let again = charge(request).await.unwrap();
-    assert_eq!(again, first);
-    assert_eq!(again, Receipt { order_id: "o-1".into(), run: 1 });
-    assert_eq!(RUNS.load(Ordering::SeqCst), 1);
+fn main() {
+    assert_once(
+        &RUNS,
+        || charge(Request { user_id: 7, order_id: "o-1".into() }),
+        &Receipt { order_id: "o-1".into(), run: 1 },
+    );
 }

@@ -1,0 +1,7 @@
+use idempotency::{Error, idempotent};
+
+#[tokio::main]
+#[idempotent(key = "main")]
+async fn main() -> Result<(), Error> {
+    Ok(())
+}

@@ -1,0 +1,6 @@
+use idempotency::idempotent;
+
+#[idempotent(key = "order")]
+struct Order;
+
+fn main() {}

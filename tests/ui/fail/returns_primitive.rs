@@ -1,0 +1,8 @@
+use idempotency::idempotent;
+
+#[idempotent(key = "order:{id}")]
+async fn place(id: u64) -> u64 {
+    id
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use idempotency::{Error, idempotent};
+
+#[idempotent(skip(pol))]
+async fn place(id: u64, pool: u64) -> Result<u64, Error> {
+    Ok(id + pool)
+}
+
+fn main() {}

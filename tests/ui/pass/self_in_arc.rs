@@ -1,0 +1,24 @@
+//! A method with `self: Arc<Self>`.
+
+use std::sync::Arc;
+
+use idem_tests::{Runs, assert_once};
+use idempotency::{Error, idempotent};
+
+static RUNS: Runs = Runs::new();
+
+struct Shop {
+    region: String,
+}
+
+impl Shop {
+    #[idempotent(key = "{self.region}:{id}")]
+    async fn place(self: Arc<Self>, id: u64) -> Result<(u64, u32), Error> {
+        let moved = self;
+        Ok((id + moved.region.len() as u64, RUNS.next()))
+    }
+}
+
+fn main() {
+    assert_once(&RUNS, || Arc::new(Shop { region: "eu".into() }).place(7), &(9, 1));
+}
