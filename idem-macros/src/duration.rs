@@ -33,6 +33,9 @@ pub(crate) fn parse(name: &str, literal: &LitStr) -> Result<Duration, Problem> {
             format!("unknown unit of time `{unit}`"),
             "the units are `ms`, `s`, `m`, `h`, `d` and `w`",
         ),
+        DurationError::Empty => {
+            problem(format!("the {name} is empty"), "write numbers with units: `15m`, `1h 30m`")
+        }
         _ => problem(
             format!("`{text}` is not a duration"),
             "write numbers with units: `15m`, `1h 30m`, `500ms`",

@@ -192,12 +192,15 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     let requirements = requirements(plan);
     let operation = operation(plan);
     let result = &plan.returned.result;
+    // In a block of its own: what is borrowed and still there at the `.await` would be a part of the future.
     quote_spanned! {mixed()=>
         #requirements
-        let __idem_operation = #operation;
-        __idem_private::Call::<#result, _, _, _>::of(&__idem_operation)
-            .run(__idem_operation, #body)
-            .await
+        let __idem_call = {
+            let __idem_operation = #operation;
+            __idem_private::Call::<#result, _, _, _>::of(&__idem_operation)
+                .run(__idem_operation, #body)
+        };
+        __idem_call.await
     }
 }
 
@@ -314,7 +317,7 @@ fn times(plan: &Plan) -> impl Iterator<Item = (&'static str, &Time)> {
 fn borrowed(expr: &Expr) -> Expr {
     Expr::Reference(ExprReference {
         attrs: Vec::new(),
-        and_token: Token![&](mixed()),
+        and_token: Token![&](mixed_at(expr.span())),
         mutability: None,
         expr: Box::new(expr.clone()),
     })

@@ -1,0 +1,54 @@
+fn place(id: u64) -> Placed {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_arguments.arg(&id);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::function_key(
+        ::core::module_path!(),
+        "place",
+        &__idem_fingerprint,
+    );
+    Box::pin(async move {
+        __idem_private::require_result::<<Placed as ::core::future::Future>::Output>();
+        __idem_private::require_value::<
+            <<Placed as ::core::future::Future>::Output as __idem_private::Returned>::Value,
+        >();
+        __idem_private::require_error::<
+            <<Placed as ::core::future::Future>::Output as __idem_private::Returned>::Error,
+        >();
+        let __idem_call = {
+            let __idem_operation = __idem_private::operation(
+                    __idem_private::handle(),
+                    "place",
+                )
+                .key(__idem_key)
+                .with_fingerprint(__idem_fingerprint)
+                .errors(
+                    __idem_private::StoreErrorsAs(
+                        __idem_private::ErrorText::<
+                            <Placed as ::core::future::Future>::Output,
+                        >::new()
+                            .function(),
+                    ),
+                );
+            __idem_private::Call::<
+                <Placed as ::core::future::Future>::Output,
+                _,
+                _,
+                _,
+            >::of(&__idem_operation)
+                .run(
+                    __idem_operation,
+                    async move {
+                        if false {
+                            return __idem_private::fake_return::<
+                                <Placed as ::core::future::Future>::Output,
+                            >();
+                        }
+                        { Ok(id) }
+                    },
+                )
+        };
+        __idem_call.await
+    })
+}

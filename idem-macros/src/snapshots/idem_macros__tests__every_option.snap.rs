@@ -1,0 +1,62 @@
+async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
+    use shop::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("place-order");
+    let __idem_arguments = __idem_arguments.arg(&order);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(30usize)
+        .literal("order:")
+        .value_at_end("order.id", &order.id)
+        .finish();
+    let __idem_tenant = __idem_private::tenant(&order.customer);
+    let __idem_handle = __idem_private::handle_of(&pool.idempotency);
+    let __idem_lease: __idem_private::Duration = LEASE;
+    let __idem_wait: __idem_private::Duration = Duration::from_millis(order.patience);
+    __idem_private::require_result::<Result<Receipt, Refusal>>();
+    __idem_private::require_value::<
+        <Result<Receipt, Refusal> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_replayed_error::<
+        <Result<Receipt, Refusal> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(__idem_handle, "place-order")
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .tenant(__idem_tenant)
+            .ttl(__idem_private::Duration::new(5400u64, 0u32))
+            .lease(__idem_lease)
+            .wait(__idem_wait)
+            .on_crash(__idem_private::CrashPolicy::Park)
+            .codec(__idem_private::MsgPack)
+            .errors(__idem_private::ReplayErrors)
+            .retry_if(
+                __idem_private::predicate::<
+                    <Result<Receipt, Refusal> as __idem_private::Returned>::Error,
+                    _,
+                >(Refusal::is_busy),
+            )
+            .store_if(
+                __idem_private::predicate::<
+                    <Result<Receipt, Refusal> as __idem_private::Returned>::Value,
+                    _,
+                >(|receipt| receipt.is_final()),
+            )
+            .map_err(
+                __idem_private::error_map::<
+                    <Result<Receipt, Refusal> as __idem_private::Returned>::Error,
+                    _,
+                >(|error| Refusal::of(error)),
+            );
+        __idem_private::Call::<Result<Receipt, Refusal>, _, _, _>::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<Result<Receipt, Refusal>>();
+                    }
+                    { pool.place(order).await }
+                },
+            )
+    };
+    __idem_call.await
+}

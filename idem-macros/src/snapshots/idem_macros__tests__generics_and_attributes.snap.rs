@@ -1,0 +1,61 @@
+/// Echoes.
+#[must_use]
+#[allow(unused_variables)]
+async fn echo<'a, T: Serialize, const N: usize>(
+    id: &'a str,
+    #[cfg(unix)]
+    values: [T; N],
+) -> Result<Cow<'a, str>, Error>
+where
+    T: Clone,
+{
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("echo");
+    let __idem_arguments = __idem_arguments.arg(&id);
+    #[cfg(unix)]
+    let __idem_arguments = __idem_arguments.arg(&values);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(29usize)
+        .literal("echo:")
+        .value_at_end("id", &id)
+        .finish();
+    __idem_private::require_result::<Result<Cow<'a, str>, Error>>();
+    __idem_private::require_value::<
+        <Result<Cow<'a, str>, Error> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<Cow<'a, str>, Error> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "echo",
+            )
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .errors(
+                __idem_private::StoreErrorsAs(
+                    __idem_private::ErrorText::<Result<Cow<'a, str>, Error>>::new()
+                        .function(),
+                ),
+            );
+        __idem_private::Call::<
+            Result<Cow<'a, str>, Error>,
+            _,
+            _,
+            _,
+        >::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<
+                            Result<Cow<'a, str>, Error>,
+                        >();
+                    }
+                    { Ok(id.into()) }
+                },
+            )
+    };
+    __idem_call.await
+}

@@ -1,0 +1,48 @@
+fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + Send {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_arguments.arg(&id);
+    let __idem_arguments = __idem_arguments.arg(&note);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(30usize)
+        .literal("order:")
+        .value_at_end("id", &id)
+        .finish();
+    let note = note.to_owned();
+    async move {
+        __idem_private::require_result::<Result<String, Error>>();
+        __idem_private::require_value::<
+            <Result<String, Error> as __idem_private::Returned>::Value,
+        >();
+        __idem_private::require_error::<
+            <Result<String, Error> as __idem_private::Returned>::Error,
+        >();
+        let __idem_call = {
+            let __idem_operation = __idem_private::operation(
+                    __idem_private::handle(),
+                    "place",
+                )
+                .key(__idem_key)
+                .with_fingerprint(__idem_fingerprint)
+                .errors(
+                    __idem_private::StoreErrorsAs(
+                        __idem_private::ErrorText::<Result<String, Error>>::new()
+                            .function(),
+                    ),
+                );
+            __idem_private::Call::<Result<String, Error>, _, _, _>::of(&__idem_operation)
+                .run(
+                    __idem_operation,
+                    async move {
+                        if false {
+                            return __idem_private::fake_return::<
+                                Result<String, Error>,
+                            >();
+                        }
+                        { Ok(note) }
+                    },
+                )
+        };
+        __idem_call.await
+    }
+}

@@ -1,0 +1,36 @@
+async fn add(a: u32, b: u32) -> crate::Result<u32> {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("add");
+    let __idem_arguments = __idem_arguments.arg(&a);
+    let __idem_arguments = __idem_arguments.arg(&b);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::prefixed_key("addition", &__idem_fingerprint);
+    __idem_private::require_result::<crate::Result<u32>>();
+    __idem_private::require_value::<
+        <crate::Result<u32> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <crate::Result<u32> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(__idem_private::handle(), "add")
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .errors(
+                __idem_private::StoreErrorsAs(
+                    __idem_private::ErrorText::<crate::Result<u32>>::new().function(),
+                ),
+            );
+        __idem_private::Call::<crate::Result<u32>, _, _, _>::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<crate::Result<u32>>();
+                    }
+                    { Ok(a + b) }
+                },
+            )
+    };
+    __idem_call.await
+}

@@ -1,0 +1,52 @@
+async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("charge");
+    let __idem_arguments = __idem_arguments.arg(&req);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(57usize)
+        .literal("payment:")
+        .value_before("req.user_id", &req.user_id, ':')
+        .literal(":")
+        .value_at_end("req.order_id", &req.order_id)
+        .finish();
+    __idem_private::require_result::<Result<Receipt, PaymentError>>();
+    __idem_private::require_value::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "charge",
+            )
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .ttl(__idem_private::Duration::new(900u64, 0u32))
+            .errors(
+                __idem_private::StoreErrorsAs(
+                    __idem_private::ErrorText::<Result<Receipt, PaymentError>>::new()
+                        .function(),
+                ),
+            );
+        __idem_private::Call::<
+            Result<Receipt, PaymentError>,
+            _,
+            _,
+            _,
+        >::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<
+                            Result<Receipt, PaymentError>,
+                        >();
+                    }
+                    { gateway::charge(req).await }
+                },
+            )
+    };
+    __idem_call.await
+}

@@ -1,0 +1,60 @@
+async fn place(
+    __idem_arg_0: Point,
+    __idem_arg_1: Path<u64>,
+    __idem_arg_2: State<Pool>,
+    __idem_arg_3: u8,
+) -> Result<u64, Error> {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_arguments.arg(&__idem_arg_0);
+    let __idem_arguments = __idem_arguments.arg(&__idem_arg_1);
+    let __idem_arguments = __idem_arguments.arg(&__idem_arg_3);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = {
+        let Point { x, y: _ } = &__idem_arg_0;
+        let Path(id) = &__idem_arg_1;
+        __idem_private::Template::new(49usize)
+            .value_before("x", &x, ':')
+            .literal(":")
+            .value_at_end("id", &id)
+            .finish()
+    };
+    __idem_private::require_result::<Result<u64, Error>>();
+    __idem_private::require_value::<
+        <Result<u64, Error> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<u64, Error> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "place",
+            )
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .errors(
+                __idem_private::StoreErrorsAs(
+                    __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
+                ),
+            );
+        __idem_private::Call::<Result<u64, Error>, _, _, _>::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<Result<u64, Error>>();
+                    }
+                    let Point { x, y: mut height } = __idem_arg_0;
+                    let Path(id) = __idem_arg_1;
+                    let State(pool) = __idem_arg_2;
+                    let _ = __idem_arg_3;
+                    {
+                        height += id;
+                        Ok(height)
+                    }
+                },
+            )
+    };
+    __idem_call.await
+}

@@ -1,0 +1,38 @@
+async unsafe fn place(id: u64) -> Result<(), Error> {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_arguments.arg(&id);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::function_key(
+        ::core::module_path!(),
+        "place",
+        &__idem_fingerprint,
+    );
+    __idem_private::require_result::<Result<(), Error>>();
+    __idem_private::require_value::<
+        <Result<(), Error> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<(), Error> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "place",
+            )
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .errors(__idem_private::ReleaseErrors);
+        __idem_private::Call::<Result<(), Error>, _, _, _>::of(&__idem_operation)
+            .run(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<Result<(), Error>>();
+                    }
+                    { unsafe { raw(id) } }
+                },
+            )
+    };
+    __idem_call.await
+}
