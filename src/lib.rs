@@ -23,7 +23,7 @@
 //!
 //! | to | see |
 //! |---|---|
-//! | annotate functions | `#[idempotent]`, [`set_global`], [`with`] |
+//! | annotate functions | [`#[idempotent]`](macro@idempotent), [`set_global`], [`with`] |
 //! | run a body without the attribute | [`Idempotency::execute`], [`Idempotency::operation`] |
 //! | know where a result comes from | [`Outcome`], [`Source`] |
 //! | act on an error | [`ErrorKind`] |
@@ -57,6 +57,7 @@ pub use idem_runtime::{
 
 #[cfg(feature = "macros")]
 #[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+#[doc = include_str!("idempotent.md")]
 pub use idem_macros::idempotent;
 
 #[doc(hidden)]

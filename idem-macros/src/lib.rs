@@ -4,12 +4,12 @@
 //!
 //! | pass | from | to |
 //! |---|---|---|
-//! | [`args`], [`function`] | tokens | the options and the function as they were written |
-//! | [`validate`] | those | a [`Plan`](validate::Plan), in which nothing is wrong any more |
-//! | [`expand`] | the plan | the function around its body |
+//! | `args`, `function` | tokens | the options and the function as they were written |
+//! | `validate` | those | a `Plan`, in which nothing is wrong any more |
+//! | `expand` | the plan | the function around its body |
 //!
-//! A pass does not stop at the first mistake: [`Problems`](problem::Problems) collects them, and where there are any,
-//! [`fallback`] emits the function as it was written beside the errors, so that one mistake is one error.
+//! A pass does not stop at the first mistake: `Problems` collects them, and where there are any,
+//! `fallback` emits the function as it was written beside the errors, so that one mistake is one error.
 
 mod args;
 mod duration;

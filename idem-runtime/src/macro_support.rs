@@ -10,8 +10,8 @@
 #![doc(hidden)]
 
 use std::any::type_name;
-use std::fmt::{Debug, Display};
-use std::future::{Pending, pending};
+use std::fmt::{Debug, Display, Write};
+use std::future::Pending;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub fn function_key(
     function: &str,
     fingerprint: &Result<Fingerprint, Error>,
 ) -> Result<Key, Error> {
-    prefixed_key(&format!("{module}::{function}"), fingerprint)
+    hashed_key(&[module, "::", function], fingerprint)
 }
 
 /// The key of a method without one. The type is part of it, since methods of several types may share a module and a name.
@@ -85,12 +85,21 @@ pub fn method_key<T: ?Sized>(
     method: &str,
     fingerprint: &Result<Fingerprint, Error>,
 ) -> Result<Key, Error> {
-    prefixed_key(&format!("{}::{method}", type_name::<T>()), fingerprint)
+    hashed_key(&[type_name::<T>(), "::", method], fingerprint)
 }
 
 /// A prefix and the hash of the arguments.
 pub fn prefixed_key(prefix: &str, fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
-    Key::new(format!("{prefix}:{}", fingerprint.as_ref().map_err(Clone::clone)?))
+    hashed_key(&[prefix], fingerprint)
+}
+
+fn hashed_key(prefix: &[&str], fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
+    let fingerprint = fingerprint.as_ref().map_err(Clone::clone)?;
+    let mut key = String::with_capacity(Key::MAX_LEN / 4);
+    key.extend(prefix.iter().copied());
+    // Writing to a string does not fail.
+    let _ = write!(key, ":{fingerprint}");
+    Key::new(key)
 }
 
 /// A key of a template.
@@ -288,9 +297,9 @@ where
 }
 
 impl<R> NotCallable<R> {
-    /// Stands in for the method of [`Call`].
+    /// Stands in for the method of [`Call`], but is never compiled: there are errors already.
     pub fn run<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
-        pending()
+        const { panic!("a bound of `Call` was not asked for before") }
     }
 }
 

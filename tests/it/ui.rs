@@ -1,11 +1,38 @@
 //! The attribute as its users meet it: what it accepts, what it refuses, and what it says then.
 //!
 //! The names of the files are the specification. Those in `pass` run: each asserts that duplicates execute once and get
-//! a faithful replay.
+//! a faithful replay. Those in `fail` have one error each, at the place of the mistake, with a `= help:` line.
+
+use idempotency::{Error, Idempotency, idempotent};
 
 #[test]
 fn attribute() {
     let cases = trybuild::TestCases::new();
     cases.pass("ui/pass/*.rs");
     cases.compile_fail("ui/fail/*.rs");
+}
+
+/// `compile_fail` alone would accept a second error that somebody let slip into a `.stderr`.
+#[test]
+fn refusals_are_one_error_with_help() {
+    let files = std::fs::read_dir("ui/fail").unwrap().map(|entry| entry.unwrap().path());
+    let outputs: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|kind| kind == "stderr")).collect();
+    assert!(outputs.len() >= 35, "{} refused shapes", outputs.len());
+    for path in outputs {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let count =
+            |start| text.lines().filter(|line| line.trim_start().starts_with(start)).count();
+        let mistakes = if path.ends_with("several_mistakes.stderr") { 4 } else { 1 };
+        assert_eq!(count("error"), mistakes, "{}", path.display());
+        assert_eq!(count("warning"), 0, "{}", path.display());
+        assert!(count("= help:") >= mistakes, "{}", path.display());
+    }
+}
+
+#[idempotent(key = "beside-a-test", with = Idempotency::memory())]
+#[tokio::test]
+async fn goes_beside_a_test_attribute() -> Result<(), Error> {
+    assert_eq!(idempotency::current().unwrap().operation(), "goes_beside_a_test_attribute");
+    Ok(())
 }
