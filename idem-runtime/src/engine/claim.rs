@@ -6,8 +6,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::flight::{Phase, later};
 use super::guard::Guard;
+use super::handle::Inner;
 use super::settle::pauses;
-use crate::storage::{Claim, Claimed, Storage, StorageError, StorageErrorKind, Wakeup};
+use crate::storage::{
+    Claim, Claimed, Renew, Storage, StorageError, StorageErrorKind, Wakeup, Written,
+};
 
 /// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that the wait is over.
 pub(crate) async fn claim(
@@ -30,11 +33,8 @@ async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> 
     let mut pauses = None;
     let mut perhaps_applied = false;
     loop {
-        match guard.inner.storage.claim(claim).await {
-            Ok(Claimed::Acquired { fence }) => {
-                guard.flight.acquired(fence, asked);
-                return Ok(Claimed::Acquired { fence });
-            }
+        match ask_once(guard, claim, asked).await {
+            Ok(Claimed::Acquired { fence }) => return Ok(Claimed::Acquired { fence }),
             Ok(answer) => {
                 guard.refused();
                 if let Claimed::InProgress { lease_left } = answer {
@@ -55,6 +55,34 @@ async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> 
                 sleep(pause).await;
             }
         }
+    }
+}
+
+/// A body must not begin with a lease that is over or about to be: where the answer took long, the lease starts again first.
+async fn ask_once(
+    guard: &Guard,
+    claim: &Claim,
+    first_asked: Instant,
+) -> Result<Claimed, StorageError> {
+    let Inner { storage, .. } = &*guard.inner;
+    let answer = storage.claim(claim).await?;
+    let Claimed::Acquired { fence } = answer else { return Ok(answer) };
+    if first_asked.elapsed() < claim.lease / 3 {
+        guard.flight.acquired(fence, first_asked);
+        return Ok(answer);
+    }
+    let asked = Instant::now();
+    let renewal = Renew { key: claim.key.clone(), owner: claim.owner };
+    // Whatever the trouble, the key may be this call's; the next attempt tells.
+    let trouble = |text| StorageError::new(StorageErrorKind::Indeterminate, text);
+    match storage.renew(&[renewal]).await.pop() {
+        Some(Ok(Written::Done)) => {
+            guard.flight.acquired(fence, asked);
+            Ok(answer)
+        }
+        Some(Ok(Written::LeaseLost(_))) => Err(trouble("the lease was lost before the body began")),
+        Some(Err(error)) => Err(trouble("the lease could not be renewed").with_source(error)),
+        None => Err(trouble("the lease could not be renewed")),
     }
 }
 
@@ -80,7 +108,7 @@ async fn wait(
             return Ok(Claimed::InProgress { lease_left });
         }
         // A takeover is possible the moment the lease is over, so that is when to look again at the latest.
-        let pause = polls.next().unwrap_or_default().min(lease_left + LEASE_MARGIN);
+        let pause = polls.next().unwrap_or_default().min(lease_left.saturating_add(LEASE_MARGIN));
         let until = later(now, pause).min(deadline);
         tokio::select! {
             () = changed(&mut wakeup) => {}

@@ -53,7 +53,7 @@ pub(crate) enum Phase {
     Elsewhere { lease_until: Instant },
     /// The body runs here, and others may take over after `lease_until` unless it is renewed.
     Running { lease_until: Instant, renew_at: Instant },
-    /// Another owner has taken over; the body may still run.
+    /// Another owner has taken over; the body may still run. A duplicate has to claim for itself.
     Lost,
     /// It has ended with what duplicates get.
     Finished(Finished),
@@ -94,11 +94,13 @@ impl Flights {
         })
     }
 
-    /// Puts `candidate` on the list, unless a call that it is a duplicate of is there: then gives that one.
+    /// Puts `candidate` on the list, unless a call that it is a duplicate of is there and can tell it something: then gives that one.
     pub(crate) fn enter(&self, candidate: &Arc<Flight>) -> Option<Arc<Flight>> {
         let hash = candidate.hash;
         let mut shard = self.shard(hash).lock();
-        if let Some(there) = shard.find(hash, |flight| flight.is(&candidate.name)) {
+        let duplicate =
+            |flight: &Arc<Flight>| flight.is(&candidate.name) && flight.takes_followers();
+        if let Some(there) = shard.find(hash, duplicate) {
             return Some(Arc::clone(there));
         }
         shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash);
@@ -112,9 +114,7 @@ impl Flights {
             entry.remove();
         }
         drop(shard);
-        if !flight.phase.lock().is_over() {
-            flight.enter_phase(end);
-        }
+        flight.end(end);
     }
 
     /// The running calls whose leases are to be renewed at `now`.
@@ -184,6 +184,18 @@ impl Flight {
         self.changed.notify_waiters();
     }
 
+    /// Tells the followers how the call ended, unless they know already; true when they did not.
+    pub(crate) fn end(&self, end: Phase) -> bool {
+        let mut phase = self.phase.lock();
+        let news = !phase.is_over();
+        if news {
+            *phase = end;
+            drop(phase);
+            self.changed.notify_waiters();
+        }
+        news
+    }
+
     /// The storage made this call the owner; it was asked at `asked`, from which the lease is counted.
     pub(crate) fn acquired(&self, fence: Fence, asked: Instant) {
         self.fence.store(fence.get(), Ordering::Relaxed);
@@ -197,6 +209,18 @@ impl Flight {
             *phase = change(lease_until);
             drop(phase);
             self.changed.notify_waiters();
+        }
+    }
+
+    /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
+    /// not: the storage may answer again.
+    fn takes_followers(&self) -> bool {
+        match *self.phase.lock() {
+            Phase::Claiming
+            | Phase::Elsewhere { .. }
+            | Phase::Running { .. }
+            | Phase::Finished(_) => true,
+            Phase::Lost | Phase::Busy { .. } | Phase::Refused(_) | Phase::Abandoned => false,
         }
     }
 
@@ -224,7 +248,7 @@ impl Flight {
 }
 
 impl Phase {
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Finished(_) | Self::Busy { .. } | Self::Refused(_) | Self::Abandoned)
     }
 

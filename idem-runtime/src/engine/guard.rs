@@ -3,7 +3,7 @@
 //! | dropped while | what the drop does |
 //! |---|---|
 //! | nothing is claimed | nothing |
-//! | the claim's answer is awaited | releases: the body did not run |
+//! | the claim's answer is awaited, or the body has not begun | releases: the body did not run |
 //! | the body runs (a dropped future or a panic) | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
 //! | the end is being written | goes on writing it in the background |
 //! | it is over | nothing |
@@ -47,7 +47,7 @@ impl Guard {
         self.stage = Stage::Unclaimed;
     }
 
-    /// The key is this call's and the body is about to run.
+    /// The key is this call's and the body is to be polled next.
     pub(crate) fn running(&mut self, on_crash: CrashPolicy, ttl: Duration) {
         self.stage = Stage::Running { on_crash, ttl };
     }
@@ -80,21 +80,24 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let settlement = match (self.settling.take(), &self.stage) {
-            (Some(settlement), _) => settlement,
+        let (settlement, untold) = match (self.settling.take(), &self.stage) {
+            (Some(settlement), _) => {
+                let untold = matches!(settlement, Settlement::Complete(_));
+                (settlement, untold)
+            }
             (None, Stage::Over) => return,
             (None, Stage::Unclaimed) => {
                 self.inner.flights.leave(&self.flight, Phase::Abandoned);
                 return;
             }
             (None, Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. }) => {
-                self.settlement(None, Duration::ZERO)
+                (self.settlement(None, Duration::ZERO), false)
             }
             (None, Stage::Running { on_crash: CrashPolicy::Park, ttl }) => {
-                self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl)
+                (self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl), false)
             }
         };
         let deadline = later(tokio::time::Instant::now(), self.flight.lease);
-        in_background(&self.inner, &self.flight, settlement, deadline);
+        in_background(&self.inner, &self.flight, settlement, deadline, untold);
     }
 }

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::flight::{Flight, Phase};
+use super::flight::{Flight, Phase, later};
 use super::handle::Inner;
 use crate::record::millis;
 use crate::storage::{Renew, Storage, Written};
@@ -37,7 +38,7 @@ impl Keeper {
         let lease = millis(lease);
         let shorter = lease < self.shortest_lease.load(Ordering::Relaxed)
             && lease < self.shortest_lease.fetch_min(lease, Ordering::Relaxed);
-        let here = runtime::Handle::current();
+        let Ok(here) = runtime::Handle::try_current() else { return false };
         let mut runtimes = self.runtimes.lock();
         if shorter {
             runtimes.iter().for_each(|(_, wake)| wake.notify_one());
@@ -77,54 +78,65 @@ impl Drop for Registered {
 async fn run(registered: Registered, wake: Arc<Notify>) {
     let handle = &registered.handle;
     let mut next: Option<Instant> = None;
+    let mut batches = FuturesUnordered::new();
     // A sleeping keeper does not keep the handle alive.
     while let Some(tick) = handle.upgrade().map(|inner| Instant::now() + inner.keeper.tick()) {
         tokio::select! {
             () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             () = wake.notified() => {}
+            Some(()) = batches.next() => {}
         }
         let Some(inner) = handle.upgrade() else { return };
-        let due = inner.flights.due(Instant::now());
-        if !due.is_empty() {
-            renew(&inner, &due).await;
+        // A batch is of equal leases, and no batch waits for another: what one lease can wait for is too long for a shorter one.
+        let mut due = inner.flights.due(Instant::now());
+        due.sort_unstable_by_key(|flight| flight.lease);
+        for batch in due.chunk_by(|one, other| one.lease == other.lease) {
+            // Not due again until this batch is answered, or has run out of patience.
+            for flight in batch {
+                ask_again(flight, flight.lease / 3 + flight.lease / 12);
+            }
+            batches.push(renew(Arc::clone(&inner), batch.to_vec()));
         }
         next = inner.flights.next_renewal();
     }
 }
 
 /// Renews a batch. What the storage does not answer is asked again soon: until somebody takes over, a late renewal is as good.
-async fn renew(inner: &Inner, due: &[Arc<Flight>]) {
+async fn renew(inner: Arc<Inner>, due: Vec<Arc<Flight>>) {
     let renewals: Vec<Renew> = due
         .iter()
         .map(|flight| Renew { key: flight.name.record.clone(), owner: flight.owner })
         .collect();
     let asked = Instant::now();
-    let patience = due.iter().map(|flight| flight.lease / 3).min().unwrap_or_default();
+    let patience = due.first().map_or(Duration::ZERO, |flight| flight.lease / 3);
     let answers = timeout(patience, inner.storage.renew(&renewals)).await;
     let mut answers = answers.unwrap_or_default().into_iter();
-    for flight in due {
+    for flight in &due {
         let operation = &flight.name.operation;
         match answers.next() {
             Some(Ok(Written::Done)) => {
-                flight.update_running(|_| Phase::running(asked, flight.lease));
+                // The keeper of another runtime may have renewed it since.
+                let begun = |until: Instant| until.checked_sub(flight.lease).unwrap_or(asked);
+                flight
+                    .update_running(|until| Phase::running(asked.max(begun(until)), flight.lease));
             }
             Some(Ok(Written::LeaseLost(_))) => {
                 tracing::warn!(%operation, "a lease was lost while its body ran");
-                inner.flights.leave(flight, Phase::Lost);
+                flight.update_running(|_| Phase::Lost);
             }
             Some(Err(error)) => {
                 tracing::warn!(%operation, %error, "a lease could not be renewed");
-                ask_again(flight);
+                ask_again(flight, flight.lease / 12);
             }
             None => {
                 tracing::warn!(%operation, "a lease was not renewed in time");
-                ask_again(flight);
+                ask_again(flight, flight.lease / 12);
             }
         }
     }
 }
 
-fn ask_again(flight: &Flight) {
-    let renew_at = Instant::now() + flight.lease / 12;
+fn ask_again(flight: &Flight, pause: Duration) {
+    let renew_at = later(Instant::now(), pause);
     flight.update_running(|lease_until| Phase::Running { lease_until, renew_at });
 }

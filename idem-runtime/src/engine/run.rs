@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
@@ -15,7 +16,7 @@ use super::flight::{Flight, Phase, later};
 use super::guard::Guard;
 use super::handle::Inner;
 use super::outcome::{Outcome, Source};
-use super::settle::Settled;
+use super::settle::{Settled, vanished};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
@@ -68,13 +69,13 @@ where
         }
         Err(error) => return Err(error.into()),
     };
-    guard.running(call.on_crash, call.ttl);
-    if call.flight.fence().is_recovery() {
-        call.inner.hooks.takeover(&call.event(None));
-    }
     if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
         tokio::task::yield_now().await;
     }
+    if call.flight.fence().is_recovery() {
+        call.inner.hooks.takeover(&call.event(None));
+    }
+    guard.running(call.on_crash, call.ttl);
     // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
     let result = context::scope(Arc::clone(&call.flight), body).await;
     call.settle(guard, errors, store, result).await
@@ -94,6 +95,10 @@ impl Call {
         if self.flight.is_reentrant() {
             let text = "the operation calls itself with the same key and would wait for itself";
             return Err(self.error(ErrorKind::Reentrant, text));
+        }
+        if runtime::Handle::try_current().is_err() {
+            let text = "no tokio runtime, on which the lease could be kept up while the body runs";
+            return Err(self.error(ErrorKind::Configuration, text));
         }
         let deadline = self.wait.map(|wait| later(Instant::now(), wait));
         while let Some(there) = self.inner.flights.enter(&self.flight) {
@@ -161,9 +166,7 @@ impl Call {
                 let text = "the lease ran out and another owner is running the operation";
                 return Err(self.error(ErrorKind::LeaseLost, text).into());
             }
-            Settled::Lost(Lost::Gone) => {
-                Some(self.error(ErrorKind::Storage, "the record vanished while the body ran"))
-            }
+            Settled::Lost(Lost::Gone) => Some(vanished().on_operation(&self.flight.name.operation)),
             Settled::Unrecorded(error) => {
                 Some(Error::from(error).on_operation(&self.flight.name.operation))
             }
@@ -318,23 +321,32 @@ enum Followed {
     Busy { lease_until: Instant },
 }
 
-/// Waits for the call that is there; `None` when the duplicate has to claim for itself. One that may not wait still learns what the
-/// storage answers to the claim under way.
+/// Waits for the call that is there; `None` when the duplicate has to claim for itself. One that may not wait, or no longer, still
+/// learns what the storage answers to the claim under way.
 async fn follow(flight: &Flight, deadline: Option<Instant>) -> Option<Followed> {
-    let ended = flight.until(|phase| match phase {
+    if let Some(deadline) = deadline {
+        let ended = flight.until(|phase| heard(phase, true));
+        if let Ok(followed) = timeout_at(deadline, ended).await {
+            return followed;
+        }
+    }
+    flight.until(|phase| heard(phase, false)).await
+}
+
+/// What a phase tells a duplicate, and nothing yet where that has to go on listening.
+#[expect(clippy::option_option, reason = "the inner one is what `follow` answers")]
+fn heard(phase: &Phase, may_wait: bool) -> Option<Option<Followed>> {
+    match phase {
         Phase::Claiming => None,
         Phase::Finished(finished) => Some(Some(Followed::Finished(finished.clone()))),
         Phase::Refused(error) => Some(Some(Followed::Refused(error.clone()))),
         Phase::Abandoned | Phase::Lost => Some(None),
-        Phase::Busy { .. } if deadline.is_some() => Some(None),
-        Phase::Elsewhere { .. } | Phase::Running { .. } if deadline.is_some() => None,
+        Phase::Busy { .. } if may_wait => Some(None),
+        Phase::Elsewhere { .. } | Phase::Running { .. } if may_wait => None,
         Phase::Busy { lease_until }
         | Phase::Elsewhere { lease_until }
         | Phase::Running { lease_until, .. } => {
             Some(Some(Followed::Busy { lease_until: *lease_until }))
         }
-    });
-    let Some(deadline) = deadline else { return ended.await };
-    let waited = timeout_at(deadline, ended).await;
-    waited.unwrap_or_else(|_| Some(Followed::Busy { lease_until: flight.lease_until() }))
+    }
 }

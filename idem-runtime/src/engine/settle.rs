@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::flight::{Flight, Phase};
 use super::handle::Inner;
 use crate::clock::{Clock, MonotonicClock};
+use crate::error::{Error, ErrorKind};
+use crate::hooks::Event;
 use crate::record::Finished;
 use crate::storage::{Complete, Lost, Release, Storage, StorageError, StorageErrorKind, Written};
 
@@ -53,12 +55,10 @@ pub(crate) async fn settle(
     match write_retrying(inner, settlement, pauses()).await {
         Ok(written) => end(inner, flight, settlement, written),
         Err(error) if may_pass(&error) => {
-            // Duplicates in this process get the result from here while the background goes on trying.
+            // Duplicates in this process get the result from here while the background goes on trying; where there is none, they claim.
             let deadline = flight.lease_until();
-            if let Settlement::Complete(_) = settlement {
-                flight.enter_phase(here(settlement));
-            }
-            in_background(inner, flight, settlement.clone(), deadline);
+            flight.end(here(settlement));
+            in_background(inner, flight, settlement.clone(), deadline, false);
             Settled::Unrecorded(error)
         }
         Err(error) => {
@@ -68,39 +68,88 @@ pub(crate) async fn settle(
     }
 }
 
-/// Writes `settlement` without a caller: its future was dropped, or the storage was down.
+/// Writes `settlement` without a caller: its future was dropped, or the storage was down. `untold` says that there is a result which
+/// nobody has got yet; otherwise duplicates do not wait for the write, and the lease is not renewed for it.
 pub(crate) fn in_background(
     inner: &Arc<Inner>,
     flight: &Arc<Flight>,
     settlement: Settlement,
     deadline: Instant,
+    untold: bool,
 ) {
-    let (inner, flight) = (Arc::clone(inner), Arc::clone(flight));
-    let mut write = Box::pin(async move {
+    let end = here(&settlement);
+    let mut writing = Writing {
+        inner: Arc::clone(inner),
+        flight: Arc::clone(flight),
+        settlement,
+        untold,
+        unrecorded: Some(Error::new(ErrorKind::Storage, "there is no runtime left to record it")),
+    };
+    let mut write = Box::pin(async move { writing.write(deadline).await });
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    // A storage in this process answers at once, even while the runtime is being shut down.
+    if (&mut write).now_or_never().is_none() {
+        if !untold {
+            // After the write was begun, so that a duplicate's claim comes behind it.
+            flight.end(end);
+        }
+        runtime.spawn(write);
+    }
+}
+
+/// A write without a caller. Dropped when it is done, given up, or when its runtime has ended: then the call is over either way, and its
+/// lease runs out where nothing was written.
+struct Writing {
+    inner: Arc<Inner>,
+    flight: Arc<Flight>,
+    settlement: Settlement,
+    untold: bool,
+    /// Why it is not written.
+    unrecorded: Option<Error>,
+}
+
+impl Writing {
+    async fn write(&mut self, deadline: Instant) {
         let pauses = pauses().chain(std::iter::repeat(Duration::from_millis(400)));
         let pauses = pauses.take_while(|_| Instant::now() < deadline);
         // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
-        let patience = flight.lease.max(Duration::from_secs(1));
-        let operation = &flight.name.operation;
-        match timeout(patience, write_retrying(&inner, &settlement, pauses)).await {
-            Ok(Ok(written)) => return drop(end(&inner, &flight, &settlement, written)),
-            Ok(Err(error)) => {
+        let patience = self.flight.lease.max(Duration::from_secs(1));
+        let write = write_retrying(&self.inner, &self.settlement, pauses);
+        self.unrecorded = match timeout(patience, write).await {
+            Ok(Ok(written)) => match end(&self.inner, &self.flight, &self.settlement, written) {
+                Settled::Lost(Lost::Gone) if self.untold => Some(vanished()),
+                _ => None,
+            },
+            Ok(Err(error)) => Some(error.into()),
+            Err(_) => Some(Error::new(ErrorKind::Storage, "the storage does not answer")),
+        };
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.inner.flights.leave(&self.flight, here(&self.settlement));
+        let Some(error) = self.unrecorded.take() else { return };
+        let name = &self.flight.name;
+        let error = error.on_operation(&name.operation);
+        let operation = &name.operation;
+        match &self.settlement {
+            Settlement::Release(_) => {
+                tracing::warn!(%operation, %error, "a key stays locked until its lease runs out");
+            }
+            Settlement::Complete(_) => {
                 tracing::error!(%operation, %error, "the end of a call stays unrecorded");
             }
-            Err(_) => {
-                tracing::error!(%operation, "the end of a call stays unrecorded: no answer");
-            }
         }
-        inner.flights.leave(&flight, here(&settlement));
-    });
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        tracing::error!("no runtime left to record the end of a call; its lease will run out");
-        return;
-    };
-    // A storage in this process answers at once, even while the runtime is being shut down.
-    if (&mut write).now_or_never().is_none() {
-        runtime.spawn(write);
+        if self.untold {
+            self.inner.hooks.unrecorded(&Event::new(name, Some(&error)));
+        }
     }
+}
+
+/// The record of a call that has ended is not there any more.
+pub(crate) fn vanished() -> Error {
+    Error::new(ErrorKind::Storage, "the record vanished while the body ran")
 }
 
 async fn write_retrying(

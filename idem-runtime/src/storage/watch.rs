@@ -34,8 +34,9 @@ impl Wakeup {
 impl Drop for Wakeup {
     fn drop(&mut self) {
         let mut keys = self.watchers.0.keys.lock();
-        // This receiver still counts, so one receiver means nobody else.
-        if keys.get(&self.key).is_some_and(|sender| sender.receiver_count() <= 1) {
+        let Some(watched) = keys.get_mut(&self.key) else { return };
+        watched.waiters -= 1;
+        if watched.waiters == 0 {
             keys.remove(&self.key);
             self.watchers.0.count.fetch_sub(1, Ordering::Release);
             drop(keys);
@@ -49,9 +50,16 @@ impl Drop for Wakeup {
 pub struct Watchers(Arc<Registry>);
 
 struct Registry {
-    keys: Mutex<HashMap<RecordKey, watch::Sender<()>>>,
+    keys: Mutex<HashMap<RecordKey, Watched>>,
     count: AtomicUsize,
     left: Box<dyn Fn(&RecordKey) + Send + Sync>,
+}
+
+/// A key that somebody waits for.
+struct Watched {
+    changes: watch::Sender<()>,
+    /// Counted here, under the lock: the receivers of two waiters that leave together are both still there when each of them looks.
+    waiters: usize,
 }
 
 impl Watchers {
@@ -68,12 +76,13 @@ impl Watchers {
     pub fn subscribe(&self, key: &RecordKey) -> (Wakeup, bool) {
         let mut keys = self.0.keys.lock();
         let mut first = false;
-        let sender = keys.entry(key.clone()).or_insert_with(|| {
+        let watched = keys.entry(key.clone()).or_insert_with(|| {
             first = true;
             self.0.count.fetch_add(1, Ordering::Release);
-            watch::Sender::new(())
+            Watched { changes: watch::Sender::new(()), waiters: 0 }
         });
-        let changes = sender.subscribe();
+        watched.waiters += 1;
+        let changes = watched.changes.subscribe();
         (Wakeup { changes, watchers: self.clone(), key: key.clone() }, first)
     }
 
@@ -82,15 +91,15 @@ impl Watchers {
         if self.0.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(sender) = self.0.keys.lock().get(key) {
-            sender.send_replace(());
+        if let Some(watched) = self.0.keys.lock().get(key) {
+            watched.changes.send_replace(());
         }
     }
 
     /// Wakes everybody: messages may have been lost.
     pub fn wake_all(&self) {
-        for sender in self.0.keys.lock().values() {
-            sender.send_replace(());
+        for watched in self.0.keys.lock().values() {
+            watched.changes.send_replace(());
         }
     }
 
