@@ -64,12 +64,16 @@ async fn a_node_that_fails_is_replaced_by_its_replica() {
     let storage = RedisStorage::cluster(cluster.urls()).connect().await.unwrap();
     let (key, owner) = (fresh_key(), OwnerId::random());
     storage.claim(&claim(&key, owner)).await.unwrap();
+    let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
     let slot = cluster.slot_of(&redis_key(&key));
     cluster.fail_over(slot);
     let claimed = retried(async || storage.claim(&claim(&key, owner)).await).await;
     assert_eq!(claimed, Claimed::Acquired { fence: Fence::FIRST });
+    // The wake-up for the connection that was lost means that the new one is subscribed.
+    assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
     let written = retried(async || storage.complete(&complete(&key, owner, "1")).await).await;
     assert_eq!(written, Written::Done);
+    assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +111,12 @@ fn a_storage_on_a_cluster_outlives_the_runtime_that_made_it() {
     let storage = first.block_on(RedisStorage::cluster(cluster.urls()).connect()).unwrap();
     let (key, owner) = (fresh_key(), OwnerId::random());
     first.block_on(storage.claim(&claim(&key, owner))).unwrap();
+    drop(first.block_on(storage.watch(&key)).unwrap());
     drop(first);
-    let written = runtime().block_on(storage.complete(&complete(&key, owner, "1"))).unwrap();
-    assert_eq!(written, Written::Done);
+    runtime().block_on(async {
+        let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
+        let written = storage.complete(&complete(&key, owner, "1")).await.unwrap();
+        assert_eq!(written, Written::Done);
+        assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
+    });
 }

@@ -6,9 +6,8 @@ use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, StorageErrorKind, Written};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::redis::RedisServer;
-use testkit::wait;
 
-use super::{LONG, claim, complete, connect, fresh_key, renew};
+use super::{claim, complete, connect, fresh_key, renew};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushed_scripts_are_sent_again() {
@@ -36,11 +35,11 @@ async fn a_killed_connection_costs_an_idle_storage_nothing() {
     let server = RedisServer::start();
     let storage = connect(&server.url()).await;
     let (key, owner) = (fresh_key(), OwnerId::random());
-    for _ in 0..20 {
+    for _ in 0..5 {
         storage.claim(&claim(&key, owner)).await.unwrap();
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         // Until the client has heard of it.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);
 }
@@ -125,15 +124,7 @@ async fn callers_of_an_unreachable_server_do_not_wait_for_each_other() {
     }
     assert!(start.elapsed() < limit * 5, "{:?}", start.elapsed());
     server.resume();
-    wait::until_async("the server answers again", LONG, || true).await;
-    let mut last = None;
-    for _ in 0..20 {
-        last = Some(storage.claim(&claim(&fresh_key(), OwnerId::random())).await);
-        if matches!(last, Some(Ok(_))) {
-            return;
-        }
-    }
-    panic!("{last:?}");
+    storage.claim(&claim(&fresh_key(), OwnerId::random())).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,7 @@ async fn a_wake_up_comes_within_milliseconds() {
         took.push(woken.saturating_duration_since(completing.await.unwrap()));
     }
     took.sort();
-    assert!(took[10] < Duration::from_millis(3), "{took:?}");
+    assert!(took[10] < Duration::from_millis(20), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

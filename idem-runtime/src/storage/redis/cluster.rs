@@ -8,7 +8,9 @@ use redis::aio::ConnectionLike;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, ConnectionInfo, Pipeline, PushInfo, RedisError, RedisResult, Value, cmd};
+use redis::{
+    Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd,
+};
 
 use tokio::runtime::Handle;
 
@@ -29,6 +31,7 @@ struct ToCluster {
     client: ClusterClient,
     nodes: Vec<ConnectionInfo>,
     timeouts: Timeouts,
+    subscriber: Option<Arc<dyn Subscriber>>,
 }
 
 pub(super) fn transport(
@@ -39,7 +42,8 @@ pub(super) fn transport(
         StorageError::new(StorageErrorKind::Configuration, "the nodes of the cluster do not agree")
             .with_source(error)
     })?;
-    Ok(Box::new(Cluster { link: Link::new(ToCluster { client, nodes, timeouts }) }))
+    let connect = ToCluster { client, nodes, timeouts, subscriber: None };
+    Ok(Box::new(Cluster { link: Link::new(connect) }))
 }
 
 fn builder(nodes: &[ConnectionInfo], timeouts: Timeouts) -> ClusterClientBuilder {
@@ -62,7 +66,11 @@ impl Connect for ToCluster {
     }
 
     /// The client restores lost connections to nodes by itself; what is lost here is the runtime that drove them.
-    fn has_lost(&self) {}
+    fn has_lost(&self) {
+        if let Some(subscriber) = &self.subscriber {
+            subscriber.lost();
+        }
+    }
 }
 
 impl Cluster {
@@ -118,15 +126,22 @@ impl Transport for Cluster {
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
-        let ToCluster { nodes, timeouts, client } = self.link.connect();
+        let ToCluster { nodes, timeouts, client, .. } = self.link.connect();
+        let to = Arc::clone(&subscriber);
         let pushes = builder(nodes, *timeouts).push_sender(move |push: PushInfo| {
-            subscriber.pushed(&push);
+            // A node that is lost for good has its slots, and with them the subscriptions, taken over by another.
+            if push.kind == PushKind::Disconnection {
+                to.lost();
+            } else {
+                to.pushed(&push);
+            }
             Ok::<(), RedisError>(())
         });
         // The same nodes were accepted before.
         let client = pushes.build().unwrap_or_else(|_| client.clone());
-        let nodes = nodes.clone();
-        Box::new(Self { link: Link::new(ToCluster { client, nodes, timeouts: *timeouts }) })
+        let (nodes, timeouts) = (nodes.clone(), *timeouts);
+        let connect = ToCluster { client, nodes, timeouts, subscriber: Some(subscriber) };
+        Box::new(Self { link: Link::new(connect) })
     }
 }
 
