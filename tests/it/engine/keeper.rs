@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::stage::{Gate, LEASE, Process, Stage, in_time, kind};
+use crate::stage::{Gate, KEPT, Process, Stage, in_time, kind};
 
 on_every_backend!(
     many_leases_are_renewed_in_few_batches,
@@ -21,7 +21,7 @@ async fn many_leases_are_renewed_in_few_batches(stage: Stage) {
     let process = stage.process().await;
     let gate = Gate::default();
     let mut calls = JoinSet::new();
-    let lease = Duration::from_millis(600);
+    let lease = KEPT;
     for number in 0..200 {
         let (process, stage, gate) = (process.clone(), stage.clone(), gate.clone());
         calls.spawn(async move {
@@ -67,12 +67,12 @@ async fn short_calls_cause_no_renewals(stage: Stage) {
 async fn leases_of_different_lengths_are_all_kept_up(stage: Stage) {
     let process = stage.process().await;
     let mut running = Vec::new();
-    for lease in [LEASE * 4, LEASE, LEASE * 2] {
+    for lease in [KEPT * 3, KEPT, KEPT * 2] {
         let key = lease.as_millis().to_string();
         let call = process.begin(&stage, &key, "first", |op| op.lease(lease)).await;
         running.push((key, call));
     }
-    sleep(LEASE * 5).await;
+    sleep(KEPT * 4).await;
     let other = stage.process().await;
     for (key, call) in running {
         let rival = other.charge(&key).call(stage.body(&key, "second"));
@@ -86,8 +86,8 @@ async fn a_lease_shorter_than_the_keeper_expected_is_kept_up(stage: Stage) {
     let process = stage.process().await;
     let hour = Duration::from_secs(60 * 60);
     let long = process.begin(&stage, "long", "first", |op| op.lease(hour).ttl(hour)).await;
-    let short = process.begin(&stage, "short", "first", |op| op).await;
-    sleep(LEASE * 3).await;
+    let short = process.begin(&stage, "short", "first", |op| op.lease(KEPT)).await;
+    sleep(KEPT * 2).await;
     let rival = stage.process().await.charge("short").call(stage.body("short", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     for call in [long, short] {
@@ -99,10 +99,10 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// A body that is four leases long, and a rival that must not get the key after three of them.
+/// A body that is longer than its lease, and a rival that must not get the key.
 async fn long_body_keeps_its_lease(stage: &Stage, process: &Process, rival: &Process, key: &str) {
-    let running = process.begin(stage, key, "first", |op| op).await;
-    sleep(LEASE * 3).await;
+    let running = process.begin(stage, key, "first", |op| op.lease(KEPT)).await;
+    sleep(KEPT * 2).await;
     let rival = rival.charge(key).call(stage.body(key, "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });

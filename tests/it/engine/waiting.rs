@@ -7,7 +7,7 @@ use idem_runtime::{Error, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{PATIENCE, Process, Stage, TTL, in_time, kind};
+use crate::stage::{Gate, PATIENCE, Process, Stage, TTL, in_time, kind};
 
 on_every_backend!(
     waiting_in_one_process_asks_the_storage_nothing,
@@ -20,14 +20,21 @@ on_every_backend!(
     one_of_many_waiters_elsewhere_asks_for_all_of_its_process,
 );
 
-fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(bool, Instant)> {
+/// Makes calls that have to wait, in tasks; when this returns all of them have been made.
+async fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(bool, Instant)> {
+    let made = Gate::default();
+    made.open();
     let mut waiting = JoinSet::new();
     for _ in 0..calls {
-        let (process, stage) = (process.clone(), stage.clone());
+        let (process, stage, made) = (process.clone(), stage.clone(), made.clone());
         waiting.spawn(async move {
             let call = process.charge("k").lease(TTL).wait(PATIENCE).run(stage.body("k", "other"));
+            made.pass().await;
             (call.await.unwrap().is_replayed(), Instant::now())
         });
+    }
+    for _ in 0..calls {
+        made.begun().await;
     }
     waiting
 }
@@ -35,7 +42,7 @@ fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(bool, Ins
 async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let waiting = wait_in(&process, &stage, 64);
+    let waiting = wait_in(&process, &stage, 64).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
@@ -54,7 +61,10 @@ async fn median_wakeup(
     settle: Duration,
     end: impl Future<Output = ()>,
 ) -> Duration {
-    let waiting: Vec<_> = processes.iter().map(|process| wait_in(process, stage, 1)).collect();
+    let mut waiting = Vec::new();
+    for process in processes {
+        waiting.push(wait_in(process, stage, 1).await);
+    }
     sleep(settle).await;
     let ended = Instant::now();
     end.await;
@@ -114,7 +124,7 @@ async fn waiter_gets_the_result_in_spite_of(stage: Stage, fault: Fault) {
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
     let waiter = stage.process().await;
     waiter.faults.always(Verb::Watch, fault);
-    let waiting = wait_in(&waiter, &stage, 1);
+    let waiting = wait_in(&waiter, &stage, 1).await;
     sleep(Duration::from_millis(200)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
@@ -125,7 +135,7 @@ async fn waiter_gets_the_result_in_spite_of(stage: Stage, fault: Fault) {
 
 async fn waiters_get_the_failure_that_the_runner_had(stage: Stage) {
     let (runner, elsewhere) = (stage.process().await, stage.process().await);
-    let gate = crate::stage::Gate::default();
+    let gate = Gate::default();
     let failing = tokio::spawn({
         let (gate, call) = (gate.clone(), runner.charge("k").lease(TTL));
         async move {
@@ -171,7 +181,7 @@ async fn a_waiter_whose_time_is_over_is_told_to_come_back(stage: Stage) {
 async fn one_of_many_waiters_elsewhere_asks_for_all_of_its_process(stage: Stage) {
     let (runner, elsewhere) = (stage.process().await, stage.process().await);
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let waiting = wait_in(&elsewhere, &stage, 100);
+    let waiting = wait_in(&elsewhere, &stage, 100).await;
     sleep(Duration::from_millis(400)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));

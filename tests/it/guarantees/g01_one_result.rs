@@ -6,7 +6,7 @@ use idem_runtime::{Outcome, Source};
 use idem_tests::{Body, Ended};
 use tokio::task::JoinSet;
 
-use crate::stage::{PATIENCE, Process, Stage, in_time, until};
+use crate::stage::{PATIENCE, Process, Stage, TTL, in_time, until};
 use crate::worker::Worker;
 
 on_every_backend!(
@@ -33,7 +33,7 @@ async fn stampede(stage: &Stage, processes: &[Process], calls: usize) -> Vec<Out
                 run.finish("");
                 Ok::<_, idem_runtime::Error>(format!("call {number}"))
             };
-            process.charge("k").wait(PATIENCE).run(body).await.unwrap()
+            process.charge("k").lease(TTL).wait(PATIENCE).run(body).await.unwrap()
         });
     }
     in_time(running.join_all()).await
@@ -72,6 +72,7 @@ fn two_hundred_duplicates_of_eight_system_processes_run_once() {
     let stage = Stage::on_redis();
     let mut job = stage.job("k", "");
     job.calls = 25;
+    job.lease = TTL;
     job.body = Body::Sleeps(Duration::from_millis(100));
     let mut workers: Vec<_> = (0..8)
         .map(|number| {
@@ -134,10 +135,10 @@ async fn until_gone(stage: &Stage, storage: &idem_runtime::storage::SharedStorag
 
 async fn retention_counts_from_completion(stage: Stage) {
     let process = stage.process().await;
-    let ttl = Duration::from_millis(500);
-    let lease = Duration::from_millis(200);
+    let ttl = Duration::from_millis(700);
+    let lease = Duration::from_millis(300);
     let running = process.begin(&stage, "k", "first", |op| op.lease(lease).ttl(ttl)).await;
-    tokio::time::sleep(ttl * 2).await;
+    tokio::time::sleep(ttl + lease * 2).await;
     let completing = tokio::time::Instant::now();
     assert_eq!(running.finish().await.unwrap().value, "first");
     let storage = stage.storage().await;

@@ -7,7 +7,7 @@ use idem_runtime::{Error, ErrorKind, Source};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::stage::{LEASE, PATIENCE, Stage, in_time, kind};
+use crate::stage::{KEPT, PATIENCE, Stage, in_time, kind};
 
 on_every_backend!(
     a_body_longer_than_its_lease_is_not_joined_by_another,
@@ -19,12 +19,12 @@ on_every_backend!(
 
 async fn a_body_longer_than_its_lease_is_not_joined_by_another(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
-    let running = one.begin(&stage, "k", "first", |op| op).await;
+    let running = one.begin(&stage, "k", "first", |op| op.lease(KEPT)).await;
     let rival = tokio::spawn({
         let (two, stage) = (two.clone(), stage.clone());
         async move { two.charge("k").wait(PATIENCE).run(stage.body("k", "second")).await }
     });
-    sleep(LEASE * 4).await;
+    sleep(KEPT * 3).await;
     assert_eq!(
         kind(two.idem.operation("charge").key("k").call(stage.body("k", "third")).await),
         ErrorKind::AlreadyProcessing
@@ -45,11 +45,11 @@ async fn a_body_that_blocks_its_thread_keeps_its_lease(stage: Stage) {
             let body = async {
                 let run = ledger.start("k", "");
                 inside.open();
-                std::thread::sleep(LEASE * 4);
+                std::thread::sleep(KEPT * 3);
                 run.finish("");
                 Ok::<_, Error>("blocked".to_owned())
             };
-            one.charge("k").run(body).await
+            one.charge("k").lease(KEPT).run(body).await
         }
     });
     in_time(gate.pass()).await;
@@ -63,7 +63,7 @@ async fn a_body_that_blocks_its_thread_keeps_its_lease(stage: Stage) {
 
 async fn a_lease_survives_renewals_that_fail_now_and_then(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
-    let lease = Duration::from_millis(600);
+    let lease = KEPT;
     for fault in [Fault::Refuse, Fault::LoseRequest, Fault::LoseReply] {
         one.faults.next(Verb::Renew, fault);
     }

@@ -34,8 +34,23 @@ fn long(operation: Operation) -> Operation {
     operation.lease(LONG)
 }
 
-/// Drops a call at its first await that takes longer than a moment.
-async fn drop_soon<F: Future>(call: F)
+/// Drops a call soon after it has come to a verb, which must not let it pass so soon.
+async fn drop_at<F: Future>(process: &Process, verb: Verb, call: F)
+where
+    F::Output: std::fmt::Debug,
+{
+    let come = async {
+        until("the call has come to the verb", || process.faults.calls(verb) > 0).await;
+        sleep(Duration::from_millis(30)).await;
+    };
+    tokio::select! {
+        ended = call => panic!("{ended:?}"),
+        () = come => {}
+    }
+}
+
+/// Drops a call that has to wait.
+async fn drop_waiting<F: Future>(call: F)
 where
     F::Output: std::fmt::Debug,
 {
@@ -57,7 +72,8 @@ async fn idle(process: &Process) {
 async fn dropped_while_claiming_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::Hang);
-    drop_soon(long(process.charge("k")).run(stage.body("k", "dropped"))).await;
+    let call = long(process.charge("k")).run(stage.body("k", "dropped"));
+    drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
     assert_free(&stage, "k").await;
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -66,7 +82,8 @@ async fn dropped_while_claiming_leaves_no_lock(stage: Stage) {
 async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::HangAfter);
-    drop_soon(long(process.charge("k")).run(stage.body("k", "dropped"))).await;
+    let call = long(process.charge("k")).run(stage.body("k", "dropped"));
+    drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
     assert_eq!(stage.record("k").await, None);
     assert_free(&stage, "k").await;
@@ -110,11 +127,12 @@ async fn dropped_while_completing_goes_on_completing(stage: Stage) {
     for (key, fault) in [
         ("before", Fault::Hang),
         ("after", Fault::HangAfter),
-        ("late", Fault::Delay(Duration::from_millis(300))),
+        ("late", Fault::Delay(Duration::from_millis(500))),
     ] {
         let process = stage.process().await;
         process.faults.next(Verb::Complete, fault);
-        drop_soon(long(process.charge(key)).run(stage.body(key, "first"))).await;
+        let call = long(process.charge(key)).run(stage.body(key, "first"));
+        drop_at(&process, Verb::Complete, call).await;
         idle(&process).await;
         let other = stage.process().await;
         let replay = other.charge(key).run(stage.body(key, "other")).await.unwrap();
@@ -127,7 +145,7 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Release, Fault::Hang);
     let call = long(process.charge("k")).store_if(|_: &String| false);
-    drop_soon(call.run(stage.body("k", "first"))).await;
+    drop_at(&process, Verb::Release, call.run(stage.body("k", "first"))).await;
     idle(&process).await;
     assert_free(&stage, "k").await;
 }
@@ -135,7 +153,7 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
 async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", long).await;
-    drop_soon(long(process.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
+    drop_waiting(long(process.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
     assert_eq!(process.idem.in_flight(), 1);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
     assert_eq!(process.faults.calls(Verb::Release), 0);
@@ -144,7 +162,7 @@ async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
 async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
     let running = one.begin(&stage, "k", "first", long).await;
-    drop_soon(long(two.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
+    drop_waiting(long(two.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
     idle(&two).await;
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });

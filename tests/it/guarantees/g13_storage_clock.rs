@@ -11,7 +11,7 @@ use idem_runtime::{Error, ErrorKind, Idempotency};
 use idem_tests::{Body, Ended, Job};
 use testkit::process::command;
 
-use crate::stage::{LEASE, Stage, TTL};
+use crate::stage::{KEPT, LEASE, Stage, TTL};
 use crate::worker::Worker;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -81,12 +81,13 @@ fn client_off_by(offset: &str, seconds: i64) {
     assert_eq!(holder.ended(1), [Ended::Executed { value: "right".into(), recovered: false }]);
 
     // Its own lease and result are worth as much as anybody's, and its heartbeats keep it.
-    let (own, go_on) = (stage.job("own", "off"), stage.file("go on"));
+    let (mut own, go_on) = (stage.job("own", "off"), stage.file("go on"));
+    own.lease = KEPT;
     let mut off =
         worker_off_by(offset, &Job { body: Body::AwaitsFile(go_on.clone()), ..own.clone() });
     off.go_and_begin();
     let mut rival = own.clone();
-    rival.wait = LEASE * 3;
+    rival.wait = KEPT * 2;
     let mut right = Worker::start(&rival);
     right.go();
     assert_eq!(right.ended(1), [Ended::refused(ErrorKind::AlreadyProcessing)]);
