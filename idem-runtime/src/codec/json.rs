@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::finite::Finite;
+use super::faithful::{Faithful, Format};
 use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
-/// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express is an error.
+/// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express, such as `Some(())` beside
+/// `None`, is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -18,7 +19,7 @@ impl Json {
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&Finite(value))
+    serde_json::to_vec(&Faithful(value, Format::JSON))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {

@@ -3,8 +3,8 @@
 //! Every record carries the tag of the codec that wrote it, and is read with that codec: after a change of codec old records are still
 //! read rightly, and one whose codec is not there is an explicit error, never misread.
 
-#[cfg(feature = "json")]
-mod finite;
+#[cfg(any(feature = "json", feature = "msgpack"))]
+mod faithful;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "msgpack")]

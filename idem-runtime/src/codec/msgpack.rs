@@ -4,9 +4,11 @@ use rmp_serde::decode::ReadReader;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
+use super::faithful::{Faithful, Format};
 use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
-/// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything.
+/// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything. What it cannot
+/// express, such as `Some(())` beside `None`, is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MsgPack;
 
@@ -20,7 +22,7 @@ impl MsgPack {
 pub(super) fn encode<T: Serialize + ?Sized>(
     value: &T,
 ) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    rmp_serde::to_vec_named(value)
+    rmp_serde::to_vec_named(&Faithful(value, Format::MSGPACK))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {

@@ -157,14 +157,14 @@ fn built_in_codecs_find_trailing_bytes_through_their_trait() {
     assert!(read(&MsgPack, &[1]).is_ok() && read(&MsgPack, &[1, 1]).is_err());
 }
 
-/// The check for floats that are not finite changes nothing else that `serde_json` writes.
+/// The check for what cannot be read back changes nothing that `serde_json` writes.
 #[test]
 fn json_is_what_serde_json_writes() {
     let raw = serde_json::value::RawValue::from_string("{\"a\" : 1.50}".into()).unwrap();
     let address: std::net::IpAddr = [127, 0, 0, 1].into();
     let bytes = [1_u8, 2].as_slice();
     let value = serde_json::json!({"big": u64::MAX, "float": 0.5, "list": [null, true, "text"]});
-    let all = (receipt(), raw, address, bytes, value, HashMap::from([(7, Some(()))]), 'c', 1.5_f32);
+    let all = (receipt(), raw, address, bytes, value, HashMap::from([(7, Some(0))]), 'c', 1.5_f32);
     assert_eq!(Json.encode(&all).unwrap(), serde_json::to_vec(&all).unwrap());
     let direct = AnyCodec::from(Json).encode(&all).unwrap();
     assert_eq!(direct.bytes, serde_json::to_vec(&all).unwrap());
@@ -185,6 +185,29 @@ fn what_json_cannot_express_is_an_error() {
         #[expect(clippy::cast_possible_truncation, reason = "it stays what it is")]
         let single = float as f32;
         assert!(codec.encode(&Some(single)).is_err(), "{float}");
+    }
+}
+
+/// The formats write nothing inside of `Some` as they write `None`: an error when it is stored, not `None` when it is replayed.
+#[test]
+fn nothing_inside_of_some_is_an_error() {
+    #[derive(Serialize)]
+    struct Nothing;
+    #[derive(Serialize)]
+    struct Newtype<T>(T);
+    for codec in codecs() {
+        assert!(codec.encode(&Some(())).is_err(), "{codec:?}");
+        assert!(codec.encode(&Some(Nothing)).is_err(), "{codec:?}");
+        assert!(codec.encode(&Some(None::<u8>)).is_err(), "{codec:?}");
+        assert!(codec.encode(&Some(Some(()))).is_err(), "{codec:?}");
+        assert!(codec.encode(&Some(Newtype(None::<u8>))).is_err(), "{codec:?}");
+        assert!(codec.encode(&vec![(1, Some(()))]).is_err(), "{codec:?}");
+        for whole in [Some(Some(vec![None, Some(1)])), None] {
+            let payload = codec.encode(&whole).unwrap();
+            assert_eq!(codec.decode::<Option<Option<Vec<Option<u8>>>>>(&payload).unwrap(), whole);
+        }
+        let unit = codec.encode(&((), Newtype(()), Some([()]))).unwrap();
+        assert_eq!(codec.decode::<((), (), Option<[(); 1]>)>(&unit).unwrap(), ((), (), Some([()])));
     }
 }
 

@@ -1,7 +1,7 @@
-//! A serializer in front of another that refuses floats which are not finite.
+//! A serializer in front of another that refuses what could not be told from something else when it is read back.
 //!
-//! `serde_json` writes NaN and the infinities as `null`, so that `Some(f64::NAN)` would be replayed as `None`. A result that cannot be
-//! stored faithfully is an error instead.
+//! `serde_json` writes NaN and the infinities as `null`, so that `Some(f64::NAN)` would be replayed as `None`. JSON and MessagePack both
+//! write `Some(())` and `Some(None)` as they write `None`. A result that cannot be stored faithfully is an error instead.
 
 use std::fmt::Display;
 
@@ -10,17 +10,50 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// A value or a serializer in which every float must be finite.
-pub(super) struct Finite<T>(pub(super) T);
+/// A value or a serializer, and what it may not hold.
+pub(super) struct Faithful<T>(pub(super) T, pub(super) Format);
 
-impl<T: Serialize + ?Sized> Serialize for Finite<&T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(Finite(serializer))
+/// What a format can express.
+#[derive(Clone, Copy)]
+pub(super) struct Format {
+    has_nan: bool,
+    /// The value is that of a `Some`, so that nothing would be read back as `None`.
+    inside_some: bool,
+}
+
+impl Format {
+    #[cfg(feature = "json")]
+    pub(super) const JSON: Self = Self { has_nan: false, inside_some: false };
+    #[cfg(feature = "msgpack")]
+    pub(super) const MSGPACK: Self = Self { has_nan: true, inside_some: false };
+
+    fn inside_some(self) -> Self {
+        Self { inside_some: true, ..self }
+    }
+
+    fn inside_other(self) -> Self {
+        Self { inside_some: false, ..self }
+    }
+
+    fn float<E: Error>(self, is_finite: bool) -> Result<(), E> {
+        if is_finite || self.has_nan {
+            return Ok(());
+        }
+        Err(E::custom("JSON has no NaN and no infinity"))
+    }
+
+    fn nothing<E: Error>(self) -> Result<(), E> {
+        if self.inside_some {
+            return Err(E::custom("the format cannot tell nothing inside of `Some` from `None`"));
+        }
+        Ok(())
     }
 }
 
-fn finite<E: Error>(is_finite: bool) -> Result<(), E> {
-    if is_finite { Ok(()) } else { Err(E::custom("JSON has no NaN and no infinity")) }
+impl<T: Serialize + ?Sized> Serialize for Faithful<&T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Faithful(serializer, self.1))
+    }
 }
 
 macro_rules! forward {
@@ -31,24 +64,24 @@ macro_rules! forward {
     };
 }
 
-impl<S: Serializer> Serializer for Finite<S> {
+impl<S: Serializer> Serializer for Faithful<S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Finite<S::SerializeSeq>;
-    type SerializeTuple = Finite<S::SerializeTuple>;
-    type SerializeTupleStruct = Finite<S::SerializeTupleStruct>;
-    type SerializeTupleVariant = Finite<S::SerializeTupleVariant>;
-    type SerializeMap = Finite<S::SerializeMap>;
-    type SerializeStruct = Finite<S::SerializeStruct>;
-    type SerializeStructVariant = Finite<S::SerializeStructVariant>;
+    type SerializeSeq = Faithful<S::SerializeSeq>;
+    type SerializeTuple = Faithful<S::SerializeTuple>;
+    type SerializeTupleStruct = Faithful<S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Faithful<S::SerializeTupleVariant>;
+    type SerializeMap = Faithful<S::SerializeMap>;
+    type SerializeStruct = Faithful<S::SerializeStruct>;
+    type SerializeStructVariant = Faithful<S::SerializeStructVariant>;
 
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
-        finite(value.is_finite())?;
+        self.1.float(value.is_finite())?;
         self.0.serialize_f32(value)
     }
 
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
-        finite(value.is_finite())?;
+        self.1.float(value.is_finite())?;
         self.0.serialize_f64(value)
     }
 
@@ -56,19 +89,26 @@ impl<S: Serializer> Serializer for Finite<S> {
         serialize_bool(bool),
         serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64), serialize_i128(i128),
         serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64), serialize_u128(u128),
-        serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]), serialize_unit_struct(&'static str),
+        serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]),
     }
 
     fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.1.nothing()?;
         self.0.serialize_none()
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.serialize_some(&Finite(value))
+        self.0.serialize_some(&Faithful(value, self.1.inside_some()))
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.1.nothing()?;
         self.0.serialize_unit()
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
+        self.1.nothing()?;
+        self.0.serialize_unit_struct(name)
     }
 
     fn serialize_unit_variant(
@@ -85,7 +125,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_struct(name, &Finite(value))
+        self.0.serialize_newtype_struct(name, &Faithful(value, self.1))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -95,15 +135,20 @@ impl<S: Serializer> Serializer for Finite<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_variant(name, index, variant, &Finite(value))
+        self.0.serialize_newtype_variant(
+            name,
+            index,
+            variant,
+            &Faithful(value, self.1.inside_other()),
+        )
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        self.0.serialize_seq(len).map(Finite)
+        Ok(Faithful(self.0.serialize_seq(len)?, self.1.inside_other()))
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        self.0.serialize_tuple(len).map(Finite)
+        Ok(Faithful(self.0.serialize_tuple(len)?, self.1.inside_other()))
     }
 
     fn serialize_tuple_struct(
@@ -111,7 +156,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleStruct, S::Error> {
-        self.0.serialize_tuple_struct(name, len).map(Finite)
+        Ok(Faithful(self.0.serialize_tuple_struct(name, len)?, self.1.inside_other()))
     }
 
     fn serialize_tuple_variant(
@@ -121,11 +166,14 @@ impl<S: Serializer> Serializer for Finite<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        self.0.serialize_tuple_variant(name, index, variant, len).map(Finite)
+        Ok(Faithful(
+            self.0.serialize_tuple_variant(name, index, variant, len)?,
+            self.1.inside_other(),
+        ))
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        self.0.serialize_map(len).map(Finite)
+        Ok(Faithful(self.0.serialize_map(len)?, self.1.inside_other()))
     }
 
     fn serialize_struct(
@@ -133,7 +181,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        self.0.serialize_struct(name, len).map(Finite)
+        Ok(Faithful(self.0.serialize_struct(name, len)?, self.1.inside_other()))
     }
 
     fn serialize_struct_variant(
@@ -143,7 +191,10 @@ impl<S: Serializer> Serializer for Finite<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.0.serialize_struct_variant(name, index, variant, len).map(Finite)
+        Ok(Faithful(
+            self.0.serialize_struct_variant(name, index, variant, len)?,
+            self.1.inside_other(),
+        ))
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -157,7 +208,7 @@ impl<S: Serializer> Serializer for Finite<S> {
 
 macro_rules! compound {
     ($($trait:ident::$method:ident($($name:ident)?)),+ $(,)?) => {
-        $(impl<S: $trait> $trait for Finite<S> {
+        $(impl<S: $trait> $trait for Faithful<S> {
             type Ok = S::Ok;
             type Error = S::Error;
 
@@ -166,7 +217,7 @@ macro_rules! compound {
                 $($name: &'static str,)?
                 value: &T,
             ) -> Result<(), S::Error> {
-                self.0.$method($($name,)? &Finite(value))
+                self.0.$method($($name,)? &Faithful(value, self.1))
             }
 
             fn end(self) -> Result<S::Ok, S::Error> {
@@ -185,16 +236,16 @@ compound! {
     SerializeStructVariant::serialize_field(name),
 }
 
-impl<S: SerializeMap> SerializeMap for Finite<S> {
+impl<S: SerializeMap> SerializeMap for Faithful<S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
-        self.0.serialize_key(&Finite(key))
+        self.0.serialize_key(&Faithful(key, self.1))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-        self.0.serialize_value(&Finite(value))
+        self.0.serialize_value(&Faithful(value, self.1))
     }
 
     fn end(self) -> Result<S::Ok, S::Error> {
