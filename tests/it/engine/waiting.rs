@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind};
+use testkit::redis::RedisServer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{Gate, PATIENCE, Process, Stage, TTL, in_time, kind};
+use crate::stage::{Gate, PATIENCE, Process, Stage, TTL, in_time, kind, until};
 
 on_every_backend!(
     waiting_in_one_process_asks_the_storage_nothing,
@@ -78,8 +79,8 @@ async fn median_wakeup(
     delays[delays.len() / 2]
 }
 
-/// By then the pauses between polls are a second.
-const POLLS_ARE_RARE: Duration = Duration::from_millis(1_700);
+/// By then the pauses between polls are half a second and more.
+const POLLS_ARE_RARE: Duration = Duration::from_millis(1_200);
 
 async fn processes(stage: &Stage, count: usize) -> Vec<Process> {
     let mut processes = Vec::new();
@@ -188,4 +189,20 @@ async fn one_of_many_waiters_elsewhere_asks_for_all_of_its_process(stage: Stage)
     let claims = elsewhere.faults.calls(Verb::Claim);
     assert!(claims < 50, "{claims} claims for 100 waiters");
     assert_eq!(elsewhere.faults.calls(Verb::Watch), 1);
+}
+
+/// Messages are lost with the connection that they come on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_that_breaks_in_redis_costs_only_time() {
+    let redis = RedisServer::start();
+    let stage = Stage::at(redis.url());
+    let (runner, waiter) = (stage.process().await, stage.process().await);
+    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
+    let waiting = wait_in(&waiter, &stage, 1).await;
+    let subscribed = || !redis.command(&["PUBSUB", "SHARDCHANNELS"]).is_empty();
+    until("the waiter has subscribed", subscribed).await;
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    assert_eq!(running.finish().await.unwrap().value, "first");
+    let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
+    assert!(replayed);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind, Source};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::stage::{KEPT, PATIENCE, Stage, in_time, kind};
 
@@ -24,7 +24,7 @@ async fn a_body_longer_than_its_lease_is_not_joined_by_another(stage: Stage) {
         let (two, stage) = (two.clone(), stage.clone());
         async move { two.charge("k").wait(PATIENCE).run(stage.body("k", "second")).await }
     });
-    sleep(KEPT * 3).await;
+    sleep(KEPT * 2).await;
     assert_eq!(
         kind(two.idem.operation("charge").key("k").call(stage.body("k", "third")).await),
         ErrorKind::AlreadyProcessing
@@ -45,7 +45,7 @@ async fn a_body_that_blocks_its_thread_keeps_its_lease(stage: Stage) {
             let body = async {
                 let run = ledger.start("k", "");
                 inside.open();
-                std::thread::sleep(KEPT * 3);
+                std::thread::sleep(KEPT * 2);
                 run.finish("");
                 Ok::<_, Error>("blocked".to_owned())
             };
@@ -68,10 +68,10 @@ async fn a_lease_survives_renewals_that_fail_now_and_then(stage: Stage) {
         one.faults.next(Verb::Renew, fault);
     }
     let running = one.begin(&stage, "k", "first", |op| op.lease(lease)).await;
-    sleep(lease * 3).await;
+    sleep(lease * 2).await;
     let rival = two.charge("k").call(stage.body("k", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
-    assert!(one.faults.calls(Verb::Renew) > 3);
+    assert!(one.faults.calls(Verb::Renew) > 3, "it was renewed after three failures");
     let first = running.finish().await.unwrap();
     assert_eq!(first.source, Source::Executed { recovered: false });
 }
@@ -94,7 +94,7 @@ async fn many_processes_that_crash_and_retry_never_overlap(stage: Stage) {
         let (process, stage) = (stage.process().await, stage.clone());
         callers.spawn(async move {
             let mut random = Lcg(seed);
-            loop {
+            for attempt in 0.. {
                 let body = async {
                     let run = stage.ledger.start("k", "");
                     sleep(Duration::from_millis(15)).await;
@@ -102,13 +102,13 @@ async fn many_processes_that_crash_and_retry_never_overlap(stage: Stage) {
                     Ok::<_, Error>("done".to_owned())
                 };
                 let call = process.charge("k").wait(PATIENCE).call(body);
-                match tokio::time::timeout(Duration::from_millis(1 + random.next() % 40), call)
-                    .await
-                {
+                let patience = Duration::from_millis(1 + random.next() % 40 + attempt);
+                match timeout(patience, call).await {
                     Ok(value) => return value.unwrap(),
                     Err(_) => sleep(Duration::from_millis(random.next() % 10)).await,
                 }
             }
+            unreachable!("the attempts do not end")
         });
     }
     let values = in_time(callers.join_all()).await;

@@ -9,6 +9,7 @@ use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{ErrorKind, Source};
 use testkit::proxy::FaultProxy;
 use testkit::redis::RedisServer;
+use tokio::task::JoinSet;
 
 use crate::stage::{PATIENCE, Stage, TTL, in_time, until};
 
@@ -24,23 +25,29 @@ on_every_backend!(
 );
 
 async fn storage_down_before_the_body_is_an_error_and_the_body_does_not_run(stage: Stage) {
-    let process = stage.process().await;
-    for (fault, retryable) in [
+    let outages = [
         (Fault::Refuse, true),
         (Fault::LoseRequest, true),
         (Fault::Fail(StorageErrorKind::Full), false),
-    ] {
-        process.faults.always(Verb::Claim, fault);
-        let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Storage);
-        assert_eq!(error.is_retryable(), retryable, "{fault:?}");
-        assert_eq!(error.operation(), Some("charge"));
-        assert!(std::error::Error::source(&error).is_some());
-        until("nothing is under way", || process.idem.in_flight() == 0).await;
+    ];
+    // Side by side, since each gives up after a second.
+    let mut calls = JoinSet::new();
+    for (fault, retryable) in outages {
+        let stage = stage.clone();
+        calls.spawn(async move {
+            let process = stage.process().await;
+            process.faults.always(Verb::Claim, fault);
+            let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Storage);
+            assert_eq!(error.is_retryable(), retryable, "{fault:?}");
+            assert_eq!(error.operation(), Some("charge"));
+            assert!(std::error::Error::source(&error).is_some());
+            until("nothing is under way", || process.idem.in_flight() == 0).await;
+        });
     }
+    calls.join_all().await;
     assert_eq!(stage.ledger.executions("k"), 0);
-    process.faults.clear();
-    let outcome = process.charge("k").run(stage.body("k", "first")).await.unwrap();
+    let outcome = stage.process().await.charge("k").run(stage.body("k", "first")).await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
 }
 
