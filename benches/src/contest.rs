@@ -37,6 +37,8 @@ impl Comparison {
             ops_per_s: Some(median(subject.iter().map(Sample::per_second))),
             limit_ops_per_s: Some(median(limit.iter().map(Sample::per_second))),
             ratio: Some(ratio),
+            cpu_us: Some(median(subject.iter().map(Sample::cpu_us))),
+            limit_cpu_us: Some(median(limit.iter().map(Sample::cpu_us))),
             p50_us: percentile(&latencies, 50),
             p99_us: percentile(&latencies, 99),
             limit_is: self.limit_is,

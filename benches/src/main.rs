@@ -18,7 +18,6 @@
     reason = "counts here are far below 2^52, and a hash may lose bits"
 )]
 
-mod commands;
 mod contest;
 mod duplicates;
 mod footprint;
@@ -30,6 +29,7 @@ mod redis_server;
 mod redis_subjects;
 mod report;
 mod sampling;
+mod server_side;
 mod wakeups;
 
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ struct Options {
     role: Option<Role>,
 }
 
-/// What this program does when it runs itself as another process.
+/// What this program does besides, or when it runs itself as another process.
 #[derive(Subcommand)]
 enum Role {
     /// Waits for the end of calls that another process runs.
@@ -65,6 +65,8 @@ enum Role {
     /// Prints how many bytes one thing takes.
     #[command(hide = true)]
     Footprint { of: footprint::Of },
+    /// Makes calls on the memory storage and nothing else, to be looked at with a profiler.
+    Profile { subject: memory::Name, calls: usize },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,6 +75,10 @@ fn main() -> anyhow::Result<()> {
     match &options.role {
         Some(Role::Waiter { url }) => return wakeups::wait_for_ends(&runtime, url),
         Some(Role::Footprint { of }) => return footprint::print(&runtime, *of),
+        Some(Role::Profile { subject, calls }) => {
+            println!("{:?} each", memory::profile(&runtime, *subject, *calls));
+            return Ok(());
+        }
         None => {}
     }
     let report = measure(&options, &runtime)?;
@@ -84,7 +90,7 @@ fn main() -> anyhow::Result<()> {
 
 fn measure(options: &Options, runtime: &Runtime) -> anyhow::Result<Report> {
     let wants = |storage: &str| options.only.as_deref().is_none_or(|only| only == storage);
-    let (samples, rounds) = if options.quick { (40, 15) } else { (200, 50) };
+    let (samples, rounds) = if options.quick { (30, 15) } else { (100, 50) };
     let mut sampling = Sampling::new(runtime, samples, &target().join("criterion"));
     let mut report = Report::default();
     if wants("memory") {

@@ -3,11 +3,14 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
+use clap::ValueEnum;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use idempotency::Idempotency;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
 
 use crate::contest::Comparison;
 use crate::load::{Turns, drive};
@@ -66,6 +69,26 @@ fn by_bare_map<'a>(replay: bool) -> Subject<'a> {
         }
         turns
     })
+}
+
+/// A subject alone, for a profiler.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Name {
+    Fresh,
+    Replay,
+    BareFresh,
+    BareReplay,
+}
+
+/// Makes calls one after the other; how long one took.
+pub(crate) fn profile(runtime: &Runtime, name: Name, calls: usize) -> Duration {
+    let mut subject = match name {
+        Name::Fresh => by_attribute(false),
+        Name::Replay => by_attribute(true),
+        Name::BareFresh => by_bare_map(false),
+        Name::BareReplay => by_bare_map(true),
+    };
+    subject(runtime, 1, calls).elapsed.div_f64(calls as f64)
 }
 
 /// A fresh storage for every sample of fresh calls; one that was filled before for replays.

@@ -20,6 +20,9 @@ pub(crate) struct Row {
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
     pub(crate) commands_per_op: Option<f64>,
+    /// Time on the processor that a call takes of this process.
+    pub(crate) cpu_us: Option<f64>,
+    pub(crate) limit_cpu_us: Option<f64>,
     /// What `limit_ops_per_s` is the figure of.
     pub(crate) limit_is: &'static str,
     pub(crate) bytes: Option<u64>,
@@ -42,6 +45,8 @@ impl Row {
             p50_us: None,
             p99_us: None,
             commands_per_op: None,
+            cpu_us: None,
+            limit_cpu_us: None,
             limit_is: "",
             bytes: None,
             note: String::new(),
@@ -78,6 +83,8 @@ impl Report {
             "ratio",
             "p50 µs",
             "p99 µs",
+            "cpu µs",
+            "limit",
             "cmds",
             "limit is, and more",
             "target",
@@ -96,13 +103,15 @@ impl Report {
                 number(row.ratio, 2),
                 number(row.p50_us, 1),
                 number(row.p99_us, 1),
+                number(row.cpu_us, 2),
+                number(row.limit_cpu_us, 2),
                 number(row.commands_per_op, 2),
                 more.join("; "),
                 row.target.clone().unwrap_or_default(),
                 row.met.map_or("", |met| if met { "yes" } else { "NO" }).to_owned(),
             ]);
         }
-        for column in table.column_iter_mut().skip(2).take(7) {
+        for column in table.column_iter_mut().skip(2).take(9) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table

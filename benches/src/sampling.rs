@@ -16,22 +16,19 @@ pub(crate) type Subject<'a> = Box<dyn FnMut(&Runtime, usize, usize) -> Sample + 
 
 pub(crate) struct Sampling<'a> {
     criterion: Criterion,
-    samples: usize,
+    samples: u32,
     pub(crate) runtime: &'a Runtime,
 }
 
 impl<'a> Sampling<'a> {
-    /// With so many samples of about 20 ms for each subject: many short ones, so that subjects which take turns meet the same weather.
+    /// With so many samples for each subject.
     pub(crate) fn new(runtime: &'a Runtime, samples: u32, output: &Path) -> Self {
-        let slice = Duration::from_millis(20);
         let criterion = Criterion::default()
             .sample_size(samples as usize)
-            .warm_up_time(slice * 10)
-            .measurement_time(slice * samples)
             .nresamples(5_000)
             .output_directory(output)
             .without_plots();
-        Self { criterion, samples: samples as usize, runtime }
+        Self { criterion, samples, runtime }
     }
 
     /// Has the subjects make calls in turn. The samples come by subject; those at the same place were taken right after each other.
@@ -43,9 +40,18 @@ impl<'a> Sampling<'a> {
         subjects: &mut [Subject<'_>],
     ) -> Vec<Vec<Sample>> {
         let runtime = self.runtime;
+        for subject in &mut *subjects {
+            // Some make things on their first call that all later ones use.
+            subject(runtime, callers, callers);
+        }
         let mut samples = vec![Vec::new(); subjects.len()];
         let mut group = self.criterion.benchmark_group(group);
-        group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(1));
+        let round = slice(callers) * u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+        group
+            .sampling_mode(SamplingMode::Flat)
+            .throughput(Throughput::Elements(1))
+            .warm_up_time(round * 4)
+            .measurement_time(round * self.samples);
         group.bench_function(BenchmarkId::new(scenario, callers), |bencher| {
             bencher.iter_custom(|calls| {
                 let calls = usize::try_from(calls).unwrap_or(usize::MAX);
@@ -62,8 +68,18 @@ impl<'a> Sampling<'a> {
         group.finish();
         for samples in &mut samples {
             // Those of the warm-up come first.
-            samples.drain(..samples.len().saturating_sub(self.samples));
+            samples.drain(..samples.len().saturating_sub(self.samples as usize));
         }
         samples
     }
+}
+
+/// How long a sample of one subject is. Many short ones are best, because subjects that take turns then meet the same weather; but each
+/// caller should have its turn a dozen times, lest the beginning and the end be all there is.
+fn slice(callers: usize) -> Duration {
+    Duration::from_millis(match callers {
+        ..10 => 20,
+        10..100 => 40,
+        _ => 100,
+    })
 }
