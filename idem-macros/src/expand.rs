@@ -40,7 +40,10 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
     };
     // One import, so that a facade that is not there is one error.
     let import = quote_spanned!(mixed()=> use #facade::__private as __idem_private;);
-    quote!(#(#attrs)* #vis #defaultness #sig { #import #inputs #rest })
+    // The user's braces: lints that look at the whole function see the user's and not the macro's.
+    let mut block = Group::new(Delimiter::Brace, quote!(#import #inputs #rest));
+    block.set_span(plan.function.body.as_ref().map_or_else(Span::call_site, Group::span));
+    quote!(#(#attrs)* #vis #defaultness #sig #block)
 }
 
 /// What is computed from the arguments while they are all there.

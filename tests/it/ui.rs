@@ -2,6 +2,7 @@
 //!
 //! The names of the files are the specification. Those in `pass` run: each asserts that duplicates execute once and get
 //! a faithful replay. Those in `fail` have one error each, at the place of the mistake, with a `= help:` line.
+//! In `warns` are the warnings that the attribute does not hide.
 
 use idempotency::{Error, Idempotency, idempotent};
 
@@ -10,6 +11,7 @@ fn attribute() {
     let cases = trybuild::TestCases::new();
     cases.pass("ui/pass/*.rs");
     cases.compile_fail("ui/fail/*.rs");
+    cases.compile_fail("ui/warns/*.rs");
 }
 
 /// `compile_fail` alone would accept a second error that somebody let slip into a `.stderr`.
