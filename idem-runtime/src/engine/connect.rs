@@ -28,10 +28,11 @@ impl Idempotency {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_builder(url: &str) -> Result<Builder, Error> {
-        let scheme = url.split(':').next().unwrap_or_default();
-        match scheme {
+        let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match scheme.as_str() {
             "memory" => Ok(Self::builder(MemoryStorage::new())),
-            _ if scheme.starts_with("redis") || scheme == "unix" => redis(url).await,
+            "unix" => redis(url).await,
+            _ if scheme.starts_with("redis") || scheme.starts_with("valkey") => redis(url).await,
             _ => Err(Error::new(ErrorKind::Configuration, unknown(url))),
         }
     }

@@ -97,7 +97,13 @@ impl Drop for Guard {
                 (self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl), false)
             }
         };
-        let deadline = later(tokio::time::Instant::now(), self.flight.lease);
+        // A body that did not run leaves nothing to wait for: if a short retry does not release its claim, the lease does. In an outage
+        // there may be many of those.
+        let patience = match self.stage {
+            Stage::Asking => Duration::ZERO,
+            _ => self.flight.lease,
+        };
+        let deadline = later(tokio::time::Instant::now(), patience);
         in_background(&self.inner, &self.flight, settlement, deadline, untold);
     }
 }

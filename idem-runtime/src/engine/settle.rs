@@ -110,8 +110,8 @@ struct Writing {
 
 impl Writing {
     async fn write(&mut self, deadline: Instant) {
-        let pauses = pauses().chain(std::iter::repeat(Duration::from_millis(400)));
-        let pauses = pauses.take_while(|_| Instant::now() < deadline);
+        let more = std::iter::repeat(Duration::from_millis(400));
+        let pauses = pauses().chain(more.take_while(|_| Instant::now() < deadline));
         // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
         let patience = self.flight.lease.max(Duration::from_secs(1));
         let write = write_retrying(&self.inner, &self.settlement, pauses);

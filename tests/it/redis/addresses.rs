@@ -166,3 +166,13 @@ async fn a_user_who_may_not_run_scripts_is_told_so() {
     assert_eq!(error.kind(), StorageErrorKind::Configuration);
     assert!(error.to_string().contains("does not let this user run a command"), "{error}");
 }
+
+#[tokio::test]
+async fn tls_without_a_crypto_provider_is_a_clear_error() {
+    for url in ["rediss://u:secret@127.0.0.1:1/", "rediss-cluster://u:secret@127.0.0.1:1"] {
+        let (kind, text) = refused(url).await;
+        assert_eq!(kind, StorageErrorKind::Configuration);
+        assert!(text.contains("install one at start-up"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

@@ -64,6 +64,16 @@ impl Address {
         Ok(Self::Cluster(urls.iter().map(|url| server(url, url)).collect::<Result<_, _>>()?))
     }
 
+    /// Whether the servers are reached over TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        let tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        match self {
+            Self::Single(server) => tls(server),
+            Self::Sentinel { sentinels, server, .. } => sentinels.iter().any(tls) || tls(server),
+            Self::Cluster(nodes) => nodes.iter().any(tls),
+        }
+    }
+
     /// The same servers with another login.
     pub(super) fn with_login(self, username: Option<&str>, password: &str) -> Self {
         let login = |info: ConnectionInfo| {

@@ -8,6 +8,7 @@ use super::address::{Address, redacted};
 use super::batch::Sender;
 use super::check::check;
 use super::error::Fault;
+use super::tls;
 use super::transport::{Single, Timeouts, Transport};
 use super::watch::Wakeups;
 use super::{Inner, RedisStorage, cluster, sentinel};
@@ -68,7 +69,11 @@ impl RedisBuilder {
             ));
         }
         let server = self.server;
-        let transport = transport(self.address?, self.timeouts, &server)?;
+        let address = self.address?;
+        if address.is_tls() {
+            tls::check_provider(&server)?;
+        }
+        let transport = transport(address, self.timeouts, &server)?;
         let warnings = check(&*transport, &server).await?;
         let prefix: Arc<str> = self.prefix.into();
         let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));

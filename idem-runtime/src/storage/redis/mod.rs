@@ -90,6 +90,19 @@ mod scan;
 mod script;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
+#[cfg(feature = "redis-tls")]
+mod tls;
+#[cfg(not(feature = "redis-tls"))]
+mod tls {
+    //! TLS is not compiled in: the client refuses such an address when it is parsed.
+
+    use crate::storage::StorageError;
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of the function with the feature on")]
+    pub(super) fn check_provider(_server: &str) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
 mod transport;
 mod watch;
 mod wire;
