@@ -134,7 +134,7 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
     say("the power is gone; another worker gets the same order");
     say(&ship(&order, None).await?);
     println!(
-        "\nThat is all. Now look at `cargo run --example worker`, where real processes are killed."
+        "\nThat is all. In `cargo run --example worker -- --storage redis://…` real processes are killed."
     );
     Ok(())
 }
