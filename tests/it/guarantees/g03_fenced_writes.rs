@@ -147,7 +147,7 @@ async fn vanished_record_is_not_resurrected_by_a_renewal(stage: Stage) {
         sleep(LEASE * 2).await;
         assert_eq!(stage.record("k").await, None);
     };
-    let (first, ()) = in_time(async { tokio::join!(call, harm) }).await;
+    let (first, ()) = in_time(Box::pin(async { tokio::join!(call, harm) })).await;
     assert_eq!(first.unwrap().source, Source::Unrecorded);
     assert!(process.faults.calls(Verb::Renew) > 0);
     assert_eq!(stage.record("k").await, None);
