@@ -1,6 +1,6 @@
 //! Tasks of the workspace, run as `cargo xtask <task>`.
 //!
-//! [`test`] is what decides whether a change is good; [`servers`] gets the servers that the tests run against.
+//! [`mod@test`] is what decides whether a change is good; [`servers`] gets the servers that the tests run against.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program to be used by hand")]
 
 mod bench;

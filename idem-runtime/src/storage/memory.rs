@@ -112,7 +112,9 @@ impl Inner {
         let hash = self.hash(key.as_str());
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();
-        if let Ok(entry) = shard.slots.find_entry(hash, |slot| slot.key == *key) {
+        if let Ok(entry) =
+            shard.slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key)
+        {
             let (mut slot, vacant) = entry.remove();
             let (record, reply) = step(Some(*slot.record), event, now);
             if let Some(record) = record {
@@ -218,7 +220,7 @@ impl Storage for MemoryStorage {
         let hash = self.0.hash(key.as_str());
         let shard = self.0.shard(hash).lock();
         let now = self.0.clock.now();
-        let found = shard.slots.find(hash, |slot| slot.key == *key);
+        let found = shard.slots.find(hash, |slot| slot.hash == hash && slot.key == *key);
         let live = found.filter(|slot| !slot.record.is_expired(now));
         Ok(live.map(|slot| Record::clone(&slot.record)))
     }
