@@ -8,7 +8,7 @@ use testkit::redis::RedisServer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{Gate, PATIENCE, Process, Stage, TTL, in_time, kind, until};
+use crate::stage::{Gate, PATIENCE, Process, Running, Stage, TTL, in_time, kind, until};
 
 on_every_backend!(
     waiting_in_one_process_asks_the_storage_nothing,
@@ -22,14 +22,19 @@ on_every_backend!(
 );
 
 /// Makes calls that have to wait, in tasks; when this returns all of them have been made.
-async fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(bool, Instant)> {
+async fn wait_in(
+    process: &Process,
+    stage: &Stage,
+    key: &str,
+    calls: usize,
+) -> JoinSet<(bool, Instant)> {
     let made = Gate::default();
     made.open();
     let mut waiting = JoinSet::new();
     for _ in 0..calls {
-        let (process, stage, made) = (process.clone(), stage.clone(), made.clone());
+        let call = process.charge(key).lease(TTL).wait(PATIENCE).run(stage.body(key, "other"));
+        let made = made.clone();
         waiting.spawn(async move {
-            let call = process.charge("k").lease(TTL).wait(PATIENCE).run(stage.body("k", "other"));
             made.pass().await;
             (call.await.unwrap().is_replayed(), Instant::now())
         });
@@ -43,7 +48,7 @@ async fn wait_in(process: &Process, stage: &Stage, calls: usize) -> JoinSet<(boo
 async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let waiting = wait_in(&process, &stage, 64).await;
+    let waiting = wait_in(&process, &stage, "k", 64).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
@@ -54,62 +59,53 @@ async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
     }
 }
 
-/// Waits until the polls of waiters are as rare as they get, then lets `end` happen, and gives the median time from there to a waiter's
-/// return.
-async fn median_wakeup(
-    stage: &Stage,
-    processes: &[Process],
-    settle: Duration,
-    end: impl Future<Output = ()>,
-) -> Duration {
-    let mut waiting = Vec::new();
-    for process in processes {
-        waiting.push(wait_in(process, stage, 1).await);
-    }
-    sleep(settle).await;
-    let ended = Instant::now();
-    end.await;
-    let mut delays = Vec::new();
-    for waiting in waiting {
-        for (_, returned) in in_time(waiting.join_all()).await {
-            delays.push(returned.saturating_duration_since(ended));
-        }
-    }
-    delays.sort();
-    delays[delays.len() / 2]
-}
-
 /// By then the pauses between polls are half a second and more.
 const POLLS_ARE_RARE: Duration = Duration::from_millis(1_200);
+/// So many that the median of them is not back this soon by chance, as polls would have it.
+const WAITERS: usize = 9;
+const SOON: Duration = Duration::from_millis(100);
 
-async fn processes(stage: &Stage, count: usize) -> Vec<Process> {
-    let mut processes = Vec::new();
-    for _ in 0..count {
-        processes.push(stage.process().await);
+/// Whether the median waiter of as many processes is back soon after `end`, in one of a few attempts: a machine may be busy for a while.
+async fn assert_woken(stage: Stage, end: impl AsyncFn(Running)) {
+    let runner = stage.process().await;
+    let mut waiters = Vec::new();
+    for _ in 0..WAITERS {
+        waiters.push(stage.process().await);
     }
-    processes
+    let mut medians = Vec::new();
+    while medians.len() < 3 {
+        let key = format!("attempt {}", medians.len());
+        let running = runner.begin(&stage, &key, "first", |op| op.lease(TTL)).await;
+        let mut waiting = Vec::new();
+        for process in &waiters {
+            waiting.push(wait_in(process, &stage, &key, 1).await);
+        }
+        sleep(POLLS_ARE_RARE).await;
+        let ended = Instant::now();
+        end(running).await;
+        let mut delays = Vec::new();
+        for waiting in waiting {
+            let returned = in_time(waiting.join_all()).await;
+            delays.extend(returned.iter().map(|(_, at)| at.saturating_duration_since(ended)));
+        }
+        delays.sort();
+        medians.push(delays[WAITERS / 2]);
+        if delays[WAITERS / 2] < SOON {
+            return;
+        }
+    }
+    panic!("{medians:?}");
 }
 
 async fn waiters_elsewhere_are_woken_long_before_they_would_poll(stage: Stage) {
-    let runner = stage.process().await;
-    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let end = async {
+    let end = async |running: Running| {
         assert_eq!(running.finish().await.unwrap().value, "first");
     };
-    let waiters = processes(&stage, 5).await;
-    let median = median_wakeup(&stage, &waiters, POLLS_ARE_RARE, end).await;
-    assert!(median < Duration::from_millis(150), "{median:?}");
-    assert_eq!(stage.ledger.executions("k"), 1);
+    assert_woken(stage, end).await;
 }
 
 async fn waiters_elsewhere_are_woken_by_a_release_too(stage: Stage) {
-    let runner = stage.process().await;
-    let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let end = running.cancel();
-    let waiters = processes(&stage, 5).await;
-    let median = median_wakeup(&stage, &waiters, POLLS_ARE_RARE, end).await;
-    assert!(median < Duration::from_millis(150), "{median:?}");
-    assert_eq!(stage.ledger.executions("k"), 2);
+    assert_woken(stage, async |running: Running| running.cancel().await).await;
 }
 
 async fn lost_wakeups_cost_only_time(stage: Stage) {
@@ -125,7 +121,7 @@ async fn waiter_gets_the_result_in_spite_of(stage: Stage, fault: Fault) {
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
     let waiter = stage.process().await;
     waiter.faults.always(Verb::Watch, fault);
-    let waiting = wait_in(&waiter, &stage, 1).await;
+    let waiting = wait_in(&waiter, &stage, "k", 1).await;
     sleep(Duration::from_millis(200)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
@@ -182,7 +178,7 @@ async fn a_waiter_whose_time_is_over_is_told_to_come_back(stage: Stage) {
 async fn one_of_many_waiters_elsewhere_asks_for_all_of_its_process(stage: Stage) {
     let (runner, elsewhere) = (stage.process().await, stage.process().await);
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let waiting = wait_in(&elsewhere, &stage, 100).await;
+    let waiting = wait_in(&elsewhere, &stage, "k", 100).await;
     sleep(Duration::from_millis(400)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
@@ -198,7 +194,7 @@ async fn a_subscription_that_breaks_in_redis_costs_only_time() {
     let stage = Stage::at(redis.url());
     let (runner, waiter) = (stage.process().await, stage.process().await);
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let waiting = wait_in(&waiter, &stage, 1).await;
+    let waiting = wait_in(&waiter, &stage, "k", 1).await;
     let subscribed = || !redis.command(&["PUBSUB", "SHARDCHANNELS"]).is_empty();
     until("the waiter has subscribed", subscribed).await;
     redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
