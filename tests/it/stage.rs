@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 
 /// Far longer than anything takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+/// Storages count whole milliseconds, so that what lasts for a while may end this much earlier.
+pub(crate) const GRAIN: Duration = Duration::from_millis(2);
 /// Longer than any test.
 pub(crate) const TTL: Duration = Duration::from_secs(600);
 /// Short, so that tests outlive it.

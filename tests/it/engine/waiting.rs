@@ -124,8 +124,10 @@ async fn waiter_gets_the_result_in_spite_of(stage: Stage, fault: Fault) {
     let waiting = wait_in(&waiter, &stage, "k", 1).await;
     sleep(Duration::from_millis(200)).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
+    let ended = Instant::now();
     let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
     assert!(replayed);
+    assert!(ended.elapsed() < PATIENCE / 2, "it did not wait until the end of its patience");
     assert!(waiter.faults.calls(Verb::Claim) > 1, "it polled");
     assert_eq!(stage.ledger.executions("k"), 1);
 }
