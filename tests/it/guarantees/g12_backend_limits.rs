@@ -27,9 +27,8 @@ async fn full_memory_refuses_new_keys_and_forgets_none() {
 }
 
 #[tokio::test]
-async fn full_memory_has_room_again_when_a_record_has_expired() {
+async fn memory_forgets_expired_records_when_it_is_purged_and_not_more_than_asked() {
     let clock = ManualClock::new();
-    // One shard's worth of keys cannot be chosen from here, so that there are as many expired ones as shards many times over.
     let storage = MemoryStorage::with_clock(clock.clone());
     let idem = Idempotency::new(storage.clone()).unwrap();
     for key in 0..1000 {
