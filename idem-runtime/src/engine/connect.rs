@@ -10,7 +10,7 @@ impl Idempotency {
     /// | URL | storage | feature |
     /// |---|---|---|
     /// | `memory:` | this process | |
-    /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
+    /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `valkey://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
     /// | `redis-sentinel://[user:password@]host:port,…/primary[/db]` | the primary that Sentinel names | `redis-sentinel` |
     /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
     ///
