@@ -62,8 +62,10 @@ impl RedisBuilder {
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the certificates, the server's
-    /// version, the features of this crate. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
+    /// version, the features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
     pub async fn connect(self) -> Result<RedisStorage, StorageError> {
+        let no_runtime = |text| StorageError::new(StorageErrorKind::Configuration, text);
+        crate::runtime::check().map_err(no_runtime)?;
         if self.timeouts.connect.is_zero() || self.timeouts.response.is_zero() {
             return Err(StorageError::new(
                 StorageErrorKind::Configuration,
