@@ -274,6 +274,20 @@ async fn the_longest_durations_are_no_overflow() {
 }
 
 #[test]
+fn a_key_is_watched_until_its_last_waiter_leaves() {
+    let watchers = Watchers::new(|_| {});
+    let keys =
+        ["one", "two"].map(|key| RecordKey::new("default", None, &Key::new(key).unwrap()).unwrap());
+    let [(first, true), (second, false)] = [0; 2].map(|_| watchers.subscribe(&keys[0])) else {
+        panic!("the first waiter is the first one");
+    };
+    drop(first);
+    assert_eq!(keys.each_ref().map(|key| watchers.is_watched(key)), [true, false]);
+    drop(second);
+    assert_eq!(keys.each_ref().map(|key| watchers.is_watched(key)), [false, false]);
+}
+
+#[test]
 fn a_key_whose_last_waiters_leave_together_is_forgotten() {
     let watchers = Watchers::new(|_| {});
     let key = |number: u32| Key::new(number.to_string()).unwrap();

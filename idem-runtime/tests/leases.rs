@@ -2,9 +2,13 @@
 //!
 //! On time that stands still until everybody waits, so that the order of things is always the same.
 
-#![expect(clippy::unwrap_used, reason = "in the functions that tests share, as in tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in the functions that tests share, as in tests"
+)]
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use idem_runtime::policy::ReleaseErrors;
@@ -44,11 +48,9 @@ async fn left_behind(context: oneshot::Sender<Context>) -> Result<u32, Error> {
 }
 
 /// A body that hands its context out and ends.
-fn ended<T>(context: oneshot::Sender<Context>, end: T) -> impl Future<Output = T> {
-    async move {
-        context.send(current().unwrap()).unwrap();
-        end
-    }
+async fn ended<T>(context: oneshot::Sender<Context>, end: T) -> T {
+    context.send(current().unwrap()).unwrap();
+    ready(end).await
 }
 
 fn panics() -> Result<u32, Error> {

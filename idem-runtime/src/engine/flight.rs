@@ -184,6 +184,11 @@ impl Flight {
             .any(|flight| flight.handle == self.handle && flight.is(&self.name))
     }
 
+    /// Whether the storage has made this call the owner of its key.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.fence.load(Ordering::Relaxed) != 0
+    }
+
     pub(crate) fn fence(&self) -> Fence {
         Fence::new(self.fence.load(Ordering::Relaxed))
     }

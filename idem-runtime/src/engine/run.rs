@@ -259,7 +259,8 @@ impl Call {
         let operation = &self.flight.name.operation;
         tracing::error!(%operation, %error, "the storage is down and the operation fails open");
         self.inner.hooks.unrecorded(&self.event(Some(error)));
-        let value = body.await.map_err(Failed::Body)?;
+        let result = context::scope(Arc::clone(&self.flight), body).await;
+        let value = result.map_err(Failed::Body)?;
         Ok(Outcome { value, source: Source::Unrecorded })
     }
 

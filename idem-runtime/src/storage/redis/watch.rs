@@ -114,14 +114,10 @@ impl Inner {
 
     async fn unsubscribe(&self, key: &RecordKey) {
         let _changing = self.changing(key).lock().await;
-        if !self.is_watched(key) && self.acknowledged.lock().remove(key) {
+        if !self.watchers.is_watched(key) && self.acknowledged.lock().remove(key) {
             // If it fails, the connection is gone and the subscription with it.
             let _ = self.connection.send(cmd("SUNSUBSCRIBE").arg(self.channel(key))).await;
         }
-    }
-
-    fn is_watched(&self, key: &RecordKey) -> bool {
-        self.watchers.keys().contains(key)
     }
 
     /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a message may have been missed.
