@@ -273,6 +273,24 @@ async fn the_longest_durations_are_no_overflow() {
     }
 }
 
+/// What nobody listens to must not pile up.
+#[tokio::test(start_paused = true)]
+async fn changes_that_nobody_waits_for_are_one_wakeup() {
+    let watchers = Watchers::new(|_| {});
+    let key = RecordKey::new("default", None, &Key::new("k").unwrap()).unwrap();
+    let (mut slow, _) = watchers.subscribe(&key);
+    let (mut fast, _) = watchers.subscribe(&key);
+    for _ in 0..10_000 {
+        watchers.wake(key.as_str());
+        assert!(timeout(ms(1), fast.changed()).await.is_ok());
+    }
+    watchers.wake_all();
+    for waiter in [&mut fast, &mut slow] {
+        assert!(timeout(ms(1), waiter.changed()).await.is_ok());
+        assert!(timeout(ms(1), waiter.changed()).await.is_err(), "each change is told once");
+    }
+}
+
 #[test]
 fn a_key_is_watched_until_its_last_waiter_leaves() {
     let watchers = Watchers::new(|_| {});

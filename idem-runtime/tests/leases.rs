@@ -113,6 +113,20 @@ async fn a_task_left_behind_by_a_recorded_body_never_learns_of_a_loss() {
     }
 }
 
+/// The record is gone long before its lease would be over, and the next renewal finds out.
+#[tokio::test(start_paused = true)]
+async fn a_body_learns_of_its_loss_at_the_next_renewal() {
+    let storage = MemoryStorage::new();
+    let idem = Idempotency::builder(storage.clone()).lease(LONG).build().unwrap();
+    let body = async {
+        let context = current().unwrap();
+        let key = RecordKey::new("default", None, context.key()).unwrap();
+        storage.release(&Release { key, owner: context.owner() }).await.unwrap();
+        Ok::<_, Error>(timeout(LONG / 2, context.lease_lost()).await.is_ok())
+    };
+    assert!(charge(&idem).call(body).await.unwrap());
+}
+
 /// The storage has applied the end, and its answer is late: what it says to a renewal meanwhile is that there is nothing to renew.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_meets_the_end_of_its_own_call_is_no_loss() {
