@@ -14,5 +14,4 @@ mod engine;
 mod faults;
 mod guarantees;
 mod redis;
-mod ui;
 mod worker;
