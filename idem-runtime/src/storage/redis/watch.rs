@@ -1,7 +1,7 @@
 //! Wake-ups for waiters, through sharded pub/sub.
 //!
-//! The scripts that end an operation publish to the channel that is named like the record's key, so that in a cluster message and record
-//! are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
+//! The scripts that end an operation which a claim has met at work publish to the channel that is named like the record's key, so that in a
+//! cluster message and record are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
 //! subscribed to while somebody waits for it. When the connection is lost or the key moves to another node, whatever is still waited for is subscribed to
 //! again, and its waiters are woken, for a message may have been missed.
 
