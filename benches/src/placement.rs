@@ -1,6 +1,6 @@
 //! Client and server on different processors.
 //!
-//! A lone caller waits for the server and the server for it. While the system keeps both on one processor a command takes 20 µs, and 50 µs
+//! A lone caller waits for the server and the server for it. While the system keeps both on one processor a command takes 25 µs, and 55 µs
 //! while it has them on two, where each has to be woken from idling; it changes its mind every few seconds. Figures from different moods
 //! cannot be compared, so for a lone caller the mood is set: client and server are apart, as they are in earnest. Where the system has no
 //! second processor, or does not let us choose, everything stays as it is.
