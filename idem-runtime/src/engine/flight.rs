@@ -32,6 +32,8 @@ pub(crate) struct Flight {
     pub(crate) parent: Option<Arc<Flight>>,
     hash: u64,
     fence: AtomicU64,
+    /// Whether a duplicate has attached to this call.
+    followed: AtomicBool,
     phase: Mutex<Phase>,
     /// The body has ended and its end is being written.
     settling: AtomicBool,
@@ -93,6 +95,7 @@ impl Flights {
             lease,
             parent: super::context::parent(),
             fence: AtomicU64::new(0),
+            followed: AtomicBool::new(false),
             phase: Mutex::new(Phase::Claiming),
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -107,20 +110,23 @@ impl Flights {
         let duplicate =
             |flight: &Arc<Flight>| flight.is(&candidate.name) && flight.takes_followers();
         if let Some(there) = shard.find(hash, duplicate) {
+            there.followed.store(true, Ordering::Release);
             return Some(Arc::clone(there));
         }
         shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash);
         None
     }
 
-    /// Takes a call off the list and tells its followers how it ended, unless they know already.
-    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: Phase) {
+    /// Takes a call off the list and tells its followers how it ended, unless there are none or they know already.
+    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: impl FnOnce() -> Phase) {
         let mut shard = self.shard(flight.hash).lock();
         if let Ok(entry) = shard.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
             entry.remove();
         }
         drop(shard);
-        flight.end(end);
+        // Nobody can begin to follow it any more.
+        let followed = flight.followed.load(Ordering::Acquire);
+        flight.end(if followed { end() } else { Phase::Abandoned });
     }
 
     /// The running calls whose leases are to be renewed at `now`.

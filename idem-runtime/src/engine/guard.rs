@@ -73,7 +73,7 @@ impl Guard {
     }
 
     /// Ends a call that has nothing to write.
-    pub(crate) fn end(mut self, phase: Phase) {
+    pub(crate) fn end(mut self, phase: impl FnOnce() -> Phase) {
         self.stage = Stage::Over;
         self.inner.flights.leave(&self.flight, phase);
     }
@@ -88,7 +88,7 @@ impl Drop for Guard {
             }
             (None, Stage::Over) => return,
             (None, Stage::Unclaimed) => {
-                self.inner.flights.leave(&self.flight, Phase::Abandoned);
+                self.inner.flights.leave(&self.flight, || Phase::Abandoned);
                 return;
             }
             (None, Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. }) => {

@@ -125,12 +125,12 @@ impl Call {
         let error = match claim(&mut guard, &request, deadline).await {
             Ok(Claimed::Acquired { .. }) => return Ok(Turn::Run(guard)),
             Ok(Claimed::Replay(finished)) => {
-                guard.end(Phase::Finished(finished.clone()));
+                guard.end(|| Phase::Finished(finished.clone()));
                 return Ok(Turn::Replay(finished));
             }
             Ok(Claimed::InProgress { lease_left }) => {
                 let lease_until = later(Instant::now(), lease_left);
-                guard.end(Phase::Busy { lease_until });
+                guard.end(|| Phase::Busy { lease_until });
                 return Err(self.already_processing(lease_left));
             }
             Ok(Claimed::Mismatch) => {

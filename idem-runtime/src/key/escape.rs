@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::scan;
+
 /// Appends what is written to it, with `%`, control characters and the separator percent-escaped as
 /// in URLs. So the separator and a `%` without two hex digits behind it do not occur in what it
 /// writes.
@@ -51,6 +53,11 @@ impl Write for Escaping<'_> {
         // Escapes only make it longer.
         self.make_room(part.len())?;
         let separator = self.separator;
+        let first_byte = separator.map_or(b'%', |c| c.encode_utf8(&mut [0; 4]).as_bytes()[0]);
+        if !scan::any_control_or(part, [b'%', first_byte]) {
+            self.out.push_str(part);
+            return Ok(());
+        }
         let special = |c: char| c == '%' || c.is_control() || Some(c) == separator;
         let mut rest = part;
         while let Some(at) = rest.find(special) {

@@ -48,7 +48,14 @@ struct Shard {
 struct Slot {
     hash: u64,
     key: RecordKey,
-    record: Box<Record>,
+    /// Empty only while it is being decided what becomes of it.
+    record: Box<Option<Record>>,
+}
+
+impl Slot {
+    fn live(&self, now: Timestamp) -> Option<&Record> {
+        self.record.as_ref().as_ref().filter(|record| !record.is_expired(now))
+    }
 }
 
 impl Default for Shard {
@@ -112,17 +119,16 @@ impl Inner {
         let hash = self.hash(key.as_str());
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();
-        if let Ok(entry) =
-            shard.slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key)
+        let Shard { slots, first_expiry } = &mut *shard;
+        if let Ok(mut entry) = slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key)
         {
-            let (mut slot, vacant) = entry.remove();
-            let (record, reply) = step(Some(*slot.record), event, now);
+            let place = &mut *entry.get_mut().record;
+            let (record, reply) = step(place.take(), event, now);
             if let Some(record) = record {
-                let expires_at = record.expires_at;
-                slot.record = Box::new(record);
-                vacant.insert(slot);
-                shard.first_expiry = shard.first_expiry.min(expires_at);
+                *first_expiry = (*first_expiry).min(record.expires_at);
+                *place = Some(record);
             } else {
+                entry.remove();
                 self.len.fetch_sub(1, Ordering::Relaxed);
             }
             return Ok(reply);
@@ -136,7 +142,7 @@ impl Inner {
             }
             self.make_room(&mut shard, now);
             shard.first_expiry = shard.first_expiry.min(record.expires_at);
-            let slot = Slot { hash, key: key.clone(), record: Box::new(record) };
+            let slot = Slot { hash, key: key.clone(), record: Box::new(Some(record)) };
             shard.slots.insert_unique(hash, slot, |slot| slot.hash);
         }
         Ok(reply)
@@ -173,9 +179,10 @@ impl Inner {
         let mut removed = 0;
         let mut first_expiry = NEVER;
         shard.slots.retain(|slot| {
-            let keep = removed == limit || !slot.record.is_expired(now);
+            let expires_at = slot.record.as_ref().as_ref().map_or(now, |record| record.expires_at);
+            let keep = removed == limit || expires_at > now;
             if keep {
-                first_expiry = first_expiry.min(slot.record.expires_at);
+                first_expiry = first_expiry.min(expires_at);
             } else {
                 removed += 1;
             }
@@ -221,8 +228,7 @@ impl Storage for MemoryStorage {
         let shard = self.0.shard(hash).lock();
         let now = self.0.clock.now();
         let found = shard.slots.find(hash, |slot| slot.hash == hash && slot.key == *key);
-        let live = found.filter(|slot| !slot.record.is_expired(now));
-        Ok(live.map(|slot| Record::clone(&slot.record)))
+        Ok(found.and_then(|slot| slot.live(now)).cloned())
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
@@ -241,8 +247,8 @@ impl Storage for MemoryStorage {
         let mut records = Vec::new();
         for (number, shard) in self.0.shards.iter().enumerate().skip(start) {
             let shard = shard.lock();
-            let live = shard.slots.iter().filter(|slot| !slot.record.is_expired(now));
-            records.extend(live.map(|slot| (slot.key.clone(), Ok(Record::clone(&slot.record)))));
+            let live = shard.slots.iter().filter_map(|slot| Some((slot, slot.live(now)?)));
+            records.extend(live.map(|(slot, record)| (slot.key.clone(), Ok(record.clone()))));
             if records.len() >= limit && number + 1 < SHARDS {
                 return Ok(Page { records, next: Some(Cursor((number + 1).to_string())) });
             }
