@@ -4,12 +4,11 @@
 //! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
 
 use std::borrow::Cow;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -30,7 +29,6 @@ pub(crate) struct Flight {
     pub(crate) lease: Duration,
     /// The call inside whose body this one was made.
     pub(crate) parent: Option<Arc<Flight>>,
-    hash: u64,
     fence: AtomicU64,
     /// Whether a duplicate has attached to this call.
     followed: AtomicBool,
@@ -74,21 +72,16 @@ pub(crate) enum Phase {
 /// All calls under way of one handle.
 pub(crate) struct Flights {
     shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
-    hasher: DefaultHashBuilder,
 }
 
 impl Flights {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: DefaultHashBuilder::default(),
-        }
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// A call that is not on the list yet.
-    pub(crate) fn candidate(&self, name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
+    pub(crate) fn candidate(name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
         Arc::new(Flight {
-            hash: self.hasher.hash_one(&name.record),
             name,
             handle,
             owner: OwnerId::random(),
@@ -105,7 +98,7 @@ impl Flights {
 
     /// Puts `candidate` on the list, unless a call that it is a duplicate of is there and can tell it something: then gives that one.
     pub(crate) fn enter(&self, candidate: &Arc<Flight>) -> Option<Arc<Flight>> {
-        let hash = candidate.hash;
+        let hash = candidate.hash();
         let mut shard = self.shard(hash).lock();
         let duplicate =
             |flight: &Arc<Flight>| flight.is(&candidate.name) && flight.takes_followers();
@@ -113,14 +106,15 @@ impl Flights {
             there.followed.store(true, Ordering::Release);
             return Some(Arc::clone(there));
         }
-        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash);
+        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
         None
     }
 
     /// Takes a call off the list and tells its followers how it ended, unless there are none or they know already.
     pub(crate) fn leave(&self, flight: &Arc<Flight>, end: impl FnOnce() -> Phase) {
-        let mut shard = self.shard(flight.hash).lock();
-        if let Ok(entry) = shard.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
+        let hash = flight.hash();
+        let mut shard = self.shard(hash).lock();
+        if let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, flight)) {
             entry.remove();
         }
         drop(shard);
@@ -179,6 +173,10 @@ impl Flights {
 }
 
 impl Flight {
+    fn hash(&self) -> u64 {
+        self.name.record.name_hash()
+    }
+
     /// Whether a call of this name is a duplicate of this one.
     fn is(&self, name: &CallName) -> bool {
         self.name.record == name.record && self.name.fingerprint == name.fingerprint

@@ -10,7 +10,7 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::flight::CallName;
+use super::flight::{CallName, Flights};
 use super::handle::{Idempotency, check_durations};
 use super::outcome::{Outcome, Source};
 use super::run::{Call, Failed, run};
@@ -301,7 +301,7 @@ impl Settings {
         check_durations(ttl, lease)?;
         let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };
         Ok(Call {
-            flight: inner.flights.candidate(name, Arc::as_ptr(&inner) as usize, lease),
+            flight: Flights::candidate(name, Arc::as_ptr(&inner) as usize, lease),
             ttl,
             wait: self.wait,
             on_crash: self.on_crash,
