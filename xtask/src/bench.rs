@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &[OsString]) -> bool {
             return false;
         }
     };
-    cargo("run --release --package idem-benches --")
+    cargo("run --profile bench --package idem-benches --")
         .args(arguments)
         .env(servers::VARIABLE, redis.path)
         .status()

@@ -38,6 +38,8 @@ pub(crate) struct Flight {
     /// Others may run the body, now or soon.
     lost: AtomicBool,
     changed: Notify,
+    /// Whether anybody has ever waited for a change.
+    awaited: AtomicBool,
 }
 
 /// What a call is about, as the user gave it and as the storage knows it.
@@ -93,6 +95,7 @@ impl Flights {
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             changed: Notify::new(),
+            awaited: AtomicBool::new(false),
         })
     }
 
@@ -197,10 +200,18 @@ impl Flight {
         Fence::new(self.fence.load(Ordering::Relaxed))
     }
 
+    /// Wakes whoever waits for a change, after it. Whoever waits says so before looking, in an order that all agree on: so either this sees
+    /// the waiter, or the waiter sees the change.
+    fn notify(&self) {
+        if self.awaited.load(Ordering::SeqCst) {
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Enters a phase and wakes whoever waits for one.
     pub(crate) fn enter_phase(&self, phase: Phase) {
         *self.phase.lock() = phase;
-        self.changed.notify_waiters();
+        self.notify();
     }
 
     /// Tells the followers how the call ended, unless they know already; true when they did not.
@@ -210,7 +221,7 @@ impl Flight {
         if news {
             *phase = end;
             drop(phase);
-            self.changed.notify_waiters();
+            self.notify();
         }
         news
     }
@@ -227,7 +238,7 @@ impl Flight {
         if let Phase::Running { lease_until, .. } = *phase {
             *phase = change(lease_until);
             drop(phase);
-            self.changed.notify_waiters();
+            self.notify();
         }
     }
 
@@ -252,12 +263,12 @@ impl Flight {
 
     /// Tells whoever works for this call that others may run the body.
     pub(crate) fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        self.lost.store(true, Ordering::SeqCst);
+        self.notify();
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
@@ -274,6 +285,7 @@ impl Flight {
 
     /// Waits until `reached` finds what it wants in the phase.
     pub(crate) async fn until<T>(&self, mut reached: impl FnMut(&Phase) -> Option<T>) -> T {
+        self.awaited.store(true, Ordering::SeqCst);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
