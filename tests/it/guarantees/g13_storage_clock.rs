@@ -98,6 +98,10 @@ fn client_off_by(offset: &str, seconds: i64) {
     let mut right = Worker::start(&own);
     right.go();
     assert_eq!(right.ended(1), [Ended::Replayed { value: "off".into() }]);
+    // One that ran in vain would have been given the other's result as well.
+    for key in ["done", "held", "own"] {
+        assert_eq!(stage.ledger.executions(key), 1, "{key}");
+    }
 }
 
 /// Timestamps of a record are the server's: a client's clock that is off does not show in them.
