@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use idem_runtime::clock::ManualClock;
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::storage::{MemoryStorage, Watchers};
+use idem_runtime::storage::{MemoryStorage, SharedStorage, Watchers};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency, Key, RecordKey, current};
 use tokio::runtime::{Builder, Runtime};
@@ -323,4 +324,36 @@ fn a_key_whose_last_waiters_leave_together_is_forgotten() {
         }
     });
     assert_eq!(watchers.keys().len(), 0);
+}
+
+/// Records of this process are replayed without a claim, and by the same rules: on the storage itself, since a wrapper hides the short cut.
+#[tokio::test]
+async fn a_replay_without_a_claim_goes_by_fingerprint_and_retention() {
+    let clock = ManualClock::new();
+    let idem = Idempotency::new(MemoryStorage::with_clock(clock.clone())).unwrap();
+    let charge = |order: &str| idem.operation("charge").key("k").ttl(TTL).fingerprint(order);
+
+    assert_eq!(charge("one").unwrap().call(value(1)).await.unwrap(), 1);
+    let replay = charge("one").unwrap().run(value(2)).await.unwrap();
+    assert!(replay.is_replayed() && replay.value == 1);
+    let mismatch = charge("another").unwrap().call(value(3)).await.unwrap_err();
+    assert_eq!(mismatch.kind(), ErrorKind::Mismatch);
+
+    clock.advance(TTL - ms(1));
+    assert_eq!(charge("one").unwrap().call(value(4)).await.unwrap(), 1);
+    clock.advance(ms(1));
+    assert_eq!(charge("another").unwrap().call(value(5)).await.unwrap(), 5);
+    let declined = ready(Err::<u32, _>(Error::new(ErrorKind::Configuration, "declined")));
+    clock.advance(TTL);
+    charge("one").unwrap().call(declined).await.unwrap_err();
+    let failed = charge("one").unwrap().call(value(6)).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::PreviouslyFailed);
+}
+
+#[tokio::test]
+async fn a_shared_storage_shared_again_is_the_same_storage() {
+    let shared = SharedStorage::new(SharedStorage::new(MemoryStorage::new()));
+    let [one, two] = [shared.clone(), shared].map(|storage| Idempotency::new(storage).unwrap());
+    assert_eq!(one.operation("op").key("k").call(value(1)).await.unwrap(), 1);
+    assert!(two.operation("op").key("k").run(value(2)).await.unwrap().is_replayed());
 }

@@ -103,10 +103,13 @@ impl SharedStorage {
     /// Shares `storage`.
     pub fn new(storage: impl Storage) -> Self {
         let any: &dyn Any = &storage;
-        Self(match any.downcast_ref() {
-            Some(memory) => Backend::Memory(MemoryStorage::clone(memory)),
-            None => Backend::Other(Arc::new(storage)),
-        })
+        if let Some(shared) = any.downcast_ref() {
+            Self::clone(shared)
+        } else if let Some(memory) = any.downcast_ref() {
+            Self(Backend::Memory(MemoryStorage::clone(memory)))
+        } else {
+            Self(Backend::Other(Arc::new(storage)))
+        }
     }
 
     /// What a claim would replay, where that is known in this process without asking: a short cut, and `None` says nothing.
