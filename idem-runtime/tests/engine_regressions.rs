@@ -348,6 +348,8 @@ async fn a_replay_without_a_claim_goes_by_fingerprint_and_retention() {
     charge("one").unwrap().call(declined).await.unwrap_err();
     let failed = charge("one").unwrap().call(value(6)).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::PreviouslyFailed);
+    clock.advance(TTL);
+    assert_eq!(charge("one").unwrap().call(value(7)).await.unwrap(), 7);
 }
 
 #[tokio::test]
