@@ -339,7 +339,7 @@ async fn a_replay_without_a_claim_goes_by_fingerprint_and_retention() {
     let mismatch = charge("another").unwrap().call(value(3)).await.unwrap_err();
     assert_eq!(mismatch.kind(), ErrorKind::Mismatch);
 
-    clock.advance(TTL - ms(1));
+    clock.advance(TTL.saturating_sub(ms(1)));
     assert_eq!(charge("one").unwrap().call(value(4)).await.unwrap(), 1);
     clock.advance(ms(1));
     assert_eq!(charge("another").unwrap().call(value(5)).await.unwrap(), 5);

@@ -103,9 +103,9 @@ impl SharedStorage {
     /// Shares `storage`.
     pub fn new(storage: impl Storage) -> Self {
         let any: &dyn Any = &storage;
-        if let Some(shared) = any.downcast_ref() {
+        if let Some(shared) = any.downcast_ref::<Self>() {
             Self::clone(shared)
-        } else if let Some(memory) = any.downcast_ref() {
+        } else if let Some(memory) = any.downcast_ref::<MemoryStorage>() {
             Self(Backend::Memory(MemoryStorage::clone(memory)))
         } else {
             Self(Backend::Other(Arc::new(storage)))
