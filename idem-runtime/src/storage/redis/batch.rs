@@ -5,9 +5,10 @@
 //! one pipeline, with one hand-over and one timer. Completions among them go as calls for several records each, which spares the server
 //! most of what a script costs. A lone command never waits for company.
 //!
-//! The queue is sent by tasks that live while there is something to send. A caller that goes away leaves its place in the queue; the
+//! The queue is sent by a task that lives while there is something to send. A caller that goes away leaves its place in the queue; the
 //! others do not notice.
 
+use std::iter;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -19,20 +20,36 @@ use super::completion::{self, Completion};
 use super::error::Fault;
 use super::script::Lua;
 use super::transport::Transport;
-
-/// So many pipelines are under way at once: one is answered while the next is put together.
-const LANES: usize = 2;
+use crate::key::RecordKey;
 
 /// Most commands of a pipeline, so that the first of them is not kept waiting by the last.
 const LONGEST: usize = 256;
 
-/// Up to so many commands that wait go as one pipeline; of more than that each lane takes its share, for a pipeline that holds the commands
-/// of all callers leaves the server idle while its replies are handed out.
-const SHARED: usize = 32;
-
 pub(super) type Reply = Result<Value, Fault>;
 
 type Caller = oneshot::Sender<Reply>;
+
+/// The connections to the servers: two, so that one is answered while the next pipeline for the other is put together. The commands for one
+/// key all go over the same one and so arrive in the order in which they were sent: a release never overtakes its claim.
+pub(super) struct Senders(Vec<Sender>);
+
+impl Senders {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+        let another = transport.another();
+        Self(iter::once(transport).chain(another).map(Sender::new).collect())
+    }
+
+    /// The one for this key.
+    pub(super) fn of(&self, key: &RecordKey) -> &Sender {
+        let place = key.name_hash() >> 32;
+        &self.0[place as usize % self.0.len()]
+    }
+
+    /// One for whatever has no key, or many.
+    pub(super) fn any(&self) -> &Sender {
+        &self.0[0]
+    }
+}
 
 /// Sends commands to the servers. Replies that are errors of the server come as errors.
 #[derive(Clone)]
@@ -48,8 +65,8 @@ struct Queue {
     waiting: Vec<Waiting>,
     /// Whether a command is under way by itself.
     alone: bool,
-    /// Tasks that are sending what is waiting.
-    lanes: usize,
+    /// Whether a task is sending what is waiting.
+    sending: bool,
 }
 
 struct Waiting {
@@ -63,7 +80,7 @@ enum Request {
 }
 
 impl Sender {
-    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+    fn new(transport: Box<dyn Transport>) -> Self {
         Self(Arc::new(Inner { transport, queue: Mutex::default() }))
     }
 
@@ -123,13 +140,13 @@ impl Sender {
 
     async fn queue(&self, request: Request) -> Reply {
         let (caller, reply) = oneshot::channel();
-        let lane = {
+        let sending = {
             let mut queue = self.0.queue.lock();
             queue.waiting.push(Waiting { request, caller });
-            (queue.lanes < LANES).then(|| queue.lanes += 1)
+            std::mem::replace(&mut queue.sending, true)
         };
-        if lane.is_some() {
-            tokio::spawn(Lane::new(&self.0).run());
+        if !sending {
+            tokio::spawn(Courier::new(&self.0).run());
         }
         reply.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned())))
     }
@@ -143,7 +160,7 @@ impl<'a> Alone<'a> {
     fn enter(inner: &'a Inner) -> Option<Self> {
         if inner.transport.pipelines() {
             let mut queue = inner.queue.lock();
-            if queue.alone || queue.lanes > 0 {
+            if queue.alone || queue.sending {
                 return None;
             }
             queue.alone = true;
@@ -189,13 +206,13 @@ fn abandoned() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
 }
 
-/// One of the tasks that send what is waiting.
-struct Lane {
+/// The task that sends what is waiting.
+struct Courier {
     inner: Arc<Inner>,
     ended: bool,
 }
 
-impl Lane {
+impl Courier {
     fn new(inner: &Arc<Inner>) -> Self {
         Self { inner: Arc::clone(inner), ended: false }
     }
@@ -209,17 +226,16 @@ impl Lane {
         }
     }
 
-    /// What has queued, up to a pipeline's length; `None` ends this lane.
+    /// What has queued, up to a pipeline's length; `None` ends this task.
     fn take(&mut self) -> Option<Batch> {
         let mut queue = self.inner.queue.lock();
         if queue.waiting.is_empty() {
-            // Under the same lock, so that whatever queues next starts a lane.
-            queue.lanes -= 1;
+            // Under the same lock, so that whatever queues next starts another.
+            queue.sending = false;
             self.ended = true;
             return None;
         }
-        let waiting = queue.waiting.len();
-        let len = waiting.min(waiting.div_ceil(LANES).clamp(SHARED, LONGEST));
+        let len = queue.waiting.len().min(LONGEST);
         let mut batch = Batch::default();
         for Waiting { request, caller } in queue.waiting.drain(..len) {
             match request {
@@ -238,12 +254,12 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
-    /// The runtime may end while commands are waiting: their callers get an error instead of waiting for a lane.
+impl Drop for Courier {
+    /// The runtime may end while commands are waiting: their callers get an error instead of waiting for another task.
     fn drop(&mut self) {
         if !self.ended {
             let mut queue = self.inner.queue.lock();
-            queue.lanes -= 1;
+            queue.sending = false;
             let abandoned = std::mem::take(&mut queue.waiting);
             drop(queue);
             drop(abandoned);

@@ -133,6 +133,10 @@ impl Transport for Cluster {
         self.route(cmd, Some(node)).boxed()
     }
 
+    fn another(&self) -> Option<Box<dyn Transport>> {
+        None
+    }
+
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
         let ToCluster { nodes, certificates, timeouts, client, .. } = self.link.connect();
         let to = Arc::clone(&subscriber);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Address, redacted};
-use super::batch::Sender;
+use super::batch::Senders;
 use super::check::check;
 use super::error::Fault;
 use super::tls::Certificates;
@@ -79,8 +79,8 @@ impl RedisBuilder {
         let warnings = check(&*transport, &server).await?;
         let prefix: Arc<str> = self.prefix.into();
         let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));
-        let sender = Sender::new(transport);
-        Ok(RedisStorage(Arc::new(Inner { sender, wakeups, prefix, server, warnings })))
+        let senders = Senders::new(transport);
+        Ok(RedisStorage(Arc::new(Inner { senders, wakeups, prefix, server, warnings })))
     }
 }
 

@@ -118,7 +118,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use self::batch::Sender;
+use self::batch::Senders;
 pub use self::check::Warning;
 use self::completion::Completion;
 pub use self::connect::RedisBuilder;
@@ -175,7 +175,7 @@ mod cluster {
 pub struct RedisStorage(Arc<Inner>);
 
 struct Inner {
-    sender: Sender,
+    senders: Senders,
     wakeups: Wakeups,
     prefix: Arc<str>,
     /// The address without its password, for errors.
@@ -191,7 +191,7 @@ impl RedisStorage {
     }
 
     fn transport(&self) -> &dyn Transport {
-        self.0.sender.transport()
+        self.0.senders.any().transport()
     }
 
     fn prefix(&self) -> &str {
@@ -211,7 +211,7 @@ impl RedisStorage {
         let fresh = wire::encode_claim(claim);
         let retention = wire::retention_millis(claim).to_string();
         let args: [&[u8]; 2] = [&fresh, retention.as_bytes()];
-        let reply = self.0.sender.eval(Lua::Claim, key, &args).await;
+        let reply = self.0.senders.of(&claim.key).eval(Lua::Claim, key, &args).await;
         match reply.map_err(|fault| self.explain(fault))? {
             Value::Int(number) if number > 0 => {
                 Ok(Claimed::Acquired { fence: Fence::new(number.unsigned_abs()) })
@@ -227,7 +227,7 @@ impl RedisStorage {
     }
 
     async fn load_record(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let reply = self.0.sender.eval(Lua::Load, &self.redis_key(key), &[]).await;
+        let reply = self.0.senders.of(key).eval(Lua::Load, &self.redis_key(key), &[]).await;
         let reply = reply.map_err(|fault| self.explain(fault))?;
         if reply == Value::Nil {
             return Ok(None);
@@ -276,7 +276,7 @@ impl Storage for RedisStorage {
         let mut cmd = Cmd::with_capacity(7, key.len() + 128);
         cmd.arg("SET").arg(&key).arg(&wire::encode_claim(claim)[..]);
         cmd.arg("NX").arg("GET").arg("PX").arg(wire::retention_millis(claim));
-        let reply = self.0.sender.send(cmd).await;
+        let reply = self.0.senders.of(&claim.key).send(cmd).await;
         match reply.map_err(|fault| self.explain(fault))? {
             Value::Nil => Ok(Claimed::Acquired { fence: Fence::FIRST }),
             Value::BulkString(bytes) => match decided(Stored::decode(bytes)?, claim) {
@@ -295,13 +295,13 @@ impl Storage for RedisStorage {
             .zip(&prefixes)
             .map(|(renew, prefix)| (self.redis_key(&renew.key), &prefix[..]))
             .collect();
-        let replies = self.0.sender.eval_all(Lua::Renew, &calls).await;
+        let replies = self.0.senders.any().eval_all(Lua::Renew, &calls).await;
         replies.into_iter().map(|reply| self.written(reply)).collect()
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        let key = self.redis_key(&complete.key);
-        let reply = self.0.sender.complete(Completion::new(key, complete)).await;
+        let completion = Completion::new(self.redis_key(&complete.key), complete);
+        let reply = self.0.senders.of(&complete.key).complete(completion).await;
         if let Ok(Value::BulkString(bytes)) = &reply
             && is_of(bytes, complete.owner)
             && let StoredState::Finished(finished) = Stored::decode(bytes.clone())?.state
@@ -315,7 +315,7 @@ impl Storage for RedisStorage {
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
         let prefix = wire::owner_prefix(release.owner);
         let key = self.redis_key(&release.key);
-        let reply = self.0.sender.eval(Lua::Release, &key, &[&prefix]).await;
+        let reply = self.0.senders.of(&release.key).eval(Lua::Release, &key, &[&prefix]).await;
         self.written(reply)
     }
 

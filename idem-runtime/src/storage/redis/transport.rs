@@ -48,6 +48,9 @@ pub(super) trait Transport: Send + Sync + 'static {
     /// Sends a command to one of the [`primaries`](Self::primaries).
     fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
 
+    /// Another connection like this one; `None` where commands of one connection do not wait for each other.
+    fn another(&self) -> Option<Box<dyn Transport>>;
+
     /// Another connection like this one, for subscriptions.
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport>;
 }
@@ -190,6 +193,10 @@ impl Transport for Single {
 
     fn send_to<'a>(&'a self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
         self.send(cmd)
+    }
+
+    fn another(&self) -> Option<Box<dyn Transport>> {
+        Some(Box::new(Self { link: Link::new(self.link.connect().clone()) }))
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
