@@ -34,9 +34,13 @@ type Caller = oneshot::Sender<Reply>;
 pub(super) struct Senders(Vec<Sender>);
 
 impl Senders {
-    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+    /// Over this one and, where that helps, another one, which is made at once like the first.
+    pub(super) async fn connect(transport: Box<dyn Transport>) -> Result<Self, Fault> {
         let another = transport.another();
-        Self(iter::once(transport).chain(another).map(Sender::new).collect())
+        if let Some(another) = &another {
+            checked(another.send(&redis::cmd("PING")).await)?;
+        }
+        Ok(Self(iter::once(transport).chain(another).map(Sender::new).collect()))
     }
 
     /// The one for this key.

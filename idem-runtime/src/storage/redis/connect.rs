@@ -79,7 +79,7 @@ impl RedisBuilder {
         let warnings = check(&*transport, &server).await?;
         let prefix: Arc<str> = self.prefix.into();
         let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));
-        let senders = Senders::new(transport);
+        let senders = Senders::connect(transport).await.map_err(|fault| fault.explain(&server))?;
         Ok(RedisStorage(Arc::new(Inner { senders, wakeups, prefix, server, warnings })))
     }
 }

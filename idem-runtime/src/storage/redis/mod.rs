@@ -46,7 +46,8 @@
 //! | release | `EVALSHA` | `release.lua`: still the owner? then forget, and wake the waiters |
 //! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
 //!
-//! So a fresh call is two commands at most and a replay is one. Where many calls are under way, commands go as pipelines, and completions
+//! So a fresh call is two commands at most and a replay is one. They go over two connections, all those for one key over the same, and a third
+//! hears of wake-ups while somebody waits; to a cluster it is one for each node. Where many calls are under way, commands go as pipelines, and completions
 //! share a call of their script (`batch.rs`); each is decided by itself all the same.
 //!
 //! Messages go only to those who wait: a claim that meets another owner at work marks the record as waited for, and the end of a record
@@ -170,7 +171,7 @@ mod cluster {
     }
 }
 
-/// Records in Redis or Valkey. Clones share the connection. See the [module](self).
+/// Records in Redis or Valkey. Clones share its connections. See the [module](self).
 #[derive(Clone)]
 pub struct RedisStorage(Arc<Inner>);
 
