@@ -41,6 +41,29 @@ pub(super) fn demote(command: &mut Command) {
     }
 }
 
+/// Checks that the account for servers can run a program.
+///
+/// # Panics
+///
+/// When it cannot; what a server says of that, if it says anything, helps nobody.
+#[track_caller]
+pub(super) fn assert_can_run(program: &Path) {
+    let mut command = Command::new(program);
+    command.arg("--version").current_dir("/");
+    demote(&mut command);
+    let who =
+        if unprivileged().is_some() { "nobody, who runs servers for root," } else { "this user" };
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| {
+        panic!(
+            "{who} cannot run {}: {error} (may everybody enter the folders that it is in?)",
+            program.display(),
+        )
+    });
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{who} cannot run {}: {}", program.display(), errors.trim());
+}
+
 /// Gives a file or folder, and not what is in it, to the account for servers.
 pub(super) fn give(path: &Path) {
     if let Some(Account { user, group }) = unprivileged() {

@@ -25,6 +25,7 @@ pub(super) fn template(name: &str, program: &Path, make: impl FnOnce(&Path)) -> 
     let lock = lock.unwrap_or_else(|error| panic!("cannot lock {}: {error}", finished.display()));
     lock.lock().unwrap_or_else(|error| panic!("cannot lock {}: {error}", finished.display()));
     if !finished.is_dir() {
+        account::assert_can_run(program);
         // What a process left that was killed while it made one.
         let _ = fs::remove_dir_all(&draft);
         fs::create_dir(&draft)
