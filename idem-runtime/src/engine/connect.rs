@@ -13,6 +13,7 @@ impl Idempotency {
     /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `valkey://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
     /// | `redis-sentinel://[user:password@]host:port,…/primary[/db]` | the primary that Sentinel names | `redis-sentinel` |
     /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
+    /// | `postgres://[user:password@]host[:port]/database` | Postgres, whose tables [`migrate`](crate::storage::sql) has made | `postgres` |
     ///
     /// # Errors
     ///
@@ -32,6 +33,7 @@ impl Idempotency {
         match scheme.as_str() {
             "memory" => Ok(Self::builder(MemoryStorage::new())),
             "unix" => redis(url).await,
+            "postgres" | "postgresql" => postgres(url).await,
             _ if scheme.starts_with("redis") || scheme.starts_with("valkey") => redis(url).await,
             _ => Err(Error::new(ErrorKind::Configuration, unknown(url))),
         }
@@ -40,7 +42,7 @@ impl Idempotency {
 
 /// Says what is wrong without repeating what may be a password: the scheme alone is named.
 fn unknown(url: &str) -> String {
-    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:` or `redis-cluster:`";
+    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:`, `redis-cluster:` or `postgres:`";
     match url.split_once(':') {
         Some((scheme, _))
             if scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char)) =>
@@ -60,4 +62,15 @@ async fn redis(url: &str) -> Result<Builder, Error> {
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
 async fn redis(_url: &str) -> Result<Builder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a Redis URL needs the feature `redis`"))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Builder, Error> {
+    Ok(Idempotency::builder(crate::storage::PostgresStorage::connect(url).await?))
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+async fn postgres(_url: &str) -> Result<Builder, Error> {
+    Err(Error::new(ErrorKind::Configuration, "a Postgres URL needs the feature `postgres`"))
 }
