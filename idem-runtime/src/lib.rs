@@ -13,6 +13,7 @@ mod key;
 pub mod macro_support;
 pub mod policy;
 pub mod record;
+mod runtime;
 pub mod storage;
 mod telemetry;
 #[cfg(feature = "testing")]

@@ -9,6 +9,7 @@
 //! | [`proxy`] | a TCP proxy that cuts, refuses, delays and loses what passes it |
 //! | [`ledger`] | a file that each execution appends to, readable from every process |
 //! | [`process`] | child processes that can be killed, stopped, continued, and that never outlive the tests |
+//! | [`tls`] | certificates for the length of a test |
 //! | [`wait`] | waiting for a condition instead of sleeping |
 //!
 //! # Panics
@@ -29,4 +30,5 @@ pub mod proxy;
 pub mod redis;
 mod reservation;
 pub mod sql;
+pub mod tls;
 pub mod wait;

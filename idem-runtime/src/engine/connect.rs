@@ -15,9 +15,12 @@ impl Idempotency {
     /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
     /// | `postgres://[user:password@]host[:port]/database` | Postgres, whose tables [`migrate`](crate::storage::sql) has made | `postgres` |
     ///
+    /// `rediss` trusts the authorities that the system trusts, or those in the file that the environment variable `SSL_CERT_FILE` names.
+    ///
     /// # Errors
     ///
-    /// `Configuration` for a malformed URL, a scheme whose feature is off, wrong credentials or a server too old; `Storage` for one that
+    /// `Configuration` for a malformed URL, a scheme whose feature is off, wrong credentials, a certificate that is not accepted or a server
+    /// too old; `Storage` for one that
     /// cannot be reached. The text names the URL without its password.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_builder(url).await?.build()

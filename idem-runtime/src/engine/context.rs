@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::flight::{Flight, Phase};
+use super::flight::Flight;
 use crate::key::Key;
 use crate::record::{Fence, OwnerId};
 
@@ -69,30 +69,30 @@ impl Context {
         self.0.fence().get()
     }
 
-    /// Resolves when the lease is lost: another owner took over, or it could not be renewed in time, so that one may.
+    /// Resolves when others may run the body, now or soon, so that whoever works for this call should stop.
     ///
-    /// A body that must not run beside another one selects on it. It never resolves after the call has ended in good order.
+    /// In the body that is when another owner has taken over, or when the lease could not be renewed in time, so that one may. In a
+    /// task that the body has spawned, and that outlives it, it is also when the body was dropped or panicked, and when its end released
+    /// the key or could not be recorded. It never resolves once the end is recorded, be it a result or a failure: nobody runs the body then.
     ///
     /// # Cancel safety
     ///
     /// May be dropped and called again at any time.
     pub async fn lease_lost(&self) {
+        let flight = &self.0;
         loop {
-            let lease_until = match self.0.phase() {
-                Phase::Running { lease_until, .. } => lease_until,
-                Phase::Lost => return,
-                _ => std::future::pending().await,
-            };
-            if lease_until <= Instant::now() {
+            let seen = flight.lease_end();
+            if flight.is_lost() || seen.is_some_and(|lease_until| lease_until <= Instant::now()) {
                 return;
             }
-            let renewed = self.0.until(|phase| match phase {
-                Phase::Running { lease_until: until, .. } if *until == lease_until => None,
-                _ => Some(()),
-            });
-            tokio::select! {
-                () = renewed => {}
-                () = sleep_until(lease_until) => {}
+            let news = flight
+                .until(|phase| (flight.is_lost() || phase.lease_until() != seen).then_some(()));
+            match seen {
+                Some(lease_until) => tokio::select! {
+                    () = news => {}
+                    () = sleep_until(lease_until) => {}
+                },
+                None => news.await,
             }
         }
     }

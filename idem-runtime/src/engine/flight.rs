@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -33,6 +33,10 @@ pub(crate) struct Flight {
     hash: u64,
     fence: AtomicU64,
     phase: Mutex<Phase>,
+    /// The body has ended and its end is being written.
+    settling: AtomicBool,
+    /// Others may run the body, now or soon.
+    lost: AtomicBool,
     changed: Notify,
 }
 
@@ -90,6 +94,8 @@ impl Flights {
             parent: super::context::parent(),
             fence: AtomicU64::new(0),
             phase: Mutex::new(Phase::Claiming),
+            settling: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
@@ -137,6 +143,14 @@ impl Flights {
         next
     }
 
+    /// The shortest lease among all calls under way.
+    pub(crate) fn shortest_lease(&self) -> Option<Duration> {
+        let of_shard = |shard: &Mutex<HashTable<Arc<Flight>>>| {
+            shard.lock().iter().map(|flight| flight.lease).min()
+        };
+        self.shards.iter().filter_map(of_shard).min()
+    }
+
     fn each_running(&self, mut visit: impl FnMut(&Arc<Flight>, Instant)) {
         for shard in &self.shards {
             for flight in shard.lock().iter() {
@@ -174,10 +188,6 @@ impl Flight {
         Fence::new(self.fence.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.lock().clone()
-    }
-
     /// Enters a phase and wakes whoever waits for one.
     pub(crate) fn enter_phase(&self, phase: Phase) {
         *self.phase.lock() = phase;
@@ -212,6 +222,35 @@ impl Flight {
         }
     }
 
+    /// The storage answered a renewal that another owner has taken over. False where that means nothing: the call has ended, or is about
+    /// to, and the renewal may have met its own end.
+    pub(crate) fn taken_over(&self) -> bool {
+        let mut phase = self.phase.lock();
+        let taken_over =
+            matches!(*phase, Phase::Running { .. }) && !self.settling.load(Ordering::Acquire);
+        if taken_over {
+            *phase = Phase::Lost;
+            drop(phase);
+            self.lose();
+        }
+        taken_over
+    }
+
+    /// The end is about to be written: from now on the storage's answer to that says what became of the lease.
+    pub(crate) fn settles(&self) {
+        self.settling.store(true, Ordering::Release);
+    }
+
+    /// Tells whoever works for this call that others may run the body.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
     /// not: the storage may answer again.
     fn takes_followers(&self) -> bool {
@@ -238,18 +277,23 @@ impl Flight {
         }
     }
 
-    /// When others may take over: the lease's end as this process knows it, or now where it is lost already.
-    pub(crate) fn lease_until(&self) -> Instant {
-        match *self.phase.lock() {
-            Phase::Running { lease_until, .. } => lease_until,
-            _ => Instant::now(),
-        }
+    /// When others may take over: the lease's end as this process knows it; `None` while the body does not run, or after the lease is lost.
+    pub(crate) fn lease_end(&self) -> Option<Instant> {
+        self.phase.lock().lease_until()
     }
 }
 
 impl Phase {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Finished(_) | Self::Busy { .. } | Self::Refused(_) | Self::Abandoned)
+    }
+
+    /// The lease's end, while the body runs under one.
+    pub(crate) fn lease_until(&self) -> Option<Instant> {
+        match *self {
+            Self::Running { lease_until, .. } => Some(lease_until),
+            _ => None,
+        }
     }
 
     /// Running under a lease that the storage was asked for at `asked`. It is renewed when a third is over.

@@ -54,6 +54,7 @@ impl Guard {
 
     /// Writes how it ended; `None` releases the key.
     pub(crate) async fn settle(mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
+        self.flight.settles();
         let settlement = self.settlement(finish, ttl);
         let settlement = self.settling.insert(settlement);
         let settled = settle(&self.inner, &self.flight, settlement).await;
@@ -97,6 +98,11 @@ impl Drop for Guard {
                 (self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl), false)
             }
         };
+        self.flight.settles();
+        if matches!(self.stage, Stage::Running { .. }) && !untold {
+            // What the body has begun elsewhere has nobody left to work for.
+            self.flight.lose();
+        }
         // A body that did not run leaves nothing to wait for: if a short retry does not release its claim, the lease does. In an outage
         // there may be many of those.
         let patience = match self.stage {

@@ -2,7 +2,8 @@
 //!
 //! It is a task of its own so that a body which blocks its own task does not lose its lease (on a runtime with more than one worker
 //! thread). A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
-//! need not wake it. A handle that is used from several runtimes has a keeper on each, since one of them may stand still; each renews
+//! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good. A
+//! handle that is used from several runtimes has a keeper on each, since one of them may stand still; each renews
 //! whatever is due.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::flight::{Flight, Phase, later};
+use super::flight::{Flight, Flights, Phase, later};
 use super::handle::Inner;
 use crate::record::millis;
 use crate::storage::{Renew, Storage, Written};
@@ -55,7 +56,18 @@ impl Keeper {
         shorter || !running
     }
 
+    /// Forgets leases that no call under way has. A call that this overlooks enters the list later, and then finds that it has to wake
+    /// the keeper: whoever enters does so before it looks at the shortest lease.
+    fn forget(&self, flights: &Flights) {
+        let _no_tick_meanwhile = self.runtimes.lock();
+        self.shortest_lease.store(u64::MAX, Ordering::Relaxed);
+        if let Some(lease) = flights.shortest_lease() {
+            self.shortest_lease.fetch_min(millis(lease), Ordering::Relaxed);
+        }
+    }
+
     fn tick(&self) -> Duration {
+        let _not_while_forgetting = self.runtimes.lock();
         let lease = self.shortest_lease.load(Ordering::Relaxed);
         Duration::from_millis((lease / 3).clamp(1, 3_600_000))
     }
@@ -75,9 +87,13 @@ impl Drop for Registered {
     }
 }
 
+/// After how many looks at the list a lease that is no longer used is forgotten: it costs the next call that has one a wake-up.
+const LOOKS: u32 = 16;
+
 async fn run(registered: Registered, wake: Arc<Notify>) {
     let handle = &registered.handle;
     let mut next: Option<Instant> = None;
+    let mut looks = 0_u32;
     let mut batches = FuturesUnordered::new();
     // A sleeping keeper does not keep the handle alive.
     while let Some(tick) = handle.upgrade().map(|inner| Instant::now() + inner.keeper.tick()) {
@@ -98,6 +114,10 @@ async fn run(registered: Registered, wake: Arc<Notify>) {
             batches.push(renew(Arc::clone(&inner), batch.to_vec()));
         }
         next = inner.flights.next_renewal();
+        looks = (looks + 1) % LOOKS;
+        if looks == 0 {
+            inner.keeper.forget(&inner.flights);
+        }
     }
 }
 
@@ -121,8 +141,9 @@ async fn renew(inner: Arc<Inner>, due: Vec<Arc<Flight>>) {
                     .update_running(|until| Phase::running(asked.max(begun(until)), flight.lease));
             }
             Some(Ok(Written::LeaseLost(_))) => {
-                tracing::warn!(%operation, "a lease was lost while its body ran");
-                flight.update_running(|_| Phase::Lost);
+                if flight.taken_over() {
+                    tracing::warn!(%operation, "a lease was lost while its body ran");
+                }
             }
             Some(Err(error)) => {
                 tracing::warn!(%operation, %error, "a lease could not be renewed");
@@ -140,3 +161,6 @@ fn ask_again(flight: &Flight, pause: Duration) {
     let renew_at = later(Instant::now(), pause);
     flight.update_running(|lease_until| Phase::Running { lease_until, renew_at });
 }
+
+#[cfg(all(test, feature = "json", feature = "testing"))]
+mod tests;

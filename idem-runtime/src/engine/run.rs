@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime;
 use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
@@ -22,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
 use crate::policy::{ErrorPolicy, Storable, StorePolicy};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
+use crate::runtime;
 use crate::storage::{Claim, Claimed, Lost};
 
 /// Everything about a call but its body.
@@ -96,10 +96,7 @@ impl Call {
             let text = "the operation calls itself with the same key and would wait for itself";
             return Err(self.error(ErrorKind::Reentrant, text));
         }
-        if runtime::Handle::try_current().is_err() {
-            let text = "no tokio runtime, on which the lease could be kept up while the body runs";
-            return Err(self.error(ErrorKind::Configuration, text));
-        }
+        runtime::check().map_err(|text| self.error(ErrorKind::Configuration, text))?;
         let deadline = self.wait.map(|wait| later(Instant::now(), wait));
         while let Some(there) = self.inner.flights.enter(&self.flight) {
             match follow(&there, deadline).await {

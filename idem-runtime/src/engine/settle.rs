@@ -56,13 +56,14 @@ pub(crate) async fn settle(
         Ok(written) => end(inner, flight, settlement, written),
         Err(error) if may_pass(&error) => {
             // Duplicates in this process get the result from here while the background goes on trying; where there is none, they claim.
-            let deadline = flight.lease_until();
+            let deadline = flight.lease_end().unwrap_or_else(Instant::now);
             flight.end(here(settlement));
             in_background(inner, flight, settlement.clone(), deadline, false);
             Settled::Unrecorded(error)
         }
         Err(error) => {
             inner.flights.leave(flight, here(settlement));
+            flight.lose();
             Settled::Unrecorded(error)
         }
     }
@@ -130,6 +131,7 @@ impl Drop for Writing {
     fn drop(&mut self) {
         self.inner.flights.leave(&self.flight, here(&self.settlement));
         let Some(error) = self.unrecorded.take() else { return };
+        self.flight.lose();
         let name = &self.flight.name;
         let error = error.on_operation(&name.operation);
         let operation = &name.operation;
@@ -183,6 +185,9 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
     match written {
         Written::Done => {
             inner.flights.leave(flight, here(settlement));
+            if matches!(settlement, Settlement::Release(_)) {
+                flight.lose();
+            }
             Settled::Done
         }
         Written::LeaseLost(lost) => {
@@ -192,6 +197,7 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
                 Lost::Gone => here(settlement),
             };
             inner.flights.leave(flight, phase);
+            flight.lose();
             Settled::Lost(lost)
         }
     }

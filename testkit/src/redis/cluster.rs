@@ -61,6 +61,16 @@ impl ClusterSetup {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
+    /// The addresses of all nodes over TLS.
+    ///
+    /// # Panics
+    ///
+    /// When they were started without it.
+    #[track_caller]
+    pub fn tls_urls(&self) -> Vec<String> {
+        self.nodes.iter().map(RedisServer::tls_url).collect()
+    }
+
     /// A node by its number.
     pub fn node(&self, number: usize) -> &RedisServer {
         &self.nodes[number]
@@ -169,7 +179,7 @@ impl ClusterSetup {
     #[track_caller]
     fn introduce(&self) {
         for node in &self.nodes[1..] {
-            let (port, bus) = (node.port().to_string(), node.bus_port().to_string());
+            let (port, bus) = (node.peer_port().to_string(), node.bus_port().to_string());
             self.nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         let all = self.nodes.len();

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    fs, io,
     panic::resume_unwind,
     path::{Path, PathBuf},
     thread::{self, ScopedJoinHandle},
@@ -9,6 +10,8 @@ use std::{
 
 use super::{RedisServer, server_binary};
 use crate::program;
+
+use crate::tls::{Authority, Identity};
 
 /// Options of a [`RedisServer`], from [`RedisServer::builder`].
 ///
@@ -18,7 +21,16 @@ pub struct RedisServerBuilder {
     binary: Option<PathBuf>,
     config: Vec<(String, String)>,
     password: Option<String>,
+    tls: Option<Tls>,
     kind: Kind,
+}
+
+/// What a server needs to speak TLS.
+#[derive(Debug, Clone)]
+struct Tls {
+    /// The authority's certificate.
+    authority: String,
+    identity: Identity,
 }
 
 /// What a server is, beside being configured.
@@ -31,9 +43,18 @@ pub(super) enum Kind {
     Sentinel,
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) port: u16,
+    /// For the other nodes of a cluster.
+    pub(super) bus: Option<u16>,
+    pub(super) tls: Option<u16>,
+}
+
 impl RedisServerBuilder {
     pub(super) fn new() -> Self {
-        Self { binary: None, config: Vec::new(), password: None, kind: Kind::Data }
+        Self { binary: None, config: Vec::new(), password: None, tls: None, kind: Kind::Data }
     }
 
     pub(super) fn of_kind(self, kind: Kind) -> Self {
@@ -75,6 +96,17 @@ impl RedisServerBuilder {
         self.config("requirepass", &quoted).config("masterauth", &quoted)
     }
 
+    /// Speaks TLS on a second port, with a certificate from this authority, and with the other servers of a setup alone. Clients need no
+    /// certificate unless the configuration has `tls-auth-clients yes`.
+    ///
+    /// A server program that was built without TLS does not start so.
+    #[must_use]
+    pub fn tls(mut self, authority: &Authority) -> Self {
+        let identity = authority.issue();
+        self.tls = Some(Tls { authority: authority.certificate().to_owned(), identity });
+        self
+    }
+
     /// Starts the server and waits until it answers.
     ///
     /// # Panics
@@ -108,15 +140,27 @@ impl RedisServerBuilder {
         self.kind
     }
 
+    pub(super) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Writes the files that the configuration names.
+    pub(super) fn write_files(&self, dir: &Path) -> io::Result<()> {
+        let Some(Tls { authority, identity }) = &self.tls else { return Ok(()) };
+        fs::write(dir.join("authority.pem"), authority)?;
+        fs::write(dir.join("certificate.pem"), &identity.certificate)?;
+        fs::write(dir.join("key.pem"), &identity.key)
+    }
+
     pub(super) fn password_text(&self) -> Option<&str> {
         self.password.as_deref()
     }
 
     /// The configuration file. It is not on the command line, because the server rewrites it when its role changes.
-    pub(super) fn config_file(&self, port: u16, bus_port: Option<u16>, dir: &Path) -> String {
+    pub(super) fn config_file(&self, ports: Ports, dir: &Path) -> String {
         let mut own = vec![
             ("bind", "127.0.0.1".to_owned()),
-            ("port", port.to_string()),
+            ("port", ports.port.to_string()),
             ("dir", quote(&dir.to_string_lossy())),
             ("logfile", "server.log".to_owned()),
         ];
@@ -129,9 +173,24 @@ impl RedisServerBuilder {
                 ("repl-diskless-sync-delay", "0".to_owned()),
             ]);
         }
-        if let Some(bus_port) = bus_port {
+        if let Some(bus) = ports.bus {
             own.push(("cluster-enabled", "yes".to_owned()));
-            own.push(("cluster-port", bus_port.to_string()));
+            own.push(("cluster-port", bus.to_string()));
+        }
+        if let Some(tls) = ports.tls {
+            own.push(("tls-port", tls.to_string()));
+            for (name, file) in [
+                ("tls-ca-cert-file", "authority.pem"),
+                ("tls-cert-file", "certificate.pem"),
+                ("tls-key-file", "key.pem"),
+            ] {
+                own.push((name, quote(&dir.join(file).to_string_lossy())));
+            }
+            own.push(("tls-auth-clients", "no".to_owned()));
+            own.push(("tls-replication", "yes".to_owned()));
+            if ports.bus.is_some() {
+                own.push(("tls-cluster", "yes".to_owned()));
+            }
         }
         let own = own.iter().map(|(name, value)| (*name, value));
         let given = self.config.iter().map(|(name, value)| (name.as_str(), value));

@@ -6,7 +6,7 @@ use super::{
     RedisServer, RedisServerBuilder,
     options::{Kind, quote},
 };
-use crate::wait;
+use crate::{tls::Authority, wait};
 
 const MASTER_NAME: &str = "primary";
 const SENTINELS: usize = 3;
@@ -33,9 +33,23 @@ impl SentinelSetup {
     /// Starts the primary and its replicas with these options.
     #[track_caller]
     pub fn start_with(options: RedisServerBuilder) -> Self {
+        Self::start_under(RedisServer::builder(), options)
+    }
+
+    /// Starts all six with TLS, which they speak to each other.
+    #[track_caller]
+    pub fn start_with_tls(authority: &Authority) -> Self {
+        Self::start_under(
+            RedisServer::builder().tls(authority),
+            RedisServer::builder().tls(authority),
+        )
+    }
+
+    #[track_caller]
+    fn start_under(sentinels: RedisServerBuilder, options: RedisServerBuilder) -> Self {
         let options = options.config("repl-ping-replica-period", "1");
         let primary = options.clone().start();
-        let following = options.config("replicaof", &format!("127.0.0.1 {}", primary.port()));
+        let following = options.config("replicaof", &format!("127.0.0.1 {}", primary.peer_port()));
         let mut servers = vec![primary];
         servers.extend(following.start_many(REPLICAS));
         // The Sentinels ask the primary for its replicas at once.
@@ -46,9 +60,9 @@ impl SentinelSetup {
             };
             replication.iter().filter(online).count() == REPLICAS
         });
-        let sentinels = start_sentinels(&servers[0]);
+        let sentinels = start_sentinels(sentinels, &servers[0]);
         let setup = Self { sentinels, servers };
-        setup.wait_until_settled(setup.servers[0].port());
+        setup.wait_until_settled(setup.servers[0].peer_port());
         setup
     }
 
@@ -86,7 +100,7 @@ impl SentinelSetup {
             MASTER_NAME,
         ]);
         let position =
-            self.servers.iter().position(|server| address[1] == server.port().to_string());
+            self.servers.iter().position(|server| address[1] == server.peer_port().to_string());
         position.unwrap_or_else(|| panic!("the primary {address:?} is none of this setup"))
     }
 
@@ -130,9 +144,9 @@ impl SentinelSetup {
             new.clone_from(&named[0]);
             new.is_some()
                 && named.iter().all(|port| *port == new)
-                && new != Some(self.servers[old].port().to_string())
+                && new != Some(self.servers[old].peer_port().to_string())
         });
-        let is_new = |server: &&RedisServer| Some(server.port().to_string()) == new;
+        let is_new = |server: &&RedisServer| Some(server.peer_port().to_string()) == new;
         let primary = self.servers.iter().find(is_new).expect("the new primary is of this setup");
         wait::until("the new primary takes writes", PATIENCE, || primary.role() == "master");
     }
@@ -162,10 +176,10 @@ impl SentinelSetup {
 }
 
 #[track_caller]
-fn start_sentinels(primary: &RedisServer) -> Vec<RedisServer> {
+fn start_sentinels(options: RedisServerBuilder, primary: &RedisServer) -> Vec<RedisServer> {
     let quorum = SENTINELS / 2 + 1;
-    let monitor = format!("monitor {MASTER_NAME} 127.0.0.1 {} {quorum}", primary.port());
-    let mut options = RedisServer::builder()
+    let monitor = format!("monitor {MASTER_NAME} 127.0.0.1 {} {quorum}", primary.peer_port());
+    let mut options = options
         .of_kind(Kind::Sentinel)
         .config("sentinel", &monitor)
         .config("sentinel", &format!("down-after-milliseconds {MASTER_NAME} 1000"))

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, RedisResult, Value};
 use url::Url;
 
 use super::{
-    options::{Kind, RedisServerBuilder},
+    options::{Kind, Ports, RedisServerBuilder},
     query::{query, text_of},
 };
 use crate::{
@@ -33,6 +33,7 @@ pub struct RedisServer {
     process: Process,
     reservation: Reservation,
     bus: Option<Reservation>,
+    tls: Option<Reservation>,
     options: RedisServerBuilder,
 }
 
@@ -53,13 +54,18 @@ impl RedisServer {
         for _ in 0..3 {
             let reservation = Reservation::take();
             let bus = (options.kind() == Kind::ClusterNode).then(Reservation::take);
-            let bus_port = bus.as_ref().map(Reservation::port);
-            let config = options.config_file(reservation.port(), bus_port, reservation.dir());
-            let path = config_path(&reservation);
-            fs::write(&path, config)
-                .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+            let tls = options.has_tls().then(Reservation::take);
+            let ports = Ports {
+                port: reservation.port(),
+                bus: bus.as_ref().map(Reservation::port),
+                tls: tls.as_ref().map(Reservation::port),
+            };
+            let dir = reservation.dir();
+            fs::write(config_path(&reservation), options.config_file(ports, dir))
+                .and_then(|()| options.write_files(dir))
+                .unwrap_or_else(|error| panic!("cannot write to {}: {error}", dir.display()));
             let process = spawn(options, &reservation);
-            let mut server = Self { process, reservation, bus, options: options.clone() };
+            let mut server = Self { process, reservation, bus, tls, options: options.clone() };
             match server.wait_until_ready() {
                 Ok(()) => return server,
                 // Something outside the testkit was faster.
@@ -86,6 +92,25 @@ impl RedisServer {
             url.query_pairs_mut().append_pair("pass", password);
         }
         url.into()
+    }
+
+    /// Its address over TLS.
+    ///
+    /// # Panics
+    ///
+    /// When it was started without [`tls`](RedisServerBuilder::tls).
+    #[track_caller]
+    pub fn tls_url(&self) -> String {
+        let port = self.tls.as_ref().expect("the server was started with TLS").port();
+        let mut url = Url::parse("rediss://127.0.0.1/").expect("this is a URL");
+        let _ = url.set_port(Some(port));
+        let _ = url.set_password(self.password());
+        url.into()
+    }
+
+    /// The port at which other servers reach it.
+    pub(super) fn peer_port(&self) -> u16 {
+        self.tls.as_ref().map_or_else(|| self.port(), Reservation::port)
     }
 
     /// Its TCP port on 127.0.0.1.

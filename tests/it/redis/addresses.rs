@@ -176,3 +176,18 @@ async fn tls_without_a_crypto_provider_is_a_clear_error() {
         assert!(!text.contains("secret"), "{text}");
     }
 }
+
+#[test]
+fn connecting_without_a_runtime_or_its_timers_is_a_clear_error() {
+    let connect = || RedisStorage::connect("redis://127.0.0.1:1/");
+    let timeless = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let without_timers = timeless.block_on(connect()).unwrap_err();
+    let waker = std::task::Waker::noop();
+    let poll = std::pin::pin!(connect()).poll(&mut std::task::Context::from_waker(waker));
+    let std::task::Poll::Ready(Err(without_runtime)) = poll else { panic!("{poll:?}") };
+    for (error, reason) in [(without_timers, "enable_time"), (without_runtime, "no tokio runtime")]
+    {
+        assert_eq!(error.kind(), StorageErrorKind::Configuration);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}

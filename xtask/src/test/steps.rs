@@ -168,7 +168,7 @@ fn tests(servers: &mut Servers) -> Verdict {
     all.and(run(&mut cargo(json))).into()
 }
 
-/// The integration tests that are about servers, which their names say, and the testkit's own.
+/// The integration tests that are about servers, which their names say, those over TLS, and the testkit's own.
 fn valkey(servers: &mut Servers) -> Verdict {
     let integration = workspace_tests("--test it -- redis sentinel cluster");
     let mut integration = servers.with_faketime(integration);
@@ -182,7 +182,7 @@ fn valkey(servers: &mut Servers) -> Verdict {
         eprintln!("no integration test has `redis` in its name");
         return Outcome::FAILURE.into();
     }
-    on_valkey(&mut workspace_tests("--test kit")).and(integration).into()
+    on_valkey(&mut workspace_tests("--test kit --test tls")).and(integration).into()
 }
 
 /// Some tests of the workspace. The packages and features are always the same, so that nothing is built twice.

@@ -65,6 +65,7 @@ impl Address {
     }
 
     /// Whether the servers are reached over TLS.
+    #[cfg(feature = "redis-tls")]
     pub(super) fn is_tls(&self) -> bool {
         let tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         match self {

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use super::error::Fault;
 use super::link::{Connect, Link, Lost};
+use super::tls::Certificates;
 use super::transport::{Node, Subscriber, Timeouts, Transport, within};
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -30,24 +31,31 @@ struct Cluster {
 struct ToCluster {
     client: ClusterClient,
     nodes: Vec<ConnectionInfo>,
+    certificates: Certificates,
     timeouts: Timeouts,
     subscriber: Option<Arc<dyn Subscriber>>,
 }
 
 pub(super) fn transport(
     nodes: Vec<ConnectionInfo>,
+    certificates: Certificates,
     timeouts: Timeouts,
 ) -> Result<Box<dyn Transport>, StorageError> {
-    let client = builder(&nodes, timeouts).build().map_err(|error| {
+    let client = builder(&nodes, &certificates, timeouts).build().map_err(|error| {
         StorageError::new(StorageErrorKind::Configuration, "the nodes of the cluster do not agree")
             .with_source(error)
     })?;
-    let connect = ToCluster { client, nodes, timeouts, subscriber: None };
+    let connect = ToCluster { client, nodes, certificates, timeouts, subscriber: None };
     Ok(Box::new(Cluster { link: Link::new(connect) }))
 }
 
-fn builder(nodes: &[ConnectionInfo], timeouts: Timeouts) -> ClusterClientBuilder {
-    ClusterClientBuilder::new(nodes.iter().cloned())
+fn builder(
+    nodes: &[ConnectionInfo],
+    certificates: &Certificates,
+    timeouts: Timeouts,
+) -> ClusterClientBuilder {
+    certificates
+        .cluster(ClusterClientBuilder::new(nodes.iter().cloned()))
         .connection_timeout(timeouts.connect)
         .response_timeout(timeouts.response)
         .retries(RETRIES)
@@ -126,9 +134,9 @@ impl Transport for Cluster {
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
-        let ToCluster { nodes, timeouts, client, .. } = self.link.connect();
+        let ToCluster { nodes, certificates, timeouts, client, .. } = self.link.connect();
         let to = Arc::clone(&subscriber);
-        let pushes = builder(nodes, *timeouts).push_sender(move |push: PushInfo| {
+        let pushes = builder(nodes, certificates, *timeouts).push_sender(move |push: PushInfo| {
             // A node that is lost for good has its slots, and with them the subscriptions, taken over by another.
             if push.kind == PushKind::Disconnection {
                 to.lost();
@@ -139,8 +147,9 @@ impl Transport for Cluster {
         });
         // The same nodes were accepted before.
         let client = pushes.build().unwrap_or_else(|_| client.clone());
-        let (nodes, timeouts) = (nodes.clone(), *timeouts);
-        let connect = ToCluster { client, nodes, timeouts, subscriber: Some(subscriber) };
+        let (nodes, certificates, timeouts) = (nodes.clone(), certificates.clone(), *timeouts);
+        let subscriber = Some(subscriber);
+        let connect = ToCluster { client, nodes, certificates, timeouts, subscriber };
         Box::new(Self { link: Link::new(connect) })
     }
 }

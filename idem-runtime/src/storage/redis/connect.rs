@@ -8,7 +8,7 @@ use super::address::{Address, redacted};
 use super::batch::Sender;
 use super::check::check;
 use super::error::Fault;
-use super::tls;
+use super::tls::Certificates;
 use super::transport::{Single, Timeouts, Transport};
 use super::watch::Wakeups;
 use super::{Inner, RedisStorage, cluster, sentinel};
@@ -22,13 +22,15 @@ pub struct RedisBuilder {
     server: String,
     prefix: String,
     timeouts: Timeouts,
+    pub(super) certificates: Certificates,
 }
 
 impl RedisBuilder {
     fn new(server: String, address: Result<Address, StorageError>) -> Self {
         let limit = Duration::from_secs(2);
         let timeouts = Timeouts { connect: limit, response: limit };
-        Self { address, server, prefix: "idem:".to_owned(), timeouts }
+        let certificates = Certificates::default();
+        Self { address, server, prefix: "idem:".to_owned(), timeouts, certificates }
     }
 
     /// User name and password of the servers, instead of those in the address. Without a name it is the default user's password.
@@ -59,9 +61,11 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the server's version, the features
-    /// of this crate. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
+    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the certificates, the server's
+    /// version, the features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
     pub async fn connect(self) -> Result<RedisStorage, StorageError> {
+        let no_runtime = |text| StorageError::new(StorageErrorKind::Configuration, text);
+        crate::runtime::check().map_err(no_runtime)?;
         if self.timeouts.connect.is_zero() || self.timeouts.response.is_zero() {
             return Err(StorageError::new(
                 StorageErrorKind::Configuration,
@@ -70,10 +74,8 @@ impl RedisBuilder {
         }
         let server = self.server;
         let address = self.address?;
-        if address.is_tls() {
-            tls::check_provider(&server)?;
-        }
-        let transport = transport(address, self.timeouts, &server)?;
+        self.certificates.check(&address, &server)?;
+        let transport = transport(address, self.certificates, self.timeouts, &server)?;
         let warnings = check(&*transport, &server).await?;
         let prefix: Arc<str> = self.prefix.into();
         let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));
@@ -85,19 +87,20 @@ impl RedisBuilder {
 /// What reaches the servers at an address. Nothing is connected yet.
 fn transport(
     address: Address,
+    certificates: Certificates,
     timeouts: Timeouts,
     server: &str,
 ) -> Result<Box<dyn Transport>, StorageError> {
     match address {
         Address::Single(info) => {
-            let client =
-                redis::Client::open(info).map_err(|error| Fault::Unsent(error).explain(server))?;
+            let client = certificates.client(info);
+            let client = client.map_err(|error| Fault::Unsent(error).explain(server))?;
             Ok(Box::new(Single::new(client, timeouts)))
         }
         Address::Sentinel { sentinels, primary, server } => {
-            sentinel::transport(sentinels, primary, &server, timeouts)
+            sentinel::transport(sentinels, primary, server, certificates, timeouts)
         }
-        Address::Cluster(nodes) => cluster::transport(nodes, timeouts),
+        Address::Cluster(nodes) => cluster::transport(nodes, certificates, timeouts),
     }
 }
 

@@ -102,6 +102,9 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
         | ErrorKind::Extension => {
             (Configuration, format!("redis at {server} answered with an error"))
         }
+        _ if !sent && let Some(reason) = refused_handshake(error) => {
+            (Configuration, format!("redis at {server} {reason}"))
+        }
         _ if !sent => {
             let why = if error.is_timeout() { ": it does not answer in time" } else { "" };
             (NotApplied, format!("cannot connect to redis at {server}{why}"))
@@ -112,6 +115,19 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
         _ => {
             (Indeterminate, format!("the connection to redis at {server} broke before it answered"))
         }
+    }
+}
+
+/// Why a TLS handshake failed, where asking again is of no use. The client of a cluster hands on nothing but rustls' text.
+fn refused_handshake(error: &RedisError) -> Option<&'static str> {
+    if mentions(error, "invalid peer certificate") {
+        Some("shows a certificate that is not accepted")
+    } else if mentions(error, "received fatal alert") && !mentions(error, "InternalError") {
+        Some(
+            "refuses the TLS handshake, such as for a certificate that it does not accept or misses",
+        )
+    } else {
+        None
     }
 }
 

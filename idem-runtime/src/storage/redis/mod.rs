@@ -20,9 +20,14 @@
 //! | `unix:///path.sock[?db=1&user=…&pass=…]`, or `redis+unix://` | one server over its unix socket | `redis` |
 //! | `redis-sentinel://[user:password@]host[:port],…/primary[/db]` | the primary that these sentinels name; port 26379 | `redis-sentinel` |
 //! | `redis-cluster://[user:password@]host[:port],…` | the cluster that these nodes belong to | `redis-cluster` |
-//! | `rediss://`, `rediss-sentinel://`, `rediss-cluster://` | the same over TLS; the application installs rustls' crypto provider | `redis-tls` |
+//! | `rediss://`, `rediss-sentinel://`, `rediss-cluster://` | the same over TLS: see below | `redis-tls` |
 //!
 //! `valkey` may stand for `redis`. Characters of a password that mean something in a URL are percent-encoded.
+//!
+//! TLS is rustls'. The application installs its crypto provider. The servers' certificates are checked, with their host names, against the
+//! authorities that the system trusts or that the environment variable `SSL_CERT_FILE` names, or those given to
+//! `RedisBuilder::tls_ca`; a certificate for servers that ask for one goes to `RedisBuilder::tls_identity`. A certificate that is not accepted,
+//! on either side, is a [`Configuration`](super::StorageErrorKind::Configuration) error.
 //!
 //! # How a record is stored
 //!
@@ -93,16 +98,8 @@ mod sentinel;
 #[cfg(feature = "redis-tls")]
 mod tls;
 #[cfg(not(feature = "redis-tls"))]
-mod tls {
-    //! TLS is not compiled in: the client refuses such an address when it is parsed.
-
-    use crate::storage::StorageError;
-
-    #[expect(clippy::unnecessary_wraps, reason = "the form of the function with the feature on")]
-    pub(super) fn check_provider(_server: &str) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
+#[path = "without_tls.rs"]
+mod tls;
 mod transport;
 mod watch;
 mod wire;
@@ -132,13 +129,15 @@ use crate::record::{Fence, OwnerId, Record, Timestamp};
 #[cfg(not(feature = "redis-sentinel"))]
 mod sentinel {
     use super::connect::needs_feature;
+    use super::tls::Certificates;
     use super::transport::{Timeouts, Transport};
     use crate::storage::StorageError;
 
     pub(super) fn transport(
         _sentinels: Vec<redis::ConnectionInfo>,
         _primary: String,
-        _server: &redis::ConnectionInfo,
+        _server: redis::ConnectionInfo,
+        _certificates: Certificates,
         _timeouts: Timeouts,
     ) -> Result<Box<dyn Transport>, StorageError> {
         Err(needs_feature("redis-sentinel"))
@@ -149,11 +148,13 @@ mod sentinel {
 #[cfg(not(feature = "redis-cluster"))]
 mod cluster {
     use super::connect::needs_feature;
+    use super::tls::Certificates;
     use super::transport::{Timeouts, Transport};
     use crate::storage::StorageError;
 
     pub(super) fn transport(
         _nodes: Vec<redis::ConnectionInfo>,
+        _certificates: Certificates,
         _timeouts: Timeouts,
     ) -> Result<Box<dyn Transport>, StorageError> {
         Err(needs_feature("redis-cluster"))

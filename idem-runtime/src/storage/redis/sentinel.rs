@@ -4,6 +4,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsMode};
 
+use super::tls::Certificates;
 use super::transport::{Locate, Single, Timeouts, Transport};
 use crate::storage::StorageError;
 
@@ -11,22 +12,33 @@ use crate::storage::StorageError;
 struct Sentinels {
     nodes: Vec<ConnectionInfo>,
     primary: String,
-    server: SentinelNodeConnectionInfo,
+    /// How to log in to the primary.
+    server: ConnectionInfo,
+    certificates: Certificates,
 }
 
 impl Locate for Sentinels {
     fn locate(&self) -> BoxFuture<'_, RedisResult<Client>> {
         // A new client each time: one that is kept keeps connections, which belong to the runtime that they were made on.
-        async move {
-            let mut client = SentinelClient::build(
-                self.nodes.clone(),
-                self.primary.clone(),
-                Some(self.server.clone()),
-                SentinelServerType::Master,
-            )?;
-            client.async_get_client().await
+        async move { self.client()?.async_get_client().await }.boxed()
+    }
+}
+
+impl Sentinels {
+    fn client(&self) -> RedisResult<SentinelClient> {
+        let certified = self.certificates.sentinels(&self.nodes, &self.primary, &self.server);
+        if let Some(client) = certified {
+            return client;
         }
-        .boxed()
+        let login = SentinelNodeConnectionInfo::default()
+            .set_redis_connection_info(self.server.redis_settings().clone());
+        let server = match self.server.addr() {
+            ConnectionAddr::TcpTls { insecure: true, .. } => login.set_tls_mode(TlsMode::Insecure),
+            ConnectionAddr::TcpTls { .. } => login.set_tls_mode(TlsMode::Secure),
+            _ => login,
+        };
+        let nodes = self.nodes.clone();
+        SentinelClient::build(nodes, self.primary.clone(), Some(server), SentinelServerType::Master)
     }
 }
 
@@ -34,15 +46,9 @@ impl Locate for Sentinels {
 pub(super) fn transport(
     nodes: Vec<ConnectionInfo>,
     primary: String,
-    server: &ConnectionInfo,
+    server: ConnectionInfo,
+    certificates: Certificates,
     timeouts: Timeouts,
 ) -> Result<Box<dyn Transport>, StorageError> {
-    let login = SentinelNodeConnectionInfo::default()
-        .set_redis_connection_info(server.redis_settings().clone());
-    let server = match server.addr() {
-        ConnectionAddr::TcpTls { insecure: true, .. } => login.set_tls_mode(TlsMode::Insecure),
-        ConnectionAddr::TcpTls { .. } => login.set_tls_mode(TlsMode::Secure),
-        _ => login,
-    };
-    Ok(Box::new(Single::new(Sentinels { nodes, primary, server }, timeouts)))
+    Ok(Box::new(Single::new(Sentinels { nodes, primary, server, certificates }, timeouts)))
 }

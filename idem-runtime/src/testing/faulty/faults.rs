@@ -58,6 +58,8 @@ pub enum Fault {
     LoseReply,
     /// The call is made after this time.
     Delay(Duration),
+    /// The call is made at once, and its answer comes after this time.
+    DelayReply(Duration),
     /// Nothing is applied, and no answer ever comes.
     Hang,
     /// The call is applied, and no answer ever comes.

@@ -54,6 +54,11 @@ impl<S: Storage> FaultyStorage<S> {
                 tokio::time::sleep(duration).await;
                 Ok(call.await)
             }
+            Some(Fault::DelayReply(duration)) => {
+                let answer = call.await;
+                tokio::time::sleep(duration).await;
+                Ok(answer)
+            }
             Some(Fault::Hang) => pending().await,
             Some(Fault::HangAfter) => {
                 call.await;

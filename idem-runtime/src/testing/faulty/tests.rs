@@ -63,6 +63,17 @@ async fn delayed_call_is_made_after_the_delay() {
     assert_eq!(start.elapsed(), LONG);
 }
 
+#[tokio::test(start_paused = true)]
+async fn delayed_reply_comes_after_the_call_is_made() {
+    let storage = storage();
+    storage.faults().next(Verb::Claim, Fault::DelayReply(LONG));
+    let claim = claim();
+    let mut call = std::pin::pin!(storage.claim(&claim));
+    assert!(timeout(LONG / 2, &mut call).await.is_err());
+    assert!(!storage.inner().is_empty());
+    call.await.unwrap();
+}
+
 #[tokio::test]
 async fn scripted_faults_come_in_order_before_standing_ones() {
     let storage = storage();

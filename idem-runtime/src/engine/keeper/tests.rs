@@ -1,0 +1,92 @@
+//! Answers that come late, and how often the keeper looks.
+
+#![expect(clippy::unwrap_used, reason = "in the functions that tests share, as in tests")]
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Flight, Phase, renew};
+use crate::engine::{Idempotency, current};
+use crate::error::Error;
+use crate::storage::MemoryStorage;
+use crate::testing::{Fault, Faults, FaultyStorage, Verb};
+
+const LEASE: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_millis(3);
+
+fn faulty() -> (Idempotency, Faults) {
+    let storage = FaultyStorage::new(MemoryStorage::new());
+    let faults = storage.faults().clone();
+    (Idempotency::new(storage).unwrap(), faults)
+}
+
+fn lease_until(flight: &Flight) -> Instant {
+    flight.lease_end().unwrap()
+}
+
+/// Two keepers of one handle, on two runtimes, ask one after the other, and the first one's answer comes last.
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_does_not_shorten_a_lease() {
+    let (idem, faults) = faulty();
+    let call = idem.operation("op").key("k").lease(LEASE).call(async {
+        let inner = &idem.0;
+        let mut due = inner.flights.due(Instant::now() + LEASE);
+        let flight = due.pop().unwrap();
+        faults.next(Verb::Renew, Fault::DelayReply(Duration::from_secs(5)));
+        let first = renew(inner.clone(), vec![flight.clone()]);
+        let second = async {
+            sleep(Duration::from_secs(4)).await;
+            renew(inner.clone(), vec![flight.clone()]).await;
+            lease_until(&flight)
+        };
+        let ((), renewed) = tokio::join!(first, second);
+        assert_eq!(renewed, Instant::now() - Duration::from_secs(1) + LEASE);
+        assert_eq!(lease_until(&flight), renewed);
+        Ok::<_, Error>(())
+    });
+    call.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_call_that_has_ended_changes_nothing() {
+    let (idem, faults) = faulty();
+    faults.always(Verb::Complete, Fault::Refuse);
+    let mut flight = None;
+    let body = async {
+        flight = idem.0.flights.due(Instant::now() + LEASE).pop();
+        Ok::<_, Error>(())
+    };
+    let outcome = idem.operation("op").key("k").lease(LEASE).run(body).await;
+    assert_eq!(outcome.unwrap().source, crate::Source::Unrecorded);
+    let flight = flight.unwrap();
+    flight.until(|phase| matches!(phase, Phase::Finished(_)).then_some(())).await;
+    assert!(!flight.taken_over());
+    flight.update_running(|_| Phase::Abandoned);
+    let finished = flight.until(|phase| matches!(phase, Phase::Finished(_)).then_some(()));
+    assert!(timeout(LEASE, finished).await.is_ok());
+    assert!(!flight.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
+    let (idem, faults) = faulty();
+    let short = || idem.operation("op").key("short").lease(SHORT);
+    short().call(async { Ok::<_, Error>(()) }).await.unwrap();
+    assert_eq!(idem.0.keeper.tick(), SHORT / 3);
+    let long = idem.operation("op").key("long").lease(LEASE).call(async {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(idem.0.keeper.tick(), LEASE / 3);
+        Ok::<_, Error>(())
+    });
+    long.await.unwrap();
+    let before = faults.calls(Verb::Renew);
+    // What was forgotten is looked after again as soon as somebody has such a lease.
+    let body = async {
+        let lost = timeout(LEASE, current().unwrap().lease_lost()).await;
+        Ok::<_, Error>(lost.is_ok())
+    };
+    let again = idem.operation("op").key("again").lease(SHORT * 100).call(body);
+    assert!(!again.await.unwrap());
+    assert!(faults.calls(Verb::Renew) - before >= 290);
+}

@@ -1,0 +1,166 @@
+//! What becomes of leases: who learns of their loss, and who must not.
+//!
+//! On time that stands still until everybody waits, so that the order of things is always the same.
+
+#![expect(clippy::unwrap_used, reason = "in the functions that tests share, as in tests")]
+
+use std::future::pending;
+use std::time::Duration;
+
+use idem_runtime::policy::ReleaseErrors;
+use idem_runtime::record::CrashPolicy;
+use idem_runtime::storage::{MemoryStorage, Release, Storage, StorageErrorKind};
+use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
+use idem_runtime::{
+    Context, Error, ErrorKind, Idempotency, Operation, Outcome, RecordKey, Source, current,
+};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+const LEASE: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A handle, and what goes wrong between it and its records.
+fn faulty() -> (Idempotency, Faults) {
+    let storage = FaultyStorage::new(MemoryStorage::new());
+    let faults = storage.faults().clone();
+    (Idempotency::builder(storage).lease(LEASE).build().unwrap(), faults)
+}
+
+fn charge(idem: &Idempotency) -> Operation {
+    idem.operation("charge").key("k")
+}
+
+/// Whether a task that a body left behind learns that the lease is lost.
+async fn learns(context: Context) -> bool {
+    timeout(LONG, context.lease_lost()).await.is_ok()
+}
+
+/// A body that hands its context out and goes on for ever.
+async fn left_behind(context: oneshot::Sender<Context>) -> Result<u32, Error> {
+    context.send(current().unwrap()).unwrap();
+    pending().await
+}
+
+/// A body that hands its context out and ends.
+fn ended<T>(context: oneshot::Sender<Context>, end: T) -> impl Future<Output = T> {
+    async move {
+        context.send(current().unwrap()).unwrap();
+        end
+    }
+}
+
+fn panics() -> Result<u32, Error> {
+    panic!("on purpose")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_a_dropped_body_learns_that_the_lease_is_lost() {
+    for policy in [CrashPolicy::Retry, CrashPolicy::Park] {
+        let (idem, _) = faulty();
+        let (sender, context) = oneshot::channel();
+        let call = charge(&idem).on_crash(policy).call(left_behind(sender));
+        assert!(timeout(LEASE * 5, call).await.is_err());
+        assert!(learns(context.await.unwrap()).await, "{policy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_a_panic_learns_that_the_lease_is_lost() {
+    let (idem, _) = faulty();
+    let (sender, context) = oneshot::channel();
+    let call = charge(&idem).call(async {
+        ended(sender, ()).await;
+        panics()
+    });
+    assert!(tokio::spawn(call).await.unwrap_err().is_panic());
+    assert!(learns(context.await.unwrap()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_a_body_whose_key_was_released_learns_that_the_lease_is_lost() {
+    let (idem, _) = faulty();
+    let (sender, context) = oneshot::channel();
+    let failed = Err::<u32, _>(Error::new(ErrorKind::Configuration, "declined"));
+    let call = charge(&idem).errors(ReleaseErrors).call(ended(sender, failed));
+    call.await.unwrap_err();
+    assert!(learns(context.await.unwrap()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_an_unrecorded_body_learns_that_the_lease_is_lost() {
+    for kind in [StorageErrorKind::NotApplied, StorageErrorKind::Corrupt] {
+        let (idem, faults) = faulty();
+        faults.always(Verb::Complete, Fault::Fail(kind));
+        let (sender, context) = oneshot::channel();
+        let outcome: Outcome<u32> =
+            charge(&idem).run(ended(sender, Ok::<_, Error>(1))).await.unwrap();
+        assert_eq!(outcome.value, 1);
+        assert!(learns(context.await.unwrap()).await, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_a_recorded_body_never_learns_of_a_loss() {
+    for end in [Ok(1), Err(Error::new(ErrorKind::Configuration, "declined"))] {
+        let (idem, _) = faulty();
+        let (sender, context) = oneshot::channel();
+        let _ = charge(&idem).call(ended(sender, end)).await;
+        assert!(!learns(context.await.unwrap()).await);
+    }
+}
+
+/// The storage has applied the end, and its answer is late: what it says to a renewal meanwhile is that there is nothing to renew.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_meets_the_end_of_its_own_call_is_no_loss() {
+    let (idem, faults) = faulty();
+    faults.next(Verb::Complete, Fault::DelayReply(LEASE * 2 / 3));
+    let (sender, context) = oneshot::channel();
+    let call = charge(&idem).run(ended(sender, Ok::<_, Error>(1)));
+    let (outcome, lost) = tokio::join!(call, async { learns(context.await.unwrap()).await });
+    assert!(!outcome.unwrap().is_replayed());
+    assert!(faults.calls(Verb::Renew) > 0, "the two have met");
+    assert!(!lost);
+}
+
+/// The storage did not take the result, which therefore stays here, and only then says that the lease was lost.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_to_a_renewal_does_not_hide_a_result_that_is_here() {
+    const LEASE: Duration = Duration::from_secs(30);
+    let storage = FaultyStorage::new(MemoryStorage::new());
+    let (records, faults) = (storage.inner().clone(), storage.faults().clone());
+    let idem = Idempotency::builder(storage).lease(LEASE).build().unwrap();
+    faults.always(Verb::Complete, Fault::Refuse);
+    // Asked at a third of the lease, answered shortly before two thirds.
+    faults.next(Verb::Renew, Fault::DelayReply(LEASE * 3 / 10));
+    let body = async {
+        let context = current().unwrap();
+        let key = RecordKey::new("default", None, context.key()).unwrap();
+        records.release(&Release { key, owner: context.owner() }).await.unwrap();
+        sleep(LEASE * 2 / 5).await;
+        Ok::<_, Error>(1)
+    };
+    let first = charge(&idem).run(body).await.unwrap();
+    assert_eq!((first.value, first.source), (1, Source::Unrecorded));
+    assert_eq!((faults.calls(Verb::Renew), idem.in_flight()), (1, 1));
+    sleep(LEASE / 3).await;
+    assert_eq!(idem.in_flight(), 1, "its end is still being written");
+    let again = charge(&idem).run(async { Ok::<_, Error>(2) }).await.unwrap();
+    assert_eq!((again.value, faults.calls(Verb::Claim)), (1, 1));
+}
+
+#[test]
+fn a_call_on_a_runtime_without_timers_is_refused_before_its_body() {
+    let (idem, faults) = faulty();
+    let runtime = Builder::new_current_thread().build().unwrap();
+    for _ in 0..2 {
+        let error = runtime.block_on(charge(&idem).call(async { Ok::<_, Error>(1) })).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().contains("enable_time"), "{error}");
+    }
+    assert_eq!(faults.calls(Verb::Claim), 0);
+    let timed = Builder::new_current_thread().enable_time().build().unwrap();
+    let call = charge(&idem).call(async { Ok::<_, Error>(1) });
+    assert_eq!(timed.block_on(call).unwrap(), 1);
+}
