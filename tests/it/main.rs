@@ -14,5 +14,6 @@ mod engine;
 mod faults;
 mod guarantees;
 mod redis;
+mod sql;
 mod ui;
 mod worker;

@@ -97,14 +97,15 @@ impl<'a> FinishColumns<'a> {
         };
         let stored =
             payload.map_or(0, |payload| payload.bytes.len()) + message.map_or(0, <[u8]>::len);
-        let size = too_large.unwrap_or(stored as u64);
+        // Sizes beyond what the column holds do not occur; were it otherwise, they are read as they were written.
+        let size = too_large.unwrap_or(stored as u64).cast_signed();
         Self {
             status,
             codec: payload.map(|payload| payload.codec.as_str()),
             payload: payload.map(|payload| &payload.bytes[..]),
             failure,
             message,
-            size: i64::try_from(size).unwrap_or(i64::MAX),
+            size,
         }
     }
 }
@@ -189,7 +190,7 @@ where
         let failure = self.optional::<String>()?;
         let message = self.optional::<Vec<u8>>()?;
         let Some(size) = self.optional::<i64>()? else { return Ok(None) };
-        let size = u64::try_from(size).map_err(|_| corrupt())?;
+        let size = size.cast_unsigned();
         let stored = payload.as_ref().map_or(0, Vec::len) + message.as_ref().map_or(0, Vec::len);
         let is_whole = stored as u64 == size;
 

@@ -1,0 +1,3 @@
+//! The SQL storages against real databases.
+
+mod postgres;

@@ -1,0 +1,3 @@
+//! The Postgres storage against a real server.
+
+mod conformance;
