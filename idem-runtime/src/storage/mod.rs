@@ -34,6 +34,8 @@ pub use memory::MemoryStorage;
 pub use redis::RedisStorage;
 #[cfg(feature = "postgres")]
 pub use sql::PostgresStorage;
+#[cfg(feature = "sqlite")]
+pub use sql::SqliteStorage;
 pub use watch::{Wakeup, Watchers};
 
 use crate::fingerprint::Fingerprint;

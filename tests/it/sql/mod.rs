@@ -1,3 +1,4 @@
 //! The SQL storages against real databases.
 
 mod postgres;
+mod sqlite;

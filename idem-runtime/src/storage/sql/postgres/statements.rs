@@ -8,15 +8,12 @@
 
 use std::sync::Arc;
 
+use super::super::conditions::{OPEN, SOUND, free, on_conflict};
 use super::super::row;
 use super::super::table::Table;
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-
-/// What has to hold of a row before anything but its expiry is believed.
-const SOUND: &str = "r.version = 1 AND octet_length(r.owner) = 16 AND octet_length(r.fingerprint) = 33 \
-                     AND r.on_crash IN ('retry', 'park') AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
 
 /// The text of all statements, for one table.
 #[derive(Debug)]
@@ -67,7 +64,7 @@ impl Statements {
                          size = a.size
                      FROM asked AS a
                      WHERE r.key = a.key AND r.owner = a.owner
-                       AND (r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate'))
+                       AND {OPEN}
                        AND r.expires_at > a.now_ms AND {SOUND}"
                 ),
                 &table,
@@ -131,23 +128,8 @@ fn write(asked: &str, write: &str, table: &str, found: &str) -> String {
 
 /// Reads the rows first, so that a replay writes nothing and locks nothing; inserts, or takes over, what is free.
 fn claim(table: &str, found: &str) -> String {
-    // The moment of the claim, as its row says it.
-    let now = "(excluded.lease_until - excluded.lease_ms)";
-    let free = |now: &str, fingerprint: &str, owner: &str| {
-        format!(
-            "(r.expires_at <= {now} OR ({SOUND} AND r.status = 'processing' AND r.fingerprint = {fingerprint}
-              AND r.owner <> {owner} AND r.lease_until <= {now}))"
-        )
-    };
-    let seen_free = free("a.now_ms", "a.fingerprint", "a.owner");
-    let still_free = free(now, "excluded.fingerprint", "excluded.owner");
-    let parks = format!("(r.expires_at > {now} AND r.on_crash = 'park')");
-    let unless_parked = |column: &str| {
-        format!("{column} = CASE WHEN {parks} THEN r.{column} ELSE excluded.{column} END")
-    };
-    let kept: Vec<_> =
-        ["owner", "on_crash", "lease_ms", "ttl_ms", "lease_until"].map(unless_parked).into();
-    let kept = kept.join(", ");
+    let free = free("a.now_ms", "a.fingerprint", "a.owner");
+    let on_conflict = on_conflict();
     format!(
         "WITH asked AS MATERIALIZED (
              SELECT a.n, a.key COLLATE \"C\" AS key, a.owner, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
@@ -161,19 +143,9 @@ fn claim(table: &str, found: &str) -> String {
              SELECT a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
                     a.now_ms + a.lease_ms, a.now_ms + a.lease_ms + a.ttl_ms
              FROM asked AS a LEFT JOIN {table} AS r ON r.key = a.key
-             WHERE r.key IS NULL OR {seen_free}
+             WHERE r.key IS NULL OR {free}
              ORDER BY a.key
-             ON CONFLICT (key) DO UPDATE SET
-                 version = 1, {kept},
-                 status = CASE WHEN {parks} THEN 'failed' ELSE 'processing' END,
-                 fence = CASE WHEN {parks} THEN r.fence WHEN r.expires_at <= {now} THEN 1 ELSE r.fence + 1 END,
-                 fingerprint = excluded.fingerprint,
-                 expires_at = CASE WHEN {parks} THEN {now} + r.ttl_ms ELSE excluded.expires_at END,
-                 finished_at = CASE WHEN {parks} THEN {now} END,
-                 failure = CASE WHEN {parks} THEN 'indeterminate' END,
-                 size = CASE WHEN {parks} THEN 0 END,
-                 codec = NULL, payload = NULL, message = NULL
-             WHERE {still_free}
+             {on_conflict}
              RETURNING r.key, r.status, r.fence, r.finished_at)
          SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {found}
          FROM asked AS a

@@ -1,0 +1,3 @@
+//! The SQLite storage on files and in memory.
+
+mod conformance;
