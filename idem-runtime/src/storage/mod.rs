@@ -32,6 +32,8 @@ pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStorage;
 #[cfg(feature = "redis")]
 pub use redis::RedisStorage;
+#[cfg(feature = "mysql")]
+pub use sql::MySqlStorage;
 #[cfg(feature = "postgres")]
 pub use sql::PostgresStorage;
 #[cfg(feature = "sqlite")]

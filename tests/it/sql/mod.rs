@@ -1,4 +1,5 @@
 //! The SQL storages against real databases.
 
+mod mysql;
 mod postgres;
 mod sqlite;

@@ -11,6 +11,7 @@ pub(super) const OPEN: &str =
     "(r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate'))";
 
 /// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, or its owner's lease is over.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
     format!(
         "(r.expires_at <= {now} OR ({SOUND} AND r.status = 'processing' AND r.fingerprint = {fingerprint} \
@@ -19,6 +20,7 @@ pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
 }
 
 /// The end of `INSERT INTO … AS r (…) SELECT …` of claims: where a row is there and free, it becomes the claim's, or is parked.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn on_conflict() -> String {
     // The moment of the claim, as the row that it would insert says it.
     let now = "(excluded.lease_until - excluded.lease_ms)";

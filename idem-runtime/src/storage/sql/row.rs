@@ -16,7 +16,9 @@ use crate::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
     millis,
 };
-use crate::storage::{Claimed, Cursor, Page, StorageError, StorageErrorKind};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::storage::Claimed;
+use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
 
 /// Version of the rows that this library writes.
 pub(super) const VERSION: i64 = 1;
@@ -254,6 +256,7 @@ pub(super) fn settle<E: Event>(found: Found, verb: &E, now: Timestamp) -> Answer
 }
 
 /// What a claim that changed the row has done to it: it is the caller's now, or it was parked.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn won(
     status: &str,
     fence: i64,

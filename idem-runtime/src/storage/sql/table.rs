@@ -16,9 +16,13 @@ const LONGEST: usize = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quote {
     /// `"name"`: Postgres and SQLite.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        allow(dead_code, reason = "the other databases have it")
+    )]
     Double,
     /// `` `name` ``: MySQL and MariaDB.
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "no other database has it"))]
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "no other database has it"))]
     Backtick,
 }
 

@@ -1,0 +1,149 @@
+//! Records in MySQL, version 8.0 or later, or in MariaDB, version 10.6 or later.
+
+mod asked;
+mod connect;
+mod error;
+mod link;
+mod migrate;
+mod statements;
+mod verbs;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use self::connect::MySqlBuilder;
+use self::verbs::{Backend, get, key};
+use super::group::Group;
+use super::row::{read, timestamp};
+use super::wakeups::Wakeups;
+use super::{janitor, row};
+use crate::key::RecordKey;
+use crate::record::Record;
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
+};
+
+/// Records in MySQL or MariaDB. Clones share the pool and what is grouped. See the [module](super).
+#[derive(Clone)]
+pub struct MySqlStorage(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<Backend>,
+    claims: Group<Claim>,
+    renewals: Group<Renew>,
+    completions: Group<Complete>,
+    releases: Group<Release>,
+    wakeups: Wakeups,
+}
+
+impl MySqlStorage {
+    fn from_backend(backend: Backend) -> Self {
+        Self(Arc::new(Inner {
+            backend: Arc::new(backend),
+            claims: Group::new(1),
+            renewals: Group::new(1),
+            completions: Group::new(1),
+            releases: Group::new(1),
+            wakeups: Wakeups::new(),
+        }))
+    }
+
+    /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
+    ///
+    /// # Errors
+    ///
+    /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion) where a newer version of this library has been here,
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not create tables.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        migrate::migrate(&self.0.backend.link).await
+    }
+
+    /// Removes expired records every `every`, until `stop` is cancelled; see [`purge`](Storage::purge). Several processes may do so.
+    pub fn spawn_janitor(&self, every: Duration, stop: CancellationToken) -> JoinHandle<()> {
+        janitor::spawn(self.clone(), every, stop)
+    }
+}
+
+impl Storage for MySqlStorage {
+    fn backend(&self) -> &'static str {
+        "mysql"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.0.claims.send(&self.0.backend, claim.clone()).await
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        self.0.renewals.send_all(&self.0.backend, renewals.iter().cloned()).await
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let written = self.0.completions.send(&self.0.backend, complete.clone()).await?;
+        self.0.wakeups.wake(&complete.key);
+        Ok(written)
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let written = self.0.releases.send(&self.0.backend, release.clone()).await?;
+        self.0.wakeups.wake(&release.key);
+        Ok(written)
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let rows =
+            link.fetch(&statements.load, |query| query.bind(key.as_str().as_bytes())).await?;
+        let Some(found) = rows.first() else { return Ok(None) };
+        read(found, 1, timestamp(get(found, 0)?))
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let mut removed = 0;
+        while removed < limit as u64 {
+            let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
+            let batch = left.min(row::LONGEST_PAGE);
+            let mut session = link.session().await?;
+            let rows = session.fetch(&statements.expired, |query| query.bind(batch as u64)).await?;
+            let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
+            if keys.is_empty() {
+                break;
+            }
+            let found = keys.len();
+            let keys = asked::stored_keys(&keys);
+            removed +=
+                session.execute(&statements.remove_expired, |query| query.bind(keys)).await?;
+            if found < batch {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let after = after.map_or("", |Cursor(key)| key).as_bytes();
+        let limit = limit.clamp(1, row::LONGEST_PAGE);
+        let bind = |query: link::Bound<'static>| query.bind(after.to_vec()).bind(limit as u64);
+        let rows = link.fetch(&statements.scan, bind).await?;
+        let found =
+            rows.iter().map(|row| Ok((key(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
+        Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(Some(self.0.wakeups.watch(&self.0.backend, key)))
+    }
+}
+
+impl fmt::Debug for MySqlStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlStorage")
+            .field("table", &self.0.backend.link.table)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+//! The MySQL storage against a real server.
+
+mod conformance;
