@@ -59,21 +59,21 @@ impl SqliteBuilder {
         let options = options.disable_statement_logging().busy_timeout(Duration::from_secs(5));
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(10));
-        let pool = if in_memory {
+        let (pool, options) = if in_memory {
             // The database goes with its last connection, and a second one would not wait for the first.
-            let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
-            pool.connect_lazy_with(options)
+            (pool.max_connections(1).idle_timeout(None).max_lifetime(None), options)
         } else {
             let options = options
                 .create_if_missing(!url.contains("mode="))
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full);
             // There is no connection that could have broken meanwhile.
-            pool.max_connections(CONNECTIONS).test_before_acquire(false).connect_lazy_with(options)
+            (pool.max_connections(CONNECTIONS).test_before_acquire(false), options)
         };
-        let storage = self.build(pool)?;
-        let link = &storage.0.backend.link;
-        link.pool.acquire().await.map_err(|error| explain(error, false, &link.table))?;
+        let table = Table::new(None, &self.table, Quote::Double)?;
+        let pool = pool.connect_with(options).await;
+        let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table)))?;
+        let storage = SqliteStorage::on_table(pool, table);
         if in_memory {
             storage.migrate().await?;
         }
