@@ -7,8 +7,8 @@ use std::time::Duration;
 use idem_runtime::engine::Builder;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record};
 use idem_runtime::storage::{
-    Claim, Claimed, MemoryStorage, PostgresStorage, RedisStorage, SharedStorage, SqliteStorage,
-    Storage,
+    Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
+    SqliteStorage, Storage,
 };
 use idem_runtime::testing::{Faults, FaultyStorage};
 use idem_runtime::{
@@ -55,6 +55,13 @@ macro_rules! on_every_backend {
             })*
         }
 
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_mysql().await).await;
+            })*
+        }
+
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
@@ -78,6 +85,7 @@ enum Records {
     Memory(MemoryStorage),
     Redis { url: String },
     Postgres { url: String },
+    MySql { url: String },
     Sqlite { url: String },
 }
 
@@ -124,6 +132,17 @@ impl Stage {
         Self::new(Records::Postgres { url: DATABASE.get_or_init(make).await.clone() })
     }
 
+    /// In a database that the tests share.
+    pub(crate) async fn on_mysql() -> Self {
+        static DATABASE: OnceCell<String> = OnceCell::const_new();
+        let make = async || {
+            let url = testkit::sql::shared(Product::MySql).new_database();
+            MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+            url
+        };
+        Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
+    }
+
     /// In a file of the test's own.
     pub(crate) async fn on_sqlite() -> Self {
         let mut stage = Self::new(Records::Memory(MemoryStorage::new()));
@@ -150,6 +169,7 @@ impl Stage {
             Records::Postgres { url } => {
                 SharedStorage::new(PostgresStorage::connect(url).await.unwrap())
             }
+            Records::MySql { url } => SharedStorage::new(MySqlStorage::connect(url).await.unwrap()),
             Records::Sqlite { url } => {
                 SharedStorage::new(SqliteStorage::connect(url).await.unwrap())
             }
@@ -221,7 +241,10 @@ impl Stage {
     pub(crate) fn job(&self, key: &str, value: &str) -> Job {
         let url = match &self.records {
             Records::Memory(_) => panic!("memory is in one process"),
-            Records::Redis { url } | Records::Postgres { url } | Records::Sqlite { url } => url,
+            Records::Redis { url }
+            | Records::Postgres { url }
+            | Records::MySql { url }
+            | Records::Sqlite { url } => url,
         };
         Job {
             url: url.clone(),

@@ -57,12 +57,17 @@ impl MySqlBuilder {
     /// [`StorageErrorKind::Configuration`] where a name is not made of ASCII letters, digits and `_`, begins with a digit, or is longer than
     /// 48 characters; or the timeout is zero.
     pub fn build(self, pool: MySqlPool) -> Result<MySqlStorage, StorageError> {
-        let table = Table::new(self.database.as_deref(), &self.table, Quote::Backtick)?;
+        let table = self.checked()?;
+        Ok(self.on_table(pool, table))
+    }
+
+    /// The table, if all options can be used.
+    fn checked(&self) -> Result<Table, StorageError> {
         if self.response_timeout.is_zero() {
             let message = "a timeout of zero lets nothing succeed";
             return Err(StorageError::new(StorageErrorKind::Configuration, message));
         }
-        Ok(self.on_table(pool, table))
+        Table::new(self.database.as_deref(), &self.table, Quote::Backtick)
     }
 
     fn on_table(&self, pool: MySqlPool, table: Table) -> MySqlStorage {
@@ -85,6 +90,7 @@ impl MySqlBuilder {
         })?;
         // What slow statements are called is in our own errors and metrics.
         let options = options.disable_statement_logging();
+        let table = self.checked()?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(Duration::from_secs(5))
@@ -97,13 +103,11 @@ impl MySqlBuilder {
                     }
                     Ok(true)
                 })
-            })
-            .connect_lazy_with(options);
-        let storage = self.build(pool)?;
-        let link = &storage.0.backend.link;
+            });
         // A first connection now, so that a wrong address shows at the start.
-        link.pool.acquire().await.map_err(|error| explain(error, false, &link.table).0)?;
-        Ok(storage)
+        let pool = pool.connect_with(options).await;
+        let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table).0))?;
+        Ok(self.on_table(pool, table))
     }
 }
 
