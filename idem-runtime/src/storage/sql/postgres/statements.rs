@@ -5,6 +5,10 @@
 //! it, from the statement's snapshot, and judged by the state machine.
 //!
 //! `clock_timestamp()` and not `now()`, which is the time at which the transaction began.
+//!
+//! Planning these statements costs more than running them, and the server plans anew as long as it believes that knowing the arguments
+//! makes a better plan. So a verb by itself has a text of its own, without lists, and a list comes from a subquery, whose length the planner
+//! does not look at: then one plan is made for a connection, after its first few uses.
 
 use std::sync::Arc;
 
@@ -15,13 +19,81 @@ use super::super::table::Table;
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// The arguments of a verb, each an array of its type.
+type Arguments = &'static [(&'static str, &'static str)];
+
+const CLAIM: Arguments = &[
+    ("key", "text"),
+    ("owner", "bytea"),
+    ("fingerprint", "bytea"),
+    ("on_crash", "text"),
+    ("lease_ms", "bigint"),
+    ("ttl_ms", "bigint"),
+];
+const COMPLETE: Arguments = &[
+    ("key", "text"),
+    ("owner", "bytea"),
+    ("ttl_ms", "bigint"),
+    ("status", "text"),
+    ("codec", "text"),
+    ("payload", "bytea"),
+    ("failure", "text"),
+    ("message", "bytea"),
+    ("size", "bigint"),
+];
+const OWNED: Arguments = &[("key", "text"), ("owner", "bytea")];
+
+/// A statement on a batch.
+#[derive(Debug)]
+pub(super) struct Batch {
+    one: Arc<str>,
+    many: Arc<str>,
+}
+
+impl Batch {
+    fn new(arguments: Arguments, rest: &str) -> Self {
+        let text = |asked: String| format!("WITH asked AS MATERIALIZED ({asked}), {rest}").into();
+        Self { one: text(one(arguments)), many: text(many(arguments)) }
+    }
+
+    /// The text for so many verbs.
+    pub(super) fn text(&self, verbs: usize) -> &Arc<str> {
+        if verbs == 1 { &self.one } else { &self.many }
+    }
+}
+
+/// The arguments of one verb as a row.
+fn one(arguments: Arguments) -> String {
+    let mut columns = String::new();
+    for (number, (name, of)) in arguments.iter().enumerate() {
+        let collate = if *name == "key" { " COLLATE \"C\"" } else { "" };
+        columns += &format!(", (${}::{of}[])[1]{collate} AS {name}", number + 1);
+    }
+    format!("SELECT 1::bigint AS n, {NOW} AS now_ms{columns}")
+}
+
+/// The arguments of many verbs as rows.
+fn many(arguments: Arguments) -> String {
+    let numbered = arguments.iter().enumerate();
+    let lists: Vec<_> =
+        numbered.map(|(number, (_, of))| format!("(SELECT ${}::{of}[])", number + 1)).collect();
+    let names: Vec<_> = arguments.iter().map(|(name, _)| *name).collect();
+    let columns: String = names.iter().skip(1).map(|name| format!(", a.{name}")).collect();
+    format!(
+        "SELECT a.n, clock.now_ms, a.key COLLATE \"C\" AS key{columns}
+         FROM unnest({}) WITH ORDINALITY AS a ({}, n), (SELECT {NOW} AS now_ms) AS clock",
+        lists.join(", "),
+        names.join(", ")
+    )
+}
+
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    pub(super) claim: Arc<str>,
-    pub(super) renew: Arc<str>,
-    pub(super) complete: Arc<str>,
-    pub(super) release: Arc<str>,
+    pub(super) claim: Batch,
+    pub(super) renew: Batch,
+    pub(super) complete: Batch,
+    pub(super) release: Batch,
     pub(super) load: Arc<str>,
     pub(super) scan: Arc<str>,
     pub(super) purge: Arc<str>,
@@ -32,56 +104,46 @@ impl Statements {
     pub(super) fn new(table: &Table) -> Self {
         let table = table.records();
         let found = row::columns("r");
+        let at_work = format!(
+            "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > a.now_ms AND {SOUND}"
+        );
         Self {
-            claim: claim(&table, &found).into(),
-            renew: write(
-                &asked("owner", "bytea[]", 2),
-                &format!(
-                    "UPDATE {table} AS r
-                     SET lease_until = a.now_ms + r.lease_ms, expires_at = a.now_ms + r.lease_ms + r.ttl_ms
-                     FROM asked AS a
-                     WHERE r.key = a.key AND r.owner = a.owner AND r.status = 'processing'
-                       AND r.expires_at > a.now_ms AND {SOUND}"
+            claim: Batch::new(CLAIM, &claim(&table, &found)),
+            renew: Batch::new(
+                OWNED,
+                &write(
+                    &format!(
+                        "UPDATE {table} AS r
+                         SET lease_until = a.now_ms + r.lease_ms, expires_at = a.now_ms + r.lease_ms + r.ttl_ms
+                         FROM asked AS a WHERE {at_work}"
+                    ),
+                    &table,
+                    &found,
                 ),
-                &table,
-                &found,
-            )
-            .into(),
-            complete: write(
-                &format!(
-                    "SELECT a.n, a.key COLLATE \"C\" AS key, a.owner, a.ttl_ms, a.status, a.codec, a.payload,
-                            a.failure, a.message, a.size, clock.now_ms
-                     FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::bytea[],
-                                 $7::text[], $8::bytea[], $9::bigint[])
-                          WITH ORDINALITY
-                          AS a (key, owner, ttl_ms, status, codec, payload, failure, message, size, n),
-                          (SELECT {NOW} AS now_ms) AS clock"
+            ),
+            complete: Batch::new(
+                COMPLETE,
+                &write(
+                    &format!(
+                        "UPDATE {table} AS r
+                         SET status = a.status, finished_at = a.now_ms, expires_at = a.now_ms + a.ttl_ms,
+                             codec = a.codec, payload = a.payload, failure = a.failure, message = a.message,
+                             size = a.size
+                         FROM asked AS a
+                         WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > a.now_ms AND {SOUND}"
+                    ),
+                    &table,
+                    &found,
                 ),
-                &format!(
-                    "UPDATE {table} AS r
-                     SET status = a.status, finished_at = a.now_ms, expires_at = a.now_ms + a.ttl_ms,
-                         codec = a.codec, payload = a.payload, failure = a.failure, message = a.message,
-                         size = a.size
-                     FROM asked AS a
-                     WHERE r.key = a.key AND r.owner = a.owner
-                       AND {OPEN}
-                       AND r.expires_at > a.now_ms AND {SOUND}"
+            ),
+            release: Batch::new(
+                OWNED,
+                &write(
+                    &format!("DELETE FROM {table} AS r USING asked AS a WHERE {at_work}"),
+                    &table,
+                    &found,
                 ),
-                &table,
-                &found,
-            )
-            .into(),
-            release: write(
-                &asked("owner", "bytea[]", 2),
-                &format!(
-                    "DELETE FROM {table} AS r USING asked AS a
-                     WHERE r.key = a.key AND r.owner = a.owner AND r.status = 'processing'
-                       AND r.expires_at > a.now_ms AND {SOUND}"
-                ),
-                &table,
-                &found,
-            )
-            .into(),
+            ),
             load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.key = $1").into(),
             scan: format!(
                 "SELECT {NOW}, r.key, {found} FROM {table} AS r
@@ -105,20 +167,10 @@ impl Statements {
     }
 }
 
-/// The verbs of a batch whose only argument beside the key is `column`.
-fn asked(column: &str, of: &str, parameter: u8) -> String {
-    format!(
-        "SELECT a.n, a.key COLLATE \"C\" AS key, a.{column}, clock.now_ms
-         FROM unnest($1::text[], ${parameter}::{of}) WITH ORDINALITY AS a (key, {column}, n),
-              (SELECT {NOW} AS now_ms) AS clock"
-    )
-}
-
 /// An owner's write, and what is there for those who own nothing.
-fn write(asked: &str, write: &str, table: &str, found: &str) -> String {
+fn write(write: &str, table: &str, found: &str) -> String {
     format!(
-        "WITH asked AS MATERIALIZED ({asked}),
-         done AS ({write} RETURNING r.key)
+        "done AS ({write} RETURNING r.key)
          SELECT a.n, a.now_ms, d.key IS NOT NULL, {found}
          FROM asked AS a
          LEFT JOIN done AS d ON d.key = a.key
@@ -131,13 +183,7 @@ fn claim(table: &str, found: &str) -> String {
     let free = free("a.now_ms", "a.fingerprint", "a.owner");
     let on_conflict = on_conflict();
     format!(
-        "WITH asked AS MATERIALIZED (
-             SELECT a.n, a.key COLLATE \"C\" AS key, a.owner, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
-                    clock.now_ms
-             FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[])
-                  WITH ORDINALITY AS a (key, owner, fingerprint, on_crash, lease_ms, ttl_ms, n),
-                  (SELECT {NOW} AS now_ms) AS clock),
-         won AS (
+        "won AS (
              INSERT INTO {table} AS r
                  (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at)
              SELECT a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,

@@ -41,7 +41,7 @@ impl Runs<Claim> for Backend {
                 .bind(column(batch, |claim| clamped_millis(claim.lease)))
                 .bind(column(batch, |claim| clamped_millis(claim.ttl)))
         };
-        let rows = self.link.fetch(&self.statements.claim, bind).await?;
+        let rows = self.link.fetch(self.statements.claim.text(batch.len()), bind).await?;
         answers(batch, &rows, |claim, row| {
             let status: Option<String> = get(row, 2)?;
             let Some(status) = status else {
@@ -68,7 +68,7 @@ impl Runs<Complete> for Backend {
                 .bind(column(&finishes, |finish| finish.message))
                 .bind(column(&finishes, |finish| finish.size))
         };
-        let rows = self.link.fetch(&self.statements.complete, bind).await?;
+        let rows = self.link.fetch(self.statements.complete.text(batch.len()), bind).await?;
         answers(batch, &rows, written)
     }
 }
@@ -78,7 +78,7 @@ impl Runs<Renew> for Backend {
         let bind = |query: Bound<'static>| {
             query.bind(keys(batch)).bind(column(batch, |renew| renew.owner.to_bytes()))
         };
-        let rows = self.link.fetch(&self.statements.renew, bind).await?;
+        let rows = self.link.fetch(self.statements.renew.text(batch.len()), bind).await?;
         answers(batch, &rows, written)
     }
 }
@@ -88,7 +88,7 @@ impl Runs<Release> for Backend {
         let bind = |query: Bound<'static>| {
             query.bind(keys(batch)).bind(column(batch, |release| release.owner.to_bytes()))
         };
-        let rows = self.link.fetch(&self.statements.release, bind).await?;
+        let rows = self.link.fetch(self.statements.release.text(batch.len()), bind).await?;
         answers(batch, &rows, written)
     }
 }

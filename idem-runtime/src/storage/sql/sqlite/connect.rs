@@ -63,10 +63,10 @@ impl SqliteBuilder {
             // The database goes with its last connection, and a second one would not wait for the first.
             (pool.max_connections(1).idle_timeout(None).max_lifetime(None), options)
         } else {
-            let options = options
-                .create_if_missing(!url.contains("mode="))
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full);
+            let makes = !url.contains("mode=");
+            let options = if makes { options.create_if_missing(true) } else { options };
+            let options =
+                options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
             // There is no connection that could have broken meanwhile.
             (pool.max_connections(CONNECTIONS).test_before_acquire(false), options)
         };
