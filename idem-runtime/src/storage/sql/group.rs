@@ -10,9 +10,11 @@
 //! | two batches lock each other's rows | batches are sorted by key; what the database still breaks up is sent again |
 //! | the database refuses a value of one verb | nothing of the batch was applied, and each verb goes by itself |
 //! | a row changed under the statement | the verbs of such rows go again, a bounded number of times |
-//! | a caller goes away | its verb goes on: the batch is sent by a task of its own |
+//! | a row is locked by an open transaction | the batch waits for it on its connection, and those that come later go by another |
+//! | a caller goes away | once sent its verb goes on: the batch is sent by a task of its own |
 //! | the answer is lost | every verb of the batch is told that it may have been applied |
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::fault::{Fault, Then};
 use crate::engine::state::Event;
@@ -54,6 +57,9 @@ pub(super) enum Answer<R> {
     /// The row changed while the statement ran, so that it neither wrote nor saw why not.
     Stale,
 }
+
+/// A statement that takes longer waits for something, such as the lock of an open transaction: the others no longer wait for it.
+const STALLED: Duration = Duration::from_millis(100);
 
 /// What runs batches of `V`.
 pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
@@ -151,8 +157,19 @@ struct Lane<V: Verb> {
 impl<V: Verb> Lane<V> {
     async fn run<B: Runs<V>>(mut self, backend: Arc<B>) {
         while let Some(batch) = self.take() {
-            send_batch(&*backend, batch).await;
+            let mut sending = pin!(send_batch(&*backend, batch));
+            if timeout(STALLED, &mut sending).await.is_err() {
+                self.hand_over(&backend);
+                return sending.await;
+            }
         }
+    }
+
+    /// Lets another lane send what is waiting.
+    fn hand_over<B: Runs<V>>(&mut self, backend: &Arc<B>) {
+        self.queue.lock().lanes -= 1;
+        self.ended = true;
+        Group(Arc::clone(&self.queue)).start(backend);
     }
 
     /// What has queued: up to a statement's length, sorted, and of verbs for one key the first. `None` ends this lane.

@@ -1,7 +1,6 @@
 //! Making and upgrading the tables.
 //!
-//! Migrations are plain `.sql` files, beside each database's code, for those who run their own. [`migrate`](super::PostgresStorage::migrate)
-//! applies those that a table of ours does not list yet, under a lock, so that all processes of a deployment may call it at once.
+//! Migrations are plain `.sql` files, beside each database's code, for those who run their own. `migrate()` applies those that a table of ours does not list yet, under a lock, so that all processes of a deployment may call it at once.
 
 use crate::storage::{StorageError, StorageErrorKind};
 

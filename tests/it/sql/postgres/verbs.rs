@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{at_once, claim, complete, fresh_key, run_once};
 use super::database;
-use crate::stage::until;
+use crate::stage::{in_time, until};
 
 #[tokio::test]
 async fn replay_writes_nothing_and_locks_nothing() {
@@ -101,6 +101,24 @@ async fn cancelled_callers_leave_nothing_behind() {
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     let open: i64 = sqlx::query_scalar(open).fetch_one(&direct).await.unwrap();
     assert_eq!(open, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locked_record_holds_nobody_else_up() {
+    let (_, storage, direct) = database().await;
+    let locked = claim(&fresh_key());
+    storage.claim(&locked).await.unwrap();
+    let mut transaction = direct.begin().await.unwrap();
+    let lock = sqlx::query("SELECT 1 FROM idempotency_records WHERE key = $1 FOR UPDATE");
+    lock.bind(locked.key.as_str()).execute(&mut *transaction).await.unwrap();
+    let waiting = {
+        let (storage, locked) = (storage.clone(), locked.clone());
+        tokio::spawn(async move { storage.complete(&complete(&locked, "1")).await })
+    };
+    in_time(at_once(&storage, 50, async |storage| drop(run_once(&storage).await))).await;
+    assert!(!waiting.is_finished());
+    transaction.rollback().await.unwrap();
+    assert_eq!(in_time(waiting).await.unwrap().unwrap(), Written::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
