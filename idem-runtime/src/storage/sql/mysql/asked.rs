@@ -3,10 +3,10 @@
 use serde::{Serialize, Serializer};
 
 use super::super::group::Verb;
-use super::super::row::{FinishColumns, clamped_millis, policy};
+use super::super::row::{clamped_millis, policy};
 use crate::key::RecordKey;
 use crate::record::OwnerId;
-use crate::storage::{Claim, Complete};
+use crate::storage::Claim;
 
 /// Bytes as hex digits.
 #[derive(Clone, Copy)]
@@ -57,44 +57,6 @@ pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String 
     }))
 }
 
-/// Completions, with the results and the texts of errors beside them.
-pub(super) struct Completions {
-    pub(super) fields: String,
-    pub(super) payloads: Vec<u8>,
-    pub(super) messages: Vec<u8>,
-}
-
-impl Completions {
-    pub(super) fn of(batch: &[Complete]) -> Self {
-        let (mut payloads, mut messages) = (Vec::new(), Vec::new());
-        let fields = batch.iter().map(|complete| {
-            let finish = FinishColumns::of(&complete.finish);
-            let (payload_at, payload_len) = put(&mut payloads, finish.payload);
-            let (message_at, message_len) = put(&mut messages, finish.message);
-            (
-                Hex(complete.key.as_str().as_bytes()),
-                OwnedHex(complete.owner.to_bytes()),
-                clamped_millis(complete.ttl),
-                finish.status,
-                finish.codec.unwrap_or_default(),
-                finish.failure.unwrap_or_default(),
-                finish.size,
-                (payload_at, payload_len),
-                (message_at, message_len),
-            )
-        });
-        let fields = json(fields.map(
-            |(key, owner, ttl, status, codec, failure, size, payload, message)| {
-                (
-                    key, owner, ttl, status, codec, failure, size, payload.0, payload.1, message.0,
-                    message.1,
-                )
-            },
-        ));
-        Self { fields, payloads, messages }
-    }
-}
-
 /// An owner's id as hex digits.
 struct OwnedHex([u8; 16]);
 
@@ -102,14 +64,6 @@ impl Serialize for OwnedHex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Hex(&self.0).serialize(serializer)
     }
-}
-
-/// Appends bytes, and says where they are, counted from one, and how many; -1 where there are none to be stored.
-fn put(all: &mut Vec<u8>, bytes: Option<&[u8]>) -> (usize, i64) {
-    let at = all.len() + 1;
-    let Some(bytes) = bytes else { return (at, -1) };
-    all.extend_from_slice(bytes);
-    (at, i64::try_from(bytes.len()).unwrap_or(i64::MAX))
 }
 
 fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> String {

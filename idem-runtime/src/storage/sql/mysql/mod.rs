@@ -1,6 +1,7 @@
 //! Records in MySQL, version 8.0 or later, or in MariaDB, version 10.6 or later.
 
 mod asked;
+mod completions;
 mod connect;
 mod error;
 mod link;
@@ -27,6 +28,9 @@ use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
 };
 
+/// Batches of claims, and of completions, that are under way at once: the server commits those of several connections together.
+const LANES: usize = 2;
+
 /// Records in MySQL or MariaDB. Clones share the pool and what is grouped. See the [module](super).
 #[derive(Clone)]
 pub struct MySqlStorage(Arc<Inner>);
@@ -44,9 +48,9 @@ impl MySqlStorage {
     fn from_backend(backend: Backend) -> Self {
         Self(Arc::new(Inner {
             backend: Arc::new(backend),
-            claims: Group::new(1),
+            claims: Group::new(LANES),
             renewals: Group::new(1),
-            completions: Group::new(1),
+            completions: Group::new(LANES),
             releases: Group::new(1),
             wakeups: Wakeups::new(),
         }))

@@ -1,7 +1,7 @@
 //! The statements.
 //!
-//! A batch is one JSON array, which `JSON_TABLE` makes rows of, so that the same prepared statement takes any number of verbs. Bytes are hex
-//! in it; results go beside it, as one binary value that each row takes its part of.
+//! A batch is one JSON array, with bytes as hex, which `JSON_TABLE` makes rows of, so that the same prepared statement takes any number of
+//! verbs. Results are too large for that: see [`complete`].
 //!
 //! Every statement commits by itself, and every write finds its rows by the whole primary key and says in its conditions what it needs. So
 //! it locks those rows alone under every isolation level, is right whatever others do between two statements, and leaves nothing behind in
@@ -31,36 +31,27 @@ const CLAIM: &[(&str, &str)] = &[
     ("ttl_ms", "BIGINT"),
 ];
 
-/// The fields of a completion.
-const COMPLETE: &[(&str, &str)] = &[
-    KEY,
-    OWNER,
-    ("ttl_ms", "BIGINT"),
-    ("status", "VARCHAR(16)"),
-    ("codec", "VARCHAR(16)"),
-    ("failure", "VARCHAR(16)"),
-    ("size", "BIGINT"),
-    ("payload_at", "BIGINT"),
-    ("payload_len", "BIGINT"),
-    ("message_at", "BIGINT"),
-    ("message_len", "BIGINT"),
-];
-
 const KEY: (&str, &str) = ("record_key", "VARCHAR(2048)");
 
 const OWNER: (&str, &str) = ("owner", "VARCHAR(32)");
+
+/// The sizes of the statements that end operations. A batch takes the next larger one, with keys that nothing has in the places left.
+pub(super) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
     /// What is there under the keys of a batch; the first column is the verb's number.
     pub(super) find: Arc<str>,
+    /// The same for a verb by itself, which needs no array.
+    pub(super) find_one: Arc<str>,
     pub(super) insert: Arc<str>,
     pub(super) remove_expired: Arc<str>,
     pub(super) take_over: Arc<str>,
     pub(super) park: Arc<str>,
     pub(super) renew: Arc<str>,
-    pub(super) complete: Arc<str>,
+    /// For batches of each of [`SIZES`].
+    pub(super) complete: [Arc<str>; SIZES.len()],
     pub(super) release: Arc<str>,
     pub(super) load: Arc<str>,
     pub(super) scan: Arc<str>,
@@ -74,14 +65,15 @@ impl Statements {
         let found = row::columns("r");
         let by_key = |fields| by_key(&table, fields);
         let (keys, owned) = (by_key(&[KEY]), by_key(&[KEY, OWNER]));
-        let (claims, completions) = (by_key(CLAIM), by_key(COMPLETE));
-        let mine = format!("r.owner = UNHEX(a.owner) AND r.expires_at > {NOW} AND {SOUND}");
+        let claims = by_key(CLAIM);
+        let mine = format!("r.owner = UNHEX(a.owner) AND {}", alive());
         let free = format!(
             "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
              AND r.lease_until <= {NOW} AND r.expires_at > {NOW} AND {SOUND}"
         );
         Self {
             find: format!("SELECT a.n, {NOW}, {found} FROM {keys}").into(),
+            find_one: format!("SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
             insert: format!(
                 "INSERT INTO {table}
                      (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
@@ -114,15 +106,7 @@ impl Statements {
                  WHERE r.status = 'processing' AND {mine}"
             )
             .into(),
-            complete: format!(
-                "UPDATE {completions}
-                 SET r.status = a.status, r.finished_at = {NOW}, r.expires_at = {NOW} + a.ttl_ms,
-                     r.codec = NULLIF(a.codec, ''), r.failure = NULLIF(a.failure, ''), r.size = a.size,
-                     r.payload = SUBSTRING(?, a.payload_at, NULLIF(a.payload_len, -1)),
-                     r.message = SUBSTRING(?, a.message_at, NULLIF(a.message_len, -1))
-                 WHERE {OPEN} AND {mine}"
-            )
-            .into(),
+            complete: SIZES.map(|size| complete(&table, size).into()),
             release: format!("DELETE r FROM {owned} WHERE r.status = 'processing' AND {mine}").into(),
             load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
             scan: format!(
@@ -140,6 +124,27 @@ impl Statements {
             .into(),
         }
     }
+}
+
+/// Ends the operations of a batch of up to `size`.
+///
+/// Its values are not in a JSON array: MariaDB would collect the results in a temporary table first, which it makes as a file. Where in the
+/// lists of values a row finds its own, its key's place in the list of keys says.
+fn complete(table: &str, size: usize) -> String {
+    let list = vec!["?"; size].join(", ");
+    let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
+    let alive = alive();
+    format!(
+        "UPDATE {table} AS r FORCE INDEX (PRIMARY)
+         SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {NOW} + ?,
+             r.payload = {own}, r.message = {own}, r.size = {own}
+         WHERE r.`key` IN ({list}) AND r.owner = {own} AND {OPEN} AND {alive}"
+    )
+}
+
+/// What has to hold of a row that an owner may write to.
+fn alive() -> String {
+    format!("r.expires_at > {NOW} AND {SOUND}")
 }
 
 /// The verbs of a batch as a table.

@@ -22,19 +22,17 @@ use sqlx::mysql::MySqlRow;
 
 use super::super::fault::{Fault, Then};
 use super::super::group::{Answer, Runs, Verb};
-use super::super::row::{FinishColumns, Found, corrupt, read, settle, timestamp};
+use super::super::row::{Found, corrupt, read, settle, timestamp};
 use super::super::wakeups::Polls;
-use super::asked::{self, Completions};
-use super::link::{Bound, Link, Session};
+use super::asked;
+use super::completions::{Chunk, chunks};
+use super::link::{Link, Session};
 use super::statements::Statements;
 use crate::key::RecordKey;
 use crate::record::{Fence, OwnerId, Record, State, Timestamp};
 use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
-
-/// Most bytes of results in a statement of more than one verb. Servers refuse what is beyond `max_allowed_packet`, 16 MiB or more.
-const MOST_BYTES: usize = 1 << 20;
 
 /// What runs the statements.
 #[derive(Debug)]
@@ -64,8 +62,14 @@ impl Backend {
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
     ) -> Result<Vec<Seen>, Fault> {
         let verbs = verbs.into_iter();
-        let keys = asked::keys(verbs.clone().map(Verb::key));
-        let rows = session.fetch(&self.statements.find, |query| query.bind(keys)).await?;
+        let mut keys = verbs.clone().map(Verb::key);
+        let rows = if let (Some(key), None) = (keys.next(), keys.next()) {
+            let key = key.as_str().as_bytes();
+            session.fetch(&self.statements.find_one, |query| query.bind(key)).await?
+        } else {
+            let keys = asked::keys(verbs.clone().map(Verb::key));
+            session.fetch(&self.statements.find, |query| query.bind(keys)).await?
+        };
         let mut seen: Vec<_> =
             verbs.map(|_| Seen { now: Timestamp::from_millis(0), row: None }).collect();
         for row in &rows {
@@ -133,7 +137,7 @@ impl Backend {
         let fields = asked::owned(verbs(releases), |release| release.owner);
         let count = session.execute(&self.statements.release, |query| query.bind(fields)).await?;
         if count == releases.len() as u64 {
-            return Ok(releases.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect());
+            return Ok(all_done(releases));
         }
         let seen = self.find_again(session, verbs(releases)).await?;
         let answer = |(seen, release): (Seen, &Release)| match seen.row {
@@ -147,16 +151,16 @@ impl Backend {
     async fn complete(
         &self,
         session: &mut Session<'_>,
-        completes: &[Complete],
+        chunk: &Chunk<'_>,
     ) -> Result<Vec<Answer<Written>>, Fault> {
-        let Completions { fields, payloads, messages } = Completions::of(completes);
-        let bind = |query: Bound<'static>| query.bind(fields).bind(payloads).bind(messages);
-        let count = session.execute(&self.statements.complete, bind).await?;
-        if count == completes.len() as u64 {
-            return Ok(all_done(completes));
+        let statement = &self.statements.complete[chunk.size()];
+        let count = session.execute(statement, |query| chunk.bind(query)).await?;
+        if count == chunk.completes.len() as u64 {
+            return Ok(all_done(&chunk.completes));
         }
-        let seen = self.find_again(session, completes).await?;
-        Ok(seen.into_iter().zip(completes).map(|(seen, complete)| seen.settle(complete)).collect())
+        let seen = self.find_again(session, verbs(&chunk.completes)).await?;
+        let seen = seen.into_iter().zip(verbs(&chunk.completes));
+        Ok(seen.map(|(seen, complete)| seen.settle(complete)).collect())
     }
 }
 
@@ -197,14 +201,10 @@ impl Runs<Claim> for Backend {
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Vec<Answer<Written>>, Fault> {
         let mut session = self.link.session().await?;
-        let mut answers = Vec::with_capacity(batch.len());
+        let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
         for chunk in chunks(batch) {
-            let written = self.complete(&mut session, chunk).await;
-            match written {
-                Ok(written) => answers.extend(written),
-                Err(fault) if fault.then == Then::Split && batch.len() > 1 => return Err(fault),
-                Err(fault) => answers.extend(chunk.iter().map(|_| failed(&fault))),
-            }
+            let written = self.complete(&mut session, &chunk).await;
+            place(&mut answers, chunk.completes, written, batch.len())?;
         }
         Ok(answers)
     }
@@ -295,24 +295,6 @@ fn failed<R>(fault: &Fault) -> Answer<R> {
         Then::Again => Answer::Stale,
         Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
     }
-}
-
-/// Parts of a batch that are not too large for a statement, or one verb.
-fn chunks(batch: &[Complete]) -> impl Iterator<Item = &[Complete]> {
-    let mut bytes = 0;
-    batch.chunk_by(move |_, next| {
-        bytes += size(next);
-        let fits = bytes <= MOST_BYTES;
-        if !fits {
-            bytes = 0;
-        }
-        fits
-    })
-}
-
-fn size(complete: &Complete) -> usize {
-    let columns = FinishColumns::of(&complete.finish);
-    columns.payload.map_or(0, <[u8]>::len) + columns.message.map_or(0, <[u8]>::len)
 }
 
 /// A column of our own making.
