@@ -71,6 +71,42 @@ macro_rules! on_every_backend {
     };
 }
 
+/// Makes a test of each function named on every backend that processes share.
+macro_rules! on_every_shared_backend {
+    ($($name:ident),* $(,)?) => {
+        mod with_processes {
+            $(mod $name {
+                use $crate::stage::{Stage, block_on};
+
+                #[test]
+                fn on_redis() {
+                    super::super::$name(Stage::on_redis());
+                }
+
+                #[test]
+                fn on_postgres() {
+                    super::super::$name(block_on(Stage::on_postgres()));
+                }
+
+                #[test]
+                fn on_mysql() {
+                    super::super::$name(block_on(Stage::on_mysql()));
+                }
+
+                #[test]
+                fn on_sqlite() {
+                    super::super::$name(block_on(Stage::on_sqlite()));
+                }
+            })*
+        }
+    };
+}
+
+/// What `future` gives, for tests that are about processes and not futures.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
 /// Records on one backend, in a namespace of the test's own.
 #[derive(Clone)]
 pub(crate) struct Stage {
@@ -141,6 +177,12 @@ impl Stage {
             url
         };
         Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
+    }
+
+    /// In the database of a Postgres server of the test's own.
+    pub(crate) async fn on_postgres_at(url: &str) -> Self {
+        PostgresStorage::connect(url).await.unwrap().migrate().await.unwrap();
+        Self::new(Records::Postgres { url: url.to_owned() })
     }
 
     /// In a file of the test's own.

@@ -1,6 +1,7 @@
 //! The SQL storages against real databases.
 
 mod differential;
+mod guarantees;
 mod mysql;
 mod postgres;
 mod sqlite;
