@@ -16,8 +16,8 @@
 //!
 //! # Tables
 //!
-//! `migrate()` makes the tables, in a transaction and under a lock, so that every process may call it when it starts; a table of ours
-//! lists what has been applied. Those who run their own migrations take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or
+//! `migrate()` makes the tables, and every process may call it when it starts: it works in a transaction and under a lock, or, in MySQL, which
+//! has no such transactions, in steps that may run twice. A table of ours lists what has been applied. Those who run their own migrations take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or
 //! [`SQLITE_SCHEMA`] instead. A storage that is used without its tables answers with an error of kind
 //! [`Configuration`](super::StorageErrorKind::Configuration) that says so. Table and schema can be named; keys are compared byte by byte whatever
 //! the database's collation.

@@ -22,6 +22,9 @@ const CONNECTIONS: u32 = 5;
 /// A connection that was idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// How long a connection may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How a [`MySqlStorage`] reaches its tables. From [`MySqlStorage::builder`].
 #[must_use = "a builder does nothing until `build` or `connect` is called"]
 #[derive(Clone)]
@@ -93,7 +96,7 @@ impl MySqlBuilder {
         let table = self.checked()?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(PATIENCE)
             // Asking before each use costs a round trip, and a statement that meets a broken connection may be repeated.
             .test_before_acquire(false)
             .before_acquire(|connection, idle| {
@@ -104,11 +107,18 @@ impl MySqlBuilder {
                     Ok(true)
                 })
             });
-        // A first connection now, so that a wrong address shows at the start.
-        let pool = pool.connect_with(options).await;
-        let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table).0))?;
-        Ok(self.on_table(pool, table))
+        try_once(&options).await.map_err(|error| explain(error, false, &table).0)?;
+        Ok(self.on_table(pool.connect_lazy_with(options), table))
     }
+}
+
+/// Connects once, so that a wrong address shows at the start. A pool would not say why, but try until its patience ends.
+async fn try_once(options: &MySqlConnectOptions) -> Result<(), sqlx::Error> {
+    let connection = tokio::time::timeout(PATIENCE, options.connect()).await;
+    let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    // Whether the server hears that this was all matters to nobody.
+    let _ = connection.close().await;
+    Ok(())
 }
 
 impl MySqlStorage {

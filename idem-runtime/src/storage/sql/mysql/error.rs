@@ -24,9 +24,11 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
         return refusal(number, error, sent, table);
     }
     let (kind, message, broken) = match &error {
-        Error::PoolTimedOut => {
-            (NotApplied, "no connection of the mysql pool was free in time", Broken::No)
-        }
+        Error::PoolTimedOut => (
+            NotApplied,
+            "no connection to mysql in time: those of the pool are all in use, or the server cannot be reached",
+            Broken::No,
+        ),
         Error::PoolClosed => (Configuration, "the mysql pool has been closed", Broken::No),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             (Configuration, "the address of the mysql server cannot be used", Broken::No)
