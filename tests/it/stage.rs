@@ -179,10 +179,19 @@ impl Stage {
         Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
     }
 
-    /// In the database of a Postgres server of the test's own.
-    pub(crate) async fn on_postgres_at(url: &str) -> Self {
-        PostgresStorage::connect(url).await.unwrap().migrate().await.unwrap();
-        Self::new(Records::Postgres { url: url.to_owned() })
+    /// In the database of a server of the test's own.
+    pub(crate) async fn on_server(product: Product, url: &str) -> Self {
+        let url = url.to_owned();
+        match product {
+            Product::Postgres => {
+                PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                Self::new(Records::Postgres { url })
+            }
+            Product::MySql => {
+                MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                Self::new(Records::MySql { url })
+            }
+        }
     }
 
     /// In a file of the test's own.

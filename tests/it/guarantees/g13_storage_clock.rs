@@ -62,6 +62,16 @@ fn client_of_postgres_that_is_days_behind_takes_over_no_live_lease_and_forgets_n
     client_off_by("-3d", -3 * DAY, &block_on(Stage::on_postgres()));
 }
 
+#[test]
+fn client_of_mysql_that_is_days_ahead_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("+3d", 3 * DAY, &block_on(Stage::on_mysql()));
+}
+
+#[test]
+fn client_of_mysql_that_is_days_behind_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("-3d", -3 * DAY, &block_on(Stage::on_mysql()));
+}
+
 fn client_off_by(offset: &str, seconds: i64, stage: &Stage) {
     let (done, open) = (stage.job("done", "right"), stage.file("open"));
     let mut right = Worker::start(&done);

@@ -9,11 +9,46 @@ use testkit::sql::{Product, SqlServer, query};
 
 use crate::stage::{PATIENCE, Stage, TTL, in_time, until};
 
+/// Makes a test on each server of each function named.
+macro_rules! on_each_server {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Product::Postgres).await;
+            })*
+        }
+
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Product::MySql).await;
+            })*
+        }
+    };
+}
+
+on_each_server!(
+    lost_requests_and_replies_on_the_wire_run_the_body_once,
+    processing_row_of_a_newer_version_is_never_taken_over,
+    results_and_locks_are_kept_over_a_crash,
+    server_that_is_unreachable_for_a_while_costs_nothing_but_time,
+    server_that_went_away_before_the_body_is_an_error_and_the_body_does_not_run,
+    unreadable_rows_fail_closed_and_stay,
+);
+
+/// Loses the next statement or its answer. What prepares a statement, and what tries a connection, is no request of a verb.
+fn next_statement(product: Product) -> Loss {
+    Loss::next(1).of_requests(match product {
+        Product::Postgres => |request: &[u8]| request.first() == Some(&b'B'),
+        Product::MySql => |request: &[u8]| request.get(4) == Some(&0x17),
+    })
+}
+
 /// G12: what was committed is there after a crash, results and locks alike.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_keeps_results_and_locks_over_a_crash() {
-    let mut server = SqlServer::start(Product::Postgres);
-    let stage = Stage::on_postgres_at(&server.url()).await;
+async fn results_and_locks_are_kept_over_a_crash(product: Product) {
+    let mut server = SqlServer::start(product);
+    let stage = Stage::on_server(product, &server.url()).await;
     let process = stage.process().await;
     process.charge("done").call(stage.body("done", "first")).await.unwrap();
     let running = process.begin(&stage, "running", "first", |op| op.lease(TTL)).await;
@@ -29,10 +64,11 @@ async fn postgres_keeps_results_and_locks_over_a_crash() {
 }
 
 /// G9.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_that_went_away_before_the_body_is_an_error_and_the_body_does_not_run() {
-    let mut server = SqlServer::start(Product::Postgres);
-    let stage = Stage::on_postgres_at(&server.url()).await;
+async fn server_that_went_away_before_the_body_is_an_error_and_the_body_does_not_run(
+    product: Product,
+) {
+    let mut server = SqlServer::start(product);
+    let stage = Stage::on_server(product, &server.url()).await;
     let process = stage.process().await;
     server.kill();
     let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
@@ -46,11 +82,10 @@ async fn postgres_that_went_away_before_the_body_is_an_error_and_the_body_does_n
 }
 
 /// G9: heartbeats fail while the server is away; the owner is still the owner when it is back.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_that_is_unreachable_for_a_while_costs_nothing_but_time() {
-    let server = SqlServer::start(Product::Postgres);
+async fn server_that_is_unreachable_for_a_while_costs_nothing_but_time(product: Product) {
+    let server = SqlServer::start(product);
     let proxy = FaultProxy::start(("127.0.0.1", server.port()));
-    let stage = Stage::on_postgres_at(&proxy.before(&server.url())).await;
+    let stage = Stage::on_server(product, &proxy.before(&server.url())).await;
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", |op| op).await;
     proxy.refuse();
@@ -64,14 +99,12 @@ async fn postgres_that_is_unreachable_for_a_while_costs_nothing_but_time() {
 }
 
 /// G10: the connection breaks instead of an answer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_requests_and_replies_on_the_wire_run_the_body_once() {
-    const BIND: u8 = b'B';
-    let server = SqlServer::start(Product::Postgres);
+async fn lost_requests_and_replies_on_the_wire_run_the_body_once(product: Product) {
+    let server = SqlServer::start(product);
     let proxy = FaultProxy::start(("127.0.0.1", server.port()));
-    let stage = Stage::on_postgres_at(&proxy.before(&server.url())).await;
+    let stage = Stage::on_server(product, &proxy.before(&server.url())).await;
     let process = stage.process().await;
-    let statement = || Loss::next(1).of_requests(|request| request.first() == Some(&BIND));
+    let statement = || next_statement(product);
     for number in 0..4 {
         let key = format!("k{number}");
         let before = proxy.counts();
@@ -106,11 +139,10 @@ async fn lost_requests_and_replies_on_the_wire_run_the_body_once() {
 }
 
 /// G11: a record that cannot be read is an error for every caller, and stays as it is.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unreadable_rows_fail_closed_and_stay() {
-    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+async fn unreadable_rows_fail_closed_and_stay(product: Product) {
+    let server = SqlServer::builder(product).without_fsync().start();
     let url = server.url();
-    let stage = Stage::on_postgres_at(&url).await;
+    let stage = Stage::on_server(product, &url).await;
     for harm in [
         "version = 2",
         "version = 0",
@@ -120,7 +152,7 @@ async fn unreadable_rows_fail_closed_and_stay() {
         "payload = NULL",
         "payload = payload || 'x'",
         "codec = NULL",
-        "codec = 'no such tag, and too long'",
+        "codec = 'No Such Tag'",
         "finished_at = NULL",
         "failure = 'error'",
         "lease_ms = -1",
@@ -130,10 +162,22 @@ async fn unreadable_rows_fail_closed_and_stay() {
         let process = stage.process().await;
         process.charge(harm).call(stage.body("k", "first")).await.unwrap();
         let key = stage.record_key(harm);
-        let of_key = format!("WHERE key = $key${}$key$", key.as_str());
+        let key: String = key.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
+        let of_key = match product {
+            Product::Postgres => format!("WHERE key = convert_from('\\x{key}', 'UTF8')"),
+            Product::MySql => format!("WHERE `key` = X'{key}'"),
+        };
         query(&url, &format!("UPDATE idempotency_records SET {harm} {of_key}")).unwrap();
-        let row =
-            || query(&url, &format!("SELECT r::text FROM idempotency_records r {of_key}")).unwrap();
+        let columns = match product {
+            Product::Postgres => "r::text",
+            Product::MySql => {
+                "version, status, HEX(owner), fence, HEX(fingerprint), on_crash, lease_ms, ttl_ms, lease_until,
+                 expires_at, finished_at, codec, HEX(payload), failure, HEX(message), size"
+            }
+        };
+        let row = || {
+            query(&url, &format!("SELECT {columns} FROM idempotency_records r {of_key}")).unwrap()
+        };
         let before = row();
         for process in [process, stage.process().await] {
             let call =
@@ -148,10 +192,9 @@ async fn unreadable_rows_fail_closed_and_stay() {
 }
 
 /// G11: a dead owner's record that a newer version wrote: its lease is no reason to take it over.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processing_row_of_a_newer_version_is_never_taken_over() {
-    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
-    let stage = Stage::on_postgres_at(&server.url()).await;
+async fn processing_row_of_a_newer_version_is_never_taken_over(product: Product) {
+    let server = SqlServer::builder(product).without_fsync().start();
+    let stage = Stage::on_server(product, &server.url()).await;
     let lease = Duration::from_millis(50);
     stage.dead_owner("k", lease, CrashPolicy::Retry).await;
     server.query("UPDATE idempotency_records SET version = 2");

@@ -27,7 +27,7 @@ impl Link {
     pub(super) async fn session(&self) -> Result<Session<'_>, Fault> {
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
-        Ok(Session { connection, link: self })
+        Ok(Session { connection, is_broken: false, link: self })
     }
 
     /// Runs a statement that reads.
@@ -43,10 +43,19 @@ impl Link {
 /// A connection of the pool. Each statement commits by itself.
 pub(super) struct Session<'a> {
     connection: PoolConnection<MySql>,
+    is_broken: bool,
     link: &'a Link,
 }
 
 impl Session<'_> {
+    /// Takes another connection where this one broke.
+    pub(super) async fn mend(&mut self) -> Result<(), Fault> {
+        if self.is_broken {
+            *self = self.link.session().await?;
+        }
+        Ok(())
+    }
+
     /// Runs a statement that reads, and gives its rows.
     pub(super) async fn fetch<'q>(
         &mut self,
@@ -76,6 +85,7 @@ impl Session<'_> {
             None => (no_answer(), Broken::Yes),
         };
         if broken == Broken::Yes {
+            self.is_broken = true;
             self.connection.close_on_drop();
         }
         Err(fault)

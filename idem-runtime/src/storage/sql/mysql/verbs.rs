@@ -203,7 +203,11 @@ impl Runs<Complete> for Backend {
         let mut session = self.link.session().await?;
         let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
         for chunk in chunks(batch) {
-            let written = self.complete(&mut session, &chunk).await;
+            // A result that is too large breaks the connection of the others.
+            let written = match session.mend().await {
+                Ok(()) => self.complete(&mut session, &chunk).await,
+                Err(fault) => Err(fault),
+            };
             place(&mut answers, chunk.completes, written, batch.len())?;
         }
         Ok(answers)
