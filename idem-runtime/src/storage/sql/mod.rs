@@ -85,6 +85,7 @@
 mod conditions;
 mod fault;
 mod group;
+mod grouped;
 mod janitor;
 mod migrate;
 #[cfg(feature = "mysql")]

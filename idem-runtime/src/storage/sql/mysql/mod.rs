@@ -18,9 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::connect::MySqlBuilder;
 use self::verbs::{Backend, get, key};
-use super::group::Group;
+use super::grouped::Grouped;
 use super::row::{read, timestamp};
-use super::wakeups::Wakeups;
 use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::Record;
@@ -33,27 +32,11 @@ const LANES: usize = 2;
 
 /// Records in MySQL or MariaDB. Clones share the pool and what is grouped. See the [module](super).
 #[derive(Clone)]
-pub struct MySqlStorage(Arc<Inner>);
-
-struct Inner {
-    backend: Arc<Backend>,
-    claims: Group<Claim>,
-    renewals: Group<Renew>,
-    completions: Group<Complete>,
-    releases: Group<Release>,
-    wakeups: Wakeups,
-}
+pub struct MySqlStorage(Arc<Grouped<Backend>>);
 
 impl MySqlStorage {
     fn from_backend(backend: Backend) -> Self {
-        Self(Arc::new(Inner {
-            backend: Arc::new(backend),
-            claims: Group::new(LANES),
-            renewals: Group::new(1),
-            completions: Group::new(LANES),
-            releases: Group::new(1),
-            wakeups: Wakeups::new(),
-        }))
+        Self(Arc::new(Grouped::new(backend, LANES)))
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
@@ -78,23 +61,19 @@ impl Storage for MySqlStorage {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        self.0.claims.send(&self.0.backend, claim.clone()).await
+        self.0.claim(claim).await
     }
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        self.0.renewals.send_all(&self.0.backend, renewals.iter().cloned()).await
+        self.0.renew(renewals).await
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        let written = self.0.completions.send(&self.0.backend, complete.clone()).await?;
-        self.0.wakeups.wake(&complete.key);
-        Ok(written)
+        self.0.complete(complete).await
     }
 
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        let written = self.0.releases.send(&self.0.backend, release.clone()).await?;
-        self.0.wakeups.wake(&release.key);
-        Ok(written)
+        self.0.release(release).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
@@ -140,7 +119,7 @@ impl Storage for MySqlStorage {
     }
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        Ok(Some(self.0.wakeups.watch(&self.0.backend, key)))
+        Ok(Some(self.0.watch(key)))
     }
 }
 

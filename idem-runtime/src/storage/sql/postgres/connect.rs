@@ -119,8 +119,14 @@ impl PostgresBuilder {
                 })
             });
         // A first connection now, so that a wrong address shows at the start.
-        let pool = pool.connect_with(options).await;
-        let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table).0))?;
+        let server = format!("{}:{}", options.get_host(), options.get_port());
+        let pool = pool.connect_with(options).await.map_err(|error| match error {
+            error @ sqlx::Error::PoolTimedOut => {
+                let message = format!("cannot connect to postgres at {server} in time");
+                StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
+            }
+            error => explain(error, false, &table).0.into(),
+        })?;
         Ok(self.on_table(pool, table))
     }
 }

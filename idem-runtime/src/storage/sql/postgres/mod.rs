@@ -16,9 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::connect::PostgresBuilder;
 use self::verbs::{Backend, get};
-use super::group::Group;
+use super::grouped::Grouped;
 use super::row::{read, timestamp};
-use super::wakeups::Wakeups;
 use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::Record;
@@ -28,27 +27,11 @@ use crate::storage::{
 
 /// Records in Postgres. Clones share the pool and what is grouped. See the [module](super).
 #[derive(Clone)]
-pub struct PostgresStorage(Arc<Inner>);
-
-struct Inner {
-    backend: Arc<Backend>,
-    claims: Group<Claim>,
-    renewals: Group<Renew>,
-    completions: Group<Complete>,
-    releases: Group<Release>,
-    wakeups: Wakeups,
-}
+pub struct PostgresStorage(Arc<Grouped<Backend>>);
 
 impl PostgresStorage {
     fn from_backend(backend: Backend) -> Self {
-        Self(Arc::new(Inner {
-            backend: Arc::new(backend),
-            claims: Group::new(1),
-            renewals: Group::new(1),
-            completions: Group::new(1),
-            releases: Group::new(1),
-            wakeups: Wakeups::new(),
-        }))
+        Self(Arc::new(Grouped::new(backend, 1)))
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
@@ -73,23 +56,19 @@ impl Storage for PostgresStorage {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        self.0.claims.send(&self.0.backend, claim.clone()).await
+        self.0.claim(claim).await
     }
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        self.0.renewals.send_all(&self.0.backend, renewals.iter().cloned()).await
+        self.0.renew(renewals).await
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        let written = self.0.completions.send(&self.0.backend, complete.clone()).await?;
-        self.0.wakeups.wake(&complete.key);
-        Ok(written)
+        self.0.complete(complete).await
     }
 
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        let written = self.0.releases.send(&self.0.backend, release.clone()).await?;
-        self.0.wakeups.wake(&release.key);
-        Ok(written)
+        self.0.release(release).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
@@ -118,7 +97,7 @@ impl Storage for PostgresStorage {
     }
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        Ok(Some(self.0.wakeups.watch(&self.0.backend, key)))
+        Ok(Some(self.0.watch(key)))
     }
 }
 

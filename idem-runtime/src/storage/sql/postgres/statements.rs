@@ -64,12 +64,13 @@ impl Batch {
 
 /// The arguments of one verb as a row.
 fn one(arguments: Arguments) -> String {
-    let mut columns = String::new();
-    for (number, (name, of)) in arguments.iter().enumerate() {
+    let column = |(number, (name, of)): (usize, &(&str, &str))| {
         let collate = if *name == "key" { " COLLATE \"C\"" } else { "" };
-        columns += &format!(", (${}::{of}[])[1]{collate} AS {name}", number + 1);
-    }
-    format!("SELECT 1::bigint AS n, {NOW} AS now_ms{columns}")
+        format!("(${}::{of}[])[1]{collate} AS {name}", number + 1)
+    };
+    let columns: Vec<_> = arguments.iter().enumerate().map(column).collect();
+    let columns = columns.join(", ");
+    format!("SELECT 1::bigint AS n, {NOW} AS now_ms, {columns}")
 }
 
 /// The arguments of many verbs as rows.
@@ -78,9 +79,10 @@ fn many(arguments: Arguments) -> String {
     let lists: Vec<_> =
         numbered.map(|(number, (_, of))| format!("(SELECT ${}::{of}[])", number + 1)).collect();
     let names: Vec<_> = arguments.iter().map(|(name, _)| *name).collect();
-    let columns: String = names.iter().skip(1).map(|name| format!(", a.{name}")).collect();
+    let others: Vec<_> = names.iter().skip(1).map(|name| format!("a.{name}")).collect();
+    let others = others.join(", ");
     format!(
-        "SELECT a.n, clock.now_ms, a.key COLLATE \"C\" AS key{columns}
+        "SELECT a.n, clock.now_ms, a.key COLLATE \"C\" AS key, {others}
          FROM unnest({}) WITH ORDINALITY AS a ({}, n), (SELECT {NOW} AS now_ms) AS clock",
         lists.join(", "),
         names.join(", ")
