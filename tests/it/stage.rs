@@ -80,22 +80,22 @@ macro_rules! on_every_shared_backend {
 
                 #[test]
                 fn on_redis() {
-                    super::super::$name(Stage::on_redis());
+                    super::super::$name(&Stage::on_redis());
                 }
 
                 #[test]
                 fn on_postgres() {
-                    super::super::$name(block_on(Stage::on_postgres()));
+                    super::super::$name(&block_on(Stage::on_postgres()));
                 }
 
                 #[test]
                 fn on_mysql() {
-                    super::super::$name(block_on(Stage::on_mysql()));
+                    super::super::$name(&block_on(Stage::on_mysql()));
                 }
 
                 #[test]
                 fn on_sqlite() {
-                    super::super::$name(block_on(Stage::on_sqlite()));
+                    super::super::$name(&block_on(Stage::on_sqlite()));
                 }
             })*
         }

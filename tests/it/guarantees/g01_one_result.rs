@@ -69,7 +69,7 @@ async fn two_hundred_duplicates_in_eight_processes_run_once(stage: Stage) {
 }
 
 /// The same with processes that really are some.
-fn two_hundred_duplicates_of_eight_system_processes_run_once(stage: Stage) {
+fn two_hundred_duplicates_of_eight_system_processes_run_once(stage: &Stage) {
     let mut job = stage.job("k", "");
     job.calls = 25;
     job.lease = TTL;

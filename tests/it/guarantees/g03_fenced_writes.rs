@@ -185,7 +185,7 @@ async fn a_late_owner_that_nobody_replaced_completes(stage: Stage) {
 }
 
 /// A process that is stopped past its lease while another completes.
-fn stopped_process_cannot_overwrite_when_it_is_continued(stage: Stage) {
+fn stopped_process_cannot_overwrite_when_it_is_continued(stage: &Stage) {
     let open = stage.file("open");
     let mut job = stage.job("k", "stopped");
     job.body = Body::AwaitsFile(open.clone());
@@ -193,7 +193,7 @@ fn stopped_process_cannot_overwrite_when_it_is_continued(stage: Stage) {
     stopped.go_and_begin();
     stopped.process.pause();
 
-    job.value = "second".to_owned();
+    "second".clone_into(&mut job.value);
     job.body = Body::Sleeps(std::time::Duration::ZERO);
     let mut second = Worker::start(&job);
     second.go();

@@ -121,8 +121,8 @@ fn killed(stage: &Stage, park: bool) -> std::time::Instant {
     std::time::Instant::now()
 }
 
-fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step(stage: Stage) {
-    let death = killed(&stage, false);
+fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step(stage: &Stage) {
+    let death = killed(stage, false);
     let mut second = Worker::start(&stage.job("k", "second"));
     second.go();
     let executed = Ended::Executed { value: "second".to_owned(), recovered: true };
@@ -133,8 +133,8 @@ fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step(stage: Stage)
     assert_eq!(stage.ledger.max_concurrent("k"), 1);
 }
 
-fn a_killed_process_that_parks_is_never_replaced(stage: Stage) {
-    killed(&stage, true);
+fn a_killed_process_that_parks_is_never_replaced(stage: &Stage) {
+    killed(stage, true);
     for _ in 0..2 {
         let mut job = stage.job("k", "second");
         job.calls = 5;
