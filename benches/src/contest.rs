@@ -5,6 +5,10 @@ use std::time::Duration;
 use crate::load::Sample;
 use crate::report::Row;
 
+/// The median of the ratios and the ratio of the medians are the same where both subjects run steadily. A row in which they are further
+/// apart than this says so: it is to be measured again before anything is concluded from it.
+const UNSTEADY: f64 = 0.1;
+
 /// What is compared with what in a row.
 pub(crate) struct Comparison {
     pub(crate) scenario: &'static str,
@@ -32,10 +36,11 @@ impl Comparison {
         latencies.sort_unstable();
         let failed: usize =
             [subject, limit].into_iter().flatten().map(|sample| sample.failed).sum();
-        Row {
-            note: if failed > 0 { format!("{failed} calls failed") } else { String::new() },
-            ops_per_s: Some(median(subject.iter().map(Sample::per_second))),
-            limit_ops_per_s: Some(median(limit.iter().map(Sample::per_second))),
+        let [ours, theirs] =
+            [subject, limit].map(|samples| median(samples.iter().map(Sample::per_second)));
+        let mut row = Row {
+            ops_per_s: Some(ours),
+            limit_ops_per_s: Some(theirs),
             ratio: Some(ratio),
             cpu_us: Some(median(subject.iter().map(Sample::cpu_us))),
             limit_cpu_us: Some(median(limit.iter().map(Sample::cpu_us))),
@@ -45,7 +50,14 @@ impl Comparison {
             target: self.at_least.map(|least| format!("ratio ≥ {least:.2}")),
             met: self.at_least.map(|least| ratio >= least && failed == 0),
             ..Row::new(storage, self.scenario, callers)
+        };
+        if failed > 0 {
+            row.remark(&format!("{failed} calls failed"));
         }
+        if (ratio * theirs / ours - 1.0).abs() > UNSTEADY {
+            row.remark(&format!("unsteady: the medians' ratio is {:.2}", ours / theirs));
+        }
+        row
     }
 }
 

@@ -25,6 +25,20 @@ mod heartbeats;
 mod load;
 mod memory;
 mod payload;
+#[cfg(target_os = "linux")]
+mod placement;
+#[cfg(not(target_os = "linux"))]
+mod placement {
+    //! Where a process runs is not for us to say on this system.
+
+    pub(crate) struct Apart;
+
+    impl Apart {
+        pub(crate) fn keep(_server: u32) -> Option<Self> {
+            None
+        }
+    }
+}
 mod redis_server;
 mod redis_subjects;
 mod report;

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use crate::contest::Comparison;
 use crate::load::drive;
 use crate::payload::Pool;
+use crate::placement::Apart;
 use crate::redis_subjects::{Afternoon, Attribute, BareClaim, BareCommands, Caller, Handle};
 use crate::report::Row;
 use crate::sampling::{Sampling, Subject};
@@ -38,6 +39,7 @@ pub(crate) fn measure(
 
     let mut rows = Vec::new();
     for callers in [1, 64, 512] {
+        let _apart = (callers == 1).then(|| Apart::keep(bench.server.pid()));
         rows.extend(bench.fresh(sampling, callers));
         rows.extend(bench.replay(sampling, callers));
     }
@@ -121,9 +123,10 @@ impl Bench {
         };
         let (ours, bare) = (cost(0), cost(2));
         row.commands_per_op = Some(ours.commands);
-        row.note = format!("server CPU {:.1} µs, limit {:.1} µs", ours.cpu_us, bare.cpu_us);
-        let kept = (ours.commands - promised).abs() < 0.005;
-        row.promise(&format!("commands: {promised}"), kept);
+        row.remark(&format!("server CPU {:.1} µs, limit {:.1} µs", ours.cpu_us, bare.cpu_us));
+        // Completions at the same time share a command.
+        let kept = ours.commands < promised + 0.005;
+        row.promise(&format!("commands ≤ {promised}"), kept);
     }
 
     /// Bytes that the server takes for a finished record.

@@ -55,6 +55,14 @@ impl Row {
         }
     }
 
+    /// Adds something that was found besides what the row says already.
+    pub(crate) fn remark(&mut self, text: &str) {
+        if !self.note.is_empty() {
+            self.note.push_str("; ");
+        }
+        self.note.push_str(text);
+    }
+
     /// Adds something promised besides what the row promises already.
     pub(crate) fn promise(&mut self, text: &str, met: bool) {
         let target =

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use testkit::redis::RedisServer;
 
 /// Used by our scripts, and by the measurement itself.
-const NOT_SENT_FOR_CALLS: [&str; 11] = [
+const NOT_SENT_FOR_CALLS: [&str; 13] = [
+    "get",
     "getrange",
+    "setrange",
     "time",
     "psetex",
     "spublish",

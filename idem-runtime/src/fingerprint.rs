@@ -4,7 +4,6 @@
 //! another fingerprint, somebody has used one key for two different requests, and gets `Mismatch`
 //! instead of the other one's result.
 
-use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -168,7 +167,7 @@ pub struct Fingerprinter {
 impl Fingerprinter {
     /// Begins the fingerprint of a call of `operation`.
     pub fn new(operation: &str) -> Self {
-        let mut buffers = reused_buffers();
+        let mut buffers = Buffers::take();
         buffers.out.push(b'[');
         buffers.append_str(operation);
         Self { buffers, arguments: 0 }
@@ -193,7 +192,7 @@ impl Fingerprinter {
         self.buffers.out.push(b']');
         let mut bytes = [J1; Fingerprint::LEN];
         bytes[1..].copy_from_slice(&Sha256::digest(&self.buffers.out));
-        keep_for_reuse(self.buffers);
+        self.buffers.give_back();
         Fingerprint(bytes)
     }
 }
@@ -208,25 +207,4 @@ impl fmt::Debug for Fingerprinter {
 fn not_canonical(argument: usize, error: canonical::Error) -> Error {
     let message = format!("argument {argument} has no canonical form to fingerprint");
     Error::new(ErrorKind::KeyGeneration, message).with_source(error)
-}
-
-/// Buffers that have grown beyond this are given back to the allocator.
-const MAX_KEPT: usize = 64 * 1024;
-
-thread_local! {
-    /// Taken while a fingerprint is computed, so a `Serialize` implementation may compute another
-    /// one meanwhile.
-    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers::new()) };
-}
-
-fn reused_buffers() -> Buffers {
-    // A thread that is ending has none any more.
-    BUFFERS.try_with(Cell::take).unwrap_or_default()
-}
-
-fn keep_for_reuse(mut buffers: Buffers) {
-    if buffers.capacity() <= MAX_KEPT {
-        buffers.out.clear();
-        let _ = BUFFERS.try_with(|kept| kept.set(buffers));
-    }
 }

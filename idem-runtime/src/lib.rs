@@ -14,6 +14,7 @@ pub mod macro_support;
 pub mod policy;
 pub mod record;
 mod runtime;
+mod scan;
 pub mod storage;
 mod telemetry;
 #[cfg(feature = "testing")]

@@ -44,7 +44,8 @@ impl From<Timestamp> for SystemTime {
 
 /// A duration in whole milliseconds, rounded up, so that "a little" never becomes "none".
 pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    let below_a_second = u64::from(duration.subsec_nanos()).div_ceil(1_000_000);
+    duration.as_secs().saturating_mul(1000).saturating_add(below_a_second)
 }
 
 /// 128-bit random id that a caller makes for each claim; every later write compares it.

@@ -23,7 +23,7 @@ pub(crate) fn check() -> Result<(), &'static str> {
     if TIMED.get() == Some(id) {
         return Ok(());
     }
-    // A runtime does not tell whether it has timers; without them, making one panics.
+    // A runtime does not tell whether it has timers; without them, making one panics. The panic hook hears of it, once for each call.
     if catch_unwind(|| drop(sleep(Duration::ZERO))).is_err() {
         return Err("the tokio runtime has no timers: build it with `enable_time` or `enable_all`");
     }

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use idem_runtime::clock::ManualClock;
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::storage::{MemoryStorage, Watchers};
+use idem_runtime::storage::{MemoryStorage, SharedStorage, Watchers};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency, Key, RecordKey, current};
 use tokio::runtime::{Builder, Runtime};
@@ -273,6 +274,38 @@ async fn the_longest_durations_are_no_overflow() {
     }
 }
 
+/// What nobody listens to must not pile up.
+#[tokio::test(start_paused = true)]
+async fn changes_that_nobody_waits_for_are_one_wakeup() {
+    let watchers = Watchers::new(|_| {});
+    let key = RecordKey::new("default", None, &Key::new("k").unwrap()).unwrap();
+    let (mut slow, _) = watchers.subscribe(&key);
+    let (mut fast, _) = watchers.subscribe(&key);
+    for _ in 0..10_000 {
+        watchers.wake(key.as_str());
+        assert!(timeout(ms(1), fast.changed()).await.is_ok());
+    }
+    watchers.wake_all();
+    for waiter in [&mut fast, &mut slow] {
+        assert!(timeout(ms(1), waiter.changed()).await.is_ok());
+        assert!(timeout(ms(1), waiter.changed()).await.is_err(), "each change is told once");
+    }
+}
+
+#[test]
+fn a_key_is_watched_until_its_last_waiter_leaves() {
+    let watchers = Watchers::new(|_| {});
+    let keys =
+        ["one", "two"].map(|key| RecordKey::new("default", None, &Key::new(key).unwrap()).unwrap());
+    let [(first, true), (second, false)] = [0; 2].map(|_| watchers.subscribe(&keys[0])) else {
+        panic!("the first waiter is the first one");
+    };
+    drop(first);
+    assert_eq!(keys.each_ref().map(|key| watchers.is_watched(key)), [true, false]);
+    drop(second);
+    assert_eq!(keys.each_ref().map(|key| watchers.is_watched(key)), [false, false]);
+}
+
 #[test]
 fn a_key_whose_last_waiters_leave_together_is_forgotten() {
     let watchers = Watchers::new(|_| {});
@@ -291,4 +324,38 @@ fn a_key_whose_last_waiters_leave_together_is_forgotten() {
         }
     });
     assert_eq!(watchers.keys().len(), 0);
+}
+
+/// Records of this process are replayed without a claim, and by the same rules: on the storage itself, since a wrapper hides the short cut.
+#[tokio::test]
+async fn a_replay_without_a_claim_goes_by_fingerprint_and_retention() {
+    let clock = ManualClock::new();
+    let idem = Idempotency::new(MemoryStorage::with_clock(clock.clone())).unwrap();
+    let charge = |order: &str| idem.operation("charge").key("k").ttl(TTL).fingerprint(order);
+
+    assert_eq!(charge("one").unwrap().call(value(1)).await.unwrap(), 1);
+    let replay = charge("one").unwrap().run(value(2)).await.unwrap();
+    assert!(replay.is_replayed() && replay.value == 1);
+    let mismatch = charge("another").unwrap().call(value(3)).await.unwrap_err();
+    assert_eq!(mismatch.kind(), ErrorKind::Mismatch);
+
+    clock.advance(TTL.saturating_sub(ms(1)));
+    assert_eq!(charge("one").unwrap().call(value(4)).await.unwrap(), 1);
+    clock.advance(ms(1));
+    assert_eq!(charge("another").unwrap().call(value(5)).await.unwrap(), 5);
+    let declined = ready(Err::<u32, _>(Error::new(ErrorKind::Configuration, "declined")));
+    clock.advance(TTL);
+    charge("one").unwrap().call(declined).await.unwrap_err();
+    let failed = charge("one").unwrap().call(value(6)).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::PreviouslyFailed);
+    clock.advance(TTL);
+    assert_eq!(charge("one").unwrap().call(value(7)).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_shared_storage_shared_again_is_the_same_storage() {
+    let shared = SharedStorage::new(SharedStorage::new(MemoryStorage::new()));
+    let [one, two] = [shared.clone(), shared].map(|storage| Idempotency::new(storage).unwrap());
+    assert_eq!(one.operation("op").key("k").call(value(1)).await.unwrap(), 1);
+    assert!(two.operation("op").key("k").run(value(2)).await.unwrap().is_replayed());
 }

@@ -2,9 +2,13 @@
 //!
 //! On time that stands still until everybody waits, so that the order of things is always the same.
 
-#![expect(clippy::unwrap_used, reason = "in the functions that tests share, as in tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in the functions that tests share, as in tests"
+)]
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use idem_runtime::policy::ReleaseErrors;
@@ -44,11 +48,9 @@ async fn left_behind(context: oneshot::Sender<Context>) -> Result<u32, Error> {
 }
 
 /// A body that hands its context out and ends.
-fn ended<T>(context: oneshot::Sender<Context>, end: T) -> impl Future<Output = T> {
-    async move {
-        context.send(current().unwrap()).unwrap();
-        end
-    }
+async fn ended<T>(context: oneshot::Sender<Context>, end: T) -> T {
+    context.send(current().unwrap()).unwrap();
+    ready(end).await
 }
 
 fn panics() -> Result<u32, Error> {
@@ -109,6 +111,20 @@ async fn a_task_left_behind_by_a_recorded_body_never_learns_of_a_loss() {
         let _ = charge(&idem).call(ended(sender, end)).await;
         assert!(!learns(context.await.unwrap()).await);
     }
+}
+
+/// The record is gone long before its lease would be over, and the next renewal finds out.
+#[tokio::test(start_paused = true)]
+async fn a_body_learns_of_its_loss_at_the_next_renewal() {
+    let storage = MemoryStorage::new();
+    let idem = Idempotency::builder(storage.clone()).lease(LONG).build().unwrap();
+    let body = async {
+        let context = current().unwrap();
+        let key = RecordKey::new("default", None, context.key()).unwrap();
+        storage.release(&Release { key, owner: context.owner() }).await.unwrap();
+        Ok::<_, Error>(timeout(LONG / 2, context.lease_lost()).await.is_ok())
+    };
+    assert!(charge(&idem).call(body).await.unwrap());
 }
 
 /// The storage has applied the end, and its answer is late: what it says to a renewal meanwhile is that there is nothing to renew.

@@ -15,5 +15,4 @@ mod faults;
 mod guarantees;
 mod redis;
 mod sql;
-mod ui;
 mod worker;

@@ -6,7 +6,7 @@ use crate::{run::cargo, servers};
 
 /// Runs the benchmarks, and says whether they succeeded.
 pub(crate) fn run(arguments: &[OsString]) -> bool {
-    let mut benches = cargo("run --release --package idem-benches --");
+    let mut benches = cargo("run --profile bench --package idem-benches --");
     for server in [servers::redis, servers::postgres, servers::mysql] {
         match server() {
             Ok(server) => drop(server.name_to(&mut benches)),

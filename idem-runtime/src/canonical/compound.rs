@@ -153,11 +153,12 @@ impl<'w, 'b> Object<'w, 'b> {
     ) -> Result<(), Error> {
         self.writer.out.push(b':');
         write(self.writer)?;
-        let member = Member { name, end: self.writer.out.len() };
-        if let Some(last) = self.writer.members[self.base..].last() {
-            self.in_order = self.in_order && members::ascend(self.writer.out, last, &member);
+        let Writer { out, members, .. } = &mut *self.writer;
+        let member = Member::new(out, name);
+        if let Some(last) = members[self.base..].last() {
+            self.in_order = self.in_order && last.is_before(out, &member);
         }
-        self.writer.members.push(member);
+        members.push(member);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Strings: JCS escapes exactly what JSON demands, in the shortest form, so a string has one
 //! spelling.
 
+use crate::scan;
+
 #[inline]
 pub(super) fn write(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
@@ -19,19 +21,11 @@ pub(super) fn quote(out: &mut Vec<u8>, start: usize) {
 
 #[inline]
 pub(super) fn write_escaped(out: &mut Vec<u8>, text: &str) {
-    if any_escape(text.as_bytes()) {
+    if scan::any(text.as_bytes(), 0x20, *b"\"\\") {
         escape(out, text.as_bytes());
     } else {
         out.extend_from_slice(text.as_bytes());
     }
-}
-
-#[inline]
-fn any_escape(text: &[u8]) -> bool {
-    // Without an early exit inside of a chunk, the compiler makes it a few vector instructions.
-    let (chunks, rest) = text.as_chunks::<16>();
-    let in_chunk = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, b| any | must_escape(*b));
-    chunks.iter().any(in_chunk) || rest.iter().copied().any(must_escape)
 }
 
 #[inline]

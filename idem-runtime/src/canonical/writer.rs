@@ -1,5 +1,7 @@
 //! Where a value is written to, and how deep it goes.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 
 use super::compound::{Array, Object};
@@ -43,17 +45,40 @@ pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
     write(out, &mut Vec::new(), value)
 }
 
-/// An output with what the writer needs beside it; kept between values, it spares their
-/// allocations.
+/// An output with what the writer needs beside it; kept by the thread between values, it spares
+/// their allocations.
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) out: Vec<u8>,
     members: Vec<Member>,
 }
 
+/// Buffers that have grown beyond this are given back to the allocator.
+const MAX_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Taken while a value is written, so a `Serialize` implementation may write another one
+    /// meanwhile.
+    static KEPT: Cell<Buffers> = const { Cell::new(Buffers::new()) };
+}
+
 impl Buffers {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self { out: Vec::new(), members: Vec::new() }
+    }
+
+    /// The thread's buffers, empty.
+    pub(crate) fn take() -> Self {
+        // A thread that is ending has none any more.
+        KEPT.try_with(Cell::take).unwrap_or_default()
+    }
+
+    /// Leaves the buffers to the thread's next value.
+    pub(crate) fn give_back(mut self) {
+        if self.capacity() <= MAX_KEPT {
+            self.out.clear();
+            let _ = KEPT.try_with(|kept| kept.set(self));
+        }
     }
 
     pub(crate) fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
@@ -65,7 +90,7 @@ impl Buffers {
     }
 
     /// How many bytes the buffers hold on to.
-    pub(crate) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.out.capacity() + self.members.capacity() * size_of::<Member>()
     }
 }

@@ -18,8 +18,11 @@ impl Json {
     };
 }
 
-pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&Faithful(value, Format::JSON))
+pub(super) fn encode<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    value: &T,
+) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(out, &Faithful(value, Format::JSON))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
@@ -32,7 +35,9 @@ impl Codec for Json {
     }
 
     fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError> {
-        Ok(encode(value)?)
+        let mut out = Vec::new();
+        encode(&mut out, value)?;
+        Ok(out)
     }
 
     fn decode(

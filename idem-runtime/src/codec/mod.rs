@@ -22,6 +22,8 @@ pub use json::Json;
 #[cfg(feature = "msgpack")]
 pub use msgpack::MsgPack;
 
+#[cfg(any(feature = "json", feature = "msgpack"))]
+use crate::canonical::Buffers;
 use crate::record::Payload;
 
 /// Name of a codec in a record: up to 15 bytes of ASCII letters, digits and `-`.
@@ -165,12 +167,12 @@ impl AnyCodec {
     pub fn encode<T: Serialize>(&self, value: &T) -> Result<Payload, CodecError> {
         let bytes = match &self.0 {
             #[cfg(feature = "json")]
-            Choice::Json => json::encode(value)?,
+            Choice::Json => copied(|out| json::encode(out, value))?,
             #[cfg(feature = "msgpack")]
-            Choice::MsgPack => msgpack::encode(value)?,
-            Choice::Other(codec) => codec.encode(value)?,
+            Choice::MsgPack => copied(|out| msgpack::encode(out, value))?,
+            Choice::Other(codec) => codec.encode(value)?.into(),
         };
-        Ok(Payload { codec: self.tag(), bytes: Bytes::from(bytes) })
+        Ok(Payload { codec: self.tag(), bytes })
     }
 
     /// Decodes a payload with the codec that wrote it: this one, or a built-in one.
@@ -191,6 +193,16 @@ impl AnyCodec {
             .into()),
         }
     }
+}
+
+/// What `encode` writes, in exactly as much memory as it takes: a storage may keep it for long.
+#[cfg(any(feature = "json", feature = "msgpack"))]
+fn copied<E>(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
+    let mut buffers = Buffers::take();
+    encode(&mut buffers.out)?;
+    let bytes = Bytes::copy_from_slice(&buffers.out);
+    buffers.give_back();
+    Ok(bytes)
 }
 
 /// What is said of bytes that do not decode. The decoders' own texts quote the bytes, and those are the user's.

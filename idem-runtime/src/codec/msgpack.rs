@@ -20,9 +20,10 @@ impl MsgPack {
 }
 
 pub(super) fn encode<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
     value: &T,
-) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    rmp_serde::to_vec_named(&Faithful(value, Format::MSGPACK))
+) -> Result<(), rmp_serde::encode::Error> {
+    rmp_serde::encode::write_named(out, &Faithful(value, Format::MSGPACK))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
@@ -48,7 +49,9 @@ impl Codec for MsgPack {
     }
 
     fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError> {
-        Ok(encode(value)?)
+        let mut out = Vec::new();
+        encode(&mut out, value)?;
+        Ok(out)
     }
 
     fn decode(

@@ -14,7 +14,7 @@ use crate::storage::{
 
 /// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that the wait is over.
 pub(crate) async fn claim(
-    guard: &mut Guard,
+    guard: &mut Guard<'_>,
     claim: &Claim,
     deadline: Option<Instant>,
 ) -> Result<Claimed, StorageError> {
@@ -27,7 +27,7 @@ pub(crate) async fn claim(
 }
 
 /// One decision of the storage. A lost reply is asked for again with the same owner (G10).
-async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> {
+async fn ask(guard: &mut Guard<'_>, claim: &Claim) -> Result<Claimed, StorageError> {
     guard.asking();
     let asked = Instant::now();
     let mut pauses = None;
@@ -60,11 +60,11 @@ async fn ask(guard: &mut Guard, claim: &Claim) -> Result<Claimed, StorageError> 
 
 /// A body must not begin with a lease that is over or about to be: where the answer took long, the lease starts again first.
 async fn ask_once(
-    guard: &Guard,
+    guard: &Guard<'_>,
     claim: &Claim,
     first_asked: Instant,
 ) -> Result<Claimed, StorageError> {
-    let Inner { storage, .. } = &*guard.inner;
+    let Inner { storage, .. } = &**guard.inner;
     let answer = storage.claim(claim).await?;
     let Claimed::Acquired { fence } = answer else { return Ok(answer) };
     if first_asked.elapsed() < claim.lease / 3 {
@@ -88,7 +88,7 @@ async fn ask_once(
 
 /// Waits for the runner elsewhere: woken by the storage, with polling as the net.
 async fn wait(
-    guard: &mut Guard,
+    guard: &mut Guard<'_>,
     claim: &Claim,
     deadline: Instant,
 ) -> Result<Claimed, StorageError> {

@@ -16,7 +16,8 @@ tokio::task_local! {
 #[derive(Clone)]
 pub struct Context(Arc<Flight>);
 
-/// The call whose body runs in this task; `None` outside of a body, and in tasks that a body spawned.
+/// The call whose body runs in this task; `None` outside of a body, in tasks that a body spawned, and in a body that runs without a claim
+/// because its operation [fails open](crate::Operation::fail_open).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -35,7 +36,9 @@ pub struct Context(Arc<Flight>);
 /// # }
 /// ```
 pub fn current() -> Option<Context> {
-    CURRENT.try_with(|flight| Context(Arc::clone(flight))).ok()
+    let call = CURRENT.try_with(|flight| Context(Arc::clone(flight))).ok();
+    // What failed open owns nothing, and must not pass for the call around it.
+    call.filter(|call| call.0.is_owner())
 }
 
 impl Context {

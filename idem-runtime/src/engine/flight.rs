@@ -4,12 +4,11 @@
 //! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
 
 use std::borrow::Cow;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -30,14 +29,17 @@ pub(crate) struct Flight {
     pub(crate) lease: Duration,
     /// The call inside whose body this one was made.
     pub(crate) parent: Option<Arc<Flight>>,
-    hash: u64,
     fence: AtomicU64,
+    /// Whether a duplicate has attached to this call.
+    followed: AtomicBool,
     phase: Mutex<Phase>,
     /// The body has ended and its end is being written.
     settling: AtomicBool,
     /// Others may run the body, now or soon.
     lost: AtomicBool,
     changed: Notify,
+    /// Whether anybody has ever waited for a change.
+    awaited: AtomicBool,
 }
 
 /// What a call is about, as the user gave it and as the storage knows it.
@@ -72,55 +74,56 @@ pub(crate) enum Phase {
 /// All calls under way of one handle.
 pub(crate) struct Flights {
     shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
-    hasher: DefaultHashBuilder,
 }
 
 impl Flights {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: DefaultHashBuilder::default(),
-        }
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// A call that is not on the list yet.
-    pub(crate) fn candidate(&self, name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
+    pub(crate) fn candidate(name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
         Arc::new(Flight {
-            hash: self.hasher.hash_one(&name.record),
             name,
             handle,
             owner: OwnerId::random(),
             lease,
             parent: super::context::parent(),
             fence: AtomicU64::new(0),
+            followed: AtomicBool::new(false),
             phase: Mutex::new(Phase::Claiming),
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             changed: Notify::new(),
+            awaited: AtomicBool::new(false),
         })
     }
 
     /// Puts `candidate` on the list, unless a call that it is a duplicate of is there and can tell it something: then gives that one.
     pub(crate) fn enter(&self, candidate: &Arc<Flight>) -> Option<Arc<Flight>> {
-        let hash = candidate.hash;
+        let hash = candidate.hash();
         let mut shard = self.shard(hash).lock();
         let duplicate =
             |flight: &Arc<Flight>| flight.is(&candidate.name) && flight.takes_followers();
         if let Some(there) = shard.find(hash, duplicate) {
+            there.followed.store(true, Ordering::Release);
             return Some(Arc::clone(there));
         }
-        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash);
+        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
         None
     }
 
-    /// Takes a call off the list and tells its followers how it ended, unless they know already.
-    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: Phase) {
-        let mut shard = self.shard(flight.hash).lock();
-        if let Ok(entry) = shard.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
+    /// Takes a call off the list and tells its followers how it ended, unless there are none or they know already.
+    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: impl FnOnce() -> Phase) {
+        let hash = flight.hash();
+        let mut shard = self.shard(hash).lock();
+        if let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, flight)) {
             entry.remove();
         }
         drop(shard);
-        flight.end(end);
+        // Nobody can begin to follow it any more.
+        let followed = flight.followed.load(Ordering::Acquire);
+        flight.end(if followed { end() } else { Phase::Abandoned });
     }
 
     /// The running calls whose leases are to be renewed at `now`.
@@ -173,6 +176,10 @@ impl Flights {
 }
 
 impl Flight {
+    fn hash(&self) -> u64 {
+        self.name.record.name_hash()
+    }
+
     /// Whether a call of this name is a duplicate of this one.
     fn is(&self, name: &CallName) -> bool {
         self.name.record == name.record && self.name.fingerprint == name.fingerprint
@@ -184,14 +191,27 @@ impl Flight {
             .any(|flight| flight.handle == self.handle && flight.is(&self.name))
     }
 
+    /// Whether the storage has made this call the owner of its key.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.fence.load(Ordering::Relaxed) != 0
+    }
+
     pub(crate) fn fence(&self) -> Fence {
         Fence::new(self.fence.load(Ordering::Relaxed))
+    }
+
+    /// Wakes whoever waits for a change, after it. Whoever waits says so before looking, in an order that all agree on: so either this sees
+    /// the waiter, or the waiter sees the change.
+    fn notify(&self) {
+        if self.awaited.load(Ordering::SeqCst) {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Enters a phase and wakes whoever waits for one.
     pub(crate) fn enter_phase(&self, phase: Phase) {
         *self.phase.lock() = phase;
-        self.changed.notify_waiters();
+        self.notify();
     }
 
     /// Tells the followers how the call ended, unless they know already; true when they did not.
@@ -201,7 +221,7 @@ impl Flight {
         if news {
             *phase = end;
             drop(phase);
-            self.changed.notify_waiters();
+            self.notify();
         }
         news
     }
@@ -218,7 +238,7 @@ impl Flight {
         if let Phase::Running { lease_until, .. } = *phase {
             *phase = change(lease_until);
             drop(phase);
-            self.changed.notify_waiters();
+            self.notify();
         }
     }
 
@@ -243,12 +263,12 @@ impl Flight {
 
     /// Tells whoever works for this call that others may run the body.
     pub(crate) fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        self.lost.store(true, Ordering::SeqCst);
+        self.notify();
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
@@ -265,6 +285,7 @@ impl Flight {
 
     /// Waits until `reached` finds what it wants in the phase.
     pub(crate) async fn until<T>(&self, mut reached: impl FnMut(&Phase) -> Option<T>) -> T {
+        self.awaited.store(true, Ordering::SeqCst);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

@@ -2,7 +2,8 @@
 //!
 //! | dropped while | what the drop does |
 //! |---|---|
-//! | nothing is claimed | nothing |
+//! | the call is not on the list yet | nothing |
+//! | nothing is claimed | takes the call off the list |
 //! | the claim's answer is awaited, or the body has not begun | releases: the body did not run |
 //! | the body runs (a dropped future or a panic) | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
 //! | the end is being written | goes on writing it in the background |
@@ -17,9 +18,9 @@ use super::settle::{Settled, Settlement, in_background, settle};
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
 
-pub(crate) struct Guard {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) flight: Arc<Flight>,
+pub(crate) struct Guard<'c> {
+    pub(crate) inner: &'c Arc<Inner>,
+    pub(crate) flight: &'c Arc<Flight>,
     stage: Stage,
     /// Set while the end is being written.
     settling: Option<Settlement>,
@@ -28,13 +29,22 @@ pub(crate) struct Guard {
 enum Stage {
     Unclaimed,
     Asking,
-    Running { on_crash: CrashPolicy, ttl: Duration },
+    Running {
+        on_crash: CrashPolicy,
+        ttl: Duration,
+    },
+    /// There is nothing to undo.
     Over,
 }
 
-impl Guard {
-    pub(crate) fn new(inner: Arc<Inner>, flight: Arc<Flight>) -> Self {
-        Self { inner, flight, stage: Stage::Unclaimed, settling: None }
+impl<'c> Guard<'c> {
+    pub(crate) fn new(inner: &'c Arc<Inner>, flight: &'c Arc<Flight>) -> Self {
+        Self { inner, flight, stage: Stage::Over, settling: None }
+    }
+
+    /// The call is on the list, so that duplicates may attach to it.
+    pub(crate) fn entered(&mut self) {
+        self.stage = Stage::Unclaimed;
     }
 
     /// The storage is being asked: from now on the key may be this call's.
@@ -53,11 +63,11 @@ impl Guard {
     }
 
     /// Writes how it ended; `None` releases the key.
-    pub(crate) async fn settle(mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
+    pub(crate) async fn settle(&mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
         self.flight.settles();
         let settlement = self.settlement(finish, ttl);
         let settlement = self.settling.insert(settlement);
-        let settled = settle(&self.inner, &self.flight, settlement).await;
+        let settled = settle(self.inner, self.flight, settlement).await;
         self.settling = None;
         self.stage = Stage::Over;
         settled
@@ -73,13 +83,13 @@ impl Guard {
     }
 
     /// Ends a call that has nothing to write.
-    pub(crate) fn end(mut self, phase: Phase) {
+    pub(crate) fn end(&mut self, phase: impl FnOnce() -> Phase) {
         self.stage = Stage::Over;
-        self.inner.flights.leave(&self.flight, phase);
+        self.inner.flights.leave(self.flight, phase);
     }
 }
 
-impl Drop for Guard {
+impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let (settlement, untold) = match (self.settling.take(), &self.stage) {
             (Some(settlement), _) => {
@@ -88,7 +98,7 @@ impl Drop for Guard {
             }
             (None, Stage::Over) => return,
             (None, Stage::Unclaimed) => {
-                self.inner.flights.leave(&self.flight, Phase::Abandoned);
+                self.inner.flights.leave(self.flight, || Phase::Abandoned);
                 return;
             }
             (None, Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. }) => {
@@ -110,6 +120,6 @@ impl Drop for Guard {
             _ => self.flight.lease,
         };
         let deadline = later(tokio::time::Instant::now(), patience);
-        in_background(&self.inner, &self.flight, settlement, deadline, untold);
+        in_background(self.inner, self.flight, settlement, deadline, untold);
     }
 }

@@ -83,7 +83,7 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// The body's own error, or this crate's [`Error`] made into it.
+    /// The body's own error, or this crate's [`Error`] made into it, as [`Operation::run`] says.
     ///
     /// # Cancel safety
     ///
@@ -149,6 +149,8 @@ impl Builder {
     }
 
     /// Separates this application's keys from those of others on the same storage. Default: `default`.
+    ///
+    /// Not empty. One of more than [`RecordKey::MAX_SCOPE_LEN`](crate::RecordKey::MAX_SCOPE_LEN) bytes is refused by every call.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self

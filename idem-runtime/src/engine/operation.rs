@@ -10,7 +10,7 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::flight::CallName;
+use super::flight::{CallName, Flights};
 use super::handle::{Idempotency, check_durations};
 use super::outcome::{Outcome, Source};
 use super::run::{Call, Failed, run};
@@ -118,20 +118,21 @@ impl<E, S, M> Operation<E, S, M> {
         self
     }
 
-    /// How long the end is replayed, counted from its completion.
+    /// How long the end is replayed, counted from its completion. Neither zero nor shorter than the lease; what is longer than a storage can
+    /// count is as long as it can.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings.ttl = Some(ttl);
         self
     }
 
-    /// How long the owner may be silent before others may take over.
+    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = Some(lease);
         self
     }
 
     /// How long a duplicate waits for the runner's result. Without it a duplicate gets
-    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing).
+    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), and so it does after a wait of zero.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = Some(wait);
         self
@@ -189,7 +190,19 @@ impl<E, S, M> Operation<E, S, M> {
     ///
     /// # Errors
     ///
-    /// The body's own error, now or replayed, or this crate's [`Error`] made into its type.
+    /// The body's own error, now or replayed, or this crate's [`Error`] made into its type. The body has not run when that is about
+    ///
+    /// | what is wrong | kind |
+    /// |---|---|
+    /// | the key is empty, too long, not UTF-8 or has control characters; the tenant or the namespace is too long, or the tenant empty; there is neither key nor fingerprint; the arguments cannot be hashed | [`KeyGeneration`](ErrorKind::KeyGeneration) |
+    /// | a zero ttl or lease, a ttl shorter than the lease, no tokio runtime with timers | [`Configuration`](ErrorKind::Configuration) |
+    /// | there is no handle | [`NotConfigured`](ErrorKind::NotConfigured) |
+    /// | the storage is down, or full | [`Storage`](ErrorKind::Storage) |
+    /// | the record cannot be read | [`Corrupt`](ErrorKind::Corrupt) |
+    ///
+    /// A result that cannot be encoded, or is too large, is given to its caller as
+    /// [`Unrecorded`](super::outcome::Source::Unrecorded); its duplicates get [`Serialization`](ErrorKind::Serialization) or
+    /// [`TooLarge`](ErrorKind::TooLarge). What else duplicates get is in [`ErrorKind`].
     ///
     /// # Cancel safety
     ///
@@ -288,7 +301,7 @@ impl Settings {
         check_durations(ttl, lease)?;
         let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };
         Ok(Call {
-            flight: inner.flights.candidate(name, Arc::as_ptr(&inner) as usize, lease),
+            flight: Flights::candidate(name, Arc::as_ptr(&inner) as usize, lease),
             ttl,
             wait: self.wait,
             on_crash: self.on_crash,

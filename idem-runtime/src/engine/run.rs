@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
 use super::context;
-use super::flight::{Flight, Phase, later};
+use super::flight::{CallName, Flight, Phase, later};
 use super::guard::Guard;
 use super::handle::Inner;
 use super::outcome::{Outcome, Source};
@@ -61,14 +61,21 @@ where
     T: Storable,
     F: Future<Output = Result<T, E>>,
 {
-    let mut guard = match call.turn().await {
-        Ok(Turn::Run(guard)) => guard,
+    let CallName { record, fingerprint, .. } = &call.flight.name;
+    if let Some(finished) = call.inner.storage.replay_here(record, fingerprint) {
+        return call.replay(errors, finished);
+    }
+    let mut guard = Guard::new(&call.inner, &call.flight);
+    match call.turn(&mut guard).await {
+        Ok(Turn::Run) => {}
         Ok(Turn::Replay(finished)) => return call.replay(errors, finished),
         Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
+            // What may have been claimed is released before, not after the body.
+            drop(guard);
             return call.run_unprotected(body, &error).await;
         }
         Err(error) => return Err(error.into()),
-    };
+    }
     if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
         tokio::task::yield_now().await;
     }
@@ -78,20 +85,38 @@ where
     guard.running(call.on_crash, call.ttl);
     // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
     let result = context::scope(Arc::clone(&call.flight), body).await;
-    call.settle(guard, errors, store, result).await
+    let finish = call.finish(errors, store, &result);
+    match call.settle(&mut guard, finish).await {
+        Ended::Here(source) => match result {
+            Ok(value) => Ok(Outcome { value, source }),
+            Err(error) => Err(Failed::Body(error)),
+        },
+        Ended::Elsewhere(finished) => call.replay(errors, finished),
+        Ended::Refused(error) => Err(error.into()),
+    }
 }
 
 /// What this call is to do.
 enum Turn {
     /// The key is its own: run the body.
-    Run(Guard),
+    Run,
     /// The body has run before, here or elsewhere.
     Replay(Finished),
 }
 
+/// Whose result the caller gets after the body has run.
+enum Ended {
+    /// Its own.
+    Here(Source),
+    /// That of the owner that has taken over.
+    Elsewhere(Finished),
+    /// Nobody's.
+    Refused(Error),
+}
+
 impl Call {
     /// Enters the list of calls and claims; a duplicate waits for the call that is there, as long as it may.
-    async fn turn(&self) -> Result<Turn, Error> {
+    async fn turn(&self, guard: &mut Guard<'_>) -> Result<Turn, Error> {
         if self.flight.is_reentrant() {
             let text = "the operation calls itself with the same key and would wait for itself";
             return Err(self.error(ErrorKind::Reentrant, text));
@@ -109,11 +134,11 @@ impl Call {
                 None => {}
             }
         }
-        let guard = Guard::new(Arc::clone(&self.inner), Arc::clone(&self.flight));
+        guard.entered();
         self.claim(guard, deadline).await
     }
 
-    async fn claim(&self, mut guard: Guard, deadline: Option<Instant>) -> Result<Turn, Error> {
+    async fn claim(&self, guard: &mut Guard<'_>, deadline: Option<Instant>) -> Result<Turn, Error> {
         let request = Claim {
             key: self.flight.name.record.clone(),
             owner: self.flight.owner,
@@ -122,15 +147,15 @@ impl Call {
             ttl: self.ttl,
             on_crash: self.on_crash,
         };
-        let error = match claim(&mut guard, &request, deadline).await {
-            Ok(Claimed::Acquired { .. }) => return Ok(Turn::Run(guard)),
+        let error = match claim(guard, &request, deadline).await {
+            Ok(Claimed::Acquired { .. }) => return Ok(Turn::Run),
             Ok(Claimed::Replay(finished)) => {
-                guard.end(Phase::Finished(finished.clone()));
+                guard.end(|| Phase::Finished(finished.clone()));
                 return Ok(Turn::Replay(finished));
             }
             Ok(Claimed::InProgress { lease_left }) => {
                 let lease_until = later(Instant::now(), lease_left);
-                guard.end(Phase::Busy { lease_until });
+                guard.end(|| Phase::Busy { lease_until });
                 return Err(self.already_processing(lease_left));
             }
             Ok(Claimed::Mismatch) => {
@@ -144,24 +169,17 @@ impl Call {
         Err(error)
     }
 
-    /// Records what the body returned, and says what the caller gets.
-    async fn settle<T: Storable, E>(
-        &self,
-        guard: Guard,
-        errors: &impl ErrorPolicy<E>,
-        store: &impl StorePolicy<T>,
-        result: Result<T, E>,
-    ) -> Result<Outcome<T>, Failed<E>> {
-        let finish = self.finish(errors, store, &result);
+    /// Records how the body ended; `None` releases the key.
+    async fn settle(&self, guard: &mut Guard<'_>, finish: Option<Finish>) -> Ended {
         let released = finish.is_none();
         let unstorable = finish.as_ref().and_then(unstorable);
         let unrecorded = match guard.settle(finish, self.ttl).await {
             Settled::Done => unstorable.map(|kind| self.error(kind, "the result cannot be stored")),
             Settled::Lost(_) | Settled::Unrecorded(_) if released => None,
-            Settled::Lost(Lost::Finished(finished)) => return self.replay(errors, finished),
+            Settled::Lost(Lost::Finished(finished)) => return Ended::Elsewhere(finished),
             Settled::Lost(Lost::TakenOver) => {
                 let text = "the lease ran out and another owner is running the operation";
-                return Err(self.error(ErrorKind::LeaseLost, text).into());
+                return Ended::Refused(self.error(ErrorKind::LeaseLost, text));
             }
             Settled::Lost(Lost::Gone) => Some(vanished().on_operation(&self.flight.name.operation)),
             Settled::Unrecorded(error) => {
@@ -173,14 +191,10 @@ impl Call {
             tracing::error!(%operation, %error, "the result of a call is not recorded");
             self.inner.hooks.unrecorded(&self.event(Some(error)));
         }
-        let source = match unrecorded {
+        Ended::Here(match unrecorded {
             None => Source::Executed { recovered: self.flight.fence().is_recovery() },
             Some(_) => Source::Unrecorded,
-        };
-        match result {
-            Ok(value) => Ok(Outcome { value, source }),
-            Err(error) => Err(Failed::Body(error)),
-        }
+        })
     }
 
     /// What is to be recorded of a result; `None` releases the key.
@@ -259,7 +273,8 @@ impl Call {
         let operation = &self.flight.name.operation;
         tracing::error!(%operation, %error, "the storage is down and the operation fails open");
         self.inner.hooks.unrecorded(&self.event(Some(error)));
-        let value = body.await.map_err(Failed::Body)?;
+        let result = context::scope(Arc::clone(&self.flight), body).await;
+        let value = result.map_err(Failed::Body)?;
         Ok(Outcome { value, source: Source::Unrecorded })
     }
 

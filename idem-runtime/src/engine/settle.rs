@@ -62,7 +62,7 @@ pub(crate) async fn settle(
             Settled::Unrecorded(error)
         }
         Err(error) => {
-            inner.flights.leave(flight, here(settlement));
+            inner.flights.leave(flight, || here(settlement));
             flight.lose();
             Settled::Unrecorded(error)
         }
@@ -129,7 +129,7 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.inner.flights.leave(&self.flight, here(&self.settlement));
+        self.inner.flights.leave(&self.flight, || here(&self.settlement));
         let Some(error) = self.unrecorded.take() else { return };
         self.flight.lose();
         let name = &self.flight.name;
@@ -184,19 +184,18 @@ fn may_pass(error: &StorageError) -> bool {
 fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Written) -> Settled {
     match written {
         Written::Done => {
-            inner.flights.leave(flight, here(settlement));
+            inner.flights.leave(flight, || here(settlement));
             if matches!(settlement, Settlement::Release(_)) {
                 flight.lose();
             }
             Settled::Done
         }
         Written::LeaseLost(lost) => {
-            let phase = match &lost {
+            inner.flights.leave(flight, || match &lost {
                 Lost::Finished(finished) => Phase::Finished(finished.clone()),
                 Lost::TakenOver => Phase::Abandoned,
                 Lost::Gone => here(settlement),
-            };
-            inner.flights.leave(flight, phase);
+            });
             flight.lose();
             Settled::Lost(lost)
         }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::scan;
+
 /// Appends what is written to it, with `%`, control characters and the separator percent-escaped as
 /// in URLs. So the separator and a `%` without two hex digits behind it do not occur in what it
 /// writes.
@@ -51,6 +53,11 @@ impl Write for Escaping<'_> {
         // Escapes only make it longer.
         self.make_room(part.len())?;
         let separator = self.separator;
+        let first_byte = separator.map_or(b'%', |c| c.encode_utf8(&mut [0; 4]).as_bytes()[0]);
+        if !scan::any_control_or(part, [b'%', first_byte]) {
+            self.out.push_str(part);
+            return Ok(());
+        }
         let special = |c: char| c == '%' || c.is_control() || Some(c) == separator;
         let mut rest = part;
         while let Some(at) = rest.find(special) {
@@ -60,5 +67,34 @@ impl Write for Escaping<'_> {
             rest = tail.as_str();
         }
         self.push(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes parts one after the other, whatever becomes of them, and gives what was accepted and what is there then.
+    fn written(limit: usize, parts: &[&str]) -> (Vec<bool>, String) {
+        let mut out = String::from("p:");
+        let mut escaping = Escaping::new(&mut out, limit, Some(':'));
+        let accepted: Vec<_> = parts.iter().map(|part| escaping.write_str(part).is_ok()).collect();
+        let overflown = escaping.overflown();
+        assert_eq!(overflown, accepted.contains(&false));
+        (accepted, out)
+    }
+
+    #[test]
+    fn a_part_that_cannot_fit_is_refused_before_it_is_looked_through() {
+        // As it is it has 5 bytes, for which there is no room; its beginning would have had.
+        assert_eq!(written(6, &["a:b%c"]), (vec![false], "p:".to_owned()));
+        // Here it only turns out while it is being escaped.
+        assert_eq!(written(8, &["a:b%c"]), (vec![false], "p:a%3Ab".to_owned()));
+    }
+
+    #[test]
+    fn nothing_is_written_after_an_overflow() {
+        assert_eq!(written(4, &["abc", "d", ""]), (vec![false; 3], "p:".to_owned()));
+        assert_eq!(written(9, &["abc", "d", ":"]), (vec![true; 3], "p:abcd%3A".to_owned()));
     }
 }

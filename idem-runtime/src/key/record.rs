@@ -1,8 +1,13 @@
 //! The names under which storages hold records.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use hashbrown::DefaultHashBuilder;
+use once_cell::sync::Lazy;
 
 use super::escape::Escaping;
 use super::text::Key;
@@ -24,8 +29,15 @@ const SEPARATOR: char = ':';
 /// assert_eq!(RecordKey::new("billing", Some("a:b"), &key)?.as_str(), "billing:a%3Ab:payment:42");
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordKey(Arc<str>);
+#[derive(Clone)]
+pub struct RecordKey {
+    name: Arc<str>,
+    /// Of the name; several tables of this process look for it.
+    hash: u64,
+}
+
+/// Seeded at random, so that nobody can choose keys that collide.
+static HASHER: Lazy<DefaultHashBuilder> = Lazy::new(DefaultHashBuilder::default);
 
 impl RecordKey {
     /// Longest name in bytes.
@@ -53,17 +65,23 @@ impl RecordKey {
         push_scope(&mut name, namespace, "the namespace is longer than 128 bytes")?;
         push_scope(&mut name, tenant, "the tenant is longer than 128 bytes")?;
         name.push_str(key);
-        Ok(Self(name.into()))
+        Ok(Self::from_stored(name))
     }
 
     /// The name as a storage found it, for [`scan`](crate::storage::Storage::scan).
     pub fn from_stored(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        let name = name.into();
+        Self { hash: HASHER.hash_one(&*name), name }
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// A hash of the name, another one in every process.
+    pub(crate) fn name_hash(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -76,14 +94,41 @@ fn push_scope(name: &mut String, scope: &str, too_long: &'static str) -> Result<
     Ok(())
 }
 
+impl PartialEq for RecordKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.name == other.name
+    }
+}
+
+impl Eq for RecordKey {}
+
+impl PartialOrd for RecordKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RecordKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+/// As the name's, so that tables of keys can be asked for a name.
+impl Hash for RecordKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
 impl Borrow<str> for RecordKey {
     fn borrow(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.name, f)
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
 use crate::fingerprint::Fingerprint;
+use crate::scan;
 
 /// Names one intended effect, within a namespace and a tenant: calls with equal keys are one call.
 ///
@@ -40,7 +41,7 @@ impl Key {
             "the key is empty"
         } else if text.len() > Self::MAX_LEN {
             "the key is longer than 512 bytes"
-        } else if text.chars().any(char::is_control) {
+        } else if has_control(&text) {
             "the key has a control character"
         } else {
             return Ok(Self(text));
@@ -106,6 +107,10 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn has_control(text: &str) -> bool {
+    scan::any_control_or(text, [0; 2]) && text.chars().any(char::is_control)
 }
 
 impl fmt::Display for Key {

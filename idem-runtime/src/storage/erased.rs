@@ -1,13 +1,16 @@
-//! The boxed form of [`Storage`], so that a handle holds any backend behind one pointer.
+//! [`Storage`] of whatever kind in one type, so that a handle holds any backend.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
+    Claim, Claimed, Complete, Cursor, MemoryStorage, Page, Release, Renew, Storage, StorageError,
+    Wakeup, Written,
 };
+use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
-use crate::record::Record;
+use crate::record::{Finished, Record};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -85,49 +88,102 @@ impl<S: Storage> Erased for S {
     }
 }
 
-/// Any [`Storage`], behind one pointer that is cheap to clone. It is a `Storage` itself.
+/// Any [`Storage`], cheap to clone. It is a `Storage` itself.
 #[derive(Clone)]
-pub struct SharedStorage(Arc<dyn Erased>);
+pub struct SharedStorage(Backend);
+
+#[derive(Clone)]
+enum Backend {
+    /// Called directly: its verbs are shorter than the allocation of a boxed future.
+    Memory(MemoryStorage),
+    Other(Arc<dyn Erased>),
+}
 
 impl SharedStorage {
     /// Shares `storage`.
     pub fn new(storage: impl Storage) -> Self {
-        Self(Arc::new(storage))
+        let any: &dyn Any = &storage;
+        if let Some(shared) = any.downcast_ref::<Self>() {
+            Self::clone(shared)
+        } else if let Some(memory) = any.downcast_ref::<MemoryStorage>() {
+            Self(Backend::Memory(MemoryStorage::clone(memory)))
+        } else {
+            Self(Backend::Other(Arc::new(storage)))
+        }
+    }
+
+    /// What a claim would replay, where that is known in this process without asking: a short cut, and `None` says nothing.
+    pub(crate) fn replay_here(
+        &self,
+        key: &RecordKey,
+        fingerprint: &Fingerprint,
+    ) -> Option<Finished> {
+        match &self.0 {
+            Backend::Memory(memory) => memory.replay(key, fingerprint),
+            Backend::Other(_) => None,
+        }
     }
 }
 
 impl std::fmt::Debug for SharedStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SharedStorage({})", self.0.backend())
+        write!(f, "SharedStorage({})", Storage::backend(self))
     }
 }
 
 impl Storage for SharedStorage {
     fn backend(&self) -> &'static str {
-        self.0.backend()
+        match &self.0 {
+            Backend::Memory(memory) => Storage::backend(memory),
+            Backend::Other(other) => other.backend(),
+        }
     }
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        self.0.claim(claim).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::claim(memory, claim).await,
+            Backend::Other(other) => other.claim(claim).await,
+        }
     }
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        self.0.renew(renewals).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::renew(memory, renewals).await,
+            Backend::Other(other) => other.renew(renewals).await,
+        }
     }
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        self.0.complete(complete).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::complete(memory, complete).await,
+            Backend::Other(other) => other.complete(complete).await,
+        }
     }
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        self.0.release(release).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::release(memory, release).await,
+            Backend::Other(other) => other.release(release).await,
+        }
     }
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        self.0.load(key).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::load(memory, key).await,
+            Backend::Other(other) => other.load(key).await,
+        }
     }
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        self.0.purge(limit).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::purge(memory, limit).await,
+            Backend::Other(other) => other.purge(limit).await,
+        }
     }
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        self.0.scan(after, limit).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::scan(memory, after, limit).await,
+            Backend::Other(other) => other.scan(after, limit).await,
+        }
     }
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        self.0.watch(key).await
+        match &self.0 {
+            Backend::Memory(memory) => Storage::watch(memory, key).await,
+            Backend::Other(other) => other.watch(key).await,
+        }
     }
 }

@@ -7,11 +7,10 @@
 //! limit refuses new claims rather than forgetting live records.
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use super::{
@@ -20,8 +19,9 @@ use super::{
 };
 use crate::clock::{Clock, MonotonicClock};
 use crate::engine::state::{Event, step};
+use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
-use crate::record::{Record, Timestamp};
+use crate::record::{Finished, Record, State, Timestamp};
 
 const SHARDS: usize = 64;
 
@@ -31,7 +31,6 @@ pub struct MemoryStorage(Arc<Inner>);
 
 struct Inner {
     shards: [Mutex<Shard>; SHARDS],
-    hasher: DefaultHashBuilder,
     clock: Box<dyn Clock>,
     watchers: Watchers,
     capacity: usize,
@@ -44,11 +43,17 @@ struct Shard {
     first_expiry: Timestamp,
 }
 
-/// A key with its record. Small, so that a growing table moves little; it never hashes a key again.
+/// A key with its record. Small, so that a growing table moves little.
 struct Slot {
-    hash: u64,
     key: RecordKey,
-    record: Box<Record>,
+    /// Empty only while it is being decided what becomes of it.
+    record: Box<Option<Record>>,
+}
+
+impl Slot {
+    fn live(&self, now: Timestamp) -> Option<&Record> {
+        self.record.as_ref().as_ref().filter(|record| !record.is_expired(now))
+    }
 }
 
 impl Default for Shard {
@@ -78,7 +83,6 @@ impl MemoryStorage {
     fn build(clock: impl Clock, capacity: usize) -> Self {
         Self(Arc::new(Inner {
             shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: DefaultHashBuilder::default(),
             clock: Box::new(clock),
             watchers: Watchers::new(|_| {}),
             capacity,
@@ -91,6 +95,17 @@ impl MemoryStorage {
         self.0.len.load(Ordering::Relaxed)
     }
 
+    /// What a claim with this fingerprint would replay, without the rest of a claim.
+    pub(super) fn replay(&self, key: &RecordKey, fingerprint: &Fingerprint) -> Option<Finished> {
+        let finished = |record: &Record| match &record.state {
+            State::Finished(finished) if record.fingerprint == *fingerprint => {
+                Some(finished.clone())
+            }
+            _ => None,
+        };
+        self.0.read(key, finished).flatten()
+    }
+
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -98,10 +113,6 @@ impl MemoryStorage {
 }
 
 impl Inner {
-    fn hash(&self, key: &str) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
         // The table inside uses the low and the topmost bits.
         &self.shards[(hash >> 32) as usize % SHARDS]
@@ -109,20 +120,18 @@ impl Inner {
 
     /// Runs one event on one record under its shard's lock.
     fn apply<E: Event>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
-        let hash = self.hash(key.as_str());
+        let hash = key.name_hash();
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();
-        if let Ok(entry) =
-            shard.slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key)
-        {
-            let (mut slot, vacant) = entry.remove();
-            let (record, reply) = step(Some(*slot.record), event, now);
+        let Shard { slots, first_expiry } = &mut *shard;
+        if let Ok(mut entry) = slots.find_entry(hash, |slot| slot.key == *key) {
+            let place = &mut *entry.get_mut().record;
+            let (record, reply) = step(place.take(), event, now);
             if let Some(record) = record {
-                let expires_at = record.expires_at;
-                slot.record = Box::new(record);
-                vacant.insert(slot);
-                shard.first_expiry = shard.first_expiry.min(expires_at);
+                *first_expiry = (*first_expiry).min(record.expires_at);
+                *place = Some(record);
             } else {
+                entry.remove();
                 self.len.fetch_sub(1, Ordering::Relaxed);
             }
             return Ok(reply);
@@ -136,10 +145,18 @@ impl Inner {
             }
             self.make_room(&mut shard, now);
             shard.first_expiry = shard.first_expiry.min(record.expires_at);
-            let slot = Slot { hash, key: key.clone(), record: Box::new(record) };
-            shard.slots.insert_unique(hash, slot, |slot| slot.hash);
+            let slot = Slot { key: key.clone(), record: Box::new(Some(record)) };
+            shard.slots.insert_unique(hash, slot, |slot| slot.key.name_hash());
         }
         Ok(reply)
+    }
+
+    /// What `read` finds in a live record.
+    fn read<T>(&self, key: &RecordKey, read: impl FnOnce(&Record) -> T) -> Option<T> {
+        let hash = key.name_hash();
+        let shard = self.shard(hash).lock();
+        let found = shard.slots.find(hash, |slot| slot.key == *key)?;
+        found.live(self.clock.now()).map(read)
     }
 
     /// Removes what has expired before a shard grows, and lets it grow anyway where that was little: or else a shard that is always
@@ -148,7 +165,7 @@ impl Inner {
         let capacity = shard.slots.capacity();
         if shard.slots.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
             let missing = capacity + 1 - shard.slots.len();
-            shard.slots.reserve(missing, |slot| slot.hash);
+            shard.slots.reserve(missing, |slot| slot.key.name_hash());
         }
     }
 
@@ -173,9 +190,10 @@ impl Inner {
         let mut removed = 0;
         let mut first_expiry = NEVER;
         shard.slots.retain(|slot| {
-            let keep = removed == limit || !slot.record.is_expired(now);
+            let expires_at = slot.record.as_ref().as_ref().map_or(now, |record| record.expires_at);
+            let keep = removed == limit || expires_at > now;
             if keep {
-                first_expiry = first_expiry.min(slot.record.expires_at);
+                first_expiry = first_expiry.min(expires_at);
             } else {
                 removed += 1;
             }
@@ -217,12 +235,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let hash = self.0.hash(key.as_str());
-        let shard = self.0.shard(hash).lock();
-        let now = self.0.clock.now();
-        let found = shard.slots.find(hash, |slot| slot.hash == hash && slot.key == *key);
-        let live = found.filter(|slot| !slot.record.is_expired(now));
-        Ok(live.map(|slot| Record::clone(&slot.record)))
+        Ok(self.0.read(key, Record::clone))
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
@@ -241,8 +254,8 @@ impl Storage for MemoryStorage {
         let mut records = Vec::new();
         for (number, shard) in self.0.shards.iter().enumerate().skip(start) {
             let shard = shard.lock();
-            let live = shard.slots.iter().filter(|slot| !slot.record.is_expired(now));
-            records.extend(live.map(|slot| (slot.key.clone(), Ok(Record::clone(&slot.record)))));
+            let live = shard.slots.iter().filter_map(|slot| Some((slot, slot.live(now)?)));
+            records.extend(live.map(|(slot, record)| (slot.key.clone(), Ok(record.clone()))));
             if records.len() >= limit && number + 1 < SHARDS {
                 return Ok(Page { records, next: Some(Cursor((number + 1).to_string())) });
             }

@@ -221,11 +221,12 @@ pub trait Storage: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page, StorageError>> + Send;
 
-    /// Subscribes to changes of a key, so that a waiter need not poll.
+    /// Subscribes to changes of a key, so that a waiter need not poll. A waiter subscribes, claims, and waits while the answer is
+    /// `InProgress`: from that claim a backend learns that there is somebody to wake.
     ///
     /// - `None`: the backend has no wake-ups; waiters poll.
-    /// - Otherwise the wake-up comes soon after a `complete` or `release` that happened after this method returned. It may come without
-    ///   a change, and it may be lost: waiters poll beside it.
+    /// - Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after this method
+    ///   returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll beside it.
     fn watch(
         &self,
         key: &RecordKey,

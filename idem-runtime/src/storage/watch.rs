@@ -103,6 +103,11 @@ impl Watchers {
         }
     }
 
+    /// Whether somebody waits for this key.
+    pub fn is_watched(&self, key: &RecordKey) -> bool {
+        self.0.keys.lock().contains_key(key)
+    }
+
     /// The keys that somebody waits for.
     pub fn keys(&self) -> Vec<RecordKey> {
         self.0.keys.lock().keys().cloned().collect()

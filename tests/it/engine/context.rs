@@ -1,7 +1,9 @@
 //! What a body knows of its call, and calls inside of calls.
 
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::{Error, ErrorKind, Idempotency, current};
+use idem_runtime::storage::StorageErrorKind;
+use idem_runtime::testing::{Fault, Verb};
+use idem_runtime::{Error, ErrorKind, Idempotency, Source, current};
 
 use crate::stage::{LEASE, PATIENCE, Stage, in_time, kind};
 
@@ -11,6 +13,8 @@ on_every_backend!(
     a_call_inside_itself_is_reentrant,
     a_call_deep_inside_itself_is_reentrant,
     calls_of_other_keys_and_storages_nest,
+    a_body_that_runs_without_a_claim_has_no_context_and_not_the_outer_ones,
+    a_body_that_runs_without_a_claim_cannot_wait_for_the_calls_around_it,
 );
 
 async fn the_context_is_there_inside_a_body_alone(stage: Stage) {
@@ -81,4 +85,34 @@ async fn calls_of_other_keys_and_storages_nest(stage: Stage) {
         stage.body("k", "outer").await
     };
     assert_eq!(in_time(process.charge("k").call(body)).await.unwrap(), "outer");
+}
+
+async fn a_body_that_runs_without_a_claim_has_no_context_and_not_the_outer_ones(stage: Stage) {
+    let process = stage.process().await;
+    let body = async {
+        process.faults.always(Verb::Claim, Fault::Fail(StorageErrorKind::Full));
+        let unprotected = async { Ok::<_, Error>(current().is_none()) };
+        let hidden = process.charge("inner").fail_open().run(unprotected).await?;
+        assert_eq!((hidden.value, hidden.source), (true, Source::Unrecorded));
+        assert_eq!(current().unwrap().key().as_str(), "outer");
+        Ok::<_, Error>(())
+    };
+    process.charge("outer").call(body).await.unwrap();
+}
+
+async fn a_body_that_runs_without_a_claim_cannot_wait_for_the_calls_around_it(stage: Stage) {
+    let process = stage.process().await;
+    let again = async |key: &str| {
+        let call = process.charge(key).wait(PATIENCE).call(stage.body(key, "again"));
+        Ok::<_, Error>(kind(in_time(call).await).as_str().to_owned())
+    };
+    let body = async {
+        process.faults.next(Verb::Claim, Fault::Fail(StorageErrorKind::Full));
+        let unprotected = async {
+            assert_eq!(again("inner").await?, "reentrant");
+            again("outer").await
+        };
+        process.charge("inner").fail_open().call(unprotected).await
+    };
+    assert_eq!(process.charge("outer").call(body).await.unwrap(), "reentrant");
 }

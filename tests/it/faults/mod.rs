@@ -1,5 +1,6 @@
 //! Bad input and faults: what every public entry point does with them.
 
+mod attribute;
 mod durations;
 mod keys;
 mod secrets;

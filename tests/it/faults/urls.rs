@@ -4,8 +4,10 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use idem_runtime::storage::RedisStorage;
+use idem_runtime::storage::redis::RedisBuilder;
 use idem_runtime::{Error, ErrorKind, Idempotency};
-use testkit::redis::RedisServer;
+use testkit::redis::{ClusterSetup, RedisServer};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::stage::{Stage, in_time};
 
@@ -106,7 +108,7 @@ async fn something_that_is_no_redis_is_an_error_and_not_a_hang() {
     let http = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+            let _ = stream.write_all(answer).await;
         }
     });
     refused(&format!("redis://user:{PASSWORD}@127.0.0.1:{port}/")).await;
@@ -121,6 +123,57 @@ async fn something_that_is_no_redis_is_an_error_and_not_a_hang() {
         .response_timeout(limit)
         .connect();
     in_time(connect).await.unwrap_err();
+}
+
+/// Answers like a server of version 6, which speaks today's protocol and lacks commands: none is to be had any more.
+async fn answer_like_version_6(listener: tokio::net::TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer: &[u8] = match line.as_str() {
+                    "HELLO" => b"%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n",
+                    "CLIENT" => b"+OK\r\n",
+                    "INFO" => b"$22\r\nredis_version:6.2.14\r\n\r\n",
+                    _ => continue,
+                };
+                lines.get_mut().write_all(answer).await.unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_named_with_its_version() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(answer_like_version_6(listener));
+    let error = refused(&format!("redis://127.0.0.1:{port}/")).await;
+    server.abort();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let expected =
+        format!("redis at redis://127.0.0.1:{port}/ has version 6.2.14, and 7.0 or later");
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timeouts_of_nothing_are_refused_and_endless_ones_work() {
+    let cluster = ClusterSetup::start();
+    let endless = |builder: RedisBuilder| {
+        builder.connection_timeout(Duration::MAX).response_timeout(Duration::MAX)
+    };
+    let single = || RedisStorage::builder(testkit::redis::shared().url());
+    for builder in [single(), RedisStorage::cluster(cluster.urls())] {
+        let idem = Idempotency::new(endless(builder).connect().await.unwrap()).unwrap();
+        let call = async { Ok::<_, Error>(1) };
+        assert_eq!(in_time(idem.operation("charge").key("endless").call(call)).await.unwrap(), 1);
+    }
+    for builder in
+        [single().connection_timeout(Duration::ZERO), single().response_timeout(Duration::ZERO)]
+    {
+        let error = Error::from(builder.connect().await.unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
 }
 
 #[tokio::test]

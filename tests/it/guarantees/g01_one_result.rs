@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use idem_runtime::record::{Finished, Record, State};
 use idem_runtime::{Outcome, Source};
 use idem_tests::{Body, Ended};
 use tokio::task::JoinSet;
@@ -113,6 +114,7 @@ async fn a_result_is_kept_for_its_ttl_and_not_longer(stage: Stage) {
     };
     let begun = tokio::time::Instant::now();
     assert_eq!(call("first").await.unwrap().value, "first");
+    assert_kept_for(ttl, stage.record("k").await.as_ref());
     let again = call("second").await.unwrap();
     // A busy machine may have been slower than the ttl.
     assert!(again.is_replayed() || begun.elapsed() + GRAIN >= ttl);
@@ -120,6 +122,15 @@ async fn a_result_is_kept_for_its_ttl_and_not_longer(stage: Stage) {
     until_gone(&stage, &storage).await;
     assert!(begun.elapsed() + GRAIN >= ttl);
     assert_eq!(call("third").await.unwrap().value, "third");
+}
+
+/// By the storage's clock, so that it does not matter how busy the machine is.
+fn assert_kept_for(ttl: Duration, record: Option<&Record>) {
+    // It may be gone already.
+    let Some(record) = record else { return };
+    let State::Finished(Finished { at, .. }) = record.state else { panic!("{record:?}") };
+    let kept = record.expires_at.as_millis() - at.as_millis();
+    assert!(u128::from(kept).abs_diff(ttl.as_millis()) <= 5, "{kept} ms");
 }
 
 async fn until_gone(stage: &Stage, storage: &idem_runtime::storage::SharedStorage) {
@@ -141,6 +152,7 @@ async fn retention_counts_from_completion(stage: Stage) {
     tokio::time::sleep(ttl + lease * 2).await;
     let completing = tokio::time::Instant::now();
     assert_eq!(running.finish().await.unwrap().value, "first");
+    assert_kept_for(ttl, stage.record("k").await.as_ref());
     let storage = stage.storage().await;
     until_gone(&stage, &storage).await;
     assert!(completing.elapsed() + GRAIN >= ttl, "{:?}", completing.elapsed());

@@ -1,14 +1,14 @@
 //! G3: only the stored owner writes; a record that vanished is never resurrected.
 
 use idem_runtime::record::{CrashPolicy, OwnerId, Status};
-use idem_runtime::storage::{Claimed, Release, Storage, Written};
+use idem_runtime::storage::{Claim, Claimed, Lost, Release, Renew, Storage, Written};
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind, Operation, Source, current};
 use idem_tests::{Body, Ended, Report};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::stage::{LEASE, PATIENCE, Process, Running, Stage, in_time, kind, until};
+use crate::stage::{GRAIN, LEASE, PATIENCE, Process, Running, Stage, TTL, in_time, kind, until};
 use crate::worker::Worker;
 
 on_every_backend!(
@@ -16,6 +16,7 @@ on_every_backend!(
     stale_owner_of_a_key_that_is_running_elsewhere_gets_lease_lost,
     stale_owner_cannot_fail,
     stale_owner_cannot_release,
+    stale_owner_cannot_renew,
     stale_owner_cannot_park,
     stale_owner_is_told_by_lease_lost,
     vanished_record_is_not_resurrected_by_complete,
@@ -82,6 +83,26 @@ async fn stale_owner_cannot_release(stage: Stage) {
     assert!(silent.faults.calls(Verb::Release) > 0);
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(second.finish().await.unwrap().value, "second");
+}
+
+/// Neither its own lease, which is over, nor the other's, which would then outlive that one.
+async fn stale_owner_cannot_renew(stage: Stage) {
+    let first = stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
+    sleep(LEASE + GRAIN).await;
+    let second = stage.dead_owner("k", TTL, CrashPolicy::Retry).await;
+    let storage = stage.storage().await;
+    let renew = async |claim: &Claim| {
+        let renew = Renew { key: claim.key.clone(), owner: claim.owner };
+        storage.renew(&[renew]).await.remove(0).unwrap()
+    };
+    let until = async || stage.record("k").await.unwrap().expires_at.as_millis();
+    let before = until().await;
+    sleep(LEASE).await;
+    assert_eq!(renew(&first).await, Written::LeaseLost(Lost::TakenOver));
+    // A server that tells how much time is left may read a little more or less.
+    assert!(until().await.abs_diff(before) < 100);
+    assert_eq!(renew(&second).await, Written::Done);
+    assert!(until().await >= before + 100);
 }
 
 /// Its record was parked and healed by nobody but itself; what it dropped cannot undo what was completed.

@@ -20,6 +20,7 @@ on_every_backend!(
     a_record_of_an_unknown_codec_is_an_error_and_not_a_rerun,
     a_record_of_another_type_is_an_error_and_not_a_rerun,
     a_codec_of_the_users_own_replays,
+    a_codec_of_the_users_own_reads_no_records_but_its_own,
 );
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,6 +167,17 @@ async fn a_codec_of_the_users_own_replays(stage: Stage) {
     }
     assert_eq!(payload(&stage, "k").await.0, "own-1");
     assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+/// It could read some of the others' bytes, and would make something else of them.
+async fn a_codec_of_the_users_own_reads_no_records_but_its_own(stage: Stage) {
+    let own = stage.process_with(|builder| builder.codec(Own)).await;
+    let msgpack = stage.process_with(|builder| builder.codec(MsgPack)).await;
+    // MessagePack writes the number 0x37 as the byte 0x37, which in JSON is the number 7.
+    let number = || async { Ok::<_, Error>(0x37_u8) };
+    msgpack.charge("k").call(number()).await.unwrap();
+    let replay = own.charge("k").run(number()).await.unwrap();
+    assert_eq!((replay.value, replay.is_replayed()), (0x37, true));
 }
 
 async fn a_record_of_an_unknown_codec_is_an_error_and_not_a_rerun(stage: Stage) {

@@ -1,11 +1,16 @@
 //! G11: a record that cannot be read is a typed error and stays as it is; the body does not run.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{ErrorKind, Source};
-use testkit::redis::shared;
+use testkit::proxy::{FaultProxy, Loss};
+use testkit::redis::{RedisServer, shared};
 
-use crate::stage::{PATIENCE, Stage, in_time, until};
+use crate::stage::{GRAIN, LEASE, PATIENCE, Stage, in_time, until};
 
 on_every_backend!(
     unreadable_record_at_the_claim_is_corrupt_and_the_body_does_not_run,
@@ -99,8 +104,7 @@ async fn record_of_a_newer_version_in_redis_is_corrupt_and_stays() {
 async fn processing_record_of_a_newer_version_in_redis_is_never_taken_over() {
     let stage = Stage::on_redis();
     let lease = std::time::Duration::from_millis(50);
-    let policy = idem_runtime::record::CrashPolicy::Retry;
-    stage.dead_owner("k", lease, policy).await;
+    stage.dead_owner("k", lease, CrashPolicy::Retry).await;
     let name = redis_key(&stage, "k");
     let script = "local s = redis.call('GET', KEYS[1]) \
          redis.call('SET', KEYS[1], string.char(string.byte(s) + 1) .. string.sub(s, 2), 'KEEPTTL')";
@@ -112,6 +116,35 @@ async fn processing_record_of_a_newer_version_in_redis_is_never_taken_over() {
     assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(stage.ledger.executions("k"), 0);
     assert_eq!(dump(&name), before);
+}
+
+/// What the claim's first command saw is not what its script finds: that one looks for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processing_record_that_is_damaged_under_a_claims_hands_is_never_taken_over() {
+    for harm in ["string.char(string.byte(s) + 1) .. string.sub(s, 2)", "string.sub(s, 1, 75)"] {
+        let redis = Arc::new(RedisServer::start());
+        let proxy = FaultProxy::start(("127.0.0.1", redis.port()));
+        let stage = Stage::at(proxy.url());
+        stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
+        tokio::time::sleep(LEASE + GRAIN).await;
+        let (process, harmed) = (stage.process().await, Arc::new(AtomicBool::new(false)));
+        let (server, harming) = (Arc::clone(&redis), Arc::clone(&harmed));
+        // Nothing is lost; it is the moment that matters.
+        proxy.drop_requests(Loss::next(1).of_requests(move |request| {
+            let is_script = request.windows(7).any(|word| word == b"EVALSHA");
+            if is_script && !harming.swap(true, Ordering::SeqCst) {
+                let script = format!(
+                    "local s = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], {harm}, 'KEEPTTL')"
+                );
+                server.command(&["EVAL", &script, "1", &server.command(&["KEYS", "*"])]);
+            }
+            false
+        }));
+        let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "again"));
+        assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Corrupt, "{harm}");
+        assert!(harmed.load(Ordering::SeqCst));
+        assert_eq!(stage.ledger.executions("k"), 0, "{harm}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use idem_runtime::RecordKey;
 use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, StorageError, Written};
 use testkit::redis::ClusterSetup;
@@ -22,6 +23,13 @@ async fn retried<T>(mut verb: impl AsyncFnMut() -> Result<T, StorageError>) -> T
             }
         }
     }
+}
+
+/// Has a waiter claim a key that somebody else is at work on.
+async fn contend(storage: &RedisStorage, key: &RecordKey) {
+    let rival = claim(key, OwnerId::random());
+    let answer = retried(async || storage.claim(&rival).await).await;
+    assert!(matches!(answer, Claimed::InProgress { .. }), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +59,7 @@ async fn a_waiter_is_woken_after_its_slot_has_moved() {
     let (key, owner) = (fresh_key(), OwnerId::random());
     storage.claim(&claim(&key, owner)).await.unwrap();
     let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
+    contend(&storage, &key).await;
     let slot = cluster.slot_of(&redis_key(&key));
     let from = cluster.owner_of(slot);
     cluster.move_slot(slot, from, (from + 1) % 3);
@@ -71,6 +80,7 @@ async fn a_node_that_fails_is_replaced_by_its_replica() {
     assert_eq!(claimed, Claimed::Acquired { fence: Fence::FIRST });
     // The wake-up for the connection that was lost means that the new one is subscribed.
     assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
+    contend(&storage, &key).await;
     let written = retried(async || storage.complete(&complete(&key, owner, "1")).await).await;
     assert_eq!(written, Written::Done);
     assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
@@ -115,6 +125,7 @@ fn a_storage_on_a_cluster_outlives_the_runtime_that_made_it() {
     drop(first);
     runtime().block_on(async {
         let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
+        contend(&storage, &key).await;
         let written = storage.complete(&complete(&key, owner, "1")).await.unwrap();
         assert_eq!(written, Written::Done);
         assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());

@@ -36,6 +36,8 @@ async fn a_demoted_primary_is_left_for_the_new_one() {
     let (key, owner) = (fresh_key(), OwnerId::random());
     storage.claim(&claim(&key, owner)).await.unwrap();
     let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
+    let waiter = storage.claim(&claim(&key, OwnerId::random())).await.unwrap();
+    assert!(matches!(waiter, Claimed::InProgress { .. }), "{waiter:?}");
     setup.primary().wait_until_replicated();
     setup.fail_over();
     let written = retried(async || storage.complete(&complete(&key, owner, "1")).await).await;

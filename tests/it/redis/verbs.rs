@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use idem_runtime::record::{Fence, OwnerId, State};
-use idem_runtime::storage::{Claim, Claimed, Lost, Storage, Written};
+use idem_runtime::storage::{
+    Claim, Claimed, Complete, Lost, RedisStorage, Storage, StorageError, StorageErrorKind, Written,
+};
+use idem_runtime::{Key, RecordKey};
 use testkit::redis::RedisServer;
 
-use super::{LONG, claim, complete, connect, fresh_key, redis_key, release, renew};
+use super::{LONG, claim, complete, completed, connect, fresh_key, redis_key, release, renew};
 
 /// Commands that clients sent since the last `CONFIG RESETSTAT`, by name. Scripts are made of commands that no client of ours sends.
 fn sent(server: &RedisServer) -> HashMap<String, u64> {
@@ -16,7 +19,8 @@ fn sent(server: &RedisServer) -> HashMap<String, u64> {
         let calls = fields.split(',').next().unwrap().strip_prefix("calls=").unwrap();
         (name.strip_prefix("cmdstat_").unwrap().to_owned(), calls.parse().unwrap())
     });
-    let scripted = ["getrange", "psetex", "pexpire", "pttl", "del", "time", "spublish", "get"];
+    let scripted =
+        ["get", "getrange", "setrange", "psetex", "pexpire", "pttl", "del", "time", "spublish"];
     let unasked = ["config|resetstat", "info", "hello", "client|setinfo", "select"];
     calls.filter(|(name, _)| !scripted.contains(&&**name) && !unasked.contains(&&**name)).collect()
 }
@@ -41,6 +45,91 @@ async fn a_fresh_call_is_two_commands_and_a_replay_is_one() {
     assert_eq!(sent(&server), HashMap::from([("set".to_owned(), 1)]));
 }
 
+/// All at the same time; the answers in the same order.
+async fn complete_at_once(
+    storage: &RedisStorage,
+    completes: impl IntoIterator<Item = Complete>,
+) -> Vec<Result<Written, StorageError>> {
+    let calls = completes.into_iter().map(|complete| {
+        let storage = storage.clone();
+        tokio::spawn(async move { storage.complete(&complete).await })
+    });
+    let mut answers = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        answers.push(call.await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_at_the_same_time_share_calls_and_each_gets_its_own_answer() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (owner, other) = (OwnerId::random(), OwnerId::random());
+    let keys: Vec<_> = (0..200).map(|_| fresh_key()).collect();
+    for (number, key) in keys.iter().enumerate() {
+        match number % 5 {
+            0 => {}
+            1 => drop(server.command(&["RPUSH", &redis_key(key), "no record"])),
+            2 => drop(storage.claim(&claim(key, other)).await.unwrap()),
+            _ => drop(storage.claim(&claim(key, owner)).await.unwrap()),
+        }
+    }
+    // So that the script is known, and calls of it are told from calls of its text.
+    storage.complete(&complete(&fresh_key(), owner, "")).await.unwrap();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let completes = keys.iter().enumerate();
+    let completes = completes.map(|(number, key)| complete(key, owner, &number.to_string()));
+    let answers = complete_at_once(&storage, completes).await;
+    assert!(sent(&server)["evalsha"] < 200, "{:?}", sent(&server));
+
+    for (number, (key, answer)) in keys.iter().zip(answers).enumerate() {
+        match number % 5 {
+            0 => assert_eq!(answer.unwrap(), Written::LeaseLost(Lost::Gone)),
+            1 => assert_eq!(answer.unwrap_err().kind(), StorageErrorKind::Corrupt),
+            2 => assert_eq!(answer.unwrap(), Written::LeaseLost(Lost::TakenOver)),
+            _ => {
+                assert_eq!(answer.unwrap(), Written::Done);
+                let replay = storage.claim(&claim(key, other)).await.unwrap();
+                let Claimed::Replay(finished) = replay else { panic!("{replay:?}") };
+                assert_eq!(finished.finish, completed(&number.to_string()));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_at_the_same_time_survive_that_the_script_is_forgotten() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let owner = OwnerId::random();
+    let keys: Vec<_> = (0..100).map(|_| fresh_key()).collect();
+    for key in &keys {
+        storage.claim(&claim(key, owner)).await.unwrap();
+    }
+    server.command(&["SCRIPT", "FLUSH"]);
+    let answers = complete_at_once(&storage, keys.iter().map(|key| complete(key, owner, "1")));
+    assert!(answers.await.into_iter().all(|answer| answer.unwrap() == Written::Done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_the_server_refuses_does_not_take_others_with_it() {
+    let server = RedisServer::start();
+    server.command(&["ACL", "SETUSER", "app", "on", ">pass", "~idem:it:*", "&*", "+@all"]);
+    let storage = connect(&format!("redis://app:pass@127.0.0.1:{}/", server.port())).await;
+    let owner = OwnerId::random();
+    let foreign = RecordKey::new("elsewhere", None, &Key::new("k").unwrap()).unwrap();
+    let keys: Vec<_> = (0..100).map(|_| fresh_key()).collect();
+    for key in &keys {
+        storage.claim(&claim(key, owner)).await.unwrap();
+    }
+    let all = keys.iter().chain([&foreign]).map(|key| complete(key, owner, "1"));
+    let mut answers = complete_at_once(&storage, all).await;
+    let refused = answers.pop().unwrap().unwrap_err();
+    assert_eq!(refused.kind(), StorageErrorKind::Configuration, "{refused}");
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == Written::Done));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_renewals_renews_each() {
     let server = RedisServer::start();
@@ -49,7 +138,7 @@ async fn a_batch_of_renewals_renews_each() {
     let keys: Vec<_> = (0..600).map(|_| fresh_key()).collect();
     for key in keys.iter().skip(1) {
         storage.claim(&claim(key, owner)).await.unwrap();
-        server.command(&["PEXPIRE", &redis_key(key), "1000"]);
+        server.command(&["PEXPIRE", &redis_key(key), "60000"]);
     }
     let renewals: Vec<_> = keys.iter().map(|key| renew(key, owner)).collect();
     let replies = storage.renew(&renewals).await;
@@ -119,7 +208,7 @@ async fn a_loaded_record_has_its_deadlines_on_the_servers_clock() {
 async fn a_scan_lists_every_record_of_its_prefix_and_no_other() {
     let server = RedisServer::start();
     let storage = connect(&server.url()).await;
-    let builder = idem_runtime::storage::RedisStorage::builder(server.url());
+    let builder = RedisStorage::builder(server.url());
     let other = builder.prefix("idem[*]:").connect().await.unwrap();
     let owner = OwnerId::random();
     let mut keys: Vec<_> = (0..250).map(|_| fresh_key()).collect();

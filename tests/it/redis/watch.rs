@@ -3,18 +3,24 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use idem_runtime::record::OwnerId;
-use idem_runtime::storage::{RedisStorage, Storage, Wakeup};
+use idem_runtime::record::{Fence, OwnerId};
+use idem_runtime::storage::{Claimed, RedisStorage, Storage, Wakeup, Written};
 use testkit::redis::RedisServer;
 use testkit::wait;
 
-use super::{claim, complete, connect, fresh_key, redis_key, release};
+use super::{claim, complete, connect, fresh_key, redis_key, release, renew};
 
 /// Long for a message, short for a test.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn watch(storage: &RedisStorage, key: &idem_runtime::RecordKey) -> Wakeup {
     storage.watch(key).await.unwrap().unwrap()
+}
+
+/// Has a waiter claim a key that somebody else is at work on.
+async fn contend(storage: &RedisStorage, key: &idem_runtime::RecordKey) {
+    let answer = storage.claim(&claim(key, OwnerId::random())).await.unwrap();
+    assert!(matches!(answer, Claimed::InProgress { .. }), "{answer:?}");
 }
 
 async fn woken(wakeup: &mut Wakeup) -> bool {
@@ -37,13 +43,66 @@ async fn a_result_and_a_release_wake_the_waiters_of_their_key_elsewhere() {
     here.claim(&claim(&key, owner)).await.unwrap();
     let (mut first, mut second) = (watch(&there, &key).await, watch(&there, &key).await);
     let mut unrelated = watch(&there, &other).await;
+    contend(&there, &key).await;
     here.release(&release(&key, owner)).await.unwrap();
     assert!(woken(&mut first).await && woken(&mut second).await);
 
     here.claim(&claim(&key, owner)).await.unwrap();
+    contend(&there, &key).await;
     here.complete(&complete(&key, owner, "1")).await.unwrap();
     assert!(woken(&mut first).await && woken(&mut second).await);
     assert!(asleep(&mut unrelated).await);
+}
+
+/// How often a server was told to publish.
+fn published(server: &RedisServer) -> u64 {
+    let stats = server.info("commandstats").remove("cmdstat_spublish").unwrap_or_default();
+    stats.trim_start_matches("calls=").split(',').next().unwrap().parse().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_published_only_where_a_claim_met_the_call_at_work() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (key, owner) = (fresh_key(), OwnerId::random());
+    for _ in 0..2 {
+        storage.claim(&claim(&key, owner)).await.unwrap();
+        storage.release(&release(&key, owner)).await.unwrap();
+    }
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    storage.complete(&complete(&key, owner, "1")).await.unwrap();
+    assert_eq!(published(&server), 0);
+
+    let key = fresh_key();
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    contend(&storage, &key).await;
+    storage.release(&release(&key, owner)).await.unwrap();
+    assert_eq!(published(&server), 1);
+    // The mark goes with the record.
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    storage.complete(&complete(&key, owner, "1")).await.unwrap();
+    assert_eq!(published(&server), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_waited_for_is_otherwise_like_any_other() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let (key, owner) = (fresh_key(), OwnerId::random());
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    let before = storage.load(&key).await.unwrap().unwrap();
+    contend(&storage, &key).await;
+    contend(&storage, &key).await;
+    let after = storage.load(&key).await.unwrap().unwrap();
+    assert_eq!((after.owner, after.fence), (before.owner, before.fence));
+    assert!(after.expires_at.as_millis().abs_diff(before.expires_at.as_millis()) < 100);
+
+    let again = storage.claim(&claim(&key, owner)).await.unwrap();
+    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(storage.renew(&[renew(&key, owner)]).await[0].as_ref().unwrap(), &Written::Done);
+    assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);
+    assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);
+    assert_eq!(published(&server), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +114,7 @@ async fn a_wake_up_comes_within_milliseconds() {
         let (key, owner) = (fresh_key(), OwnerId::random());
         here.claim(&claim(&key, owner)).await.unwrap();
         let mut wakeup = watch(&there, &key).await;
+        contend(&there, &key).await;
         let completing = tokio::spawn({
             let (here, key) = (here.clone(), key.clone());
             async move {
@@ -107,6 +167,7 @@ async fn a_lost_connection_wakes_everybody_and_is_subscribed_again() {
     // What the restart woke them for.
     while !asleep(&mut wakeups[0]).await {}
     storage.claim(&claim(&keys[0], owner)).await.unwrap();
+    contend(&storage, &keys[0]).await;
     storage.complete(&complete(&keys[0], owner, "1")).await.unwrap();
     assert!(woken(&mut wakeups[0]).await);
 }
@@ -121,6 +182,7 @@ async fn without_the_right_to_channels_results_are_stored_and_waiters_poll() {
     let (key, owner) = (fresh_key(), OwnerId::random());
     storage.claim(&claim(&key, owner)).await.unwrap();
     assert!(storage.watch(&key).await.unwrap().is_none());
+    contend(&storage, &key).await;
     storage.complete(&complete(&key, owner, "1")).await.unwrap();
     assert!(storage.load(&key).await.unwrap().is_some());
 }
@@ -137,6 +199,7 @@ fn waiters_of_a_later_runtime_are_woken() {
         let (key, owner) = (fresh_key(), OwnerId::random());
         storage.claim(&claim(&key, owner)).await.unwrap();
         let mut wakeup = watch(&storage, &key).await;
+        contend(&storage, &key).await;
         storage.complete(&complete(&key, owner, "1")).await.unwrap();
         assert!(woken(&mut wakeup).await);
     });

@@ -112,9 +112,9 @@ async fn lost_requests_and_replies_on_the_wire_run_the_body_once(product: Produc
         let body = async {
             if number >= 2 {
                 if number == 2 {
-                    proxy.drop_requests(statement())
+                    proxy.drop_requests(statement());
                 } else {
-                    proxy.drop_replies(statement())
+                    proxy.drop_replies(statement());
                 }
             }
             stage.body(&key, "first").await
@@ -162,7 +162,8 @@ async fn unreadable_rows_fail_closed_and_stay(product: Product) {
         let process = stage.process().await;
         process.charge(harm).call(stage.body("k", "first")).await.unwrap();
         let key = stage.record_key(harm);
-        let key: String = key.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
+        let key =
+            key.as_str().bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let of_key = match product {
             Product::Postgres => format!("WHERE key = convert_from('\\x{key}', 'UTF8')"),
             Product::MySql => format!("WHERE `key` = X'{key}'"),

@@ -1,6 +1,6 @@
 //! `#[instrument]` above and below.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 use tracing::instrument;
 

@@ -1,6 +1,6 @@
 //! Doc comments, `must_use`, `inline`, `allow`, and attributes inside of the body.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, Idempotency, idempotent};
 
 static RUNS: Runs = Runs::new();

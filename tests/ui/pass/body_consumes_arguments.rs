@@ -1,6 +1,6 @@
 //! A body that moves its arguments, after key, hash and tenant were made of them.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! Borrowed strings, values and slices.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

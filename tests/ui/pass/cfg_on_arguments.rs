@@ -1,6 +1,6 @@
 //! `#[cfg]` on arguments: one that is not there is neither hashed nor taken apart.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! `codec` by its name, and as an expression.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::codec::MsgPack;
 use idempotency::{Error, idempotent};
 

@@ -1,11 +1,11 @@
 //! The facade and the attribute as another crate hands them on.
 
-use idem_tests::idempotency::{Error, idempotent};
-use idem_tests::{Runs, assert_once};
+use idem_ui::idempotency::{Error, idempotent};
+use idem_ui::{Runs, assert_once};
 
 static RUNS: Runs = Runs::new();
 
-#[idempotent(key = "order:{id}", crate = idem_tests::idempotency)]
+#[idempotent(key = "order:{id}", crate = idem_ui::idempotency)]
 async fn place(id: u64) -> Result<u32, Error> {
     let _ = id;
     Ok(RUNS.next())

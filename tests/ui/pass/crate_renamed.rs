@@ -1,7 +1,7 @@
 //! The facade under another name.
 
 use ::idempotency::idempotent;
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 
 static RUNS: Runs = Runs::new();
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_tests::{Runs, assert_once, on_memory};
+use idem_ui::{Runs, assert_once, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

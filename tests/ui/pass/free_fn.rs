@@ -1,6 +1,6 @@
 //! A free function with a key of its argument's fields.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! Placeholders: arguments, fields of fields, tuple indices, `self`, doubled braces.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

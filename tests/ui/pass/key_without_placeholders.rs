@@ -1,6 +1,6 @@
 //! A key without placeholders is a prefix of the hash of the arguments.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

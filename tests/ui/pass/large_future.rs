@@ -1,6 +1,6 @@
 //! A body of 64 KiB does not make the future of the function large.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

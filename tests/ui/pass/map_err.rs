@@ -1,6 +1,6 @@
 //! `map_err` makes the error where its type has no `From`: as a closure and as a path.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! Methods of the same name and arguments in one module do not share a key.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! `mut` arguments: the key and the hash see the values before the body changes them.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

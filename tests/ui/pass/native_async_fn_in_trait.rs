@@ -1,6 +1,6 @@
 //! A native async fn in the impl of a trait, and a default method.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

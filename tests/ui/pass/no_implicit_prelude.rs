@@ -1,6 +1,6 @@
 //! A module without the prelude.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 
 static RUNS: Runs = Runs::new();
 
@@ -26,5 +26,5 @@ use bare::{place, unkeyed};
 
 fn main() {
     assert_once(&RUNS, || place(7), &1);
-    idem_tests::on_memory(async { assert_eq!(unkeyed((7, 0)).await.unwrap(), 1) });
+    idem_ui::on_memory(async { assert_eq!(unkeyed((7, 0)).await.unwrap(), 1) });
 }

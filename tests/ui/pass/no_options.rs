@@ -1,6 +1,6 @@
 //! Without options the arguments are the key: other arguments are another call.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! `on_error = "release"`: the next call runs again.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 use serde::{Deserialize, Serialize};
 

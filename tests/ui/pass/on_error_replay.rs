@@ -1,6 +1,6 @@
 //! `on_error = "replay"`: the same typed error again.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 use serde::{Deserialize, Serialize};
 

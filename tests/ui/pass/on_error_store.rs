@@ -1,6 +1,6 @@
 //! `on_error = "store"` keeps what an error displays, else how it debugs, else its type: no bound is needed.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! Arguments that are patterns, with a key of their parts; `_` is hashed as well.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! `?` converts errors, `return` leaves the body, and inference knows the type that is returned.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, ErrorKind, idempotent};
 
 static RUNS: Runs = Runs::new();

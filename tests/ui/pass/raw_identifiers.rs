@@ -1,6 +1,6 @@
 //! Raw identifiers as names of functions, arguments and fields.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

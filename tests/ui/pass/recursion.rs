@@ -1,6 +1,6 @@
 //! A body may call the operation with another key; with its own it gets `Reentrant` instead of waiting for itself.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, ErrorKind, idempotent};
 
 static RUNS: Runs = Runs::new();

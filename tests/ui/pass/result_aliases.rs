@@ -1,6 +1,6 @@
 //! Aliases of `Result`, `Result<(), E>`, `anyhow::Result`, `std::io::Result`-like paths.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

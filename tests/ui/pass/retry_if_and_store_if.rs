@@ -1,6 +1,6 @@
 //! `retry_if` and `store_if` release the key for what they match: as closures and as paths.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

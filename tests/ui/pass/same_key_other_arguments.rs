@@ -1,6 +1,6 @@
 //! The same key with other arguments is refused, and so is the same key of another operation; `name` makes two functions one operation.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, ErrorKind, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! A method with `&mut self`, which a replay leaves alone.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! A method with `&self`.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! A method that consumes `self`, and one that changes it before.
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use idem_tests::Runs;
+use idem_ui::Runs;
 use idempotency::{Error, Idempotency, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,7 +1,7 @@
 //! Types and functions that shadow the names of the prelude.
 
 use ::idempotency::{Error, idempotent};
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 
 static RUNS: Runs = Runs::new();
 

@@ -1,6 +1,6 @@
 //! `skip` leaves arguments out of the hash, which then need not be `Serialize`.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -2,7 +2,7 @@
 
 #![deny(warnings, missing_docs, unused, rust_2018_idioms, unused_qualifications)]
 
-use idem_tests::{Runs, assert_once};
+use idem_ui::{Runs, assert_once};
 use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -1,6 +1,6 @@
 //! `tenant` keeps the same key of two tenants apart.
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, idempotent};
 use serde::Serialize;
 

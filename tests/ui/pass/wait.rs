@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_tests::{Runs, on_memory};
+use idem_ui::{Runs, on_memory};
 use idempotency::{Error, ErrorKind, idempotent};
 
 static RUNS: Runs = Runs::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idem_tests::Runs;
+use idem_ui::Runs;
 use idempotency::{Error, ErrorKind, Idempotency, idempotent};
 
 static RUNS: Runs = Runs::new();

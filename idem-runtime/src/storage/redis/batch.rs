@@ -1,26 +1,24 @@
 //! Sends commands one by one while there are few, and many at once as one pipeline.
 //!
 //! A command on its own is handed to the connection's task and its reply handed back, with a timer around them. At many callers these
-//! hand-overs cost more than the server's work, so while one command is under way the next ones queue up, and whatever has queued goes as
-//! one pipeline, with one hand-over and one timer. A lone command never waits for company.
+//! hand-overs cost more than the server's work, so while something is under way the next commands queue up, and what has queued goes as
+//! one pipeline, with one hand-over and one timer. Completions among them go as calls for several records each, which spares the server
+//! most of what a script costs. A lone command never waits for company.
 //!
 //! The queue is sent by tasks that live while there is something to send. A caller that goes away leaves its place in the queue; the
 //! others do not notice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::sync::oneshot;
 
+use super::completion::{self, Completion};
 use super::error::Fault;
 use super::script::Lua;
 use super::transport::Transport;
-
-/// So many commands go by themselves before others queue.
-const ALONE: usize = 1;
 
 /// So many pipelines are under way at once: one is answered while the next is put together.
 const LANES: usize = 2;
@@ -28,7 +26,13 @@ const LANES: usize = 2;
 /// Most commands of a pipeline, so that the first of them is not kept waiting by the last.
 const LONGEST: usize = 256;
 
-type Reply = Result<Value, Fault>;
+/// Up to so many commands that wait go as one pipeline; of more than that each lane takes its share, for a pipeline that holds the commands
+/// of all callers leaves the server idle while its replies are handed out.
+const SHARED: usize = 32;
+
+pub(super) type Reply = Result<Value, Fault>;
+
+type Caller = oneshot::Sender<Reply>;
 
 /// Sends commands to the servers. Replies that are errors of the server come as errors.
 #[derive(Clone)]
@@ -36,31 +40,58 @@ pub(super) struct Sender(Arc<Inner>);
 
 struct Inner {
     transport: Box<dyn Transport>,
-    /// Commands under way by themselves.
-    alone: AtomicUsize,
     queue: Mutex<Queue>,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Waiting>,
+    /// Whether a command is under way by itself.
+    alone: bool,
     /// Tasks that are sending what is waiting.
     lanes: usize,
 }
 
 struct Waiting {
-    cmd: Cmd,
-    reply: oneshot::Sender<Reply>,
+    request: Request,
+    caller: Caller,
+}
+
+enum Request {
+    Command(Cmd),
+    Complete(Completion),
 }
 
 impl Sender {
     pub(super) fn new(transport: Box<dyn Transport>) -> Self {
-        let alone = AtomicUsize::new(0);
-        Self(Arc::new(Inner { transport, alone, queue: Mutex::default() }))
+        Self(Arc::new(Inner { transport, queue: Mutex::default() }))
     }
 
     pub(super) fn transport(&self) -> &dyn Transport {
         &*self.0.transport
+    }
+
+    /// Sends one command.
+    pub(super) async fn send(&self, cmd: Cmd) -> Reply {
+        match Alone::enter(&self.0) {
+            Some(_alone) => checked(self.0.transport.send(&cmd).await),
+            None => self.queue(Request::Command(cmd)).await,
+        }
+    }
+
+    /// Completes one record.
+    pub(super) async fn complete(&self, completion: Completion) -> Reply {
+        let Some(_alone) = Alone::enter(&self.0) else {
+            return self.queue(Request::Complete(completion)).await;
+        };
+        let one = std::slice::from_ref(&completion);
+        let transport = &self.0.transport;
+        match checked(transport.send(&completion::by_hash(one)).await) {
+            Err(fault) if fault.is_unknown_script() => {
+                checked(transport.send(&completion::by_text(one)).await)
+            }
+            reply => reply,
+        }
     }
 
     /// Calls a script on one record, wherever the script is not known yet.
@@ -80,7 +111,7 @@ impl Sender {
         let mut replies = Vec::with_capacity(calls.len());
         for calls in calls.chunks(LONGEST) {
             let cmds = calls.iter().map(|(key, arg)| script.by_hash(key, &[arg])).collect();
-            replies.extend(self.0.pipeline(cmds).await);
+            replies.extend(self.0.pipeline(cmds).await.into_iter().map(checked));
         }
         for ((key, arg), reply) in calls.iter().zip(&mut replies) {
             if reply.as_ref().is_err_and(Fault::is_unknown_script) {
@@ -90,45 +121,47 @@ impl Sender {
         replies
     }
 
-    /// Sends one command.
-    pub(super) async fn send(&self, cmd: Cmd) -> Reply {
-        let inner = &self.0;
-        if let Some(_alone) = Alone::enter(inner) {
-            return checked(inner.transport.send(&cmd).await);
-        }
-        let (reply, replied) = oneshot::channel();
+    async fn queue(&self, request: Request) -> Reply {
+        let (caller, reply) = oneshot::channel();
         let lane = {
-            let mut queue = inner.queue.lock();
-            queue.waiting.push(Waiting { cmd, reply });
+            let mut queue = self.0.queue.lock();
+            queue.waiting.push(Waiting { request, caller });
             (queue.lanes < LANES).then(|| queue.lanes += 1)
         };
         if lane.is_some() {
-            tokio::spawn(Lane::new(inner).run());
+            tokio::spawn(Lane::new(&self.0).run());
         }
-        replied.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned())))
+        reply.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned())))
     }
 }
 
-/// Counts a command that goes by itself.
-struct Alone<'a>(&'a AtomicUsize);
+/// A command that goes by itself.
+struct Alone<'a>(&'a Inner);
 
 impl<'a> Alone<'a> {
-    /// `None` when it should queue.
+    /// `None` when it should queue, because something is under way.
     fn enter(inner: &'a Inner) -> Option<Self> {
-        let alone = Self(&inner.alone);
-        let others = alone.0.fetch_add(1, Ordering::Relaxed);
-        (others < ALONE || !inner.transport.pipelines()).then_some(alone)
+        if inner.transport.pipelines() {
+            let mut queue = inner.queue.lock();
+            if queue.alone || queue.lanes > 0 {
+                return None;
+            }
+            queue.alone = true;
+        }
+        Some(Self(inner))
     }
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.transport.pipelines() {
+            self.0.queue.lock().alone = false;
+        }
     }
 }
 
 impl Inner {
-    /// Sends commands as one pipeline; one reply for each.
+    /// Sends commands as one pipeline; one reply for each, where errors of the server are values still.
     async fn pipeline(&self, cmds: Vec<Cmd>) -> Vec<Reply> {
         let count = cmds.len();
         if count == 0 {
@@ -139,9 +172,7 @@ impl Inner {
             pipeline.add_command(cmd);
         }
         match self.transport.send_all(&pipeline).await {
-            Ok(values) if values.len() == count => {
-                values.into_iter().map(|value| checked(Ok(value))).collect()
-            }
+            Ok(values) if values.len() == count => values.into_iter().map(Ok).collect(),
             Ok(_) => vec![Err(Fault::Sent(abandoned())); count],
             Err(fault) => vec![Err(fault); count],
         }
@@ -170,17 +201,16 @@ impl Lane {
     }
 
     async fn run(mut self) {
-        while let Some((cmds, callers)) = self.take() {
-            let replies = self.inner.pipeline(cmds).await;
-            for (caller, reply) in callers.into_iter().zip(replies) {
-                // A caller that has gone away does not want it.
-                let _ = caller.send(reply);
-            }
+        loop {
+            // Whoever has just got a reply has its next command ready in a moment, and it goes along.
+            tokio::task::yield_now().await;
+            let Some(batch) = self.take() else { break };
+            batch.send(&self.inner).await;
         }
     }
 
     /// What has queued, up to a pipeline's length; `None` ends this lane.
-    fn take(&mut self) -> Option<(Vec<Cmd>, Vec<oneshot::Sender<Reply>>)> {
+    fn take(&mut self) -> Option<Batch> {
         let mut queue = self.inner.queue.lock();
         if queue.waiting.is_empty() {
             // Under the same lock, so that whatever queues next starts a lane.
@@ -188,9 +218,23 @@ impl Lane {
             self.ended = true;
             return None;
         }
-        let len = queue.waiting.len().min(LONGEST);
-        let wanted = queue.waiting.drain(..len).filter(|waiting| !waiting.reply.is_closed());
-        Some(wanted.map(|Waiting { cmd, reply }| (cmd, reply)).unzip())
+        let waiting = queue.waiting.len();
+        let len = waiting.min(waiting.div_ceil(LANES).clamp(SHARED, LONGEST));
+        let mut batch = Batch::default();
+        for Waiting { request, caller } in queue.waiting.drain(..len) {
+            match request {
+                _ if caller.is_closed() => {}
+                Request::Command(cmd) => {
+                    batch.cmds.push(cmd);
+                    batch.callers.push(caller);
+                }
+                Request::Complete(completion) => {
+                    batch.completions.push(completion);
+                    batch.completers.push(caller);
+                }
+            }
+        }
+        Some(batch)
     }
 }
 
@@ -204,5 +248,56 @@ impl Drop for Lane {
             drop(queue);
             drop(abandoned);
         }
+    }
+}
+
+/// What goes as one pipeline. A caller that has gone away does not want its reply.
+#[derive(Default)]
+struct Batch {
+    cmds: Vec<Cmd>,
+    callers: Vec<Caller>,
+    completions: Vec<Completion>,
+    completers: Vec<Caller>,
+}
+
+impl Batch {
+    async fn send(self, inner: &Inner) {
+        let Self { mut cmds, callers, completions, completers } = self;
+        let groups = completion::groups(&completions);
+        cmds.extend(groups.iter().map(|group| completion::by_hash(group)));
+        let mut replies = inner.pipeline(cmds).await.into_iter();
+        for (caller, reply) in callers.into_iter().zip(&mut replies) {
+            let _ = caller.send(checked(reply));
+        }
+        let mut completers = completers.into_iter();
+        let (mut again, mut refused) = (Vec::new(), Vec::new());
+        for (group, reply) in groups.into_iter().zip(replies) {
+            let callers = completers.by_ref().take(group.len());
+            if let Some(replies) = each(reply, group.len()) {
+                for (caller, reply) in callers.zip(replies) {
+                    let _ = caller.send(checked(reply));
+                }
+            } else {
+                again.extend(group.chunks(1).map(completion::by_text));
+                refused.extend(callers);
+            }
+        }
+        for (caller, reply) in refused.into_iter().zip(inner.pipeline(again).await) {
+            let _ = caller.send(checked(reply));
+        }
+    }
+}
+
+/// The replies to a group of so many; `None` when the server did nothing, because it does not know the script or refuses the call. One of
+/// the records may be the reason, so each is asked for by itself then.
+fn each(reply: Reply, count: usize) -> Option<Vec<Reply>> {
+    match reply {
+        Ok(Value::ServerError(_)) => None,
+        Ok(value) if count == 1 => Some(vec![Ok(value)]),
+        Ok(Value::Array(values)) if values.len() == count => {
+            Some(values.into_iter().map(Ok).collect())
+        }
+        Ok(_) => Some(vec![Err(Fault::Sent(abandoned())); count]),
+        Err(fault) => Some(vec![Err(fault); count]),
     }
 }

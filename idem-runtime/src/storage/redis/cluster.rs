@@ -66,7 +66,7 @@ impl Connect for ToCluster {
     type Connection = (ClusterConnection, tokio::runtime::Id);
 
     fn connect(&self, _lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>> {
-        let limit = self.timeouts.connect + self.timeouts.response;
+        let limit = self.timeouts.connect.saturating_add(self.timeouts.response);
         let runtime = Handle::current().id();
         within(limit, self.client.get_async_connection())
             .map_ok(move |nodes| (nodes, runtime))

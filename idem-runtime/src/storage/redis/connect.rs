@@ -9,7 +9,7 @@ use super::batch::Sender;
 use super::check::check;
 use super::error::Fault;
 use super::tls::Certificates;
-use super::transport::{Single, Timeouts, Transport};
+use super::transport::{Single, Timeouts, Transport, without_delay};
 use super::watch::Wakeups;
 use super::{Inner, RedisStorage, cluster, sentinel};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -93,7 +93,7 @@ fn transport(
 ) -> Result<Box<dyn Transport>, StorageError> {
     match address {
         Address::Single(info) => {
-            let client = certificates.client(info);
+            let client = certificates.client(info.set_tcp_settings(without_delay()));
             let client = client.map_err(|error| Fault::Unsent(error).explain(server))?;
             Ok(Box::new(Single::new(client, timeouts)))
         }

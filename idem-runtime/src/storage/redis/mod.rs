@@ -42,11 +42,18 @@
 //! | claim of a finished key, or with other arguments | the same one, which returns what is there | this process, from the record |
 //! | claim that meets another owner at work | and `EVALSHA` | `claim.lua`: lease live, over and to be retried, over and to be parked |
 //! | renew, a batch as one pipeline | `EVALSHA` each | `renew.lua`: still the owner? |
-//! | complete, release | `EVALSHA` | `complete.lua`, `release.lua`: still the owner? then write and wake the waiters |
+//! | complete, several at the same time as one command | `EVALSHA` | `complete.lua`: still the owner? then write, and wake the waiters |
+//! | release | `EVALSHA` | `release.lua`: still the owner? then forget, and wake the waiters |
 //! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
 //!
-//! So a fresh call is two commands and a replay is one. The scripts restate the table of [`engine::state`](crate::engine::state) and are
-//! tested against it with random histories.
+//! So a fresh call is two commands at most and a replay is one. Where many calls are under way, commands go as pipelines, and completions
+//! share a call of their script (`batch.rs`); each is decided by itself all the same.
+//!
+//! Messages go only to those who wait: a claim that meets another owner at work marks the record as waited for, and the end of a record
+//! that is not marked is not published. The mark stays through renewals and takeovers. A waiter subscribes first and claims then, so
+//! either that claim finds the end, or the end finds the mark.
+//!
+//! The scripts restate the table of [`engine::state`](crate::engine::state) and are tested against it with random histories.
 //!
 //! Leases and ttls are whole milliseconds and at most a century; a retention of zero is one millisecond.
 //!
@@ -68,7 +75,7 @@
 //! | the connection breaks or no longer answers | requests under way fail as [`Indeterminate`](super::StorageErrorKind::Indeterminate), the next one connects anew |
 //! | the server is demoted to a replica | `READONLY` is [`NotApplied`](super::StorageErrorKind::NotApplied); the next request asks the sentinels, or the name service, for the new one |
 //! | memory is full, under `noeviction` | claims and results are refused, renewals and releases go on |
-//! | a message is lost | its waiter finds the result at its next poll |
+//! | a message is lost, or the mark that asks for it with a failover | its waiter finds the result at its next poll |
 //!
 //! # What it can lose
 //!
@@ -88,6 +95,7 @@ mod batch;
 mod check;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
+mod completion;
 mod connect;
 mod error;
 mod link;
@@ -112,6 +120,7 @@ use redis::{Cmd, Value};
 
 use self::batch::Sender;
 pub use self::check::Warning;
+use self::completion::Completion;
 pub use self::connect::RedisBuilder;
 use self::error::Fault;
 use self::script::Lua;
@@ -280,7 +289,7 @@ impl Storage for RedisStorage {
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
         let prefixes: Vec<_> =
-            renewals.iter().map(|renew| wire::processing_prefix(renew.owner)).collect();
+            renewals.iter().map(|renew| wire::owner_prefix(renew.owner)).collect();
         let calls: Vec<(String, &[u8])> = renewals
             .iter()
             .zip(&prefixes)
@@ -291,11 +300,8 @@ impl Storage for RedisStorage {
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        let (status, body) = wire::encode_finish(&complete.finish);
-        let ttl = wire::clamped_millis(complete.ttl).max(1).to_string();
-        let owner = wire::owner_prefix(complete.owner);
-        let args: [&[u8]; 4] = [&owner, status, ttl.as_bytes(), &body];
-        let reply = self.0.sender.eval(Lua::Complete, &self.redis_key(&complete.key), &args).await;
+        let key = self.redis_key(&complete.key);
+        let reply = self.0.sender.complete(Completion::new(key, complete)).await;
         if let Ok(Value::BulkString(bytes)) = &reply
             && is_of(bytes, complete.owner)
             && let StoredState::Finished(finished) = Stored::decode(bytes.clone())?.state
@@ -307,7 +313,7 @@ impl Storage for RedisStorage {
     }
 
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        let prefix = wire::processing_prefix(release.owner);
+        let prefix = wire::owner_prefix(release.owner);
         let key = self.redis_key(&release.key);
         let reply = self.0.sender.eval(Lua::Release, &key, &[&prefix]).await;
         self.written(reply)

@@ -37,6 +37,14 @@ impl Lua {
         &SOURCES[self as usize]
     }
 
+    pub(super) fn hash(self) -> &'static str {
+        &self.source().hash
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        self.source().text
+    }
+
     /// A call by the script's hash, on one record.
     pub(super) fn by_hash(self, key: &str, args: &[&[u8]]) -> Cmd {
         call("EVALSHA", &self.source().hash, key, args)

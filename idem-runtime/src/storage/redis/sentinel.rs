@@ -5,7 +5,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsMode};
 
 use super::tls::Certificates;
-use super::transport::{Locate, Single, Timeouts, Transport};
+use super::transport::{Locate, Single, Timeouts, Transport, without_delay};
 use crate::storage::StorageError;
 
 /// Asks sentinels for the server that takes writes.
@@ -31,7 +31,8 @@ impl Sentinels {
             return client;
         }
         let login = SentinelNodeConnectionInfo::default()
-            .set_redis_connection_info(self.server.redis_settings().clone());
+            .set_redis_connection_info(self.server.redis_settings().clone())
+            .set_tcp_settings(without_delay());
         let server = match self.server.addr() {
             ConnectionAddr::TcpTls { insecure: true, .. } => login.set_tls_mode(TlsMode::Insecure),
             ConnectionAddr::TcpTls { .. } => login.set_tls_mode(TlsMode::Secure),

@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::address::Address;
 use super::connect::RedisBuilder;
+#[cfg(feature = "redis-sentinel")]
+use super::transport::without_delay;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Certificates of one's own; without any, the servers are checked against the system's.
@@ -119,7 +121,8 @@ impl Certificates {
             client = client
                 .set_client_to_sentinel_certificates(certificates.clone())
                 .set_client_to_redis_certificates(certificates.clone())
-                .set_client_to_redis_tls_mode(TlsMode::Secure);
+                .set_client_to_redis_tls_mode(TlsMode::Secure)
+                .set_client_to_redis_tcp_settings(without_delay());
             if let Some(sentinel) = sentinels.first().map(ConnectionInfo::redis_settings) {
                 client = client.set_client_to_sentinel_protocol(sentinel.protocol());
                 if let Some(name) = sentinel.username() {

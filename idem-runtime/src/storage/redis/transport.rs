@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
     ServerErrorKind, Value,
@@ -94,6 +95,12 @@ struct ToPrimary {
     primary: Arc<dyn Locate>,
     timeouts: Timeouts,
     subscriber: Option<Arc<dyn Subscriber>>,
+}
+
+/// For connections that pipelines go over: one must not wait until the server has acknowledged the one before it. Commands that are sent
+/// one by one are better off waiting for each other, as they do unless this is set.
+pub(super) fn without_delay() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 /// How many commands wait for the connection's task before their senders do.

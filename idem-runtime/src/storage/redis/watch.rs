@@ -1,7 +1,7 @@
 //! Wake-ups for waiters, through sharded pub/sub.
 //!
-//! The scripts that end an operation publish to the channel that is named like the record's key, so that in a cluster message and record
-//! are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
+//! The scripts that end an operation which a claim has met at work publish to the channel that is named like the record's key, so that in a
+//! cluster message and record are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
 //! subscribed to while somebody waits for it. When the connection is lost or the key moves to another node, whatever is still waited for is subscribed to
 //! again, and its waiters are woken, for a message may have been missed.
 
@@ -114,14 +114,10 @@ impl Inner {
 
     async fn unsubscribe(&self, key: &RecordKey) {
         let _changing = self.changing(key).lock().await;
-        if !self.is_watched(key) && self.acknowledged.lock().remove(key) {
+        if !self.watchers.is_watched(key) && self.acknowledged.lock().remove(key) {
             // If it fails, the connection is gone and the subscription with it.
             let _ = self.connection.send(cmd("SUNSUBSCRIBE").arg(self.channel(key))).await;
         }
-    }
-
-    fn is_watched(&self, key: &RecordKey) -> bool {
-        self.watchers.keys().contains(key)
     }
 
     /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a message may have been missed.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 1 | version of this layout |
 //! | 1 | 16 | owner |
-//! | 17 | 1 | status: `P`rocessing, `C`ompleted, `F`ailed, `I`ndeterminate |
+//! | 17 | 1 | status: `P`rocessing, processing and `W`aited for, `C`ompleted, `F`ailed, `I`ndeterminate |
 //! | 18 | 8 | fence |
 //! | 26 | 33 | fingerprint |
 //! | 59 | 1 | crash policy: `r`etry, `p`ark |
@@ -36,6 +36,8 @@ const TIME: usize = 60;
 const TTL: usize = 68;
 const PROCESSING_LEN: usize = 76;
 const LENGTH_LEN: usize = 8;
+/// Length of version, owner and status.
+pub(super) const PREFIX_LEN: usize = FENCE;
 
 /// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis takes as an expiry.
 const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -57,10 +59,21 @@ pub(super) fn owner_prefix(owner: OwnerId) -> [u8; STATUS] {
     prefix
 }
 
-/// Version, owner and status: how a record that `owner` is at work on begins.
-pub(super) fn processing_prefix(owner: OwnerId) -> [u8; STATUS + 1] {
-    let mut prefix = [b'P'; STATUS + 1];
+/// Version, owner and status: how a record begins that `owner` is at work on and nobody waits for.
+pub(super) fn processing_prefix(owner: OwnerId) -> [u8; PREFIX_LEN] {
+    let mut prefix = [b'P'; PREFIX_LEN];
     prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
+    prefix
+}
+
+/// Version, owner and status: how the record begins that `owner` makes of its own when it ends so.
+pub(super) fn finished_prefix(owner: OwnerId, finish: &Finish) -> [u8; PREFIX_LEN] {
+    let mut prefix = processing_prefix(owner);
+    prefix[STATUS] = match finish {
+        Finish::Completed(_) => b'C',
+        Finish::Failed(Failure::Indeterminate) => b'I',
+        Finish::Failed(_) => b'F',
+    };
     prefix
 }
 
@@ -79,24 +92,16 @@ pub(super) fn encode_claim(claim: &Claim) -> [u8; PROCESSING_LEN] {
     bytes
 }
 
-/// Status of a finished record, and what follows its time. The script fills in what is between, from the record that is there and the
-/// server's clock.
-pub(super) fn encode_finish(finish: &Finish) -> (&'static [u8; 1], Vec<u8>) {
+/// What follows the time of a finished record. The script fills in what is before it, from the record that is there and the server's clock.
+pub(super) fn encode_finish(finish: &Finish) -> Vec<u8> {
     let mut bytes = vec![0; LENGTH_LEN];
-    let status = match finish {
-        Finish::Completed(payload) => {
-            put_payload(&mut bytes, payload);
-            b"C"
-        }
-        Finish::Failed(Failure::Indeterminate) => b"I",
-        Finish::Failed(failure) => {
-            put_failure(&mut bytes, failure);
-            b"F"
-        }
-    };
+    match finish {
+        Finish::Completed(payload) => put_payload(&mut bytes, payload),
+        Finish::Failed(failure) => put_failure(&mut bytes, failure),
+    }
     let len = (bytes.len() - LENGTH_LEN) as u64;
     bytes[..LENGTH_LEN].copy_from_slice(&len.to_be_bytes());
-    (status, bytes)
+    bytes
 }
 
 fn put_failure(body: &mut Vec<u8>, failure: &Failure) {
@@ -194,7 +199,7 @@ impl Reader {
             _ => return None,
         };
         let (time, number) = (self.number()?, self.number()?);
-        let state = if status == b'P' {
+        let state = if matches!(status, b'P' | b'W') {
             let (lease, ttl) = (Duration::from_millis(time), Duration::from_millis(number));
             self.0.is_empty().then_some(StoredState::Processing { lease, ttl, on_crash })?
         } else {
@@ -292,10 +297,9 @@ mod tests {
 
     /// What the script makes of `claim`'s record when it ends so.
     fn finished(claim: &Claim, at: u64, finish: &Finish) -> Vec<u8> {
-        let (status, tail) = encode_finish(finish);
-        let before = encode_claim(claim);
-        [&owner_prefix(claim.owner), &status[..], &before[FENCE..TIME], &at.to_be_bytes(), &tail]
-            .concat()
+        let prefix = finished_prefix(claim.owner, finish);
+        let (before, tail) = (encode_claim(claim), encode_finish(finish));
+        [&prefix, &before[FENCE..TIME], &at.to_be_bytes(), &tail].concat()
     }
 
     proptest! {

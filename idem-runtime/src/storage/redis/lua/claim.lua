@@ -1,5 +1,6 @@
 #!lua
--- A claim that met a processing record of another owner: decides by the server's clock whether its lease is over.
+-- A claim that met a processing record of another owner: decides by the server's clock whether its lease is over. If it is not, the
+-- record is marked as waited for, so that its end is published; a takeover keeps the mark, for those who still wait.
 -- KEYS[1] record; ARGV[1] the record the caller would make where there is none; ARGV[2] its retention in milliseconds.
 -- Replies: a fence (the caller owns it), minus the milliseconds left of the lease, or a record that this script does not decide on.
 -- The offsets are those of wire.rs, counted from 1.
@@ -8,7 +9,9 @@ local stored = redis.call('GET', KEYS[1])
 local fresh = ARGV[1]
 local fence = 1
 if stored then
-  if #stored ~= 76 or sub(stored, 1, 1) ~= '\1' or sub(stored, 18, 18) ~= 'P' or sub(stored, 27, 59) ~= sub(fresh, 27, 59) then
+  local status = sub(stored, 18, 18)
+  local processing = #stored == 76 and sub(stored, 1, 1) == '\1' and (status == 'P' or status == 'W')
+  if not processing or sub(stored, 27, 59) ~= sub(fresh, 27, 59) then
     return stored
   end
   fence = struct.unpack('>I8', stored, 19)
@@ -19,6 +22,9 @@ if stored then
   local ttl = struct.unpack('>I8', stored, 69)
   local left = redis.call('PTTL', KEYS[1]) - ttl
   if left > 0 then
+    if status == 'P' then
+      redis.call('SETRANGE', KEYS[1], 17, 'W')
+    end
     return -left
   end
   if sub(stored, 60, 60) == 'p' then
@@ -29,7 +35,7 @@ if stored then
     return parked
   end
   fence = fence + 1
-  fresh = sub(fresh, 1, 18) .. struct.pack('>I8', fence) .. sub(fresh, 27)
+  fresh = sub(fresh, 1, 17) .. status .. struct.pack('>I8', fence) .. sub(fresh, 27)
 end
 redis.call('PSETEX', KEYS[1], ARGV[2], fresh)
 return fence

@@ -6,13 +6,15 @@ use tokio::time::timeout;
 
 use super::super::check::{Verdict, ensure, same};
 use super::super::harness::Harness;
-use super::super::stage::{Stage, completion, failure, releasing, result};
+use super::super::stage::{LONG, Stage, completion, failure, releasing, result, rival};
 use super::cases;
-use crate::storage::{Claim, Storage, Wakeup, Written};
+use crate::record::Fence;
+use crate::storage::{Claim, Claimed, Storage, Wakeup, Written};
 
 const NONE: &str = "`None`: the backend has no wake-ups; waiters poll.";
-const WAKES: &str = "Otherwise the wake-up comes soon after a `complete` or `release` that happened after this method returned. It may \
-                     come without a change, and it may be lost: waiters poll beside it.";
+const WAKES: &str = "Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after \
+                     this method returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll \
+                     beside it.";
 
 cases! { "watch";
     NONE => [every_key_has_wake_ups_or_none_has],
@@ -22,12 +24,18 @@ cases! { "watch";
         change_before_waiting_wakes,
         all_waiters_of_a_key_are_woken,
         dropped_waiter_leaves_the_others_subscribed,
+        complete_after_a_renewal_wakes,
+        takers_complete_wakes,
     ],
 }
 
 /// A wake-up may be lost, but not one after the other.
 const ROUNDS: usize = 3;
 const SOON: Duration = Duration::from_secs(1);
+/// So long that a waiter subscribes and claims meanwhile.
+const LEASE: Duration = SOON;
+/// So long that a wake-up which was on its way has come.
+const QUIET: Duration = Duration::from_millis(100);
 
 async fn every_key_has_wake_ups_or_none_has<H: Harness>(stage: &Stage<H>) -> Verdict {
     let held = stage.processing("held").await?;
@@ -104,6 +112,49 @@ async fn dropped_waiter_leaves_the_others_subscribed<H: Harness>(stage: &Stage<H
     .await
 }
 
+async fn complete_after_a_renewal_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
+    in_some_round(
+        stage,
+        "complete",
+        |stage: Stage<H>, claim: Claim, mut wakeup: Wakeup| async move {
+            same("renew", &stage.renew(&claim).await?, &Written::Done)?;
+            complete_soon(&stage, &claim, &result("1")?, wakeup.changed()).await
+        },
+    )
+    .await
+}
+
+async fn takers_complete_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
+    for number in 0..ROUNDS {
+        let dead = Claim { lease: LEASE, ..stage.claim(&format!("key {number}"))? };
+        let dead = stage.acquire(dead).await?;
+        let Some(mut wakeup) = stage.storage().watch(&dead.key).await? else { return Ok(()) };
+        let waiter = stage.storage().claim(&rival(&dead)).await?;
+        if !matches!(waiter, Claimed::InProgress { .. }) {
+            // The subscription took longer than the lease.
+            continue;
+        }
+        stage.outlive(LEASE).await;
+        let taker = Claim { lease: LONG, ..rival(&dead) };
+        let answer = stage.storage().claim(&taker).await?;
+        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::FIRST.next() })?;
+        // The takeover may have woken already, and that is not what is asked for.
+        while timeout(QUIET, wakeup.changed()).await.is_ok() {}
+        if complete_soon(stage, &taker, &result("1")?, wakeup.changed()).await? {
+            return Ok(());
+        }
+    }
+    never_woken("taker's complete")
+}
+
+/// A waiter's claim: it tells the storage that somebody waits.
+async fn contend<H: Harness>(stage: &Stage<H>, claim: &Claim) -> Verdict {
+    let answer = stage.storage().claim(&rival(claim)).await?;
+    ensure(matches!(answer, Claimed::InProgress { .. }), || {
+        format!("the waiter's claim is answered {answer:?}")
+    })
+}
+
 async fn complete_soon<H: Harness, T>(
     stage: &Stage<H>,
     claim: &Claim,
@@ -125,9 +176,14 @@ async fn in_some_round<H: Harness, F: Future<Output = Verdict<bool>> + Send>(
     for number in 0..ROUNDS {
         let claim = stage.processing(&format!("key {number}")).await?;
         let Some(wakeup) = stage.storage().watch(&claim.key).await? else { return Ok(()) };
+        contend(stage, &claim).await?;
         if round(stage.clone(), claim, wakeup).await? {
             return Ok(());
         }
     }
+    never_woken(change)
+}
+
+fn never_woken(change: &str) -> Verdict {
     ensure(false, || format!("{ROUNDS} times no wake-up within {SOON:?} of a {change}"))
 }

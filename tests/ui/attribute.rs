@@ -9,15 +9,15 @@ use idempotency::{Error, Idempotency, idempotent};
 #[test]
 fn attribute() {
     let cases = trybuild::TestCases::new();
-    cases.pass("ui/pass/*.rs");
-    cases.compile_fail("ui/fail/*.rs");
-    cases.compile_fail("ui/warns/*.rs");
+    cases.pass("pass/*.rs");
+    cases.compile_fail("fail/*.rs");
+    cases.compile_fail("warns/*.rs");
 }
 
 /// `compile_fail` alone would accept a second error that somebody let slip into a `.stderr`.
 #[test]
 fn refusals_are_one_error_with_help() {
-    let files = std::fs::read_dir("ui/fail").unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir("fail").unwrap().map(|entry| entry.unwrap().path());
     let outputs: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|kind| kind == "stderr")).collect();
     assert!(outputs.len() >= 35, "{} refused shapes", outputs.len());

@@ -1,5 +1,5 @@
 //! Annotated functions in a crate that tolerates nothing: no expansion makes a warning of its own. Clippy checks it with
-//! the rest of the workspace, and `ui/pass/strict_crate.rs` does so for the compiler alone.
+//! the rest of the workspace, and `pass/strict_crate.rs` does so for the compiler alone.
 
 #![deny(
     warnings,
