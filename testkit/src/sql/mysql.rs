@@ -33,23 +33,26 @@ const SYSTEM_TABLES: [[&str; 3]; 2] = [
 ];
 
 /// The same for making the data and for running on it.
-const SETTINGS: [&str; 3] =
-    ["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M", "--performance-schema=OFF"];
+const SETTINGS: [&str; 2] = ["--innodb-buffer-pool-size=64M", "--performance-schema=OFF"];
 
 #[track_caller]
 pub(super) fn installation() -> Installation {
     let program = server();
     let mut arguments = vec!["--no-defaults".to_owned()];
-    let password = match mariadb_share(&program) {
-        Some(share) => {
-            // An unpacked package is not where it was made to be.
-            let base = share.ancestors().nth(2).unwrap_or(&share);
-            arguments.push(format!("--basedir={}", base.display()));
-            arguments.push(format!("--lc-messages-dir={}", share.display()));
-            "secret"
-        }
+    let password = if let Some(share) = mariadb_share(&program) {
+        // An unpacked package is not where it was made to be.
+        let base = share.ancestors().nth(2).unwrap_or(&share);
+        arguments.push(format!("--basedir={}", base.display()));
+        arguments.push(format!("--lc-messages-dir={}", share.display()));
+        arguments.push("--innodb-log-file-size=16M".to_owned());
+        "secret"
+    } else {
+        // A second protocol, on a port of its own.
+        arguments.push("--mysqlx=OFF".to_owned());
+        // Packages set a folder that installing them would make.
+        arguments.push("--secure-file-priv=NULL".to_owned());
         // With a password MySQL wants TLS or RSA, about which no test is.
-        None => "",
+        ""
     };
     arguments.extend(SETTINGS.map(Into::into));
     let template = template("mysql", &program, |dir| match mariadb_share(&program) {

@@ -42,7 +42,8 @@
 //! # Many verbs, one commit
 //!
 //! Verbs that come while a statement is under way queue up and go as one multi-row statement and one commit; a lone verb goes at once. So a
-//! storage uses one connection for each kind of verb, and more only while a statement waits for a lock. A pool of one is enough.
+//! storage uses one connection for each kind of verb (on MySQL two for claims and two for completions, whose commits the server does together),
+//! and more only while a statement waits for a lock. A pool of one is enough.
 //!
 //! # Waiting
 //!

@@ -16,8 +16,8 @@ use super::statements::Statements;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Connections of a pool that we make: more batches than one of each verb and some reads are never under way.
-const CONNECTIONS: u32 = 5;
+/// Connections of a pool that we make: one for each batch that may be under way at once, and some for reads.
+const CONNECTIONS: u32 = 8;
 
 /// A connection that was idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_secs(5);

@@ -30,18 +30,19 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
             Broken::No,
         ),
         Error::PoolClosed => (Configuration, "the mysql pool has been closed", Broken::No),
+        // The client has no error of its own for it.
+        Error::Configuration(reason) if reason.to_string().contains("RSA") => (
+            Configuration,
+            "no login to mysql: passwords of the kind `caching_sha2_password` need an encrypted connection, or the feature `mysql-rsa` \
+             of sqlx",
+            Broken::Yes,
+        ),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             (Configuration, "the address of the mysql server cannot be used", Broken::No)
         }
         Error::Tls(_) => (
             Configuration,
             "no encrypted connection to mysql: a TLS feature of sqlx has to be switched on, and the server has to offer it",
-            Broken::Yes,
-        ),
-        Error::Protocol(_) if !sent => (
-            Configuration,
-            "no login to mysql: for passwords of the kind `caching_sha2_password` a TLS feature of sqlx, or its feature `mysql-rsa`, \
-             has to be switched on",
             Broken::Yes,
         ),
         Error::Encode(_) => (Configuration, "a value is too large for mysql", Broken::No),
