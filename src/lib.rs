@@ -40,6 +40,7 @@
 //! | `macros` (default) | the attribute |
 //! | `json` (default), `msgpack` | codecs |
 //! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
+//! | `postgres`, `mysql`, `sqlite` | storages; they need Rust 1.94 |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `testing` | conformance suite, manual clock, fault-injecting storage |
 

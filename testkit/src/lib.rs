@@ -5,6 +5,7 @@
 //! | module | gives |
 //! |---|---|
 //! | [`redis`] | `redis-server` or `valkey-server`, standalone, under Sentinel, as a Cluster |
+//! | [`sql`] | `postgres`, and `mariadbd` or `mysqld` |
 //! | [`proxy`] | a TCP proxy that cuts, refuses, delays and loses what passes it |
 //! | [`ledger`] | a file that each execution appends to, readable from every process |
 //! | [`process`] | child processes that can be killed, stopped, continued, and that never outlive the tests |
@@ -24,8 +25,10 @@
 
 pub mod ledger;
 pub mod process;
+mod program;
 pub mod proxy;
 pub mod redis;
 mod reservation;
+pub mod sql;
 pub mod tls;
 pub mod wait;

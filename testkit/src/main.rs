@@ -6,12 +6,15 @@ use std::io::Read;
 use testkit::{
     ledger::Ledger,
     redis::{ClusterSetup, RedisServer, SentinelSetup},
+    sql::{Product, SqlServer},
 };
 
 const USAGE: &str =
     "usage: testkit redis                     start a server until standard input ends
        testkit sentinel                  start a primary, two replicas and three Sentinels
        testkit cluster                   start three masters and three replicas
+       testkit postgres                  start Postgres
+       testkit mysql                     start MariaDB or MySQL
        testkit record LEDGER KEY TIMES   append executions to a ledger";
 
 fn main() {
@@ -32,6 +35,8 @@ fn main() {
             println!("{}", cluster.urls().join(" "));
             wait_for_end_of_input();
         }
+        ["postgres"] => serve(Product::Postgres),
+        ["mysql"] => serve(Product::MySql),
         ["record", ledger, key, times] => {
             let times: usize = times.parse().unwrap_or_else(|_| panic!("{USAGE}"));
             let ledger = Ledger::open(ledger);
@@ -39,6 +44,12 @@ fn main() {
         }
         _ => println!("{USAGE}"),
     }
+}
+
+fn serve(product: Product) {
+    let server = SqlServer::start(product);
+    println!("{} {}", server.url(), server.pid());
+    wait_for_end_of_input();
 }
 
 /// Returning drops the servers, which stops them.

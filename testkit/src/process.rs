@@ -28,6 +28,11 @@ use crate::wait;
 /// It goes through `setpriv` of util-linux. Where that is missing (outside Linux) the program is run directly, and a SIGKILL to the tests leaves
 /// it running.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
+    command_ended_by("KILL", program)
+}
+
+/// Like [`command`] for a program that another signal ends at once as well, and that tidies up then.
+pub(crate) fn command_ended_by(signal: &str, program: impl AsRef<OsStr>) -> Command {
     static HAS_SETPRIV: OnceLock<bool> = OnceLock::new();
     let has_setpriv = *HAS_SETPRIV.get_or_init(|| {
         let probe = Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).output();
@@ -37,7 +42,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", signal, "--"]).arg(program);
     command
 }
 
@@ -149,8 +154,9 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Sends it a signal.
     #[track_caller]
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         assert!(!self.reaped, "process {} has ended and cannot get {signal}", self.pid());
         if let Err(error) = kill(self.nix_pid(), signal) {
             panic!("cannot send {signal} to process {}: {error}", self.pid());

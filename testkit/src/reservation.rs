@@ -62,7 +62,7 @@ impl Drop for Reservation {
 }
 
 /// The folder that all test processes of this user share.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let name = format!("idem-testkit-{}", nix::unistd::getuid());

@@ -7,3 +7,4 @@ mod process;
 mod proxy;
 mod redis;
 mod sentinel;
+mod sql;

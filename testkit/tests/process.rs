@@ -74,10 +74,9 @@ fn waiting_has_a_limit() {
     sleeper().wait(Duration::from_millis(20));
 }
 
-#[test]
-fn a_server_dies_with_the_process_that_started_it() {
+fn assert_dies_with_its_starter(server: &str) {
     let mut starter = command(env!("CARGO_BIN_EXE_testkit"));
-    starter.arg("redis").stdin(Stdio::piped()).stdout(Stdio::piped());
+    starter.arg(server).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut starter = Process::spawn(starter);
     let mut line = String::new();
     BufReader::new(starter.take_stdout().unwrap()).read_line(&mut line).unwrap();
@@ -88,4 +87,19 @@ fn a_server_dies_with_the_process_that_started_it() {
     starter.kill();
     // Whoever inherits orphans here may take its time to collect it.
     wait::until("the server is gone", LIMIT, || matches!(state_of(pid), None | Some('Z')));
+}
+
+#[test]
+fn a_redis_server_dies_with_the_process_that_started_it() {
+    assert_dies_with_its_starter("redis");
+}
+
+#[test]
+fn a_postgres_server_dies_with_the_process_that_started_it() {
+    assert_dies_with_its_starter("postgres");
+}
+
+#[test]
+fn a_mysql_server_dies_with_the_process_that_started_it() {
+    assert_dies_with_its_starter("mysql");
 }

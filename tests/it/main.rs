@@ -14,4 +14,5 @@ mod engine;
 mod faults;
 mod guarantees;
 mod redis;
+mod sql;
 mod worker;

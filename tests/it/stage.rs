@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use idem_runtime::engine::Builder;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record};
-use idem_runtime::storage::{Claim, Claimed, MemoryStorage, RedisStorage, SharedStorage, Storage};
+use idem_runtime::storage::{
+    Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
+    SqliteStorage, Storage,
+};
 use idem_runtime::testing::{Faults, FaultyStorage};
 use idem_runtime::{
     Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, Key, Operation, RecordKey,
@@ -14,7 +17,8 @@ use idem_runtime::{
 use idem_tests::{Body, Job};
 use tempfile::TempDir;
 use testkit::ledger::Ledger;
-use tokio::sync::Semaphore;
+use testkit::sql::Product;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Far longer than anything takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -27,7 +31,7 @@ pub(crate) const LEASE: Duration = Duration::from_millis(300);
 /// For leases that heartbeats have to keep while rivals lie in wait: so long that a busy machine renews it in time.
 pub(crate) const KEPT: Duration = Duration::from_millis(700);
 
-/// Makes a test on memory and one on Redis of each function named.
+/// Makes a test on every backend of each function named.
 macro_rules! on_every_backend {
     ($($name:ident),* $(,)?) => {
         mod on_memory {
@@ -43,7 +47,64 @@ macro_rules! on_every_backend {
                 super::$name($crate::stage::Stage::on_redis()).await;
             })*
         }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_postgres().await).await;
+            })*
+        }
+
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_mysql().await).await;
+            })*
+        }
+
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::stage::Stage::on_sqlite().await).await;
+            })*
+        }
     };
+}
+
+/// Makes a test of each function named on every backend that processes share.
+macro_rules! on_every_shared_backend {
+    ($($name:ident),* $(,)?) => {
+        mod with_processes {
+            $(mod $name {
+                use $crate::stage::{Stage, block_on};
+
+                #[test]
+                fn on_redis() {
+                    super::super::$name(&Stage::on_redis());
+                }
+
+                #[test]
+                fn on_postgres() {
+                    super::super::$name(&block_on(Stage::on_postgres()));
+                }
+
+                #[test]
+                fn on_mysql() {
+                    super::super::$name(&block_on(Stage::on_mysql()));
+                }
+
+                #[test]
+                fn on_sqlite() {
+                    super::super::$name(&block_on(Stage::on_sqlite()));
+                }
+            })*
+        }
+    };
+}
+
+/// What `future` gives, for tests that are about processes and not futures.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
 }
 
 /// Records on one backend, in a namespace of the test's own.
@@ -59,6 +120,9 @@ pub(crate) struct Stage {
 enum Records {
     Memory(MemoryStorage),
     Redis { url: String },
+    Postgres { url: String },
+    MySql { url: String },
+    Sqlite { url: String },
 }
 
 /// Stands for a process: a handle of its own, on a connection of its own.
@@ -88,9 +152,55 @@ impl Stage {
         Self::at(testkit::redis::shared().url())
     }
 
-    /// On a server of the test's own.
+    /// On a Redis server of the test's own.
     pub(crate) fn at(url: impl Into<String>) -> Self {
         Self::new(Records::Redis { url: url.into() })
+    }
+
+    /// In a database that the tests share.
+    pub(crate) async fn on_postgres() -> Self {
+        static DATABASE: OnceCell<String> = OnceCell::const_new();
+        let make = async || {
+            let url = testkit::sql::shared(Product::Postgres).new_database();
+            PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+            url
+        };
+        Self::new(Records::Postgres { url: DATABASE.get_or_init(make).await.clone() })
+    }
+
+    /// In a database that the tests share.
+    pub(crate) async fn on_mysql() -> Self {
+        static DATABASE: OnceCell<String> = OnceCell::const_new();
+        let make = async || {
+            let url = testkit::sql::shared(Product::MySql).new_database();
+            MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+            url
+        };
+        Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
+    }
+
+    /// In the database of a server of the test's own.
+    pub(crate) async fn on_server(product: Product, url: &str) -> Self {
+        let url = url.to_owned();
+        match product {
+            Product::Postgres => {
+                PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                Self::new(Records::Postgres { url })
+            }
+            Product::MySql => {
+                MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                Self::new(Records::MySql { url })
+            }
+        }
+    }
+
+    /// In a file of the test's own.
+    pub(crate) async fn on_sqlite() -> Self {
+        let mut stage = Self::new(Records::Memory(MemoryStorage::new()));
+        let url = format!("sqlite://{}", stage.file("records.db").display());
+        SqliteStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+        stage.records = Records::Sqlite { url };
+        stage
     }
 
     fn new(records: Records) -> Self {
@@ -106,6 +216,13 @@ impl Stage {
             Records::Memory(storage) => SharedStorage::new(storage.clone()),
             Records::Redis { url } => {
                 SharedStorage::new(RedisStorage::connect(url.as_str()).await.unwrap())
+            }
+            Records::Postgres { url } => {
+                SharedStorage::new(PostgresStorage::connect(url).await.unwrap())
+            }
+            Records::MySql { url } => SharedStorage::new(MySqlStorage::connect(url).await.unwrap()),
+            Records::Sqlite { url } => {
+                SharedStorage::new(SqliteStorage::connect(url).await.unwrap())
             }
         }
     }
@@ -173,7 +290,13 @@ impl Stage {
 
     /// Calls of [`Process::charge`]'s operation for a worker process: one that waits long and takes no time.
     pub(crate) fn job(&self, key: &str, value: &str) -> Job {
-        let Records::Redis { url } = &self.records else { panic!("memory is in one process") };
+        let url = match &self.records {
+            Records::Memory(_) => panic!("memory is in one process"),
+            Records::Redis { url }
+            | Records::Postgres { url }
+            | Records::MySql { url }
+            | Records::Sqlite { url } => url,
+        };
         Job {
             url: url.clone(),
             namespace: self.namespace.clone(),
@@ -234,10 +357,12 @@ impl Process {
         let operation = settings(self.charge(key));
         let (stage, key, value, inside) =
             (stage.clone(), key.to_owned(), value.to_owned(), gate.clone());
-        let task =
+        let mut task =
             tokio::spawn(async move { operation.run(stage.gated(&key, &value, &inside)).await });
-        gate.begun().await;
-        Running { gate, task }
+        tokio::select! {
+            () = gate.begun() => Running { gate, task },
+            ended = &mut task => panic!("the call ended before its body began: {ended:?}"),
+        }
     }
 }
 

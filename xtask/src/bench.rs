@@ -6,16 +6,15 @@ use crate::{run::cargo, servers};
 
 /// Runs the benchmarks, and says whether they succeeded.
 pub(crate) fn run(arguments: &[OsString]) -> bool {
-    let redis = match servers::redis() {
-        Ok(redis) => redis,
-        Err(reason) => {
-            eprintln!("{reason}");
-            return false;
+    let mut benches = cargo("run --profile bench --package idem-benches --");
+    for server in [servers::redis, servers::postgres, servers::mysql] {
+        match server() {
+            Ok(server) => drop(server.name_to(&mut benches)),
+            Err(reason) => {
+                eprintln!("{reason}");
+                return false;
+            }
         }
-    };
-    cargo("run --profile bench --package idem-benches --")
-        .args(arguments)
-        .env(servers::VARIABLE, redis.path)
-        .status()
-        .is_ok_and(|status| status.success())
+    }
+    benches.args(arguments).status().is_ok_and(|status| status.success())
 }

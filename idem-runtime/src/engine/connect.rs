@@ -13,6 +13,9 @@ impl Idempotency {
     /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `valkey://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
     /// | `redis-sentinel://[user:password@]host:port,…/primary[/db]` | the primary that Sentinel names | `redis-sentinel` |
     /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
+    /// | `postgres://[user:password@]host[:port]/database` | Postgres, whose tables [`migrate`](crate::storage::sql) has made | `postgres` |
+    /// | `mysql://[user:password@]host[:port]/database`, `mariadb://…` | MySQL or MariaDB, likewise | `mysql` |
+    /// | `sqlite:FILE`, `sqlite::memory:` | SQLite; the file and its tables are made if they are not there | `sqlite` |
     ///
     /// `rediss` trusts the authorities that the system trusts, or those in the file that the environment variable `SSL_CERT_FILE` names.
     ///
@@ -35,6 +38,9 @@ impl Idempotency {
         match scheme.as_str() {
             "memory" => Ok(Self::builder(MemoryStorage::new())),
             "unix" => redis(url).await,
+            "postgres" | "postgresql" => postgres(url).await,
+            "mysql" | "mariadb" => mysql(url).await,
+            "sqlite" => sqlite(url).await,
             _ if scheme.starts_with("redis") || scheme.starts_with("valkey") => redis(url).await,
             _ => Err(Error::new(ErrorKind::Configuration, unknown(url))),
         }
@@ -43,7 +49,8 @@ impl Idempotency {
 
 /// Says what is wrong without repeating what may be a password: the scheme alone is named.
 fn unknown(url: &str) -> String {
-    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:` or `redis-cluster:`";
+    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:`, `redis-cluster:`, `postgres:`, `mysql:` or \
+                 `sqlite:`";
     match url.split_once(':') {
         Some((scheme, _))
             if scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char)) =>
@@ -63,4 +70,40 @@ async fn redis(url: &str) -> Result<Builder, Error> {
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
 async fn redis(_url: &str) -> Result<Builder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a Redis URL needs the feature `redis`"))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Builder, Error> {
+    Ok(Idempotency::builder(crate::storage::PostgresStorage::connect(url).await?))
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+async fn postgres(_url: &str) -> Result<Builder, Error> {
+    Err(Error::new(ErrorKind::Configuration, "a Postgres URL needs the feature `postgres`"))
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(url: &str) -> Result<Builder, Error> {
+    let storage = crate::storage::SqliteStorage::connect(url).await?;
+    // The file belongs to this program, unlike a server's database.
+    storage.migrate().await?;
+    Ok(Idempotency::builder(storage))
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+async fn sqlite(_url: &str) -> Result<Builder, Error> {
+    Err(Error::new(ErrorKind::Configuration, "a SQLite URL needs the feature `sqlite`"))
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> Result<Builder, Error> {
+    Ok(Idempotency::builder(crate::storage::MySqlStorage::connect(url).await?))
+}
+
+#[cfg(not(feature = "mysql"))]
+#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+async fn mysql(_url: &str) -> Result<Builder, Error> {
+    Err(Error::new(ErrorKind::Configuration, "a MySQL URL needs the feature `mysql`"))
 }

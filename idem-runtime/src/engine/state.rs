@@ -16,7 +16,8 @@
 //! | Completed / Failed | claim | same | Replay |
 //! | anything whose retention is not over | purge | same | kept: retention of a Processing record outlives its lease |
 //!
-//! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage restates it and is tested against it.
+//! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage and the
+//! statements of the SQL storages restate it and are tested against it.
 
 use crate::record::{CrashPolicy, Failure, Fence, Finish, Finished, Record, State, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};

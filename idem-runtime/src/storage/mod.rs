@@ -21,6 +21,8 @@ mod error;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "_sql")]
+pub mod sql;
 mod watch;
 
 use std::time::Duration;
@@ -30,6 +32,12 @@ pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStorage;
 #[cfg(feature = "redis")]
 pub use redis::RedisStorage;
+#[cfg(feature = "mysql")]
+pub use sql::MySqlStorage;
+#[cfg(feature = "postgres")]
+pub use sql::PostgresStorage;
+#[cfg(feature = "sqlite")]
+pub use sql::SqliteStorage;
 pub use watch::{Wakeup, Watchers};
 
 use crate::fingerprint::Fingerprint;

@@ -13,6 +13,8 @@ use tokio::{
     task::{JoinSet, LocalSet},
 };
 
+use url::Url;
+
 use super::{
     faults::{Counts, Faults, Loss},
     relay::relay,
@@ -86,6 +88,19 @@ impl FaultProxy {
     /// The same for Redis clients, without a password.
     pub fn url(&self) -> String {
         format!("redis://{}/", self.addr())
+    }
+
+    /// The address of a server with the proxy in its place.
+    ///
+    /// # Panics
+    ///
+    /// When it is no URL with a host.
+    #[track_caller]
+    pub fn before(&self, url: &str) -> String {
+        let mut url = Url::parse(url).expect("the server's address is a URL");
+        url.set_ip_host(self.addr().ip()).expect("the address has a host");
+        url.set_port(Some(self.addr().port())).expect("the address has a host");
+        url.into()
     }
 
     /// Closes all connections; when this returns they are closed.

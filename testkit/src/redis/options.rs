@@ -8,7 +8,9 @@ use std::{
     thread::{self, ScopedJoinHandle},
 };
 
-use super::{RedisServer, binary, server_binary};
+use super::{RedisServer, server_binary};
+use crate::program;
+
 use crate::tls::{Authority, Identity};
 
 /// Options of a [`RedisServer`], from [`RedisServer::builder`].
@@ -129,7 +131,7 @@ impl RedisServerBuilder {
     #[track_caller]
     pub(super) fn program(&self) -> PathBuf {
         self.binary.as_ref().map_or_else(server_binary, |program| {
-            binary::find(program)
+            program::find(program)
                 .unwrap_or_else(|| panic!("there is no program {}", program.display()))
         })
     }

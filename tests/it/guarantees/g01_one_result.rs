@@ -20,6 +20,8 @@ on_every_backend!(
     different_keys_run_side_by_side,
 );
 
+on_every_shared_backend!(two_hundred_duplicates_of_eight_system_processes_run_once);
+
 /// Makes `calls` calls at once in each process; the body takes longer than all of them need to arrive.
 async fn stampede(stage: &Stage, processes: &[Process], calls: usize) -> Vec<Outcome<String>> {
     let mut running = JoinSet::new();
@@ -68,9 +70,7 @@ async fn two_hundred_duplicates_in_eight_processes_run_once(stage: Stage) {
 }
 
 /// The same with processes that really are some.
-#[test]
-fn two_hundred_duplicates_of_eight_system_processes_run_once() {
-    let stage = Stage::on_redis();
+fn two_hundred_duplicates_of_eight_system_processes_run_once(stage: &Stage) {
     let mut job = stage.job("k", "");
     job.calls = 25;
     job.lease = TTL;

@@ -25,6 +25,8 @@ on_every_backend!(
     a_late_owner_that_nobody_replaced_completes,
 );
 
+on_every_shared_backend!(stopped_process_cannot_overwrite_when_it_is_continued);
+
 /// A process that is silent: its owner's lease runs out although its body goes on.
 async fn silenced(stage: &Stage, key: &str, value: &str) -> (Process, Running) {
     let process = stage.process().await;
@@ -204,9 +206,7 @@ async fn a_late_owner_that_nobody_replaced_completes(stage: Stage) {
 }
 
 /// A process that is stopped past its lease while another completes.
-#[test]
-fn stopped_process_cannot_overwrite_when_it_is_continued() {
-    let stage = Stage::on_redis();
+fn stopped_process_cannot_overwrite_when_it_is_continued(stage: &Stage) {
     let open = stage.file("open");
     let mut job = stage.job("k", "stopped");
     job.body = Body::AwaitsFile(open.clone());
@@ -214,7 +214,7 @@ fn stopped_process_cannot_overwrite_when_it_is_continued() {
     stopped.go_and_begin();
     stopped.process.pause();
 
-    job.value = "second".to_owned();
+    "second".clone_into(&mut job.value);
     job.body = Body::Sleeps(std::time::Duration::ZERO);
     let mut second = Worker::start(&job);
     second.go();

@@ -21,6 +21,11 @@ on_every_backend!(
     two_owners_that_die_one_after_the_other_are_both_replaced,
 );
 
+on_every_shared_backend!(
+    a_killed_process_is_replaced_within_its_lease_and_one_wait_step,
+    a_killed_process_that_parks_is_never_replaced
+);
+
 async fn a_dead_owner_is_replaced_when_its_lease_is_over(stage: Stage) {
     let process = stage.process().await;
     let claimed = Instant::now();
@@ -116,10 +121,8 @@ fn killed(stage: &Stage, park: bool) -> std::time::Instant {
     std::time::Instant::now()
 }
 
-#[test]
-fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step() {
-    let stage = Stage::on_redis();
-    let death = killed(&stage, false);
+fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step(stage: &Stage) {
+    let death = killed(stage, false);
     let mut second = Worker::start(&stage.job("k", "second"));
     second.go();
     let executed = Ended::Executed { value: "second".to_owned(), recovered: true };
@@ -130,10 +133,8 @@ fn a_killed_process_is_replaced_within_its_lease_and_one_wait_step() {
     assert_eq!(stage.ledger.max_concurrent("k"), 1);
 }
 
-#[test]
-fn a_killed_process_that_parks_is_never_replaced() {
-    let stage = Stage::on_redis();
-    killed(&stage, true);
+fn a_killed_process_that_parks_is_never_replaced(stage: &Stage) {
+    killed(stage, true);
     for _ in 0..2 {
         let mut job = stage.job("k", "second");
         job.calls = 5;

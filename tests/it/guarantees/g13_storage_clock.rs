@@ -11,7 +11,7 @@ use idem_runtime::{Error, ErrorKind, Idempotency};
 use idem_tests::{Body, Ended, Job};
 use testkit::process::command;
 
-use crate::stage::{KEPT, LEASE, Stage, TTL};
+use crate::stage::{KEPT, LEASE, Stage, TTL, block_on};
 use crate::worker::Worker;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -44,16 +44,35 @@ fn wall_clock() -> u64 {
 
 #[test]
 fn client_that_is_days_ahead_takes_over_no_live_lease_and_forgets_no_result() {
-    client_off_by("+3d", 3 * DAY);
+    client_off_by("+3d", 3 * DAY, &Stage::on_redis());
 }
 
 #[test]
 fn client_that_is_days_behind_takes_over_no_live_lease_and_forgets_no_result() {
-    client_off_by("-3d", -3 * DAY);
+    client_off_by("-3d", -3 * DAY, &Stage::on_redis());
 }
 
-fn client_off_by(offset: &str, seconds: i64) {
-    let stage = Stage::on_redis();
+#[test]
+fn client_of_postgres_that_is_days_ahead_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("+3d", 3 * DAY, &block_on(Stage::on_postgres()));
+}
+
+#[test]
+fn client_of_postgres_that_is_days_behind_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("-3d", -3 * DAY, &block_on(Stage::on_postgres()));
+}
+
+#[test]
+fn client_of_mysql_that_is_days_ahead_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("+3d", 3 * DAY, &block_on(Stage::on_mysql()));
+}
+
+#[test]
+fn client_of_mysql_that_is_days_behind_takes_over_no_live_lease_and_forgets_no_result() {
+    client_off_by("-3d", -3 * DAY, &block_on(Stage::on_mysql()));
+}
+
+fn client_off_by(offset: &str, seconds: i64, stage: &Stage) {
     let (done, open) = (stage.job("done", "right"), stage.file("open"));
     let mut right = Worker::start(&done);
     right.go();

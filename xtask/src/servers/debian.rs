@@ -11,20 +11,30 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::product::matching;
+
+/// Where packages have their programs.
+const PLACES: [&str; 3] = ["/usr/bin", "/usr/sbin", "/usr/lib/postgresql/*/bin"];
+
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Leaves a runnable `<product>-server` in `dir`, or says why not.
-pub(super) fn fetch(product: &str, dir: &Path) -> Result<(), String> {
-    // Both packages: one of them has the program, the other one may only link to it.
-    let packages = [format!("{product}-server"), format!("{product}-tools")];
-    let unpacked = unpack(&packages, dir)?;
-    let program = format!("{product}-server");
-    write_launcher(&unpacked, &program, &dir.join(&program))
-        .map_err(|error| format!("cannot write {}: {error}", dir.join(&program).display()))
+/// Leaves runnable `programs` of the packages in `dir`, or says why not.
+pub(super) fn fetch(packages: &[&str], programs: &[&str], dir: &Path) -> Result<(), String> {
+    let unpacked = unpack(packages, dir)?;
+    for program in programs {
+        let places =
+            PLACES.iter().flat_map(|place| matching(&format!("{}{place}", unpacked.display())));
+        let found = places.map(|place| place.join(program)).find(|path| path.is_file());
+        let found =
+            found.ok_or_else(|| format!("there is no {program} in {}", packages.join(", ")))?;
+        write_launcher(&unpacked, &found, &dir.join(program))
+            .map_err(|error| format!("cannot write {}: {error}", dir.join(program).display()))?;
+    }
+    Ok(())
 }
 
 /// Unpacks packages and the libraries that the machine lacks, and gives the folder that stands for `/`.
-pub(super) fn unpack(packages: &[String], dir: &Path) -> Result<PathBuf, String> {
+pub(super) fn unpack(packages: &[&str], dir: &Path) -> Result<PathBuf, String> {
     let apt =
         Apt::prepare(&dir.join("apt")).map_err(|error| format!("{}: {error}", dir.display()))?;
     if let Err(reason) = apt.download(packages) {
@@ -67,13 +77,12 @@ impl Apt {
         self.dir.join("sources.list")
     }
 
-    fn download(&self, packages: &[String]) -> Result<(), String> {
+    fn download(&self, packages: &[&str]) -> Result<(), String> {
         // Sources that fail are left out, which is fine as long as the others have the packages.
         let _ = self.apt_get(&["update"]);
         let install =
             ["install", "--yes", "--download-only", "--reinstall", "--no-install-recommends"];
-        let packages = packages.iter().map(String::as_str);
-        self.apt_get(&install.into_iter().chain(packages).collect::<Vec<_>>())
+        self.apt_get(&install.into_iter().chain(packages.iter().copied()).collect::<Vec<_>>())
     }
 
     fn apt_get(&self, arguments: &[&str]) -> Result<(), String> {
@@ -132,7 +141,7 @@ fn backports_of(os_release: &str) -> Option<String> {
 }
 
 /// A script that runs an unpacked program with the libraries unpacked beside it.
-fn write_launcher(unpacked: &Path, program: &str, launcher: &Path) -> std::io::Result<()> {
+fn write_launcher(unpacked: &Path, program: &Path, launcher: &Path) -> std::io::Result<()> {
     let mut libraries = Vec::new();
     for lib in ["lib", "usr/lib"].map(|lib| unpacked.join(lib)) {
         let Ok(entries) = fs::read_dir(&lib) else { continue };
@@ -142,7 +151,6 @@ fn write_launcher(unpacked: &Path, program: &str, launcher: &Path) -> std::io::R
         libraries.push(lib);
     }
     let libraries: Vec<_> = libraries.iter().map(|path| path.display().to_string()).collect();
-    let program = unpacked.join("usr/bin").join(program);
     let script = format!(
         "#!/bin/sh\nLD_LIBRARY_PATH={} exec {} \"$@\"\n",
         quoted(&libraries.join(":")),
@@ -175,7 +183,8 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("xtask launcher's {}", std::process::id()));
         fs::create_dir_all(dir.join("root/usr/bin")).unwrap();
         std::os::unix::fs::symlink("/bin/echo", dir.join("root/usr/bin/program")).unwrap();
-        write_launcher(&dir.join("root"), "program", &dir.join("launcher")).unwrap();
+        let program = dir.join("root/usr/bin/program");
+        write_launcher(&dir.join("root"), &program, &dir.join("launcher")).unwrap();
         let output = Command::new(dir.join("launcher")).args(["a b", "$c"]).output().unwrap();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "a b $c\n");

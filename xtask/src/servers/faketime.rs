@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{debian, target};
+use super::{debian, product::target};
 
 /// Tells the tests where it is.
 pub(crate) const VARIABLE: &str = "IDEM_LIBFAKETIME";
@@ -22,7 +22,7 @@ pub(crate) fn libfaketime() -> Result<PathBuf, String> {
         return Ok(path);
     }
     println!("libfaketime is not installed; fetching it into {}", dir.display());
-    let fetched = debian::unpack(&["libfaketime".to_owned()], &dir);
+    let fetched = debian::unpack(&["libfaketime"], &dir);
     fetched.and_then(|root| below(&root).ok_or_else(|| "its package lacks it".into())).map_err(
         |reason| {
             format!(

@@ -44,6 +44,8 @@ pub(super) const STEPS: [Step; 9] = [
 pub(super) struct Servers {
     redis: Option<Result<Server, String>>,
     valkey: Option<Result<Server, String>>,
+    postgres: Option<Result<Server, String>>,
+    mysql: Option<Result<Server, String>>,
     libfaketime: Option<Result<PathBuf, String>>,
 }
 
@@ -54,6 +56,22 @@ impl Servers {
 
     fn valkey(&mut self) -> &Result<Server, String> {
         self.valkey.get_or_insert_with(servers::valkey)
+    }
+
+    fn postgres(&mut self) -> &Result<Server, String> {
+        self.postgres.get_or_insert_with(servers::postgres)
+    }
+
+    fn mysql(&mut self) -> &Result<Server, String> {
+        self.mysql.get_or_insert_with(servers::mysql)
+    }
+
+    /// Tells tests which servers to start, or says what is missing.
+    fn name_to(&mut self, tests: &mut Command) -> Result<(), String> {
+        for find in [Self::redis, Self::postgres, Self::mysql] {
+            find(self).as_ref().map_err(String::clone)?.name_to(tests);
+        }
+        Ok(())
     }
 
     fn libfaketime(&mut self) -> &Result<PathBuf, String> {
@@ -71,12 +89,19 @@ impl Servers {
 
 fn find_servers(servers: &mut Servers) -> Verdict {
     match servers.valkey() {
-        Ok(Server { path, version }) => println!("valkey {version}: {}", path.display()),
+        Ok(Server { path, version, .. }) => println!("valkey {version}: {}", path.display()),
         Err(reason) => println!("valkey: none, {reason}"),
     }
     let faketime = found(servers.libfaketime(), |path| format!("libfaketime: {}", path.display()));
-    let redis = |Server { path, version }: &_| format!("redis {version}: {}", path.display());
-    found(servers.redis(), redis).and(faketime).into()
+    let server = |servers: &Result<Server, String>, name: &str| {
+        found(servers, |Server { path, version, .. }| {
+            format!("{name} {version}: {}", path.display())
+        })
+    };
+    let redis = server(servers.redis(), "redis");
+    let postgres = server(servers.postgres(), "postgres");
+    let mysql = server(servers.mysql(), "mysql");
+    redis.and(postgres).and(mysql).and(faketime).into()
 }
 
 fn found<T>(what: &Result<T, String>, describe: impl Fn(&T) -> String) -> Outcome {
@@ -133,11 +158,11 @@ fn doctests() -> Outcome {
 
 fn tests(servers: &mut Servers) -> Verdict {
     let mut all = servers.with_faketime(workspace_tests("--tests"));
-    let Ok(redis) = servers.redis() else {
-        eprintln!("there is no redis-server to test against: see the step `servers`");
+    if servers.name_to(&mut all).is_err() {
+        eprintln!("there are not all servers to test against: see the step `servers`");
         return Outcome::FAILURE.into();
-    };
-    let all = run(all.env(servers::VARIABLE, &redis.path));
+    }
+    let all = run(&mut all);
     // With features of serde_json that change what others see of it, and that a user's build may have.
     let json = "test --package idem-tests --features=serde-json-features --test json_features";
     all.and(run(&mut cargo(json))).into()
@@ -151,7 +176,7 @@ fn valkey(servers: &mut Servers) -> Verdict {
         Ok(valkey) => valkey,
         Err(reason) => return Verdict::Skipped(format!("no Valkey to be had: {reason}")),
     };
-    let on_valkey = |tests: &mut Command| run(tests.env(servers::VARIABLE, &valkey.path));
+    let on_valkey = |tests: &mut Command| run(valkey.name_to(tests));
     let integration = on_valkey(&mut integration);
     if integration.success && integration.tests == Tests::default() {
         eprintln!("no integration test has `redis` in its name");

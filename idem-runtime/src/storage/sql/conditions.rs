@@ -1,0 +1,47 @@
+//! What statements of more than one database say in the same words: when a row may change hands, and what then becomes of it.
+//!
+//! `r` is the row that is there. These restate the transition table and are tested against it.
+
+/// What has to hold of a row before anything but its expiry is believed.
+pub(super) const SOUND: &str = "r.version = 1 AND length(r.owner) = 16 AND length(r.fingerprint) = 33 \
+                                AND r.on_crash IN ('retry', 'park') AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
+
+/// Whether a record's owner may still say how it ended.
+pub(super) const OPEN: &str =
+    "(r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate'))";
+
+/// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, or its owner's lease is over.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
+    format!(
+        "(r.expires_at <= {now} OR ({SOUND} AND r.status = 'processing' AND r.fingerprint = {fingerprint} \
+         AND r.owner <> {owner} AND r.lease_until <= {now}))"
+    )
+}
+
+/// The end of `INSERT INTO … AS r (…) SELECT …` of claims: where a row is there and free, it becomes the claim's, or is parked.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn on_conflict() -> String {
+    // The moment of the claim, as the row that it would insert says it.
+    let now = "(excluded.lease_until - excluded.lease_ms)";
+    let free = free(now, "excluded.fingerprint", "excluded.owner");
+    let parks = format!("r.expires_at > {now} AND r.on_crash = 'park'");
+    let unless_parked = |column: &str| {
+        format!("{column} = CASE WHEN {parks} THEN r.{column} ELSE excluded.{column} END, ")
+    };
+    let kept: String =
+        ["owner", "on_crash", "lease_ms", "ttl_ms", "lease_until"].map(unless_parked).concat();
+    format!(
+        "ON CONFLICT (key) DO UPDATE SET
+             version = 1, {kept}
+             status = CASE WHEN {parks} THEN 'failed' ELSE 'processing' END,
+             fence = CASE WHEN {parks} THEN r.fence WHEN r.expires_at <= {now} THEN 1 ELSE r.fence + 1 END,
+             fingerprint = excluded.fingerprint,
+             expires_at = CASE WHEN {parks} THEN {now} + r.ttl_ms ELSE excluded.expires_at END,
+             finished_at = CASE WHEN {parks} THEN {now} END,
+             failure = CASE WHEN {parks} THEN 'indeterminate' END,
+             size = CASE WHEN {parks} THEN 0 END,
+             codec = NULL, payload = NULL, message = NULL
+         WHERE {free}"
+    )
+}

@@ -1,0 +1,284 @@
+//! Sends verbs one by one while there are few, and many at once as one statement and one commit.
+//!
+//! A durable commit waits for the disk, and a statement for the network: at many callers these waits are the cost of a call. So verbs that
+//! come while a statement is under way queue up, and whatever has queued goes as one multi-row statement. A lone verb never waits for
+//! company: it goes at once.
+//!
+//! | what could go wrong in a batch | what is done |
+//! |---|---|
+//! | two verbs of one key | the second waits for the next batch: one statement changes a row once |
+//! | two batches lock each other's rows | batches are sorted by key; what the database still breaks up is sent again |
+//! | the database refuses a value of one verb | nothing of the batch was applied, and each verb goes by itself |
+//! | a row changed under the statement | the verbs of such rows go again, a bounded number of times |
+//! | a row is locked by an open transaction | the batch waits for it on its connection, and those that come later go by another |
+//! | a caller goes away | once sent its verb goes on: the batch is sent by a task of its own |
+//! | the answer is lost | every verb of the batch is told that it may have been applied |
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::fault::{Fault, Then};
+use crate::engine::state::Event;
+use crate::key::RecordKey;
+use crate::storage::{Claim, Complete, Release, Renew, StorageError, StorageErrorKind};
+
+/// Most verbs of a statement, so that the first of them is not kept waiting by the last.
+pub(super) const LONGEST: usize = 256;
+
+/// A verb on one record.
+pub(super) trait Verb: Event<Reply: Send + 'static> + Clone + Send + Sync + 'static {
+    fn key(&self) -> &RecordKey;
+}
+
+macro_rules! verbs {
+    ($($verb:ty),*) => {
+        $(impl Verb for $verb {
+            fn key(&self) -> &RecordKey {
+                &self.key
+            }
+        })*
+    };
+}
+
+verbs!(Claim, Renew, Complete, Release);
+
+/// What one statement says of one of its verbs.
+#[derive(Debug)]
+pub(super) enum Answer<R> {
+    /// This is the verb's answer.
+    Settled(Result<R, StorageError>),
+    /// The row changed while the statement ran, so that it neither wrote nor saw why not.
+    Stale,
+}
+
+/// A statement that takes longer waits for something, such as the lock of an open transaction: the others no longer wait for it.
+const STALLED: Duration = Duration::from_millis(100);
+
+/// What runs batches of `V`.
+pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
+    /// Runs one batch as one atomic statement. The keys are distinct and sorted; there is one answer for each verb, in their order.
+    fn run(&self, batch: &[V])
+    -> impl Future<Output = Result<Vec<Answer<V::Reply>>, Fault>> + Send;
+}
+
+type Reply<V> = Result<<V as Event>::Reply, StorageError>;
+
+/// The verbs of one kind that are on their way to the database.
+pub(super) struct Group<V: Verb>(Arc<Mutex<Queue<V>>>);
+
+struct Queue<V: Verb> {
+    waiting: Vec<Waiting<V>>,
+    /// Tasks that are sending what is waiting.
+    lanes: usize,
+    most_lanes: usize,
+}
+
+struct Waiting<V: Verb> {
+    verb: V,
+    caller: oneshot::Sender<Reply<V>>,
+}
+
+impl<V: Verb> Group<V> {
+    /// A group that has at most `lanes` statements under way at once.
+    pub(super) fn new(lanes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Queue { waiting: Vec::new(), lanes: 0, most_lanes: lanes })))
+    }
+
+    /// Sends a verb.
+    pub(super) async fn send<B: Runs<V>>(&self, backend: &Arc<B>, verb: V) -> Reply<V> {
+        let replied = self.enqueue([verb]);
+        self.start(backend);
+        answer(replied.into_iter().next()).await
+    }
+
+    /// Sends verbs, and gives an answer for each.
+    pub(super) async fn send_all<B: Runs<V>>(
+        &self,
+        backend: &Arc<B>,
+        verbs: impl IntoIterator<Item = V>,
+    ) -> Vec<Reply<V>> {
+        let replies = self.enqueue(verbs);
+        self.start(backend);
+        let mut answers = Vec::with_capacity(replies.len());
+        for replied in replies {
+            answers.push(answer(Some(replied)).await);
+        }
+        answers
+    }
+
+    fn enqueue(&self, verbs: impl IntoIterator<Item = V>) -> Vec<oneshot::Receiver<Reply<V>>> {
+        let mut queue = self.0.lock();
+        let verbs = verbs.into_iter().map(|verb| {
+            let (caller, replied) = oneshot::channel();
+            queue.waiting.push(Waiting { verb, caller });
+            replied
+        });
+        verbs.collect()
+    }
+
+    /// Starts a lane where one is missing.
+    fn start<B: Runs<V>>(&self, backend: &Arc<B>) {
+        let mut queue = self.0.lock();
+        if queue.lanes < queue.most_lanes && !queue.waiting.is_empty() {
+            queue.lanes += 1;
+            drop(queue);
+            let lane = Lane { queue: Arc::clone(&self.0), ended: false };
+            tokio::spawn(lane.run(Arc::clone(backend)));
+        }
+    }
+}
+
+async fn answer<T>(
+    replied: Option<oneshot::Receiver<Result<T, StorageError>>>,
+) -> Result<T, StorageError> {
+    let abandoned = || {
+        let message = "the runtime ended before the database answered";
+        StorageError::new(StorageErrorKind::Indeterminate, message)
+    };
+    match replied {
+        Some(replied) => replied.await.unwrap_or_else(|_| Err(abandoned())),
+        None => Err(abandoned()),
+    }
+}
+
+/// One of the tasks that send what is waiting.
+struct Lane<V: Verb> {
+    queue: Arc<Mutex<Queue<V>>>,
+    ended: bool,
+}
+
+impl<V: Verb> Lane<V> {
+    async fn run<B: Runs<V>>(mut self, backend: Arc<B>) {
+        while let Some(batch) = self.take() {
+            let mut sending = pin!(send_batch(&*backend, batch));
+            if timeout(STALLED, &mut sending).await.is_err() {
+                self.hand_over(&backend);
+                return sending.await;
+            }
+        }
+    }
+
+    /// Lets another lane send what is waiting.
+    fn hand_over<B: Runs<V>>(&mut self, backend: &Arc<B>) {
+        self.queue.lock().lanes -= 1;
+        self.ended = true;
+        Group(Arc::clone(&self.queue)).start(backend);
+    }
+
+    /// What has queued: up to a statement's length, sorted, and of verbs for one key the first. `None` ends this lane.
+    fn take(&mut self) -> Option<Vec<Waiting<V>>> {
+        let mut queue = self.queue.lock();
+        // Nobody wants what these ask for, and none of it has been sent.
+        queue.waiting.retain(|waiting| !waiting.caller.is_closed());
+        if queue.waiting.is_empty() {
+            // Under the same lock, so that whatever queues next starts a lane.
+            queue.lanes -= 1;
+            self.ended = true;
+            return None;
+        }
+        if queue.waiting.len() == 1 {
+            return Some(std::mem::take(&mut queue.waiting));
+        }
+        let mut keys = HashSet::with_capacity(queue.waiting.len().min(LONGEST));
+        let mut batch: Vec<_> = queue
+            .waiting
+            .extract_if(.., |waiting| {
+                keys.len() < LONGEST && keys.insert(waiting.verb.key().clone())
+            })
+            .collect();
+        drop(queue);
+        batch.sort_unstable_by(|one, other| one.verb.key().cmp(other.verb.key()));
+        Some(batch)
+    }
+}
+
+impl<V: Verb> Drop for Lane<V> {
+    /// The runtime may end while verbs are waiting: their callers get an error instead of waiting for a lane.
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut queue = self.queue.lock();
+            queue.lanes -= 1;
+            let abandoned = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            drop(abandoned);
+        }
+    }
+}
+
+/// Sends a batch until each of its callers has an answer.
+async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
+    let (mut verbs, mut callers): (Vec<V>, Vec<_>) =
+        batch.into_iter().map(|Waiting { verb, caller }| (verb, caller)).unzip();
+    let mut pauses = pauses();
+    loop {
+        match backend.run(&verbs).await {
+            Ok(answers) => {
+                let mut again = (Vec::new(), Vec::new());
+                for ((verb, caller), answer) in verbs.into_iter().zip(callers).zip(answers) {
+                    match answer {
+                        // A caller that has gone away does not want it.
+                        Answer::Settled(reply) => drop(caller.send(reply)),
+                        Answer::Stale => {
+                            again.0.push(verb);
+                            again.1.push(caller);
+                        }
+                    }
+                }
+                (verbs, callers) = again;
+                if verbs.is_empty() {
+                    return;
+                }
+                if pauses.next().is_none() {
+                    let message = "the record changed whenever it was looked at";
+                    let error = StorageError::new(StorageErrorKind::NotApplied, message);
+                    return refuse(callers, &error);
+                }
+                // Whoever changed the row has committed: there is nothing to wait for.
+            }
+            Err(Fault { then: Then::Again, error }) => match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return refuse(callers, &error),
+            },
+            Err(Fault { then: Then::Split, .. }) if verbs.len() > 1 => {
+                for (verb, caller) in verbs.into_iter().zip(callers) {
+                    Box::pin(send_batch(backend, vec![Waiting { verb, caller }])).await;
+                }
+                return;
+            }
+            Err(Fault { error, .. }) => return refuse(callers, &error),
+        }
+    }
+}
+
+fn refuse<T>(callers: Vec<oneshot::Sender<Result<T, StorageError>>>, error: &StorageError) {
+    for caller in callers {
+        let _ = caller.send(Err(error.clone()));
+    }
+}
+
+/// Pauses between attempts at a batch that lost against others.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(1))
+        .with_max_delay(Duration::from_millis(50))
+        .with_max_times(12)
+        .with_jitter()
+        .build()
+}
+
+impl<V: Verb> std::fmt::Debug for Group<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let queue = self.0.lock();
+        f.debug_struct("Group")
+            .field("waiting", &queue.waiting.len())
+            .field("lanes", &queue.lanes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! The verbs of a database, each kind in a group of its own.
+
+use std::sync::Arc;
+
+use super::group::{Group, Runs};
+use super::wakeups::{Polls, Wakeups};
+use crate::key::RecordKey;
+use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Wakeup, Written};
+
+/// What runs every kind of batch.
+pub(super) trait Database:
+    Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls
+{
+}
+
+impl<B: Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls> Database for B {}
+
+/// A database behind its groups.
+#[derive(Debug)]
+pub(super) struct Grouped<B> {
+    pub(super) backend: Arc<B>,
+    claims: Group<Claim>,
+    renewals: Group<Renew>,
+    completions: Group<Complete>,
+    releases: Group<Release>,
+    wakeups: Wakeups,
+}
+
+impl<B: Database> Grouped<B> {
+    /// A database that has at most `lanes` batches of claims, and as many of completions, under way at once.
+    pub(super) fn new(backend: B, lanes: usize) -> Self {
+        Self {
+            backend: Arc::new(backend),
+            claims: Group::new(lanes),
+            renewals: Group::new(1),
+            completions: Group::new(lanes),
+            releases: Group::new(1),
+            wakeups: Wakeups::new(),
+        }
+    }
+
+    pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.claims.send(&self.backend, claim.clone()).await
+    }
+
+    pub(super) async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        self.renewals.send_all(&self.backend, renewals.iter().cloned()).await
+    }
+
+    pub(super) async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let written = self.completions.send(&self.backend, complete.clone()).await?;
+        self.wakeups.wake(&complete.key);
+        Ok(written)
+    }
+
+    pub(super) async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let written = self.releases.send(&self.backend, release.clone()).await?;
+        self.wakeups.wake(&release.key);
+        Ok(written)
+    }
+
+    pub(super) fn watch(&self, key: &RecordKey) -> Wakeup {
+        self.wakeups.watch(&self.backend, key)
+    }
+}

@@ -1,0 +1,41 @@
+//! Making and upgrading the tables.
+//!
+//! Migrations are plain `.sql` files, beside each database's code, for those who run their own. `migrate()` applies those that a table of ours does not list yet, under a lock, so that all processes of a deployment may call it at once.
+
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// A step from one version of the tables to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    /// The version that the tables have afterwards.
+    pub(super) version: i64,
+    /// Its file: statements that may run again, for the default table's name.
+    pub(super) sql: &'static str,
+}
+
+/// The migrations that a database lacks whose tables have version `applied`.
+///
+/// # Errors
+///
+/// [`StorageErrorKind::NewerVersion`] where the tables are of a newer version than this library knows.
+pub(super) fn pending(
+    migrations: &'static [Migration],
+    applied: Option<i64>,
+) -> Result<&'static [Migration], StorageError> {
+    let applied = applied.unwrap_or(0);
+    if migrations.last().is_none_or(|last| last.version < applied) {
+        let message = format!(
+            "the tables have version {applied}, which a newer version of this library made"
+        );
+        return Err(StorageError::new(StorageErrorKind::NewerVersion, message));
+    }
+    let first = migrations.partition_point(|migration| migration.version <= applied);
+    Ok(&migrations[first..])
+}
+
+/// The text for a storage that is used without its tables.
+pub(super) fn missing(table: &super::table::Table, file: &str) -> String {
+    format!(
+        "the table {table} is not there: call `migrate()` once before the storage is used, or run {file}"
+    )
+}

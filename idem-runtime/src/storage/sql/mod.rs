@@ -1,0 +1,119 @@
+//! Records in a SQL database, one row for each key: Postgres, MySQL or MariaDB, SQLite.
+//!
+//! ```no_run
+//! # #[cfg(feature = "postgres")]
+//! # async fn example(pool: sqlx::PgPool) -> Result<(), idem_runtime::storage::StorageError> {
+//! use idem_runtime::storage::PostgresStorage;
+//!
+//! // The application's own pool; or `PostgresStorage::connect("postgres://…")`.
+//! let storage = PostgresStorage::new(pool);
+//! storage.migrate().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each is a feature: `postgres`, `mysql`, `sqlite`. They use sqlx 0.9, which needs Rust 1.94 or later.
+//!
+//! # Tables
+//!
+//! `migrate()` makes the tables, and every process may call it when it starts: it works in a transaction and under a lock, or, in MySQL, which
+//! has no such transactions, in steps that may run twice. A table of ours lists what has been applied. Those who run their own migrations take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or
+//! [`SQLITE_SCHEMA`] instead. A storage that is used without its tables answers with an error of kind
+//! [`Configuration`](super::StorageErrorKind::Configuration) that says so. Table and schema can be named; keys are compared byte by byte whatever
+//! the database's collation.
+//!
+//! Times are whole milliseconds since the Unix epoch, in integers: they are the same in every database, no session's time zone touches them,
+//! and sums of them are exact. `to_timestamp(expires_at / 1000.0)` shows one in Postgres.
+//!
+//! # How a verb is decided
+//!
+//! | database | claim | renew, complete, release |
+//! |---|---|---|
+//! | Postgres | one statement: reads, and `INSERT … ON CONFLICT` of what is free | one statement: `UPDATE` or `DELETE` by key and owner, and what is there for those who own nothing |
+//! | SQLite | a read; what is free by `INSERT … ON CONFLICT … RETURNING` | one statement; a read for those who own nothing |
+//! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE`; a read by owner | one statement, and a read by owner |
+//!
+//! A replay writes nothing and takes no lock. Every write says in its own conditions what it needs, so that what was read before it is never
+//! trusted; a row that changed meanwhile is looked at again. What a row means to a verb that does not change it is decided by
+//! [`engine::state`](crate::engine::state), and the statements are tested against that with random histories.
+//!
+//! The database's clock decides: `clock_timestamp()`, `UTC_TIMESTAMP`, and for SQLite, which has no server, the clock of the machine.
+//!
+//! # Many verbs, one commit
+//!
+//! Verbs that come while a statement is under way queue up and go as one multi-row statement and one commit; a lone verb goes at once. So a
+//! storage uses one connection for each kind of verb (on MySQL two for claims and two for completions, whose commits the server does together),
+//! and more only while a statement waits for a lock. A pool of one is enough.
+//!
+//! # Waiting
+//!
+//! Waiters of a key are woken at once by what their own process finishes. For what others finish, all waiters of a process share one poll,
+//! about every 25 ms while there are any. `LISTEN`/`NOTIFY` of Postgres was measured against it: every commit that notifies takes a
+//! lock of the whole server, so that batches of 32 rows over 8 connections with 4 listeners fell to between a quarter and an eighth; and it
+//! needs a session of its own, which poolers do not give.
+//!
+//! # Poolers, TLS
+//!
+//! No statement leaves anything in a session but prepared statements. `PgBouncer` in transaction mode follows those from 1.21 on; for others
+//! there is [`PostgresBuilder::prepared_statements`]. TLS is sqlx's: an application that needs it depends on `sqlx` with one of its features
+//! `tls-rustls-ring-webpki`, `tls-rustls-aws-lc-rs` or `tls-native-tls`, and says `?sslmode=verify-full` in the URL or the pool's options.
+//!
+//! # Removing what has expired
+//!
+//! An expired row counts as none at once and stays until `purge` removes it, or a claim of its key replaces it. `spawn_janitor` purges in the
+//! background, in batches of 1000 by an index, and never touches a live record; several processes may run one.
+//!
+//! # What happens when something fails
+//!
+//! | at | then |
+//! |---|---|
+//! | the caller dies before a statement arrives | nothing happened |
+//! | … between claim and complete | the lease runs out, and the crash policy in the row decides |
+//! | the reply to a statement is lost | every verb of the batch is [`Indeterminate`](super::StorageErrorKind::Indeterminate); repeating it is safe |
+//! | a caller goes away | its verb goes on; the task that sends the batch is nobody's |
+//! | the database breaks a statement up (deadlock, serialization) | it is sent again, a bounded number of times |
+//! | the database refuses a value | the verbs of the batch go one by one, and one is refused |
+//! | a row cannot be read, or is of a newer version | the error says so, and the row stays as it is until it expires |
+//! | the server is a read-only replica | [`NotApplied`](super::StorageErrorKind::NotApplied); replicas are never read |
+//!
+//! # What it can lose
+//!
+//! - **Postgres, MySQL, MariaDB**: nothing that the primary has committed to disk. With `synchronous_commit = off`,
+//!   `innodb_flush_log_at_trx_commit` other than 1, or an asynchronous replica that takes over, the last commits.
+//! - **SQLite**: nothing in a file with `synchronous = FULL`, which a storage that opens the file sets; the last commits at a power failure
+//!   otherwise, which [`SqliteStorage::check`] reports. In memory, everything when the process ends.
+
+mod conditions;
+mod fault;
+mod group;
+mod grouped;
+mod janitor;
+mod migrate;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod table;
+mod wakeups;
+
+#[cfg(feature = "mysql")]
+pub use mysql::{MySqlBuilder, MySqlStorage};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBuilder, PostgresStorage};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteBuilder, SqliteStorage, SqliteWarning};
+
+/// The tables of [`PostgresStorage`], as `migrate()` makes them under their default name.
+#[cfg(feature = "postgres")]
+pub const POSTGRES_SCHEMA: &str = include_str!("postgres/0001_records.sql");
+
+/// The tables of [`SqliteStorage`], as `migrate()` makes them under their default name.
+#[cfg(feature = "sqlite")]
+pub const SQLITE_SCHEMA: &str = include_str!("sqlite/0001_records.sql");
+
+/// The tables of [`MySqlStorage`], as `migrate()` makes them under their default name.
+#[cfg(feature = "mysql")]
+pub const MYSQL_SCHEMA: &str = include_str!("mysql/0001_records.sql");

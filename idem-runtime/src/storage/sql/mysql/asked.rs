@@ -1,0 +1,73 @@
+//! A batch as the values of a statement: see [`statements`](super::statements).
+
+use serde::{Serialize, Serializer};
+
+use super::super::group::Verb;
+use super::super::row::{clamped_millis, policy};
+use crate::key::RecordKey;
+use crate::record::OwnerId;
+use crate::storage::Claim;
+
+/// Bytes as hex digits.
+#[derive(Clone, Copy)]
+struct Hex<'a>(&'a [u8]);
+
+impl Serialize for Hex<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let text: String = digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect();
+        serializer.serialize_str(&text)
+    }
+}
+
+/// The keys of verbs.
+pub(super) fn keys<'a>(keys: impl IntoIterator<Item = &'a RecordKey>) -> String {
+    json(keys.into_iter().map(|key| [Hex(key.as_str().as_bytes())]))
+}
+
+/// Keys as they are stored.
+pub(super) fn stored_keys(keys: &[String]) -> String {
+    json(keys.iter().map(|key| [Hex(key.as_bytes())]))
+}
+
+/// The keys of verbs, and who asks.
+pub(super) fn owned<'a, V: Verb>(
+    verbs: impl IntoIterator<Item = &'a V>,
+    owner: impl Fn(&V) -> OwnerId,
+) -> String {
+    let fields = |verb: &'a V| {
+        let owner = owner(verb).to_bytes();
+        (Hex(verb.key().as_str().as_bytes()), OwnedHex(owner))
+    };
+    json(verbs.into_iter().map(fields))
+}
+
+/// Claims.
+pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String {
+    json(claims.into_iter().map(|claim| {
+        (
+            Hex(claim.key.as_str().as_bytes()),
+            OwnedHex(claim.owner.to_bytes()),
+            Hex(claim.fingerprint.as_bytes()),
+            policy(claim.on_crash),
+            clamped_millis(claim.lease),
+            clamped_millis(claim.ttl),
+        )
+    }))
+}
+
+/// An owner's id as hex digits.
+struct OwnedHex([u8; 16]);
+
+impl Serialize for OwnedHex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Hex(&self.0).serialize(serializer)
+    }
+}
+
+fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> String {
+    let rows: Vec<T> = rows.collect();
+    // Texts and numbers are always JSON.
+    serde_json::to_string(&rows).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! What an error of the client or the server means for a caller.
+
+use sqlx::Error;
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::super::fault::{Fault, Then};
+use super::super::migrate;
+use super::super::table::Table;
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// Whether the connection is of use afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    Yes,
+    No,
+}
+
+/// The fault for an error; `sent` says whether the statement was on its way.
+pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+
+    let refused = error.as_database_error().and_then(|error| error.try_downcast_ref());
+    if let Some(number) = refused.map(MySqlDatabaseError::number) {
+        return refusal(number, error, sent, table);
+    }
+    let (kind, message, broken) = match &error {
+        Error::PoolTimedOut => (
+            NotApplied,
+            "no connection to mysql in time: those of the pool are all in use, or the server cannot be reached",
+            Broken::No,
+        ),
+        Error::PoolClosed => (Configuration, "the mysql pool has been closed", Broken::No),
+        // The client has no error of its own for it.
+        Error::Configuration(reason) if reason.to_string().contains("RSA") => (
+            Configuration,
+            "no login to mysql: passwords of the kind `caching_sha2_password` need an encrypted connection, or the feature `mysql-rsa` \
+             of sqlx",
+            Broken::Yes,
+        ),
+        Error::Configuration(_) | Error::InvalidArgument(_) => {
+            (Configuration, "the address of the mysql server cannot be used", Broken::No)
+        }
+        Error::Tls(_) => (
+            Configuration,
+            "no encrypted connection to mysql: a TLS feature of sqlx has to be switched on, and the server has to offer it",
+            Broken::Yes,
+        ),
+        Error::Encode(_) => (Configuration, "a value is too large for mysql", Broken::No),
+        _ if sent => {
+            (Indeterminate, "the connection to mysql broke before it answered", Broken::Yes)
+        }
+        _ => (NotApplied, "cannot connect to mysql", Broken::Yes),
+    };
+    let then = if matches!(error, Error::Encode(_)) { Then::Split } else { Then::Tell };
+    (Fault::new(then, kind, message, error), broken)
+}
+
+/// What the server's numbers mean. A statement that it answers with an error has changed nothing, unless the server went away meanwhile.
+fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+    use Then::{Again, Split, Tell};
+
+    let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
+    let (then, kind, message, broken) = match number {
+        // A deadlock, a lock that was not had in time, a row that changed under a snapshot, a key that another process has inserted.
+        1213 | 1205 | 1020 | 1062 => {
+            plain(Again, NotApplied, "mysql kept breaking the statement up in favour of others")
+        }
+        // The tables were changed under a prepared statement.
+        1615 => {
+            let message =
+                "mysql does not run the statement on the tables that are there".to_owned();
+            (Again, Configuration, message, Broken::Yes)
+        }
+        1146 => {
+            let file = "the statements of `idempotency::storage::sql::MYSQL_SCHEMA`";
+            (Tell, Configuration, migrate::missing(table, file), Broken::No)
+        }
+        1054 => (
+            Tell,
+            Configuration,
+            format!(
+                "the table {table} has other columns than this version needs: call `migrate()`"
+            ),
+            Broken::No,
+        ),
+        1142 | 1143 | 1370 => (
+            Tell,
+            Configuration,
+            format!("this user of mysql may not do what is needed to the table {table}"),
+            Broken::No,
+        ),
+        1045 | 1698 => {
+            plain(Tell, Configuration, "mysql does not accept the user name or the password")
+        }
+        1130 => plain(Tell, Configuration, "mysql does not accept connections from this host"),
+        1044 => plain(Tell, Configuration, "this user of mysql may not use the database"),
+        1046 => plain(Tell, Configuration, "the address of the mysql server names no database"),
+        1049 => plain(Tell, Configuration, "mysql has no database of this name"),
+        1064 | 1305 => plain(
+            Tell,
+            Configuration,
+            "mysql does not understand the statement: MySQL 8.0 or MariaDB 10.6, or later, is needed",
+        ),
+        1243 => {
+            plain(Tell, Configuration, "a pooler between us and mysql loses prepared statements")
+        }
+        1461 => plain(
+            Tell,
+            Configuration,
+            "mysql has no room for prepared statements: raise `max_prepared_stmt_count`",
+        ),
+        1290 | 1792 | 1836 => (
+            Tell,
+            NotApplied,
+            "mysql is a read-only replica, or has become one".to_owned(),
+            Broken::Yes,
+        ),
+        1021 | 1026 | 1114 => {
+            plain(Tell, NotApplied, "the disk or the table space of the mysql server is full")
+        }
+        1040 | 1203 | 1226 => plain(Tell, NotApplied, "mysql has no connection left"),
+        1047 => plain(Tell, NotApplied, "this node of the cluster is not ready"),
+        1317 | 1969 | 3024 => plain(Tell, NotApplied, "mysql cancelled the statement"),
+        // The statement may have been committed when the server was told to stop.
+        1053 | 1077 | 1152 | 1158..=1161 | 1927 | 3169 | 4031 => {
+            let kind = if sent { Indeterminate } else { NotApplied };
+            (Tell, kind, "the mysql server is going away".to_owned(), Broken::Yes)
+        }
+        1153 | 1301 => (
+            Split,
+            Configuration,
+            "a result is larger than the server's `max_allowed_packet`".to_owned(),
+            Broken::Yes,
+        ),
+        1264 | 1366 | 1406 | 1690 => {
+            plain(Split, Configuration, "mysql does not accept a value of the record")
+        }
+        number => (Tell, NotApplied, format!("mysql refused the statement ({number})"), Broken::No),
+    };
+    (Fault::new(then, kind, message, error), broken)
+}
+
+/// The fault of a statement that was not answered in time.
+pub(super) fn no_answer() -> Fault {
+    let message = "mysql did not answer in time";
+    Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
+}

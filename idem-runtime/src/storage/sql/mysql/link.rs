@@ -1,0 +1,98 @@
+//! Statements on their way to the server and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlArguments, MySqlPool, MySqlRow};
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Error, MySql};
+
+use super::super::fault::Fault;
+use super::super::table::Table;
+use super::error::{Broken, explain, no_answer};
+
+/// The pool, and the tables that statements are about.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) pool: MySqlPool,
+    pub(super) table: Table,
+    pub(super) response_timeout: Duration,
+}
+
+pub(super) type Bound<'q> = Query<'q, MySql, MySqlArguments>;
+
+impl Link {
+    /// A connection, for the statements of one batch.
+    pub(super) async fn session(&self) -> Result<Session<'_>, Fault> {
+        let acquired = self.pool.acquire().await;
+        let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        Ok(Session { connection, is_broken: false, link: self })
+    }
+
+    /// Runs a statement that reads.
+    pub(super) async fn fetch<'q>(
+        &self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<MySqlRow>, Fault> {
+        self.session().await?.fetch(sql, bind).await
+    }
+}
+
+/// A connection of the pool. Each statement commits by itself.
+pub(super) struct Session<'a> {
+    connection: PoolConnection<MySql>,
+    is_broken: bool,
+    link: &'a Link,
+}
+
+impl Session<'_> {
+    /// Takes another connection where this one broke.
+    pub(super) async fn mend(&mut self) -> Result<(), Fault> {
+        if self.is_broken {
+            *self = self.link.session().await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement that reads, and gives its rows.
+    pub(super) async fn fetch<'q>(
+        &mut self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<MySqlRow>, Fault> {
+        let answer = prepared(sql, bind).fetch_all(&mut *self.connection);
+        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        self.checked(answer.ok())
+    }
+
+    /// Runs a statement that writes, and gives the number of rows that it met or changed.
+    pub(super) async fn execute<'q>(
+        &mut self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<u64, Fault> {
+        let answer = prepared(sql, bind).execute(&mut *self.connection);
+        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        Ok(self.checked(answer.ok())?.rows_affected())
+    }
+
+    fn checked<T>(&mut self, answer: Option<Result<T, Error>>) -> Result<T, Fault> {
+        let (fault, broken) = match answer {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => explain(error, true, &self.link.table),
+            None => (no_answer(), Broken::Yes),
+        };
+        if broken == Broken::Yes {
+            self.is_broken = true;
+            self.connection.close_on_drop();
+        }
+        Err(fault)
+    }
+}
+
+fn prepared<'q>(sql: &Arc<str>, bind: impl FnOnce(Bound<'q>) -> Bound<'q>) -> Bound<'q> {
+    // The text has our own statements and checked names in it.
+    bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))))
+}

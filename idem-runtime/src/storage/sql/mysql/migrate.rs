@@ -1,0 +1,50 @@
+//! Making and upgrading the tables of a MySQL database.
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::super::migrate::{Migration, pending};
+use super::error::explain;
+use super::link::Link;
+use crate::storage::StorageError;
+
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, sql: include_str!("0001_records.sql") }];
+
+/// Brings the tables up to date.
+///
+/// MySQL commits at each statement that changes tables, so there is no transaction around them, and a lock would be part of the session. Both
+/// are done without: the statements of a migration may run twice, after one another or side by side, and a version is noted when all of its
+/// statements have run.
+pub(super) async fn migrate(link: &Link) -> Result<(), StorageError> {
+    let acquired = link.pool.acquire().await;
+    let mut connection = acquired.map_err(|error| explain(error, false, &link.table).0)?;
+    apply(&mut connection, link).await
+}
+
+async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), StorageError> {
+    let fault = |error| StorageError::from(explain(error, true, &link.table).0);
+    let table = link.table.migrations();
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+             version bigint NOT NULL PRIMARY KEY,
+             applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+         ) ENGINE = InnoDB"
+    );
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(fault)?;
+    let newest = format!("SELECT max(version) FROM {table}");
+    let newest =
+        sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *connection).await;
+    let applied: Option<i64> = newest.and_then(|row| row.try_get(0)).map_err(fault)?;
+
+    for migration in pending(MIGRATIONS, applied)? {
+        let sql = link.table.adapt(migration.sql);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(fault)?;
+        let note = format!(
+            "INSERT INTO {table} (version) VALUES ({}) ON DUPLICATE KEY UPDATE version = {table}.version",
+            migration.version,
+        );
+        sqlx::raw_sql(AssertSqlSafe(note)).execute(&mut *connection).await.map_err(fault)?;
+    }
+    Ok(())
+}

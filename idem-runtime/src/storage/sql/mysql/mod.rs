@@ -1,0 +1,132 @@
+//! Records in MySQL, version 8.0 or later, or in MariaDB, version 10.6 or later.
+
+mod asked;
+mod completions;
+mod connect;
+mod error;
+mod link;
+mod migrate;
+mod statements;
+mod verbs;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use self::connect::MySqlBuilder;
+use self::verbs::{Backend, get, key};
+use super::grouped::Grouped;
+use super::row::{read, timestamp};
+use super::{janitor, row};
+use crate::key::RecordKey;
+use crate::record::Record;
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
+};
+
+/// Batches of claims, and of completions, that are under way at once: the server commits those of several connections together.
+const LANES: usize = 2;
+
+/// Records in MySQL or MariaDB. Clones share the pool and what is grouped. See the [module](super).
+#[derive(Clone)]
+pub struct MySqlStorage(Arc<Grouped<Backend>>);
+
+impl MySqlStorage {
+    fn from_backend(backend: Backend) -> Self {
+        Self(Arc::new(Grouped::new(backend, LANES)))
+    }
+
+    /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
+    ///
+    /// # Errors
+    ///
+    /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion) where a newer version of this library has been here,
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not create tables.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        migrate::migrate(&self.0.backend.link).await
+    }
+
+    /// Removes expired records every `every`, until `stop` is cancelled; see [`purge`](Storage::purge). Several processes may do so.
+    pub fn spawn_janitor(&self, every: Duration, stop: CancellationToken) -> JoinHandle<()> {
+        janitor::spawn(self.clone(), every, stop)
+    }
+}
+
+impl Storage for MySqlStorage {
+    fn backend(&self) -> &'static str {
+        "mysql"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.0.claim(claim).await
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        self.0.renew(renewals).await
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        self.0.complete(complete).await
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        self.0.release(release).await
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let rows =
+            link.fetch(&statements.load, |query| query.bind(key.as_str().as_bytes())).await?;
+        let Some(found) = rows.first() else { return Ok(None) };
+        read(found, 1, timestamp(get(found, 0)?))
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let mut removed = 0;
+        while removed < limit as u64 {
+            let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
+            let batch = left.min(row::LONGEST_PAGE);
+            let mut session = link.session().await?;
+            let rows = session.fetch(&statements.expired, |query| query.bind(batch as u64)).await?;
+            let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
+            if keys.is_empty() {
+                break;
+            }
+            let found = keys.len();
+            let keys = asked::stored_keys(&keys);
+            removed +=
+                session.execute(&statements.remove_expired, |query| query.bind(keys)).await?;
+            if found < batch {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let Backend { link, statements } = &*self.0.backend;
+        let after = after.map_or("", |Cursor(key)| key).as_bytes();
+        let limit = limit.clamp(1, row::LONGEST_PAGE);
+        let bind = |query: link::Bound<'static>| query.bind(after.to_vec()).bind(limit as u64);
+        let rows = link.fetch(&statements.scan, bind).await?;
+        let found =
+            rows.iter().map(|row| Ok((key(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
+        Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(Some(self.0.watch(key)))
+    }
+}
+
+impl fmt::Debug for MySqlStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlStorage")
+            .field("table", &self.0.backend.link.table)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! The statements.
+//!
+//! A batch is one JSON array, with bytes as hex, which `JSON_TABLE` makes rows of, so that the same prepared statement takes any number of
+//! verbs. Results are too large for that: see [`complete`].
+//!
+//! Every statement commits by itself, and every write finds its rows by the whole primary key and says in its conditions what it needs. So
+//! it locks those rows alone under every isolation level, is right whatever others do between two statements, and leaves nothing behind in
+//! the session: neither a transaction nor a setting.
+//!
+//! `UTC_TIMESTAMP` is the moment at which the statement began, the same for all of its rows and wherever it stands in it. `SYSDATE` would move
+//! inside of it, and both it and `NOW` are in the session's time zone, in which an hour comes twice when summer ends. A statement that
+//! waited for a lock is the more careful for being late: by its clock fewer leases are over.
+
+use std::sync::Arc;
+
+use super::super::conditions::{OPEN, SOUND};
+use super::super::row;
+use super::super::table::Table;
+
+/// This moment, in milliseconds since the Unix epoch.
+const NOW: &str =
+    "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)";
+
+/// The fields of a claim in a batch, in their order: see [`asked`](super::asked).
+const CLAIM: &[(&str, &str)] = &[
+    KEY,
+    OWNER,
+    ("fingerprint", "VARCHAR(66)"),
+    ("on_crash", "VARCHAR(16)"),
+    ("lease_ms", "BIGINT"),
+    ("ttl_ms", "BIGINT"),
+];
+
+const KEY: (&str, &str) = ("record_key", "VARCHAR(2048)");
+
+const OWNER: (&str, &str) = ("owner", "VARCHAR(32)");
+
+/// The sizes of the statements that end operations. A batch takes the next larger one, with keys that nothing has in the places left.
+pub(super) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// The text of all statements, for one table.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// What is there under the keys of a batch; the first column is the verb's number.
+    pub(super) find: Arc<str>,
+    /// The same for a verb by itself, which needs no array.
+    pub(super) find_one: Arc<str>,
+    pub(super) insert: Arc<str>,
+    pub(super) remove_expired: Arc<str>,
+    pub(super) take_over: Arc<str>,
+    pub(super) park: Arc<str>,
+    pub(super) renew: Arc<str>,
+    /// For batches of each of [`SIZES`].
+    pub(super) complete: [Arc<str>; SIZES.len()],
+    pub(super) release: Arc<str>,
+    pub(super) load: Arc<str>,
+    pub(super) scan: Arc<str>,
+    pub(super) expired: Arc<str>,
+    pub(super) processing: Arc<str>,
+}
+
+impl Statements {
+    pub(super) fn new(table: &Table) -> Self {
+        let table = table.records();
+        let found = row::columns("r");
+        let by_key = |fields| by_key(&table, fields);
+        let (keys, owned) = (by_key(&[KEY]), by_key(&[KEY, OWNER]));
+        let claims = by_key(CLAIM);
+        let mine = format!("r.owner = UNHEX(a.owner) AND {}", alive());
+        let free = format!(
+            "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
+             AND r.lease_until <= {NOW} AND r.expires_at > {NOW} AND {SOUND}"
+        );
+        Self {
+            find: format!("SELECT a.n, {NOW}, {found} FROM {keys}").into(),
+            find_one: format!("SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
+            insert: format!(
+                "INSERT INTO {table}
+                     (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
+                      expires_at)
+                 SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
+                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms
+                 FROM {}",
+                asked(CLAIM)
+            )
+            .into(),
+            remove_expired: format!("DELETE r FROM {keys} WHERE r.expires_at <= {NOW}").into(),
+            take_over: format!(
+                "UPDATE {claims}
+                 SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
+                     r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
+                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms
+                 WHERE r.on_crash = 'retry' AND {free}"
+            )
+            .into(),
+            park: format!(
+                "UPDATE {claims}
+                 SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = {NOW},
+                     r.expires_at = {NOW} + r.ttl_ms
+                 WHERE r.on_crash = 'park' AND {free}"
+            )
+            .into(),
+            renew: format!(
+                "UPDATE {owned}
+                 SET r.lease_until = {NOW} + r.lease_ms, r.expires_at = {NOW} + r.lease_ms + r.ttl_ms
+                 WHERE r.status = 'processing' AND {mine}"
+            )
+            .into(),
+            complete: SIZES.map(|size| complete(&table, size).into()),
+            release: format!("DELETE r FROM {owned} WHERE r.status = 'processing' AND {mine}").into(),
+            load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
+            scan: format!(
+                "SELECT {NOW}, r.`key`, {found} FROM {table} AS r
+                 WHERE r.`key` > ? AND r.expires_at > {NOW} ORDER BY r.`key` LIMIT ?"
+            )
+            .into(),
+            expired: format!(
+                "SELECT r.`key` FROM {table} AS r WHERE r.expires_at <= {NOW} ORDER BY r.expires_at LIMIT ?"
+            )
+            .into(),
+            processing: format!(
+                "SELECT r.`key` FROM {keys} WHERE r.status = 'processing' AND r.expires_at > {NOW}"
+            )
+            .into(),
+        }
+    }
+}
+
+/// Ends the operations of a batch of up to `size`.
+///
+/// Its values are not in a JSON array: MariaDB would collect the results in a temporary table first, which it makes as a file. Where in the
+/// lists of values a row finds its own, its key's place in the list of keys says.
+fn complete(table: &str, size: usize) -> String {
+    let list = vec!["?"; size].join(", ");
+    let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
+    let alive = alive();
+    format!(
+        "UPDATE {table} AS r FORCE INDEX (PRIMARY)
+         SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {NOW} + ?,
+             r.payload = {own}, r.message = {own}, r.size = {own}
+         WHERE r.`key` IN ({list}) AND r.owner = {own} AND {OPEN} AND {alive}"
+    )
+}
+
+/// What has to hold of a row that an owner may write to.
+fn alive() -> String {
+    format!("r.expires_at > {NOW} AND {SOUND}")
+}
+
+/// The verbs of a batch as a table.
+fn asked(fields: &[(&str, &str)]) -> String {
+    let fields = fields.iter().enumerate();
+    let fields = fields.map(|(at, (name, of))| format!("{name} {of} PATH '$[{at}]'"));
+    let fields = fields.collect::<Vec<_>>().join(", ");
+    format!("JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, {fields})) AS a")
+}
+
+/// The verbs of a batch, each with the row of its key. Left to itself the database reads a small table whole, and locks it whole.
+fn by_key(table: &str, fields: &[(&str, &str)]) -> String {
+    let asked = asked(fields);
+    format!(
+        "{asked} STRAIGHT_JOIN {table} AS r FORCE INDEX (PRIMARY) ON r.`key` = UNHEX(a.record_key)"
+    )
+}

@@ -1,0 +1,315 @@
+//! The verbs as sequences of statements.
+//!
+//! MySQL has no statement that writes and tells what it wrote. So a write's count is believed in one case only, when it is that of the whole
+//! batch, which means that every verb's conditions were met; else what is there is read back, and the state machine says, by the owner that
+//! the row names, what it means for each verb.
+//!
+//! | verb | statements |
+//! |---|---|
+//! | claim | read; insert where nothing was; take over, or park, where a lease was over, and read that back |
+//! | renew, complete | update; read back if it did not meet all |
+//! | release | read; delete those of the caller; read back if it did not meet all |
+//!
+//! | what happens between two statements | why that is all right |
+//! |---|---|
+//! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
+//! | another process takes over first | the update does not meet its conditions, and reading back finds the other's id |
+//! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
+//! | an expired row was removed and nothing inserted | an expired row counts as none |
+
+use sqlx::Row;
+use sqlx::mysql::MySqlRow;
+
+use super::super::fault::{Fault, Then};
+use super::super::group::{Answer, Runs, Verb};
+use super::super::row::{Found, corrupt, read, settle, timestamp};
+use super::super::wakeups::Polls;
+use super::asked;
+use super::completions::{Chunk, chunks};
+use super::link::{Link, Session};
+use super::statements::Statements;
+use crate::key::RecordKey;
+use crate::record::{Fence, OwnerId, Record, State, Timestamp};
+use crate::storage::{
+    Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
+};
+
+/// What runs the statements.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) link: Link,
+    pub(super) statements: Statements,
+}
+
+/// What is there under a verb's key.
+struct Seen {
+    now: Timestamp,
+    /// `None`: no row. The record is none where its retention is over.
+    row: Option<Found>,
+}
+
+impl Seen {
+    fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
+        settle(self.row.unwrap_or(Ok(None)), verb, self.now)
+    }
+}
+
+impl Backend {
+    /// Reads the rows of verbs, one answer for each.
+    async fn find<'v, V: Verb>(
+        &self,
+        session: &mut Session<'_>,
+        verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
+    ) -> Result<Vec<Seen>, Fault> {
+        let verbs = verbs.into_iter();
+        let mut keys = verbs.clone().map(Verb::key);
+        let rows = if let (Some(key), None) = (keys.next(), keys.next()) {
+            let key = key.as_str().as_bytes();
+            session.fetch(&self.statements.find_one, |query| query.bind(key)).await?
+        } else {
+            let keys = asked::keys(verbs.clone().map(Verb::key));
+            session.fetch(&self.statements.find, |query| query.bind(keys)).await?
+        };
+        let mut seen: Vec<_> =
+            verbs.map(|_| Seen { now: Timestamp::from_millis(0), row: None }).collect();
+        for row in &rows {
+            let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
+            let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            if let Some(slot) = seen.get_mut(index) {
+                *slot = Seen { now, row: Some(read(row, 2, now)) };
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Reads back what a write made of rows: an error here no longer means that nothing changed.
+    async fn find_again<'v, V: Verb>(
+        &self,
+        session: &mut Session<'_>,
+        verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
+    ) -> Result<Vec<Seen>, Fault> {
+        self.find(session, verbs).await.map_err(|fault| {
+            let message = "the database did not say what became of a write";
+            let error = StorageError::new(StorageErrorKind::Indeterminate, message);
+            Fault { then: Then::Tell, error: error.with_source(fault.error) }
+        })
+    }
+
+    /// Claims of keys without a row, or with an expired one.
+    async fn insert(
+        &self,
+        session: &mut Session<'_>,
+        claims: &[(usize, &Claim)],
+        expired: &[&Claim],
+    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+        if !expired.is_empty() {
+            let keys = asked::keys(expired.iter().map(|claim| &claim.key));
+            session.execute(&self.statements.remove_expired, |query| query.bind(keys)).await?;
+        }
+        let fields = asked::claims(verbs(claims));
+        // It is refused as a whole where one of the keys has a row by now.
+        session.execute(&self.statements.insert, |query| query.bind(fields)).await?;
+        let acquired = || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
+        Ok(claims.iter().map(|_| acquired()).collect())
+    }
+
+    /// Claims of keys whose owner's lease was over.
+    async fn take_over(
+        &self,
+        session: &mut Session<'_>,
+        claims: &[(usize, &Claim)],
+    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+        for statement in [&self.statements.take_over, &self.statements.park] {
+            let fields = asked::claims(verbs(claims));
+            session.execute(statement, |query| query.bind(fields)).await?;
+        }
+        let seen = self.find_again(session, verbs(claims)).await?;
+        Ok(seen.into_iter().zip(verbs(claims)).map(|(seen, claim)| seen.settle(claim)).collect())
+    }
+
+    /// Releases of records that were the caller's when they were read.
+    async fn release(
+        &self,
+        session: &mut Session<'_>,
+        releases: &[(usize, &Release)],
+    ) -> Result<Vec<Answer<Written>>, Fault> {
+        let fields = asked::owned(verbs(releases), |release| release.owner);
+        let count = session.execute(&self.statements.release, |query| query.bind(fields)).await?;
+        if count == releases.len() as u64 {
+            return Ok(all_done(releases));
+        }
+        let seen = self.find_again(session, verbs(releases)).await?;
+        let answer = |(seen, release): (Seen, &Release)| match seen.row {
+            // It was there when this verb had begun, so it was this verb that removed it, or the same one sent twice.
+            None => Answer::Settled(Ok(Written::Done)),
+            row => Seen { row, ..seen }.settle(release),
+        };
+        Ok(seen.into_iter().zip(verbs(releases)).map(answer).collect())
+    }
+
+    async fn complete(
+        &self,
+        session: &mut Session<'_>,
+        chunk: &Chunk<'_>,
+    ) -> Result<Vec<Answer<Written>>, Fault> {
+        let statement = &self.statements.complete[chunk.size()];
+        let count = session.execute(statement, |query| chunk.bind(query)).await?;
+        if count == chunk.completes.len() as u64 {
+            return Ok(all_done(&chunk.completes));
+        }
+        let seen = self.find_again(session, verbs(&chunk.completes)).await?;
+        let seen = seen.into_iter().zip(verbs(&chunk.completes));
+        Ok(seen.map(|(seen, complete)| seen.settle(complete)).collect())
+    }
+}
+
+impl Runs<Claim> for Backend {
+    async fn run(&self, batch: &[Claim]) -> Result<Vec<Answer<Claimed>>, Fault> {
+        let mut session = self.link.session().await?;
+        let seen = self.find(&mut session, batch).await?;
+        let (mut absent, mut expired, mut lapsed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut answers = Vec::with_capacity(batch.len());
+        for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
+            let is_expired = matches!(seen.row, Some(Ok(None)));
+            if is_expired {
+                expired.push(claim);
+            }
+            if is_expired || seen.row.is_none() {
+                absent.push((at, claim));
+                answers.push(Answer::Stale);
+                continue;
+            }
+            let answer = seen.settle(claim);
+            if matches!(answer, Answer::Stale) {
+                lapsed.push((at, claim));
+            }
+            answers.push(answer);
+        }
+        if !absent.is_empty() {
+            let inserted = self.insert(&mut session, &absent, &expired).await;
+            place(&mut answers, absent, inserted, batch.len())?;
+        }
+        if !lapsed.is_empty() {
+            let taken = self.take_over(&mut session, &lapsed).await;
+            place(&mut answers, lapsed, taken, batch.len())?;
+        }
+        Ok(answers)
+    }
+}
+
+impl Runs<Complete> for Backend {
+    async fn run(&self, batch: &[Complete]) -> Result<Vec<Answer<Written>>, Fault> {
+        let mut session = self.link.session().await?;
+        let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
+        for chunk in chunks(batch) {
+            // A result that is too large breaks the connection of the others.
+            let written = match session.mend().await {
+                Ok(()) => self.complete(&mut session, &chunk).await,
+                Err(fault) => Err(fault),
+            };
+            place(&mut answers, chunk.completes, written, batch.len())?;
+        }
+        Ok(answers)
+    }
+}
+
+impl Runs<Renew> for Backend {
+    async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
+        let mut session = self.link.session().await?;
+        let fields = asked::owned(batch, |renew| renew.owner);
+        let count = session.execute(&self.statements.renew, |query| query.bind(fields)).await?;
+        if count == batch.len() as u64 {
+            return Ok(all_done(batch));
+        }
+        let seen = self.find_again(&mut session, batch).await?;
+        let answer = |(seen, renew): (Seen, &Renew)| match seen.row {
+            // Nobody becomes the owner again, so the update has met it as well.
+            Some(Ok(Some(record))) if is_at_work(&record, renew.owner) => {
+                Answer::Settled(Ok(Written::Done))
+            }
+            row => Seen { row, ..seen }.settle(renew),
+        };
+        Ok(seen.into_iter().zip(batch).map(answer).collect())
+    }
+}
+
+impl Runs<Release> for Backend {
+    async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
+        let mut session = self.link.session().await?;
+        let seen = self.find(&mut session, batch).await?;
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut own = Vec::new();
+        for (at, (seen, release)) in seen.into_iter().zip(batch).enumerate() {
+            let answer = seen.settle(release);
+            if matches!(answer, Answer::Stale) {
+                own.push((at, release));
+            }
+            answers.push(answer);
+        }
+        if !own.is_empty() {
+            let released = self.release(&mut session, &own).await;
+            place(&mut answers, own, released, batch.len())?;
+        }
+        Ok(answers)
+    }
+}
+
+impl Polls for Backend {
+    async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
+        let keys = asked::keys(keys);
+        let rows = self.link.fetch(&self.statements.processing, |query| query.bind(keys)).await?;
+        rows.iter().map(|row| key(row, 0)).collect()
+    }
+}
+
+fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> + Clone {
+    numbered.iter().map(|(_, verb)| *verb)
+}
+
+fn is_at_work(record: &Record, owner: OwnerId) -> bool {
+    record.owner == owner && matches!(record.state, State::Processing { .. })
+}
+
+fn all_done<V>(batch: &[V]) -> Vec<Answer<Written>> {
+    batch.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect()
+}
+
+/// Puts the answers of some verbs of a batch where they belong.
+fn place<V, R>(
+    answers: &mut [Answer<R>],
+    verbs: Vec<(usize, &V)>,
+    result: Result<Vec<Answer<R>>, Fault>,
+    batch: usize,
+) -> Result<(), Fault> {
+    let mut result = match result {
+        Ok(answers) => answers,
+        Err(fault) if fault.then == Then::Split && batch > 1 => return Err(fault),
+        Err(fault) => verbs.iter().map(|_| failed(&fault)).collect(),
+    };
+    for ((at, _), answer) in verbs.into_iter().zip(result.drain(..)) {
+        answers[at] = answer;
+    }
+    Ok(())
+}
+
+/// The answer to verbs whose statement failed, while others of their batch have theirs.
+fn failed<R>(fault: &Fault) -> Answer<R> {
+    match fault.then {
+        Then::Again => Answer::Stale,
+        Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
+    }
+}
+
+/// A column of our own making.
+pub(super) fn get<'r, T>(row: &'r MySqlRow, column: usize) -> Result<T, StorageError>
+where
+    T: sqlx::Decode<'r, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
+{
+    row.try_get(column).map_err(|error| corrupt().with_source(error))
+}
+
+/// A column with a key, which is stored as bytes.
+pub(super) fn key(row: &MySqlRow, column: usize) -> Result<String, StorageError> {
+    String::from_utf8(get(row, column)?).map_err(|error| corrupt().with_source(error.utf8_error()))
+}

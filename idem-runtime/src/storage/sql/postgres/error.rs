@@ -1,0 +1,121 @@
+//! What an error of the client or the server means for a caller.
+
+use sqlx::Error;
+
+use super::super::fault::{Fault, Then};
+use super::super::migrate;
+use super::super::table::Table;
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// Whether the connection is of use afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    Yes,
+    No,
+}
+
+/// The fault for an error; `sent` says whether the statement was on its way.
+pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+
+    let code =
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(String::from);
+    if let Some(code) = code {
+        return refusal(&code, error, sent, table);
+    }
+    let (kind, message, broken) = match &error {
+        Error::PoolTimedOut => {
+            (NotApplied, "no connection of the postgres pool was free in time", Broken::No)
+        }
+        Error::PoolClosed => (Configuration, "the postgres pool has been closed", Broken::No),
+        Error::Configuration(_) | Error::InvalidArgument(_) => {
+            (Configuration, "the address of the postgres server cannot be used", Broken::No)
+        }
+        Error::Tls(_) => (
+            Configuration,
+            "no encrypted connection to postgres: a TLS feature of sqlx has to be switched on, and the server has to offer it",
+            Broken::Yes,
+        ),
+        Error::Encode(_) => (Configuration, "a value is too large for postgres", Broken::No),
+        _ if sent => {
+            (Indeterminate, "the connection to postgres broke before it answered", Broken::Yes)
+        }
+        _ => (NotApplied, "cannot connect to postgres", Broken::Yes),
+    };
+    let then = if matches!(error, Error::Encode(_)) { Then::Split } else { Then::Tell };
+    (Fault::new(then, kind, message, error), broken)
+}
+
+/// What the server's codes mean. A statement that it answers with an error has changed nothing, unless the server went away meanwhile.
+fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+    use Then::{Again, Split, Tell};
+
+    let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
+    let (then, kind, message, broken) = match code {
+        "40001" | "40P01" | "55P03" => {
+            plain(Again, NotApplied, "postgres kept breaking the statement up in favour of others")
+        }
+        // The tables were changed under a prepared statement.
+        "0A000" => {
+            let message = "postgres does not run the statement on the tables that are there".to_owned();
+            (Again, Configuration, message, Broken::Yes)
+        }
+        "42P01" | "3F000" => {
+            let file = "the statements of `idempotency::storage::sql::POSTGRES_SCHEMA`";
+            (Tell, Configuration, migrate::missing(table, file), Broken::No)
+        }
+        "42703" | "42P10" => (
+            Tell,
+            Configuration,
+            format!("the table {table} has other columns than this version needs: call `migrate()`"),
+            Broken::No,
+        ),
+        "42501" => (
+            Tell,
+            Configuration,
+            format!("this user of postgres may not read and write the table {table}"),
+            Broken::No,
+        ),
+        "28000" | "28P01" => {
+            plain(Tell, Configuration, "postgres does not accept the user name or the password")
+        }
+        "3D000" => plain(Tell, Configuration, "postgres has no database of this name"),
+        "26000" | "42P05" | "08P01" => (
+            Tell,
+            Configuration,
+            "a pooler between us and postgres loses prepared statements: see `PostgresBuilder::prepared_statements`"
+                .to_owned(),
+            Broken::Yes,
+        ),
+        "25006" => (
+            Tell,
+            NotApplied,
+            "postgres is a read-only replica, or has become one".to_owned(),
+            Broken::Yes,
+        ),
+        "53100" => plain(Tell, NotApplied, "the disk of the postgres server is full"),
+        "53300" => plain(Tell, NotApplied, "postgres has no connection left"),
+        "57014" => plain(Tell, NotApplied, "postgres cancelled the statement"),
+        "57P03" => plain(Tell, NotApplied, "postgres is starting up or shutting down"),
+        // The statement may have been committed when the server was told to stop.
+        code if code.starts_with("57P") || code.starts_with("08") => {
+            let kind = if sent { Indeterminate } else { NotApplied };
+            (Tell, kind, "the postgres server is going away".to_owned(), Broken::Yes)
+        }
+        code if ["22", "23", "54"].contains(&&code[..code.len().min(2)]) => {
+            plain(Split, Configuration, "postgres does not accept a value of the record")
+        }
+        code if code.starts_with("42") => {
+            (Tell, Configuration, format!("postgres does not understand the statement ({code})"), Broken::No)
+        }
+        code => (Tell, NotApplied, format!("postgres refused the statement ({code})"), Broken::No),
+    };
+    (Fault::new(then, kind, message, error), broken)
+}
+
+/// The fault of a statement that was not answered in time.
+pub(super) fn no_answer() -> Fault {
+    let message = "postgres did not answer in time";
+    Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
+}

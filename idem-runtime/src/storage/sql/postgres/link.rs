@@ -1,0 +1,71 @@
+//! A statement on its way to the server and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
+
+use super::super::fault::Fault;
+use super::super::table::Table;
+use super::error::{Broken, explain, no_answer};
+
+/// The pool, and how statements use its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) pool: PgPool,
+    pub(super) table: Table,
+    pub(super) response_timeout: Duration,
+    /// Whether statements may be prepared under a name, which lasts as long as the connection to the server.
+    pub(super) named_statements: bool,
+}
+
+pub(super) type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+impl Link {
+    /// Runs a statement by itself, which commits it, and gives its rows.
+    pub(super) async fn fetch<'q>(
+        &self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<PgRow>, Fault> {
+        // The text has our own statements and checked names in it.
+        let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
+        let acquired = self.pool.acquire().await;
+        let mut connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        let running = async {
+            if self.named_statements {
+                query.fetch_all(&mut *connection).await
+            } else {
+                pinned(query.persistent(false), &mut connection).await
+            }
+        };
+        let answer = tokio::time::timeout(self.response_timeout, running).await;
+        let (fault, broken) = match answer {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) => explain(error, true, &self.table),
+            Err(_) => (no_answer(), Broken::Yes),
+        };
+        if broken == Broken::Yes {
+            connection.close_on_drop();
+        }
+        Err(fault)
+    }
+}
+
+/// Runs a statement in a transaction of its own: a pooler that hands a server connection to one transaction at a time would else prepare it
+/// on one and run it on another.
+async fn pinned(
+    query: Bound<'_>,
+    connection: &mut PgConnection,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut *connection).await?;
+    let rows = query.fetch_all(&mut *connection).await;
+    let end = if rows.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = sqlx::raw_sql(end).execute(&mut *connection).await;
+    // The error of the statement says more than that of its end.
+    let rows = rows?;
+    ended?;
+    Ok(rows)
+}

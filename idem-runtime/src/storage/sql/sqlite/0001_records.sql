@@ -1,0 +1,23 @@
+-- One row for each key. Times are milliseconds since the Unix epoch by this machine's clock.
+CREATE TABLE IF NOT EXISTS idempotency_records (
+    key         TEXT    NOT NULL PRIMARY KEY COLLATE BINARY,
+    version     INTEGER NOT NULL,
+    status      TEXT    NOT NULL, -- processing, completed, failed
+    owner       BLOB    NOT NULL, -- 16 bytes; every write compares it
+    fence       INTEGER NOT NULL,
+    fingerprint BLOB    NOT NULL, -- 33 bytes: operation and arguments
+    on_crash    TEXT    NOT NULL, -- retry, park
+    lease_ms    INTEGER NOT NULL,
+    ttl_ms      INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL, -- others may take over from then on
+    expires_at  INTEGER NOT NULL, -- the row counts as gone from then on
+    finished_at INTEGER,
+    codec       TEXT,
+    payload     BLOB,
+    failure     TEXT,             -- error, too_large, unserializable, indeterminate
+    message     BLOB,             -- the error's text in UTF-8
+    size        INTEGER           -- bytes of payload and message, or of the result that was too large
+) STRICT;
+
+-- For `purge`, which removes the rows whose retention is over.
+CREATE INDEX IF NOT EXISTS idempotency_records_expires_at ON idempotency_records (expires_at);

@@ -1,0 +1,66 @@
+//! What an error of SQLite means for a caller.
+
+use sqlx::Error;
+
+use super::super::fault::{Fault, Then};
+use super::super::migrate;
+use super::super::table::Table;
+use crate::storage::StorageErrorKind;
+
+/// The fault for an error; `sent` says whether the statement was on its way.
+pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+    use Then::{Split, Tell};
+
+    if let Some(database) = error.as_database_error() {
+        let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+        let is_table_missing = database.message().contains("no such table");
+        return refusal(code, is_table_missing, error, table);
+    }
+    let (then, kind, message) = match &error {
+        Error::PoolTimedOut => {
+            (Tell, NotApplied, "no connection of the sqlite pool was free in time")
+        }
+        Error::PoolClosed => (Tell, Configuration, "the sqlite pool has been closed"),
+        Error::Configuration(_) | Error::InvalidArgument(_) => {
+            (Tell, Configuration, "the address of the sqlite database cannot be used")
+        }
+        Error::Encode(_) => (Split, Configuration, "a value is too large for sqlite"),
+        _ if sent => (Tell, Indeterminate, "sqlite went away before it answered"),
+        _ => (Tell, NotApplied, "cannot open the sqlite database"),
+    };
+    Fault::new(then, kind, message, error)
+}
+
+/// What SQLite's codes mean: the low byte is the kind of error, and the rest says more.
+fn refusal(code: u32, is_table_missing: bool, error: Error, table: &Table) -> Fault {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+    use Then::{Again, Split, Tell};
+
+    /// Somebody else wrote after the statement had read.
+    const BUSY_SNAPSHOT: u32 = 517;
+
+    let plain = |then, kind, message: &'static str| (then, kind, message.to_owned());
+    let (then, kind, message) = match (code, code & 0xff) {
+        (BUSY_SNAPSHOT, _) | (_, 6) => {
+            plain(Again, NotApplied, "sqlite kept refusing the statement in favour of others")
+        }
+        (_, 5) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
+        (_, 1) if is_table_missing => {
+            let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";
+            (Tell, Configuration, migrate::missing(table, file))
+        }
+        (_, 1) => {
+            let message = format!("sqlite does not understand the statement on the table {table}");
+            (Tell, Configuration, message)
+        }
+        (_, 8) => plain(Tell, Configuration, "the sqlite database is read-only"),
+        (_, 10) => plain(Tell, Indeterminate, "sqlite could not read or write its file"),
+        (_, 11 | 26) => plain(Tell, Configuration, "the file is damaged, or is no sqlite database"),
+        (_, 13) => plain(Tell, NotApplied, "the disk of the sqlite database is full"),
+        (_, 14) => plain(Tell, Configuration, "the file of the sqlite database cannot be opened"),
+        (_, 18..=20) => plain(Split, Configuration, "sqlite does not accept a value of the record"),
+        _ => (Tell, NotApplied, format!("sqlite refused the statement (code {code})")),
+    };
+    Fault::new(then, kind, message, error)
+}

@@ -1,0 +1,53 @@
+//! A statement on its way to the database and back.
+
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Sqlite};
+use tokio::sync::Mutex;
+
+use super::super::fault::Fault;
+use super::super::table::Table;
+use super::error::explain;
+
+/// The pool, and how statements use its connections.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) pool: SqlitePool,
+    pub(super) table: Table,
+    /// One statement of this process writes at a time: a second one would only ask again and again whether the first has ended.
+    writing: Mutex<()>,
+}
+
+pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+impl Link {
+    pub(super) fn new(pool: SqlitePool, table: Table) -> Self {
+        Self { pool, table, writing: Mutex::default() }
+    }
+
+    /// Runs a statement that reads.
+    pub(super) async fn read<'q>(
+        &self,
+        sql: Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        // The text has our own statements and checked names in it.
+        let query = bind(sqlx::query(AssertSqlSafe(sql)));
+        let acquired = self.pool.acquire().await;
+        let mut connection = acquired.map_err(|error| explain(error, false, &self.table))?;
+        let rows = query.fetch_all(&mut *connection).await;
+        rows.map_err(|error| explain(error, true, &self.table))
+    }
+
+    /// Runs a statement that writes, by itself, which commits it.
+    pub(super) async fn write<'q>(
+        &self,
+        sql: Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        let _writing = self.writing.lock().await;
+        self.read(sql, bind).await
+    }
+}

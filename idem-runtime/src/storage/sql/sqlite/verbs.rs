@@ -1,0 +1,195 @@
+//! The verbs as statements: a look at what is there, and a write of what is free.
+//!
+//! The look alone decides what changes nothing, so that a replay takes no write lock. A write says in its own conditions what it needs, so
+//! that it is right whatever others did after the look.
+
+use hashbrown::HashMap;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::super::fault::Fault;
+use super::super::group::{Answer, LONGEST, Runs, Verb};
+use super::super::row::{
+    self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
+};
+use super::super::wakeups::Polls;
+use super::link::{Bound, Link};
+use super::statements::{Batch, Statements};
+use crate::engine::state::Event;
+use crate::key::RecordKey;
+use crate::record::{OwnerId, Status};
+use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
+
+/// What runs the statements.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) link: Link,
+    pub(super) statements: Statements,
+}
+
+type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
+
+impl Runs<Claim> for Backend {
+    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+        let mut answers = self.look(batch).await?;
+        let looked = batch.iter().zip(&answers);
+        let free = looked.filter(|(_, answer)| matches!(answer, Answer::Stale));
+        let free: Vec<_> = free.map(|(claim, _)| claim).collect();
+        if free.is_empty() {
+            return Ok(answers);
+        }
+        let bind = |query: Bound<'static>, claim: &&Claim| {
+            owned(query, &claim.key, claim.owner)
+                .bind(claim.fingerprint.as_bytes().to_vec())
+                .bind(row::policy(claim.on_crash))
+                .bind(clamped_millis(claim.lease))
+                .bind(clamped_millis(claim.ttl))
+        };
+        let rows = self.write(Batch::Claim, &free, bind).await?;
+        let mut written = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            written.insert(get::<&str>(row, 0).map_err(Fault::unreadable)?, row);
+        }
+        for (claim, answer) in batch.iter().zip(&mut answers) {
+            if let Some(row) = written.get(claim.key.as_str()) {
+                *answer = Answer::Settled(claimed(row));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
+    won(get(row, 1)?, get(row, 2)?, get(row, 3)?)
+}
+
+impl Runs<Complete> for Backend {
+    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
+        let bind = |query: Bound<'static>, complete: &Complete| {
+            let finish = FinishColumns::of(&complete.finish);
+            owned(query, &complete.key, complete.owner)
+                .bind(clamped_millis(complete.ttl))
+                .bind(finish.status)
+                .bind(finish.codec.map(str::to_owned))
+                .bind(finish.payload.map(<[u8]>::to_vec))
+                .bind(finish.failure)
+                .bind(finish.message.map(<[u8]>::to_vec))
+                .bind(finish.size)
+        };
+        let done = self.write(Batch::Complete, batch, bind).await?;
+        self.written(batch, &done).await
+    }
+}
+
+impl Runs<Renew> for Backend {
+    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
+        let bind = |query, renew: &Renew| owned(query, &renew.key, renew.owner);
+        let done = self.write(Batch::Renew, batch, bind).await?;
+        self.written(batch, &done).await
+    }
+}
+
+impl Runs<Release> for Backend {
+    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
+        let bind = |query, release: &Release| owned(query, &release.key, release.owner);
+        let done = self.write(Batch::Release, batch, bind).await?;
+        self.written(batch, &done).await
+    }
+}
+
+fn owned(query: Bound<'static>, key: &RecordKey, owner: OwnerId) -> Bound<'static> {
+    query.bind(key.as_str().to_owned()).bind(owner.to_bytes().to_vec())
+}
+
+impl Polls for Backend {
+    async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
+        let mut processing = Vec::new();
+        for keys in keys.chunks(LONGEST) {
+            for row in &self.find(keys.iter()).await? {
+                let number: i64 = get(row, 0)?;
+                let key = usize::try_from(number).ok().and_then(|number| keys.get(number));
+                // Who waits for a record that cannot be read is told so by its next claim.
+                let found = read(row, 2, timestamp(get(row, 1)?)).ok().flatten();
+                if found.is_some_and(|record| record.status() == Status::Processing) {
+                    processing.extend(key.map(|key| key.as_str().to_owned()));
+                }
+            }
+        }
+        Ok(processing)
+    }
+}
+
+impl Backend {
+    /// Writes a batch.
+    async fn write<T>(
+        &self,
+        what: Batch,
+        batch: &[T],
+        bind: impl Fn(Bound<'static>, &T) -> Bound<'static>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        let (sql, missing) = self.statements.batch(what, batch.len());
+        let bind = |query| fill(batch.iter().fold(query, bind), missing);
+        self.link.write(sql, bind).await
+    }
+
+    /// The rows of these keys.
+    async fn find<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'a RecordKey>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        let (sql, missing) = self.statements.batch(Batch::Look, keys.len());
+        let bind = |query: Bound<'static>| {
+            let bound = keys.fold(query, |query, key| query.bind(key.as_str().to_owned()));
+            fill(bound, missing)
+        };
+        self.link.read(sql, bind).await
+    }
+
+    /// What the rows that are there say to a batch.
+    async fn look<V: Verb>(&self, batch: &[V]) -> Result<Answers<V>, Fault> {
+        let rows = self.find(batch.iter().map(Verb::key)).await?;
+        let mut answers: Vec<_> = batch.iter().map(|_| Answer::Settled(Err(corrupt()))).collect();
+        for row in &rows {
+            let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
+            let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
+            let index = usize::try_from(number).unwrap_or(usize::MAX);
+            if let (Some(verb), Some(answer)) = (batch.get(index), answers.get_mut(index)) {
+                *answer = settle(read(row, 2, now), verb, now);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// What a write of owners has done, and what is there for those who own nothing.
+    async fn written<V: Verb<Reply = Written>>(
+        &self,
+        batch: &[V],
+        done: &[SqliteRow],
+    ) -> Result<Answers<V>, Fault> {
+        if done.len() == batch.len() {
+            return Ok(batch.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect());
+        }
+        let mut answers = self.look(batch).await?;
+        for row in done {
+            let key: &str = get(row, 0).map_err(Fault::unreadable)?;
+            let index = batch.iter().position(|verb| verb.key().as_str() == key);
+            if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
+                *answer = Answer::Settled(Ok(Written::Done));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Binds `NULL` to the arguments that are left.
+fn fill(query: Bound<'static>, missing: usize) -> Bound<'static> {
+    (0..missing).fold(query, |query, _| query.bind(None::<i64>))
+}
+
+/// A column of our own making.
+pub(super) fn get<'r, T>(row: &'r SqliteRow, column: usize) -> Result<T, StorageError>
+where
+    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(column).map_err(|error| corrupt().with_source(error))
+}

@@ -1,0 +1,99 @@
+//! The published conformance suite on MariaDB, or on MySQL where the tests are told to run on that.
+
+use std::time::Duration;
+
+use idem_runtime::RecordKey;
+use idem_runtime::record::Timestamp;
+use idem_runtime::storage::MySqlStorage;
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use sqlx::MySqlPool;
+use testkit::proxy::{FaultProxy, Loss};
+use testkit::sql::{Product, SqlServer};
+
+/// A storage behind a proxy of its own, and a way past it to its server.
+struct OnMySql {
+    storage: MySqlStorage,
+    direct: MySqlPool,
+    proxy: FaultProxy,
+}
+
+impl OnMySql {
+    /// Changes the row of a record and nothing else.
+    async fn damage(&self, key: &RecordKey, damage: &'static str) -> Inflicted {
+        let query = sqlx::query(damage).bind(key.as_str().as_bytes());
+        assert_eq!(query.execute(&self.direct).await.unwrap().rows_affected(), 1);
+        Inflicted::Done
+    }
+}
+
+/// Whether a request runs a statement. What prepares one, and what tries a connection, is no request of a verb.
+fn is_statement(request: &[u8]) -> bool {
+    const EXECUTE: u8 = 0x17;
+    request.get(4) == Some(&EXECUTE)
+}
+
+/// Whether a request runs a statement that writes: it is given more than keys. A verb may read before it.
+fn is_write(request: &[u8]) -> bool {
+    is_statement(request) && request.windows(2).any(|bytes| bytes == b"\",")
+}
+
+impl Harness for OnMySql {
+    type Storage = MySqlStorage;
+
+    fn storage(&self) -> &MySqlStorage {
+        &self.storage
+    }
+
+    async fn now(&self) -> Timestamp {
+        let now = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
+        let millis: i64 = sqlx::query_scalar(now).fetch_one(&self.direct).await.unwrap();
+        Timestamp::from_millis(millis.try_into().unwrap())
+    }
+
+    async fn elapse(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
+        match harm {
+            Harm::Garbage(key) => {
+                let garbage = "UPDATE idempotency_records SET status = '{\"done\":true}', owner = 'x', on_crash = '' WHERE `key` = ?";
+                self.damage(key, garbage).await
+            }
+            Harm::Truncated(key) => {
+                let shorter = "UPDATE idempotency_records SET
+                    fingerprint = IF(payload IS NULL, LEFT(fingerprint, LENGTH(fingerprint) - 1), fingerprint),
+                    payload = LEFT(payload, LENGTH(payload) - 1) WHERE `key` = ?";
+                self.damage(key, shorter).await
+            }
+            Harm::NewerVersion(key) => {
+                let newer = "UPDATE idempotency_records SET version = version + 1 WHERE `key` = ?";
+                self.damage(key, newer).await
+            }
+            Harm::NextRequestLost => {
+                self.proxy.drop_requests(Loss::next(1).of_requests(is_statement));
+                Inflicted::Done
+            }
+            Harm::NextReplyLost => {
+                self.proxy.drop_replies(Loss::next(1).of_requests(is_write));
+                Inflicted::Done
+            }
+            _ => Inflicted::Unsupported("not known here"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mysql_conforms() {
+    let server = SqlServer::builder(Product::MySql).without_fsync().start();
+    let direct = MySqlPool::connect(&server.url()).await.unwrap();
+    MySqlStorage::new(direct.clone()).migrate().await.unwrap();
+    let report = conformance::run(async || {
+        let proxy = FaultProxy::start(("127.0.0.1", server.port()));
+        let storage = MySqlStorage::connect(proxy.before(&server.url())).await.unwrap();
+        OnMySql { storage, direct: direct.clone(), proxy }
+    });
+    let report = report.await;
+    println!("{report}");
+    report.assert_passed();
+}

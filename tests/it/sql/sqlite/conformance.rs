@@ -1,0 +1,95 @@
+//! The published conformance suite on SQLite.
+
+use std::time::Duration;
+
+use idem_runtime::RecordKey;
+use idem_runtime::record::Timestamp;
+use idem_runtime::storage::SqliteStorage;
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqlitePoolOptions;
+
+/// A storage, and a way past it to its database.
+struct OnSqlite {
+    storage: SqliteStorage,
+    direct: SqlitePool,
+}
+
+impl OnSqlite {
+    /// Changes the row of a record and nothing else.
+    async fn damage(&self, key: &RecordKey, damage: &'static str) -> Inflicted {
+        let key = key.as_str().to_owned();
+        let damaged = sqlx::query(damage).bind(key).execute(&self.direct).await.unwrap();
+        assert_eq!(damaged.rows_affected(), 1);
+        Inflicted::Done
+    }
+}
+
+impl Harness for OnSqlite {
+    type Storage = SqliteStorage;
+
+    fn storage(&self) -> &SqliteStorage {
+        &self.storage
+    }
+
+    async fn now(&self) -> Timestamp {
+        let now = "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
+        let millis: i64 = sqlx::query_scalar(now).fetch_one(&self.direct).await.unwrap();
+        Timestamp::from_millis(millis.try_into().unwrap())
+    }
+
+    async fn elapse(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
+        match harm {
+            Harm::Garbage(key) => {
+                let garbage = "UPDATE idempotency_records SET status = '{\"done\":true}', owner = x'78', on_crash = '' WHERE key = ?";
+                self.damage(key, garbage).await
+            }
+            Harm::Truncated(key) => {
+                let shorter = "UPDATE idempotency_records SET
+                    fingerprint = CASE WHEN payload IS NULL THEN substr(fingerprint, 1, length(fingerprint) - 1)
+                                       ELSE fingerprint END,
+                    payload = substr(payload, 1, length(payload) - 1) WHERE key = ?";
+                self.damage(key, shorter).await
+            }
+            Harm::NewerVersion(key) => {
+                let newer = "UPDATE idempotency_records SET version = version + 1 WHERE key = ?";
+                self.damage(key, newer).await
+            }
+            _ => Inflicted::Unsupported("nothing lies between the storage and its file"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_on_a_file_conforms() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let url = format!("sqlite://{}", dir.path().join("records.db").display());
+    let storage = SqliteStorage::connect(&url).await.unwrap();
+    storage.migrate().await.unwrap();
+    let direct = SqlitePool::connect(&url).await.unwrap();
+    // Each case is on connections of its own, like a process.
+    let report = conformance::run(async || OnSqlite {
+        storage: SqliteStorage::connect(&url).await.unwrap(),
+        direct: direct.clone(),
+    });
+    let report = report.await;
+    println!("{report}");
+    report.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_in_memory_conforms() {
+    let options = SqlitePoolOptions::new().max_connections(1);
+    let direct = options.connect("sqlite::memory:").await.unwrap();
+    let storage = SqliteStorage::new(direct.clone());
+    storage.migrate().await.unwrap();
+    let report =
+        conformance::run(async || OnSqlite { storage: storage.clone(), direct: direct.clone() });
+    let report = report.await;
+    println!("{report}");
+    report.assert_passed();
+}
