@@ -13,6 +13,7 @@ mod msgpack;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(any(feature = "json", feature = "msgpack"))]
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
