@@ -7,7 +7,7 @@ use idem_runtime::record::{Fence, OwnerId, State};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Lost, RedisStorage, Storage, StorageError, StorageErrorKind, Written,
 };
-use idem_runtime::{Key, RecordKey};
+use idem_runtime::{Error, Idempotency, Key, RecordKey};
 use testkit::redis::RedisServer;
 
 use super::{LONG, claim, complete, completed, connect, fresh_key, redis_key, release, renew};
@@ -289,4 +289,42 @@ async fn callers_that_go_away_disturb_nobody() {
     for call in calls {
         call.await.unwrap();
     }
+}
+
+/// The release of a claim that nobody waits for any more must reach the server behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_at_any_moment_leave_no_key_locked() {
+    let server = RedisServer::start();
+    let storage = connect(&server.url()).await;
+    let idem = Idempotency::new(storage.clone()).unwrap();
+    let callers = (0..512).map(|caller| {
+        let idem = idem.clone();
+        tokio::spawn(async move {
+            for number in 0..100 {
+                let key = format!("{caller}:{number}");
+                let body = std::future::pending::<Result<(), Error>>();
+                let call = idem.operation("op").key(key).lease(LONG).ttl(LONG).call(body);
+                let patience = async {
+                    for _ in 0..(caller * 7 + number * 5) % 31 {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    _ = call => unreachable!("the body never ends"),
+                    () = patience => {}
+                }
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    let settled = async {
+        while idem.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap();
+    assert_eq!(storage.scan(None, 10_000).await.unwrap().records.len(), 0);
 }

@@ -30,7 +30,7 @@ pub(super) type Reply = Result<Value, Fault>;
 type Caller = oneshot::Sender<Reply>;
 
 /// The connections to the servers: two, so that one is answered while the next pipeline for the other is put together. The commands for one
-/// key all go over the same one and so arrive in the order in which they were sent: a release never overtakes its claim.
+/// key all go over the same one and so, as long as it lives, arrive in the order in which they were sent: a release does not overtake its claim.
 pub(super) struct Senders(Vec<Sender>);
 
 impl Senders {
