@@ -17,8 +17,8 @@
 //! # Tables
 //!
 //! `migrate()` makes the tables, and every process may call it when it starts: it works in a transaction and under a lock, or, in MySQL, which
-//! has no such transactions, in steps that may run twice. A table of ours lists what has been applied. Those who run their own migrations take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or
-//! [`SQLITE_SCHEMA`] instead. A storage that is used without its tables answers with an error of kind
+//! has no such transactions, in steps that may run twice. A table of ours lists what has been applied. Those who run their own migrations
+//! take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`] instead. A storage that is used without its tables answers with an error of kind
 //! [`Configuration`](super::StorageErrorKind::Configuration) that says so. Table and schema can be named; keys are compared byte by byte whatever
 //! the database's collation.
 //!
@@ -48,9 +48,8 @@
 //! # Waiting
 //!
 //! Waiters of a key are woken at once by what their own process finishes. For what others finish, all waiters of a process share one poll,
-//! about every 25 ms while there are any. `LISTEN`/`NOTIFY` of Postgres was measured against it: every commit that notifies takes a
-//! lock of the whole server, so that batches of 32 rows over 8 connections with 4 listeners fell to between a quarter and an eighth; and it
-//! needs a session of its own, which poolers do not give.
+//! about every 25 ms while there are any. Postgres could tell them through `LISTEN`/`NOTIFY`, but every commit that notifies takes a lock of the
+//! whole server, which slows down those who commit far more than the poll does; and it needs a session of its own, which poolers do not give.
 //!
 //! # Poolers, TLS
 //!
