@@ -28,6 +28,22 @@ async fn many_processes_migrate_and_write_at_once() {
     processes.join_all().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn many_processes_make_a_file_at_once() {
+    for _ in 0..30 {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("records.db").display());
+        let mut processes = JoinSet::new();
+        for _ in 0..12 {
+            let url = url.clone();
+            processes.spawn(async move { SqliteStorage::connect(url).await.map(drop) });
+        }
+        for opened in processes.join_all().await {
+            opened.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn records_survive_the_storage_that_wrote_them() {
     let (_dir, url, storage, direct) = database().await;

@@ -1,7 +1,7 @@
 //! Making a [`SqliteStorage`].
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{
@@ -10,11 +10,14 @@ use sqlx::sqlite::{
 
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::SqliteStorage;
-use super::error::explain;
+use super::error::{explain, is_busy};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Connections of a pool that we make: one writes, and others read beside it.
 const CONNECTIONS: u32 = 4;
+
+/// How long a statement or an opening waits for others who hold the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a [`SqliteStorage`] reaches its table. From [`SqliteStorage::builder`].
 #[must_use = "a builder does nothing until `build` or `connect` is called"]
@@ -56,7 +59,7 @@ impl SqliteBuilder {
             let message = "not a URL of a sqlite database: it has to be like sqlite:records.db or sqlite::memory:";
             StorageError::new(StorageErrorKind::Configuration, message).with_source(error)
         })?;
-        let options = options.disable_statement_logging().busy_timeout(Duration::from_secs(5));
+        let options = options.disable_statement_logging().busy_timeout(BUSY_TIMEOUT);
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(10));
         let (pool, options) = if in_memory {
@@ -71,7 +74,7 @@ impl SqliteBuilder {
             (pool.max_connections(CONNECTIONS).test_before_acquire(false), options)
         };
         let table = Table::new(None, &self.table, Quote::Double)?;
-        let pool = pool.connect_with(options).await;
+        let pool = open(pool, options).await;
         let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table)))?;
         let storage = SqliteStorage::on_table(pool, table);
         if in_memory {
@@ -81,6 +84,22 @@ impl SqliteBuilder {
             tracing::warn!("{warning}");
         }
         Ok(storage)
+    }
+}
+
+/// Opens the pool's first connection.
+///
+/// `SQLite` does not apply the busy timeout to the change of a new file to WAL mode: of several processes that open it at once, all but one
+/// are told that it is locked, and have to try again.
+async fn open(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
+            }
+            opened => return opened,
+        }
     }
 }
 

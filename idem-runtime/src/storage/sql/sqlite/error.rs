@@ -1,11 +1,15 @@
 //! What an error of SQLite means for a caller.
 
 use sqlx::Error;
+use sqlx::error::DatabaseError;
 
 use super::super::fault::{Fault, Then};
 use super::super::migrate;
 use super::super::table::Table;
 use crate::storage::StorageErrorKind;
+
+/// Somebody else holds the file.
+const BUSY: u32 = 5;
 
 /// The fault for an error; `sent` says whether the statement was on its way.
 pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
@@ -13,7 +17,7 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
     use Then::{Split, Tell};
 
     if let Some(database) = error.as_database_error() {
-        let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+        let code = code_of(database);
         let is_table_missing = database.message().contains("no such table");
         return refusal(code, is_table_missing, error, table);
     }
@@ -32,6 +36,16 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
     Fault::new(then, kind, message, error)
 }
 
+/// Whether somebody else held the file for too long.
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.as_database_error().is_some_and(|error| code_of(error) & 0xff == BUSY)
+}
+
+/// The extended code of an error.
+fn code_of(error: &dyn DatabaseError) -> u32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
+}
+
 /// What SQLite's codes mean: the low byte is the kind of error, and the rest says more.
 fn refusal(code: u32, is_table_missing: bool, error: Error, table: &Table) -> Fault {
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
@@ -45,7 +59,7 @@ fn refusal(code: u32, is_table_missing: bool, error: Error, table: &Table) -> Fa
         (BUSY_SNAPSHOT, _) | (_, 6) => {
             plain(Again, NotApplied, "sqlite kept refusing the statement in favour of others")
         }
-        (_, 5) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
+        (_, BUSY) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
         (_, 1) if is_table_missing => {
             let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";
             (Tell, Configuration, migrate::missing(table, file))
