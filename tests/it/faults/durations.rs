@@ -85,10 +85,18 @@ async fn the_shortest_durations_work(stage: Stage) {
     let process = stage.process().await;
     let nano = Duration::from_nanos(1);
     let call = process.charge("k").lease(nano).ttl(nano).run(stage.body("k", "first"));
-    // Its record may be gone before it is completed, but it says so.
-    let outcome = in_time(call).await.unwrap();
-    assert!(matches!(outcome.source, Source::Executed { .. } | Source::Unrecorded));
-    assert_eq!(outcome.value, "first");
+    match in_time(call).await {
+        // Its record may be gone before it is completed, but it says so.
+        Ok(outcome) => {
+            assert!(matches!(outcome.source, Source::Executed { .. } | Source::Unrecorded));
+            assert_eq!(outcome.value, "first");
+        }
+        // On a slow machine the lease may be over before every answer, and no body begins with a lease that is over.
+        Err(error) => {
+            assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Storage, true));
+            assert_eq!(stage.ledger.executions("k"), 0);
+        }
+    }
 }
 
 async fn a_lease_longer_than_the_handles_ttl_prolongs_the_ttl(stage: Stage) {

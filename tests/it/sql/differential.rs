@@ -32,7 +32,8 @@ pub(super) trait Database {
 
 /// The statement that moves the times of a row back by its first argument; the second is the key.
 pub(super) const EARLIER: &str = "UPDATE idempotency_records SET lease_until = lease_until - $1, \
-                                  expires_at = expires_at - $1, finished_at = finished_at - $1 WHERE key = $2";
+                                  purge_after = purge_after - $1, expires_at = expires_at - $1, \
+                                  finished_at = finished_at - $1 WHERE key = $2";
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -156,11 +156,18 @@ fn doctests() -> Outcome {
     run(&mut workspace_tests("--doc"))
 }
 
+/// How many tests of a binary run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 fn tests(servers: &mut Servers) -> Verdict {
     let mut all = servers.with_faketime(workspace_tests("--tests"));
     if servers.name_to(&mut all).is_err() {
         eprintln!("there are not all servers to test against: see the step `servers`");
         return Outcome::FAILURE.into();
+    }
+    // Tests that wait for leases, polls and servers: more of them at once than there are processors.
+    if std::env::var_os(THREADS).is_none() {
+        all.env(THREADS, "8");
     }
     let all = run(&mut all);
     // With features of serde_json that change what others see of it, and that a user's build may have.

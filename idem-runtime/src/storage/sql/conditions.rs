@@ -19,6 +19,18 @@ pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
     )
 }
 
+/// A completion this much later than its claim moves the row in the index of `purge`, which would else look at it in vain for longer.
+const SLACK_MS: u32 = 60_000;
+
+/// When `purge` is to look at a row that expires at `expiry`, which its owner has just set.
+///
+/// It is left as the claim made it, which is a little earlier, so that an ordinary completion changes no index.
+pub(super) fn purge_after(expiry: &str) -> String {
+    format!(
+        "CASE WHEN {expiry} BETWEEN r.purge_after AND r.purge_after + {SLACK_MS} THEN r.purge_after ELSE {expiry} END"
+    )
+}
+
 /// The end of `INSERT INTO … AS r (…) SELECT …` of claims: where a row is there and free, it becomes the claim's, or is parked.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn on_conflict() -> String {
@@ -38,6 +50,7 @@ pub(super) fn on_conflict() -> String {
              fence = CASE WHEN {parks} THEN r.fence WHEN r.expires_at <= {now} THEN 1 ELSE r.fence + 1 END,
              fingerprint = excluded.fingerprint,
              expires_at = CASE WHEN {parks} THEN {now} + r.ttl_ms ELSE excluded.expires_at END,
+             purge_after = CASE WHEN {parks} THEN r.purge_after ELSE excluded.purge_after END,
              finished_at = CASE WHEN {parks} THEN {now} END,
              failure = CASE WHEN {parks} THEN 'indeterminate' END,
              size = CASE WHEN {parks} THEN 0 END,

@@ -70,12 +70,12 @@ impl Table {
 
     /// A statement of the `.sql` files for this table instead of the default one.
     pub(super) fn adapt(&self, statement: &str) -> String {
-        let index = format!("{DEFAULT_TABLE}_expires_at");
+        let index = format!("{DEFAULT_TABLE}_purge_after");
         let migrations = format!("{DEFAULT_TABLE}_migrations");
         let mut adapted = statement.replace(&index, "\u{1}").replace(&migrations, "\u{2}");
         adapted = adapted.replace(DEFAULT_TABLE, &self.records());
         // An index lives where its table lives, and SQL refuses a schema there.
-        adapted = adapted.replace('\u{1}', &self.quoted(&format!("{}_expires_at", self.name)));
+        adapted = adapted.replace('\u{1}', &self.quoted(&format!("{}_purge_after", self.name)));
         adapted.replace('\u{2}', &self.migrations())
     }
 
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn every_name_of_a_file_is_adapted() {
-        let statement = "CREATE INDEX idempotency_records_expires_at ON idempotency_records (expires_at); \
+        let statement = "CREATE INDEX idempotency_records_purge_after ON idempotency_records (purge_after); \
                          INSERT INTO idempotency_records_migrations VALUES (1)";
         let table = Table::new(Some("app"), "once", Quote::Double).unwrap();
         assert_eq!(
             table.adapt(statement),
-            "CREATE INDEX \"once_expires_at\" ON \"app\".\"once\" (expires_at); \
+            "CREATE INDEX \"once_purge_after\" ON \"app\".\"once\" (purge_after); \
              INSERT INTO \"app\".\"once_migrations\" VALUES (1)"
         );
     }

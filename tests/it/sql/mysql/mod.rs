@@ -61,9 +61,9 @@ impl differential::Database for Compared {
     }
 
     async fn pass(&self, key: &RecordKey, millis: i64) {
-        let earlier = "UPDATE idempotency_records SET lease_until = lease_until - ?, \
+        let earlier = "UPDATE idempotency_records SET lease_until = lease_until - ?, purge_after = purge_after - ?, \
                        expires_at = expires_at - ?, finished_at = finished_at - ? WHERE `key` = ?";
-        let query = sqlx::query(earlier).bind(millis).bind(millis).bind(millis);
+        let query = (0..4).fold(sqlx::query(earlier), |query, _| query.bind(millis));
         query.bind(key.as_str().as_bytes()).execute(&self.1).await.unwrap();
     }
 }

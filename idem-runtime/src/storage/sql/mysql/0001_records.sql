@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     ttl_ms      bigint NOT NULL,
     lease_until bigint NOT NULL, -- others may take over from then on
     expires_at  bigint NOT NULL, -- the row counts as gone from then on
+    purge_after bigint NOT NULL, -- `purge` looks at the row from then on; never after expires_at
     finished_at bigint,
     codec       varchar(16) CHARACTER SET ascii COLLATE ascii_bin,
     payload     longblob,
@@ -19,6 +20,6 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     message     longblob,                                          -- the error's text in UTF-8
     size        bigint,                                            -- bytes of payload and message, or of the result that was too large
     PRIMARY KEY (`key`),
-    -- For `purge`, which removes the rows whose retention is over.
-    KEY idempotency_records_expires_at (expires_at)
+    -- For `purge`, which removes the rows whose retention is over. Completing a record soon after its claim leaves the column as it is.
+    KEY idempotency_records_purge_after (purge_after)
 ) ENGINE = InnoDB;

@@ -62,7 +62,8 @@ impl Chunk<'_> {
     pub(super) fn bind(&self, query: Bound<'static>) -> Bound<'static> {
         let (first, (_, with)) = (&self.columns[0], self.completes[0]);
         let query = query.bind(first.status).bind(first.codec).bind(first.failure);
-        let query = query.bind(clamped_millis(with.ttl));
+        // Three times, for the expiry and for what follows from it.
+        let query = (0..3).fold(query, |query, _| query.bind(clamped_millis(with.ttl)));
         let payloads = self.columns.iter().map(|columns| columns.payload);
         let query = self.bind_list(self.bind_keys(query), payloads, None);
         let messages = self.columns.iter().map(|columns| columns.message);

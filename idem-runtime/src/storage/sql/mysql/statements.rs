@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{OPEN, SOUND};
+use super::super::conditions::{OPEN, SOUND, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -77,9 +77,9 @@ impl Statements {
             insert: format!(
                 "INSERT INTO {table}
                      (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
-                      expires_at)
+                      expires_at, purge_after)
                  SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
-                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms
+                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
                  FROM {}",
                 asked(CLAIM)
             )
@@ -89,7 +89,7 @@ impl Statements {
                 "UPDATE {claims}
                  SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
                      r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
-                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms
+                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
                  WHERE r.on_crash = 'retry' AND {free}"
             )
             .into(),
@@ -115,7 +115,8 @@ impl Statements {
             )
             .into(),
             expired: format!(
-                "SELECT r.`key` FROM {table} AS r WHERE r.expires_at <= {NOW} ORDER BY r.expires_at LIMIT ?"
+                "SELECT r.`key` FROM {table} AS r
+                 WHERE r.purge_after <= {NOW} AND r.expires_at <= {NOW} ORDER BY r.purge_after LIMIT ?"
             )
             .into(),
             processing: format!(
@@ -134,10 +135,11 @@ fn complete(table: &str, size: usize) -> String {
     let list = vec!["?"; size].join(", ");
     let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
     let alive = alive();
+    let purge_after = purge_after(&format!("({NOW} + ?)"));
     format!(
         "UPDATE {table} AS r FORCE INDEX (PRIMARY)
          SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {NOW} + ?,
-             r.payload = {own}, r.message = {own}, r.size = {own}
+             r.purge_after = {purge_after}, r.payload = {own}, r.message = {own}, r.size = {own}
          WHERE r.`key` IN ({list}) AND r.owner = {own} AND {OPEN} AND {alive}"
     )
 }

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     ttl_ms      bigint NOT NULL,
     lease_until bigint NOT NULL, -- others may take over from then on
     expires_at  bigint NOT NULL, -- the row counts as gone from then on
+    purge_after bigint NOT NULL, -- `purge` looks at the row from then on; never after expires_at
     finished_at bigint,
     codec       text,
     payload     bytea,
@@ -19,5 +20,5 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     size        bigint           -- bytes of payload and message, or of the result that was too large
 );
 
--- For `purge`, which removes the rows whose retention is over.
-CREATE INDEX IF NOT EXISTS idempotency_records_expires_at ON idempotency_records (expires_at);
+-- For `purge`, which removes the rows whose retention is over. Completing a record soon after its claim leaves the column as it is.
+CREATE INDEX IF NOT EXISTS idempotency_records_purge_after ON idempotency_records (purge_after);

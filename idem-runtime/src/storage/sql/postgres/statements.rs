@@ -1,8 +1,14 @@
-//! The statements, one for each verb.
+//! The statements.
 //!
-//! Each takes a batch as arrays, a column each, and answers with a row for each of its verbs, with the moment at which it was decided. A
-//! write says in its own conditions what it needs, so that it is right whatever others do meanwhile; what it did not write is read beside
-//! it, from the statement's snapshot, and judged by the state machine.
+//! Each takes a batch as arrays, a column each. A write says in its own conditions what it needs, so that it is right whatever others do
+//! meanwhile. What it did not write is judged by the state machine.
+//!
+//! | verb | statement | and then |
+//! |---|---|---|
+//! | claim | [`claim`](Statements::claim) inserts what has no row, and reads the row of what has | what is expired, or whose lease is over: [`take`](Statements::take) |
+//! | renew, complete, release | update or delete by key and owner | what was not the caller's: [`find`](Statements::find) |
+//!
+//! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING` only looks.
 //!
 //! `clock_timestamp()` and not `now()`, which is the time at which the transaction began.
 //!
@@ -12,7 +18,7 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{OPEN, SOUND, free, on_conflict};
+use super::super::conditions::{OPEN, SOUND, free, on_conflict, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -42,6 +48,7 @@ const COMPLETE: Arguments = &[
     ("size", "bigint"),
 ];
 const OWNED: Arguments = &[("key", "text"), ("owner", "bytea")];
+const KEY: Arguments = &[("key", "text")];
 
 /// A statement on a batch.
 #[derive(Debug)]
@@ -52,7 +59,11 @@ pub(super) struct Batch {
 
 impl Batch {
     fn new(arguments: Arguments, rest: &str) -> Self {
-        let text = |asked: String| format!("WITH asked AS MATERIALIZED ({asked}), {rest}").into();
+        let text = |asked: String| {
+            // What follows is a statement, or begins with another query by name.
+            let comma = if rest.starts_with("won") { "," } else { "" };
+            format!("WITH asked AS MATERIALIZED ({asked}){comma} {rest}").into()
+        };
         Self { one: text(one(arguments)), many: text(many(arguments)) }
     }
 
@@ -79,10 +90,13 @@ fn many(arguments: Arguments) -> String {
     let lists: Vec<_> =
         numbered.map(|(number, (_, of))| format!("(SELECT ${}::{of}[])", number + 1)).collect();
     let names: Vec<_> = arguments.iter().map(|(name, _)| *name).collect();
-    let others: Vec<_> = names.iter().skip(1).map(|name| format!("a.{name}")).collect();
-    let others = others.join(", ");
+    let column = |name: &&str| match *name {
+        "key" => "a.key COLLATE \"C\" AS key".to_owned(),
+        name => format!("a.{name}"),
+    };
+    let columns = names.iter().map(column).collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT a.n, clock.now_ms, a.key COLLATE \"C\" AS key, {others}
+        "SELECT a.n, clock.now_ms, {columns}
          FROM unnest({}) WITH ORDINALITY AS a ({}, n), (SELECT {NOW} AS now_ms) AS clock",
         lists.join(", "),
         names.join(", ")
@@ -92,7 +106,13 @@ fn many(arguments: Arguments) -> String {
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// `number, now, whether it is the claim's`, and the row that is there.
     pub(super) claim: Batch,
+    /// `number, now, status, fence, finished_at` of what was taken over, and the row that is there.
+    pub(super) take: Batch,
+    /// `number, now`, and the row that is there.
+    pub(super) find: Batch,
+    /// The numbers of those that were the caller's.
     pub(super) renew: Batch,
     pub(super) complete: Batch,
     pub(super) release: Batch,
@@ -109,42 +129,39 @@ impl Statements {
         let at_work = format!(
             "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > a.now_ms AND {SOUND}"
         );
+        let purge_after = purge_after("(a.now_ms + a.ttl_ms)");
         Self {
             claim: Batch::new(CLAIM, &claim(&table, &found)),
+            take: Batch::new(CLAIM, &take(&table, &found)),
+            find: Batch::new(
+                KEY,
+                &format!(
+                    "SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {table} AS r ON r.key = a.key"
+                ),
+            ),
             renew: Batch::new(
                 OWNED,
-                &write(
-                    &format!(
-                        "UPDATE {table} AS r
-                         SET lease_until = a.now_ms + r.lease_ms, expires_at = a.now_ms + r.lease_ms + r.ttl_ms
-                         FROM asked AS a WHERE {at_work}"
-                    ),
-                    &table,
-                    &found,
+                &format!(
+                    "UPDATE {table} AS r
+                     SET lease_until = a.now_ms + r.lease_ms, expires_at = a.now_ms + r.lease_ms + r.ttl_ms
+                     FROM asked AS a WHERE {at_work} RETURNING a.n"
                 ),
             ),
             complete: Batch::new(
                 COMPLETE,
-                &write(
-                    &format!(
-                        "UPDATE {table} AS r
-                         SET status = a.status, finished_at = a.now_ms, expires_at = a.now_ms + a.ttl_ms,
-                             codec = a.codec, payload = a.payload, failure = a.failure, message = a.message,
-                             size = a.size
-                         FROM asked AS a
-                         WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > a.now_ms AND {SOUND}"
-                    ),
-                    &table,
-                    &found,
+                &format!(
+                    "UPDATE {table} AS r
+                     SET status = a.status, finished_at = a.now_ms, expires_at = a.now_ms + a.ttl_ms,
+                         purge_after = {purge_after}, codec = a.codec, payload = a.payload, failure = a.failure,
+                         message = a.message, size = a.size
+                     FROM asked AS a
+                     WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > a.now_ms AND {SOUND}
+                     RETURNING a.n"
                 ),
             ),
             release: Batch::new(
                 OWNED,
-                &write(
-                    &format!("DELETE FROM {table} AS r USING asked AS a WHERE {at_work}"),
-                    &table,
-                    &found,
-                ),
+                &format!("DELETE FROM {table} AS r USING asked AS a WHERE {at_work} RETURNING a.n"),
             ),
             load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.key = $1").into(),
             scan: format!(
@@ -155,7 +172,8 @@ impl Statements {
             purge: format!(
                 "DELETE FROM {table} WHERE key IN (
                      SELECT r.key FROM {table} AS r
-                     WHERE r.expires_at <= (SELECT {NOW}) ORDER BY r.expires_at LIMIT $1
+                     WHERE r.purge_after <= (SELECT {NOW}) AND r.expires_at <= (SELECT {NOW})
+                     ORDER BY r.purge_after LIMIT $1
                      FOR UPDATE OF r SKIP LOCKED)
                  RETURNING 1"
             )
@@ -169,27 +187,36 @@ impl Statements {
     }
 }
 
-/// An owner's write, and what is there for those who own nothing.
-fn write(write: &str, table: &str, found: &str) -> String {
+/// The columns of a row that a claim inserts, and their values.
+const INSERTED: [&str; 2] = [
+    "key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after",
+    "a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms, \
+     a.now_ms + a.lease_ms, a.now_ms + a.lease_ms + a.ttl_ms, a.now_ms + a.ttl_ms",
+];
+
+/// Inserts what has no row, and reads the row of what has one.
+fn claim(table: &str, found: &str) -> String {
+    let [columns, values] = INSERTED;
     format!(
-        "done AS ({write} RETURNING r.key)
-         SELECT a.n, a.now_ms, d.key IS NOT NULL, {found}
+        "won AS (
+             INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a
+             ON CONFLICT (key) DO NOTHING RETURNING key)
+         SELECT a.n, a.now_ms, w.key IS NOT NULL, {found}
          FROM asked AS a
-         LEFT JOIN done AS d ON d.key = a.key
-         LEFT JOIN {table} AS r ON r.key = a.key AND d.key IS NULL"
+         LEFT JOIN won AS w ON w.key = a.key
+         LEFT JOIN {table} AS r ON r.key = a.key AND w.key IS NULL"
     )
 }
 
-/// Reads the rows first, so that a replay writes nothing and locks nothing; inserts, or takes over, what is free.
-fn claim(table: &str, found: &str) -> String {
+/// Takes over, or parks, what is free, and reads the rows of the others. It looks first, so that it locks nobody else's.
+fn take(table: &str, found: &str) -> String {
     let free = free("a.now_ms", "a.fingerprint", "a.owner");
     let on_conflict = on_conflict();
+    let [columns, values] = INSERTED;
     format!(
         "won AS (
-             INSERT INTO {table} AS r
-                 (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at)
-             SELECT a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
-                    a.now_ms + a.lease_ms, a.now_ms + a.lease_ms + a.ttl_ms
+             INSERT INTO {table} AS r ({columns})
+             SELECT {values}
              FROM asked AS a LEFT JOIN {table} AS r ON r.key = a.key
              WHERE r.key IS NULL OR {free}
              ORDER BY a.key

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     ttl_ms      INTEGER NOT NULL,
     lease_until INTEGER NOT NULL, -- others may take over from then on
     expires_at  INTEGER NOT NULL, -- the row counts as gone from then on
+    purge_after INTEGER NOT NULL, -- `purge` looks at the row from then on; never after expires_at
     finished_at INTEGER,
     codec       TEXT,
     payload     BLOB,
@@ -19,5 +20,5 @@ CREATE TABLE IF NOT EXISTS idempotency_records (
     size        INTEGER           -- bytes of payload and message, or of the result that was too large
 ) STRICT;
 
--- For `purge`, which removes the rows whose retention is over.
-CREATE INDEX IF NOT EXISTS idempotency_records_expires_at ON idempotency_records (expires_at);
+-- For `purge`, which removes the rows whose retention is over. Completing a record soon after its claim leaves the column as it is.
+CREATE INDEX IF NOT EXISTS idempotency_records_purge_after ON idempotency_records (purge_after);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::super::conditions::{OPEN, SOUND, on_conflict};
+use super::super::conditions::{OPEN, SOUND, on_conflict, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -66,7 +66,8 @@ impl Statements {
         );
         let purge = format!(
             "DELETE FROM {table} WHERE key IN (
-                 SELECT key FROM {table} WHERE expires_at <= {NOW} ORDER BY expires_at LIMIT ?)
+                 SELECT key FROM {table} WHERE purge_after <= {NOW} AND expires_at <= {NOW}
+                 ORDER BY purge_after LIMIT ?)
              RETURNING 1"
         );
         let (load, scan, purge) = (load.into(), scan.into(), purge.into());
@@ -88,6 +89,7 @@ impl Statements {
         let values: Vec<_> = (0..rows).map(|number| format!("({number}, {holes})")).collect();
         let asked = format!("WITH asked (n, {names}) AS (VALUES {})", values.join(", "));
         let table = &self.table;
+        let purge_after = purge_after(&format!("({NOW} + a.ttl_ms)"));
         let statement = match batch {
             Batch::Look => {
                 let found = row::columns("r");
@@ -98,9 +100,9 @@ impl Statements {
             }
             Batch::Claim => format!(
                 "INSERT INTO {table} AS r
-                     (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at)
+                     (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
                  SELECT a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
-                        {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms
+                        {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
                  FROM asked AS a WHERE a.key IS NOT NULL
                  {} RETURNING key, status, fence, finished_at",
                 on_conflict()
@@ -115,7 +117,8 @@ impl Statements {
             ),
             Batch::Complete => format!(
                 "UPDATE {table} AS r
-                 SET status = a.status, finished_at = {NOW}, expires_at = {NOW} + a.ttl_ms, codec = a.codec,
+                 SET status = a.status, finished_at = {NOW}, expires_at = {NOW} + a.ttl_ms,
+                     purge_after = {purge_after}, codec = a.codec,
                      payload = a.payload, failure = a.failure, message = a.message, size = a.size
                  FROM asked AS a
                  WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > {NOW} AND {SOUND}
