@@ -7,6 +7,7 @@ mod bench;
 mod run;
 mod servers;
 mod test;
+mod verify;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
@@ -19,6 +20,8 @@ cargo xtask test [--only STEP]... [--skip STEP]...
     Checks everything, and fetches the servers that are missing.
 cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
+cargo xtask verify [--long]
+    Hunts for violations of the guarantees in the model of the state machine.
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +46,10 @@ fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
         Some(Arg::Value(task)) if task == "bench" => {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             Ok(bench::run(&rest))
+        }
+        Some(Arg::Value(task)) if task == "verify" => {
+            let rest: Vec<OsString> = arguments.raw_args()?.collect();
+            Ok(verify::run(&rest))
         }
         Some(other) => Err(other.unexpected()),
     }

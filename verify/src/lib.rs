@@ -1,0 +1,6 @@
+//! What hunts for violations of the guarantees before users meet them.
+//!
+//! [`model`] explores every order of events that a few callers, a network that loses and repeats messages, and a clock can bring about,
+//! over the very state machine that the storages run.
+
+pub mod model;

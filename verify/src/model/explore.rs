@@ -1,0 +1,42 @@
+//! Running the checker.
+
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use super::{Bug, Limits, Row, Worlds};
+
+/// What was found in the worlds within some limits.
+#[derive(Debug)]
+pub struct Explored {
+    /// Different states.
+    pub states: usize,
+    /// Rows of the transition table that were not met.
+    pub missing: Vec<Row>,
+    /// A guarantee that was broken, and the shortest way there that was found.
+    pub broken: Option<(&'static str, String)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Explores every state within `limits`, or until a guarantee is broken.
+pub fn explore(limits: Limits, bug: Option<Bug>) -> Explored {
+    let begun = Instant::now();
+    let worlds = Worlds::new(limits, bug);
+    let reached = worlds.reached();
+    let threads = available_parallelism().map_or(1, usize::from);
+    let checker =
+        worlds.checker().threads(threads).finish_when(HasDiscoveries::Any).spawn_bfs().join();
+    let mut broken: Vec<_> = checker.discoveries().into_iter().collect();
+    broken.sort_by_key(|(guarantee, _)| *guarantee);
+    Explored {
+        states: checker.unique_state_count(),
+        missing: reached.missing(),
+        broken: broken.pop().map(|(guarantee, path)| {
+            let steps = path.into_actions().into_iter().map(|step| format!("{step:?}\n"));
+            (guarantee, steps.collect())
+        }),
+        took: begun.elapsed(),
+    }
+}
