@@ -31,6 +31,7 @@
 //! | make keys | [`Key`], [`KeyGenerator`] |
 //! | choose or write a storage | [`storage`] |
 //! | choose or write a codec | [`codec`] |
+//! | honour the header `Idempotency-Key` | the module `http` (feature `http`) |
 //! | watch what happens | [`hooks`], the features `metrics` and tracing's spans |
 //!
 //! # Features
@@ -41,11 +42,16 @@
 //! | `json` (default), `msgpack` | codecs |
 //! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
 //! | `postgres`, `mysql`, `sqlite` | storages; they need Rust 1.94 |
+//! | `http` | the header `Idempotency-Key` for axum and other tower services |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `testing` | conformance suite, manual clock, fault-injecting storage |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+#[doc(inline)]
+pub use idem_http as http;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub use idem_runtime::testing;

@@ -1,0 +1,123 @@
+//! What the engine carries from a handler to everybody who asks: a response, whole or not.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::body::{Body, Read, Whole, read};
+use crate::bypass::Bypass;
+use crate::layer::{Config, OverLimit};
+use crate::problem::{Problem, ProblemKind};
+use crate::snapshot::{Restored, Snapshot};
+
+/// A handler's response. Its caller gets it as it is; what is stored of it, and so what its duplicates get, is its [`Snapshot`].
+pub(crate) enum Answer<B> {
+    /// All of it.
+    Whole { response: Parts, body: Whole, method: Method, config: Arc<Config> },
+    /// It goes past the storage to its caller, and there is nothing to replay; the key is released or not.
+    Passing { response: Response<Body<B>>, releases: bool },
+    /// The layer's own, in the handler's place; the key is released.
+    Problem(Problem),
+    /// An earlier call's.
+    Restored(Restored),
+}
+
+impl<B: HttpBody<Data = Bytes>> Answer<B> {
+    /// Reads a handler's response as far as the layer may.
+    pub(crate) async fn of(config: &Arc<Config>, method: Method, response: Response<B>) -> Self {
+        if let Some(why) = unending(&response) {
+            why.count();
+            return Self::Passing { response: response.map(Body::untouched), releases: true };
+        }
+        let (response, body) = response.into_parts();
+        match read(body, config.response_limit.bytes).await {
+            Ok(Read::Whole(body)) => {
+                Self::Whole { response, body, method, config: Arc::clone(config) }
+            }
+            Ok(Read::TooLarge(body)) => {
+                let mut response = Response::from_parts(response, body);
+                let releases = config.response_limit.over == OverLimit::Bypass;
+                if releases {
+                    Bypass::ResponseTooLarge.tell(response.headers_mut());
+                }
+                Self::Passing { response, releases }
+            }
+            Err(_) => {
+                tracing::error!("a response broke off while it was read to be stored");
+                Self::Problem(config.problem(ProblemKind::HandlerFailed))
+            }
+        }
+    }
+}
+
+impl<B> Answer<B> {
+    /// Whether it is stored, or the fact that it cannot be. Otherwise the key is released.
+    pub(crate) fn is_kept(&self) -> bool {
+        match self {
+            Self::Whole { response, config, .. } => {
+                (config.profile.stores)(response.status) && !asks_to_retry(response)
+            }
+            Self::Passing { releases, .. } => !releases,
+            Self::Problem(_) | Self::Restored(_) => false,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body<B>> {
+        match self {
+            Self::Whole { response, body, .. } => Response::from_parts(response, Body::whole(body)),
+            Self::Passing { response, .. } => response,
+            Self::Problem(problem) => problem.into_response(),
+            Self::Restored(restored) => {
+                let mut response = restored.into_response();
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                response
+            }
+        }
+    }
+}
+
+/// Says of a response that it is an earlier request's.
+pub(crate) const REPLAYED: &str = "idempotent-replayed";
+
+/// What has no end that could be waited for.
+fn unending<B>(response: &Response<B>) -> Option<Bypass> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Some(Bypass::Upgrade);
+    }
+    is_event_stream(response.headers()).then_some(Bypass::EventStream)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = kind.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// An error that names a time to come back does not want to be the answer for ever.
+fn asks_to_retry(response: &Parts) -> bool {
+    let status = response.status;
+    (status.is_client_error() || status.is_server_error())
+        && response.headers.contains_key(header::RETRY_AFTER)
+}
+
+impl<B> Serialize for Answer<B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Whole { response, body, method, config } => {
+                Snapshot::of(&config.kept, method, response, body).serialize(serializer)
+            }
+            _ => Err(S::Error::custom("the response is not whole")),
+        }
+    }
+}
+
+impl<'de, B> Deserialize<'de> for Answer<B> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Restored::deserialize(deserializer).map(Self::Restored)
+    }
+}

@@ -1,0 +1,146 @@
+//! A request with a key: read, then handled once in a task of its own, which goes on when the client goes away.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use idem_runtime::codec::MsgPack;
+use idem_runtime::policy::ReleaseErrors;
+use idem_runtime::{Error, Operation};
+use tokio::time::timeout;
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::answer::Answer;
+use crate::body::{Body, Read, Whole, read};
+use crate::bypass::Bypass;
+use crate::extract::IdempotencyKey;
+use crate::layer::{Config, OverLimit};
+use crate::principal::Principal;
+use crate::problem::{Problem, ProblemKind};
+use crate::request::{fingerprint, operation_name};
+
+/// Whose key it is, and under which settings.
+pub(crate) struct Call {
+    pub(crate) config: Arc<Config>,
+    pub(crate) key: String,
+    pub(crate) principal: Principal,
+}
+
+/// In the engine's words. Keys of HTTP are apart from those of functions: a client chooses them.
+const KEYS: &str = "http:";
+
+/// Why there is no answer.
+enum Failed<E> {
+    /// The service's own error: the key is released, and the server gets it.
+    Service(E),
+    Ours(Error),
+}
+
+/// Steps 7 to 16 of the [list](crate).
+pub(crate) async fn handle<S, Q, R>(
+    call: Call,
+    mut inner: S,
+    mut head: Parts,
+    body: Q,
+) -> Result<Response<Body<R>>, S::Error>
+where
+    S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    Q: HttpBody<Data = Bytes> + Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Send,
+{
+    let config = Arc::clone(&call.config);
+    let refused = |kind| Ok(config.problem(kind).into_response());
+    let limit = config.request_limit;
+    let body = match timeout(config.body_timeout, read(body, limit.bytes)).await {
+        Ok(Ok(Read::Whole(body))) => body,
+        Ok(Ok(Read::TooLarge(body))) if limit.over == OverLimit::Bypass => {
+            let response = inner.call(Request::from_parts(head, body)).await?;
+            let mut response = response.map(Body::untouched);
+            Bypass::RequestTooLarge.tell(response.headers_mut());
+            return Ok(response);
+        }
+        Ok(Ok(Read::TooLarge(_))) => return refused(ProblemKind::BodyTooLarge),
+        Ok(Err(_)) => return refused(ProblemKind::BodyUnreadable),
+        Err(_) => return refused(ProblemKind::BodyTimeout),
+    };
+    let operation = match call.operation(&head, &body) {
+        Ok(operation) => operation,
+        Err(error) => return Ok(config.told(Problem::from(error)).into_response()),
+    };
+    head.extensions.insert(IdempotencyKey::new(call.key));
+    let request = Request::from_parts(head, Body::whole(body));
+    let task = run(Arc::clone(&config), operation, inner, request).in_current_span();
+    match config.tasks.spawn(task).await {
+        Ok(response) => response,
+        // It has panicked, or the runtime is going away. The engine has seen that and goes by its crash policy.
+        Err(error) => {
+            tracing::error!(%error, "a handler did not come to its end");
+            refused(ProblemKind::HandlerFailed)
+        }
+    }
+}
+
+/// In the task: the same call into the engine that an `#[idempotent]` function makes.
+async fn run<S, Q, R>(
+    config: Arc<Config>,
+    operation: Operation,
+    mut inner: S,
+    request: Request<Body<Q>>,
+) -> Result<Response<Body<R>>, S::Error>
+where
+    S: Service<Request<Body<Q>>, Response = Response<R>>,
+    R: HttpBody<Data = Bytes>,
+{
+    let method = request.method().clone();
+    let body = async {
+        let response = inner.call(request).await.map_err(Failed::Service)?;
+        Ok(Answer::of(&config, method, response).await)
+    };
+    let answer = operation
+        .errors(ReleaseErrors)
+        .store_if(Answer::is_kept)
+        .map_err(Failed::Ours)
+        .call(body)
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.into_response()),
+        Err(Failed::Service(error)) => Err(error),
+        Err(Failed::Ours(error)) => Ok(config.told(Problem::from(error)).into_response()),
+    }
+}
+
+impl Call {
+    fn operation(&self, request: &Parts, body: &Whole) -> Result<Operation, Error> {
+        let config = &*self.config;
+        let fingerprint = fingerprint(request, &config.fingerprinted, body)?;
+        let mut operation = config
+            .idem
+            .operation(operation_name(request))
+            .key(format!("{KEYS}{}", self.key))
+            .with_fingerprint(Ok(fingerprint))
+            .codec(MsgPack)
+            .on_crash(config.on_crash);
+        if let Some(tenant) = self.principal.tenant() {
+            operation = operation.tenant(tenant);
+        }
+        if let Some(ttl) = config.ttl {
+            operation = operation.ttl(ttl);
+        }
+        if let Some(lease) = config.lease {
+            operation = operation.lease(lease);
+        }
+        if let Some(wait) = config.wait {
+            operation = operation.wait(wait);
+        }
+        if config.fail_open {
+            operation = operation.fail_open();
+        }
+        Ok(operation)
+    }
+}

@@ -1,0 +1,86 @@
+//! What a handler can ask for.
+
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::request::Parts;
+use idem_runtime::{Context, current};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// The key of the request, as its client chose it: an extractor for axum, and an extension of every request that the layer handles.
+///
+/// As an argument it refuses requests without a key with a 400; as `Option<IdempotencyKey>` it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(Arc<str>);
+
+impl IdempotencyKey {
+    pub(crate) fn new(key: String) -> Self {
+        Self(key.into())
+    }
+
+    /// The key's text, without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        request.extensions.get().cloned().ok_or_else(|| Problem::new(ProblemKind::KeyMissing))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(request.extensions.get().cloned())
+    }
+}
+
+/// The run that the handler is: its fence and attempt to hand on downstream, and whether its lease is lost. An extractor for axum; what it
+/// gives is a [`Context`].
+///
+/// As an argument it refuses requests that are handled without idempotency with a 400; as `Option<IdempotentRun>` it does not.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use idem_http::{IdempotencyKey, IdempotentRun};
+///
+/// async fn pay(key: IdempotencyKey, run: IdempotentRun) -> String {
+///     // The gateway can reject a repeated key, and a fence that is lower than one that it has seen.
+///     format!("paid for {} with fence {}", key.as_str(), run.fence())
+/// }
+/// let router: Router = Router::new().route("/payments", post(pay));
+/// ```
+#[derive(Clone, Debug)]
+pub struct IdempotentRun(Context);
+
+impl Deref for IdempotentRun {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for IdempotentRun {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Problem> {
+        current().map(Self).ok_or_else(|| Problem::new(ProblemKind::KeyMissing))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for IdempotentRun {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(current().map(Self))
+    }
+}

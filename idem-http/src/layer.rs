@@ -1,0 +1,263 @@
+//! The layer and its settings.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderName, Method, StatusCode, header};
+use idem_runtime::Idempotency;
+use idem_runtime::record::CrashPolicy;
+use tower_layer::Layer;
+
+use crate::principal::ResolvePrincipal;
+use crate::problem::{PROBLEMS_PAGE, Problem, ProblemKind};
+use crate::profile::Profile;
+use crate::service::IdempotencyService;
+use crate::snapshot::Kept;
+use crate::tasks::Tasks;
+use crate::telemetry;
+
+/// Makes a service honour the header `Idempotency-Key`. What it does with a request is the numbered list of the [module](crate).
+///
+/// Put it inside of authentication, so that a replay is authorised like the first request, and inside of compression, so that what is stored
+/// is not compressed for one client.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use idem_http::{IdempotencyLayer, anonymous};
+///
+/// let idem = idem_runtime::Idempotency::memory();
+/// let router: Router = Router::new()
+///     .route("/orders", post(async || "ordered"))
+///     .layer(IdempotencyLayer::new(idem, anonymous()));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct IdempotencyLayer {
+    config: Config,
+}
+
+/// What is done with a body that has more bytes than its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverLimit {
+    /// A request is refused with a 413 and not handled. A response reaches its caller, and its duplicates are refused with
+    /// [`ResponseNotStored`](ProblemKind::ResponseNotStored): the request is handled once in any case.
+    #[default]
+    Refuse,
+    /// The request is handled without idempotency, and a response releases its key, so that a repeated request is handled again. The response says
+    /// so in the header `Idempotency-Bypassed`.
+    Bypass,
+}
+
+/// Everything that a service has to know.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) idem: Idempotency,
+    pub(crate) principal: Arc<dyn ResolvePrincipal>,
+    pub(crate) profile: Profile,
+    pub(crate) methods: Vec<Method>,
+    requires_key: Option<Arc<Predicate>>,
+    pub(crate) header: HeaderName,
+    pub(crate) request_limit: Limit,
+    pub(crate) response_limit: Limit,
+    pub(crate) body_timeout: Duration,
+    pub(crate) fingerprinted: Vec<HeaderName>,
+    pub(crate) kept: Kept,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) on_crash: CrashPolicy,
+    pub(crate) fail_open: bool,
+    pub(crate) tasks: Tasks,
+    page: Cow<'static, str>,
+}
+
+type Predicate = dyn Fn(&Parts) -> bool + Send + Sync;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) bytes: usize,
+    pub(crate) over: OverLimit,
+}
+
+impl IdempotencyLayer {
+    /// A layer on this handle's storage. `principal` says whose a key is: [`extension`](crate::extension), a closure, or explicitly
+    /// [`anonymous`](crate::anonymous).
+    pub fn new(idem: Idempotency, principal: impl ResolvePrincipal) -> Self {
+        let config = Config {
+            idem,
+            principal: Arc::new(principal),
+            profile: Profile::default(),
+            methods: vec![Method::POST, Method::PATCH],
+            requires_key: None,
+            header: HeaderName::from_static("idempotency-key"),
+            request_limit: Limit { bytes: 1024 * 1024, over: OverLimit::Refuse },
+            response_limit: Limit { bytes: 512 * 1024, over: OverLimit::Refuse },
+            body_timeout: Duration::from_secs(30),
+            fingerprinted: vec![header::CONTENT_TYPE, header::CONTENT_ENCODING],
+            kept: Kept::default(),
+            ttl: None,
+            lease: None,
+            wait: None,
+            on_crash: CrashPolicy::Retry,
+            fail_open: false,
+            tasks: Tasks::default(),
+            page: Cow::Borrowed(PROBLEMS_PAGE),
+        };
+        Self { config }
+    }
+
+    /// Whose rules it follows. Default: [`Profile::ietf`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.config.profile = profile;
+        self
+    }
+
+    /// The methods that it concerns. Default: POST and PATCH, which HTTP does not define as idempotent.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.config.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// Requests without a key are refused. This is the default of [`Profile::ietf`].
+    pub fn required(self) -> Self {
+        self.required_when(|_| true)
+    }
+
+    /// Requests without a key pass through. This is the default of [`Profile::stripe`].
+    pub fn optional(self) -> Self {
+        self.required_when(|_| false)
+    }
+
+    /// Requests without a key are refused when this is true of their head, and otherwise pass through.
+    pub fn required_when(
+        mut self,
+        requires: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.config.requires_key = Some(Arc::new(requires));
+        self
+    }
+
+    /// The header with the key. Default: `Idempotency-Key`.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.config.header = name;
+        self
+    }
+
+    /// How many bytes of a request's body are read, and what is done with more. Default: 1 MiB, refused.
+    pub fn request_limit(mut self, bytes: usize, over: OverLimit) -> Self {
+        self.config.request_limit = Limit { bytes, over };
+        self
+    }
+
+    /// How many bytes of a response's body are read, and what is done with more. Default: 512 KiB, refused. A response must fit into the handle's
+    /// `max_result_size` as well, with its headers.
+    pub fn response_limit(mut self, bytes: usize, over: OverLimit) -> Self {
+        self.config.response_limit = Limit { bytes, over };
+        self
+    }
+
+    /// How long a request's body may take to arrive. Nothing is claimed meanwhile. Default: 30 seconds.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.config.body_timeout = timeout;
+        self
+    }
+
+    /// The headers that are part of what a request asks for: the same key with another value is refused. Default: `Content-Type` and
+    /// `Content-Encoding`. Add `Host` where one principal's hosts are different services.
+    pub fn fingerprint_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.config.fingerprinted = names.into_iter().collect();
+        self
+    }
+
+    /// A response header that is stored besides the usual ones. What is never stored is not stored for this either: `Set-Cookie`, `Date`,
+    /// credentials and what is about one connection.
+    pub fn replay_header(mut self, name: HeaderName) -> Self {
+        self.config.kept.add(name);
+        self
+    }
+
+    /// How long a response is replayed, counted from its end. Default: the handle's.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.config.ttl = Some(ttl);
+        self
+    }
+
+    /// How long this process may be silent before others take its requests over. Default: the handle's.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = Some(lease);
+        self
+    }
+
+    /// How long a duplicate waits for the response of the request that is being handled, instead of getting a 409 at once.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.config.wait = Some(wait);
+        self
+    }
+
+    /// What becomes of the key when the handler panics or this process dies. Default: the next request is handled again.
+    pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
+        self.config.on_crash = policy;
+        self
+    }
+
+    /// Handles requests without idempotency while the storage is down, instead of refusing them with a 503. Only for effects that may happen
+    /// twice.
+    pub fn fail_open(mut self) -> Self {
+        self.config.fail_open = true;
+        self
+    }
+
+    /// The page that describes the problems, with a section for every [code](ProblemKind::code). Default:
+    /// [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
+    pub fn problems_page(mut self, url: impl Into<Cow<'static, str>>) -> Self {
+        self.config.page = url.into();
+        self
+    }
+
+    /// The requests that are being handled, to wait for them at shut-down.
+    pub fn tasks(&self) -> Tasks {
+        self.config.tasks.clone()
+    }
+}
+
+impl Config {
+    pub(crate) fn requires_key(&self, request: &Parts) -> bool {
+        match &self.requires_key {
+            Some(requires) => requires(request),
+            None => self.profile.requires_key,
+        }
+    }
+
+    /// A problem as this layer tells it, counted.
+    pub(crate) fn problem(&self, kind: ProblemKind) -> Problem {
+        self.told(Problem::new(kind))
+    }
+
+    /// Likewise, of an error.
+    pub(crate) fn told(&self, problem: Problem) -> Problem {
+        telemetry::problem(problem.kind().code());
+        let status: StatusCode = self.profile.status_of(problem.kind());
+        problem.with_status(status).with_page(self.page.clone())
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = IdempotencyService<S>;
+
+    fn layer(&self, inner: S) -> IdempotencyService<S> {
+        IdempotencyService::new(Arc::new(self.config.clone()), inner)
+    }
+}
+
+impl fmt::Debug for IdempotencyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyLayer")
+            .field("idem", &self.config.idem)
+            .field("profile", &self.config.profile)
+            .field("tasks", &self.config.tasks)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07) as a tower layer, on the same engine and storages as
+//! `#[idempotent]` functions. Use it through the facade: `idempotency::http`, feature `http`.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), idem_runtime::Error> {
+//! use axum::{Router, routing::post};
+//! use idem_http::{IdempotencyLayer, anonymous};
+//! use idem_runtime::Idempotency;
+//!
+//! let idem = Idempotency::connect("memory:").await?; // or redis://…
+//! let router: Router = Router::new()
+//!     .route("/payments", post(async || "paid"))
+//!     .layer(IdempotencyLayer::new(idem, anonymous()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What becomes of a request
+//!
+//! The first line that holds decides:
+//!
+//! 1. The method is none that the layer concerns (POST and PATCH): the request passes through untouched.
+//! 2. It asks for another protocol (`Upgrade`): likewise.
+//! 3. It has no key: 400 `key-missing` where one is required; else it passes through untouched.
+//! 4. It has two: 400 `key-repeated`.
+//! 5. The key is no string, or too long: 400 `key-malformed`, `key-too-long`.
+//! 6. The principal resolver does not know who sends it: 403 `principal-unknown`.
+//! 7. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
+//!    `Idempotency-Bypassed`.
+//! 8. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
+//! 9. The storage is down: 503 `storage-unavailable`, and the request is not handled.
+//! 10. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
+//!     another method, path, query, body, `Content-Type` or `Content-Encoding`.
+//! 11. A request with the key is being handled: 409 `in-progress` with what is left of its lease in `Retry-After`; or it is waited for.
+//! 12. One was handled: its response, with `Idempotent-Replayed: true`.
+//! 13. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
+//!     policy is to park: 409 `outcome-unknown`.
+//! 14. Otherwise the handler runs, in a task that goes on when the client goes away. A panic is a crash, by policy, and a 500
+//!     `handler-failed`.
+//! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
+//!     and the key is released, so that a repeated request is handled again.
+//! 16. Its response is one of server-sent events or an upgrade: likewise, as it comes. Its body has more bytes than the limit: it goes to
+//!     the client; duplicates get line 13, or the key is released and the response says `Idempotency-Bypassed`.
+//! 17. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the handler made it.
+//!
+//! # What is stored
+//!
+//! Of the headers: `Cache-Control`, `Content-Disposition`, `Content-Encoding`, `Content-Language`, `Content-Location`, `Content-Range`,
+//! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`, `Location`, `Vary`, and those that
+//! [`replay_header`](IdempotencyLayer::replay_header) adds. Never: `Set-Cookie`, `Date`, credentials, and what is about one connection.
+//!
+//! # Runtime
+//!
+//! The service must be called on a tokio runtime that has timers, as servers do.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod answer;
+mod body;
+mod bypass;
+mod call;
+mod extract;
+mod future;
+mod header;
+mod layer;
+mod principal;
+mod problem;
+mod profile;
+mod request;
+mod service;
+mod snapshot;
+mod tasks;
+mod telemetry;
+
+pub use body::Body;
+pub use extract::{IdempotencyKey, IdempotentRun};
+pub use future::ResponseFuture;
+pub use layer::{IdempotencyLayer, OverLimit};
+pub use principal::{Principal, ResolvePrincipal, anonymous, extension};
+pub use problem::{PROBLEMS_PAGE, Problem, ProblemKind};
+pub use profile::Profile;
+pub use service::IdempotencyService;
+pub use tasks::Tasks;

@@ -1,0 +1,92 @@
+//! The service: decides by a request's head whether idempotency concerns it.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response, header};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use crate::body::Body;
+use crate::call::{Call, handle};
+use crate::future::ResponseFuture;
+use crate::header::key;
+use crate::layer::Config;
+use crate::problem::ProblemKind;
+
+/// A service that honours `Idempotency-Key`; made by [`IdempotencyLayer`](crate::IdempotencyLayer).
+#[derive(Clone)]
+pub struct IdempotencyService<S> {
+    config: Arc<Config>,
+    inner: S,
+}
+
+impl<S> IdempotencyService<S> {
+    pub(crate) fn new(config: Arc<Config>, inner: S) -> Self {
+        Self { config, inner }
+    }
+}
+
+impl<S, Q, R> Service<Request<Q>> for IdempotencyService<S>
+where
+    S: Service<Request<Body<Q>>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    Q: HttpBody<Data = Bytes> + Send + 'static,
+    Q::Error: Send,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Send,
+{
+    type Response = Response<Body<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        match concern(&self.config, &head) {
+            Ok(None) => {
+                let request = Request::from_parts(head, Body::untouched(body));
+                ResponseFuture::passing(self.inner.call(request))
+            }
+            Ok(Some(call)) => {
+                // The service that was polled ready is the one to call.
+                let fresh = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, fresh);
+                ResponseFuture::idempotent(handle(call, inner, head, body))
+            }
+            Err(problem) => ResponseFuture::ready(self.config.problem(problem).into_response()),
+        }
+    }
+}
+
+/// Steps 1 to 6 of the [list](crate): whether idempotency concerns a request, and whose call it then is.
+fn concern(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
+    if !config.methods.contains(&request.method) || is_upgrade(request) {
+        return Ok(None);
+    }
+    let Some(key) = key(&request.headers, &config.header, config.profile.max_key_len)? else {
+        return if config.requires_key(request) { Err(ProblemKind::KeyMissing) } else { Ok(None) };
+    };
+    let principal = config.principal.resolve(request);
+    let principal = principal.filter(|principal| !principal.is_blank());
+    let principal = principal.ok_or(ProblemKind::PrincipalUnknown)?;
+    Ok(Some(Call { config: Arc::clone(config), key, principal }))
+}
+
+fn is_upgrade(request: &Parts) -> bool {
+    request.method == Method::CONNECT || request.headers.contains_key(header::UPGRADE)
+}
+
+impl<S: fmt::Debug> fmt::Debug for IdempotencyService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! The requests that are being handled, whether their clients are still there or not.
+
+use std::fmt;
+
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+/// The requests that a layer is handling. Clones are the same.
+///
+/// A request that is being handled goes on when its client goes away. To shut a service down without losing one, first stop the server, then
+/// wait for the rest:
+///
+/// ```no_run
+/// # async fn example(listener: tokio::net::TcpListener, router: axum::Router, stop: std::future::Ready<()>) -> std::io::Result<()> {
+/// let idem = idem_runtime::Idempotency::memory();
+/// let layer = idem_http::IdempotencyLayer::new(idem, idem_http::anonymous());
+/// let tasks = layer.tasks();
+/// axum::serve(listener, router.layer(layer)).with_graceful_shutdown(stop).await?;
+/// tasks.drain().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// How many requests are being handled.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until none is: call it after the server has stopped taking requests.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub async fn drain(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.spawn(task)
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").field("len", &self.len()).finish()
+    }
+}

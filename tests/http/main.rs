@@ -1,0 +1,14 @@
+//! Tests of `idempotency::http`: real servers, real clients, real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in the functions that tests share as well"
+)]
+
+#[macro_use]
+mod stage;
+
+mod client;
+mod decisions;
+mod service;
