@@ -1,13 +1,16 @@
 //! A request with a key: read, then handled once in a task of its own, which goes on when the client goes away.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use idem_runtime::codec::MsgPack;
 use idem_runtime::policy::ReleaseErrors;
+use idem_runtime::record::CrashPolicy;
 use idem_runtime::{Error, Operation};
 use tokio::time::timeout;
 use tower_service::Service;
@@ -36,10 +39,12 @@ const KEYS: &str = "http:";
 enum Failed<E> {
     /// The service's own error: the key is released, and the server gets it.
     Service(E),
+    /// The handler panicked, and the next request is to be handled again.
+    Panicked,
     Ours(Error),
 }
 
-/// Steps 7 to 16 of the [list](crate).
+/// Lines 6 to 17 of the [list](crate).
 pub(crate) async fn handle<S, Q, R>(
     call: Call,
     mut inner: S,
@@ -75,7 +80,8 @@ where
     };
     head.extensions.insert(IdempotencyKey::new(call.key));
     let request = Request::from_parts(head, Body::whole(body));
-    let task = run(Arc::clone(&config), operation, inner, request).in_current_span();
+    let task = run(Arc::clone(&config), call.principal, operation, inner, request);
+    let task = task.in_current_span();
     match config.tasks.spawn(task).await {
         Ok(response) => response,
         // It has panicked, or the runtime is going away. The engine has seen that and goes by its crash policy.
@@ -89,6 +95,7 @@ where
 /// In the task: the same call into the engine that an `#[idempotent]` function makes.
 async fn run<S, Q, R>(
     config: Arc<Config>,
+    principal: Principal,
     operation: Operation,
     mut inner: S,
     request: Request<Body<Q>>,
@@ -99,8 +106,21 @@ where
 {
     let method = request.method().clone();
     let body = async {
-        let response = inner.call(request).await.map_err(Failed::Service)?;
-        Ok(Answer::of(&config, method, response).await)
+        // Here, because only now it is known that the key is a new one.
+        if let Err(retry_after) = config.take_of_quota(&principal) {
+            let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
+            return Ok(Answer::Problem(config.told(problem)));
+        }
+        let handled = AssertUnwindSafe(async {
+            let response = inner.call(request).await.map_err(Failed::Service)?;
+            Ok(Answer::of(&config, method, response).await)
+        });
+        match (handled.catch_unwind().await, config.on_crash) {
+            (Ok(answer), _) => answer,
+            // The engine would release the key as well, but after the client got its 500 and perhaps tried again.
+            (Err(_), CrashPolicy::Retry) => Err(Failed::Panicked),
+            (Err(panic), _) => resume_unwind(panic),
+        }
     };
     let answer = operation
         .errors(ReleaseErrors)
@@ -111,6 +131,7 @@ where
     match answer {
         Ok(answer) => Ok(answer.into_response()),
         Err(Failed::Service(error)) => Err(error),
+        Err(Failed::Panicked) => Ok(config.problem(ProblemKind::HandlerFailed).into_response()),
         Err(Failed::Ours(error)) => Ok(config.told(Problem::from(error)).into_response()),
     }
 }

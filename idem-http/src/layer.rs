@@ -11,9 +11,10 @@ use idem_runtime::Idempotency;
 use idem_runtime::record::CrashPolicy;
 use tower_layer::Layer;
 
-use crate::principal::ResolvePrincipal;
+use crate::principal::{Principal, ResolvePrincipal};
 use crate::problem::{PROBLEMS_PAGE, Problem, ProblemKind};
 use crate::profile::Profile;
+use crate::quota::Quota;
 use crate::service::IdempotencyService;
 use crate::snapshot::Kept;
 use crate::tasks::Tasks;
@@ -71,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) on_crash: CrashPolicy,
     pub(crate) fail_open: bool,
     pub(crate) tasks: Tasks,
+    quota: Option<Arc<Quota>>,
     page: Cow<'static, str>,
 }
 
@@ -104,6 +106,7 @@ impl IdempotencyLayer {
             on_crash: CrashPolicy::Retry,
             fail_open: false,
             tasks: Tasks::default(),
+            quota: None,
             page: Cow::Borrowed(PROBLEMS_PAGE),
         };
         Self { config }
@@ -210,6 +213,13 @@ impl IdempotencyLayer {
         self
     }
 
+    /// How many new keys a principal may use within a period, so that nobody fills the storage: the next one is refused with a 429, and replays
+    /// never are. It is counted in this process alone. Default: as many as it likes.
+    pub fn quota(mut self, keys: u32, period: Duration) -> Self {
+        self.config.quota = Some(Arc::new(Quota::new(keys, period)));
+        self
+    }
+
     /// The page that describes the problems, with a section for every [code](ProblemKind::code). Default:
     /// [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
     pub fn problems_page(mut self, url: impl Into<Cow<'static, str>>) -> Self {
@@ -229,6 +239,11 @@ impl Config {
             Some(requires) => requires(request),
             None => self.profile.requires_key,
         }
+    }
+
+    /// Counts a new key of the principal; or how long it has to wait with it.
+    pub(crate) fn take_of_quota(&self, principal: &Principal) -> Result<(), Duration> {
+        self.quota.as_ref().map_or(Ok(()), |quota| quota.take(principal))
     }
 
     /// A problem as this layer tells it, counted.

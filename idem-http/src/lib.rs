@@ -21,27 +21,27 @@
 //! The first line that holds decides:
 //!
 //! 1. The method is none that the layer concerns (POST and PATCH): the request passes through untouched.
-//! 2. It asks for another protocol (`Upgrade`): likewise.
-//! 3. It has no key: 400 `key-missing` where one is required; else it passes through untouched.
-//! 4. It has two: 400 `key-repeated`.
-//! 5. The key is no string, or too long: 400 `key-malformed`, `key-too-long`.
-//! 6. The principal resolver does not know who sends it: 403 `principal-unknown`.
-//! 7. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
+//! 2. It has no key: 400 `key-missing` where one is required; else it passes through untouched.
+//! 3. It has two: 400 `key-repeated`.
+//! 4. The key is no string, or too long: 400 `key-malformed`, `key-too-long`.
+//! 5. The principal resolver does not know who sends it: 403 `principal-unknown`.
+//! 6. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
 //!    `Idempotency-Bypassed`.
-//! 8. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
-//! 9. The storage is down: 503 `storage-unavailable`, and the request is not handled.
-//! 10. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
-//!     another method, path, query, body, `Content-Type` or `Content-Encoding`.
-//! 11. A request with the key is being handled: 409 `in-progress` with what is left of its lease in `Retry-After`; or it is waited for.
-//! 12. One was handled: its response, with `Idempotent-Replayed: true`.
-//! 13. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
+//! 7. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
+//! 8. The storage is down: 503 `storage-unavailable`, and the request is not handled.
+//! 9. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
+//!    another method, path, query, body, `Content-Type` or `Content-Encoding`.
+//! 10. A request with the key is being handled: 409 `in-progress` with what is left of its lease in `Retry-After`; or it is waited for.
+//! 11. One was handled: its response, with `Idempotent-Replayed: true`.
+//! 12. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
 //!     policy is to park: 409 `outcome-unknown`.
+//! 13. The principal has used up its [quota](IdempotencyLayer::quota) of new keys: 429 `quota-exceeded` with `Retry-After`.
 //! 14. Otherwise the handler runs, in a task that goes on when the client goes away. A panic is a crash, by policy, and a 500
 //!     `handler-failed`.
 //! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
 //!     and the key is released, so that a repeated request is handled again.
-//! 16. Its response is one of server-sent events or an upgrade: likewise, as it comes. Its body has more bytes than the limit: it goes to
-//!     the client; duplicates get line 13, or the key is released and the response says `Idempotency-Bypassed`.
+//! 16. Its response is one of server-sent events or an upgrade to another protocol: likewise, as it comes. Its body has more bytes than the
+//!     limit: it goes to the client; duplicates get line 12, or the key is released and the response says `Idempotency-Bypassed`.
 //! 17. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the handler made it.
 //!
 //! # What is stored
@@ -52,7 +52,8 @@
 //!
 //! # Runtime
 //!
-//! The service must be called on a tokio runtime that has timers, as servers do.
+//! The service must be called on a tokio runtime that has timers, as servers do. The handler runs in another task than the middleware outside
+//! of the layer: spans reach it and task-locals do not.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -67,6 +68,7 @@ mod layer;
 mod principal;
 mod problem;
 mod profile;
+mod quota;
 mod request;
 mod service;
 mod snapshot;

@@ -10,7 +10,7 @@ use crate::request::hex;
 
 /// Who sends a request, as the application's authentication has found out. One principal's keys are another one's strangers: they neither
 /// replay nor block each other.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Principal(Option<String>);
 
 impl Principal {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, header};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
@@ -67,9 +67,9 @@ where
     }
 }
 
-/// Steps 1 to 6 of the [list](crate): whether idempotency concerns a request, and whose call it then is.
+/// Lines 1 to 5 of the [list](crate): whether idempotency concerns a request, and whose call it then is.
 fn concern(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
-    if !config.methods.contains(&request.method) || is_upgrade(request) {
+    if !config.methods.contains(&request.method) {
         return Ok(None);
     }
     let Some(key) = key(&request.headers, &config.header, config.profile.max_key_len)? else {
@@ -79,10 +79,6 @@ fn concern(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, Proble
     let principal = principal.filter(|principal| !principal.is_blank());
     let principal = principal.ok_or(ProblemKind::PrincipalUnknown)?;
     Ok(Some(Call { config: Arc::clone(config), key, principal }))
-}
-
-fn is_upgrade(request: &Parts) -> bool {
-    request.method == Method::CONNECT || request.headers.contains_key(header::UPGRADE)
 }
 
 impl<S: fmt::Debug> fmt::Debug for IdempotencyService<S> {

@@ -25,6 +25,11 @@ impl Client {
         Self { hyper, to }
     }
 
+    pub(crate) fn speaking_http2(to: SocketAddr) -> Self {
+        let mut builder = HyperClient::builder(TokioExecutor::new());
+        Self { hyper: builder.http2_only(true).build_http(), to }
+    }
+
     /// A POST with a key.
     pub(crate) async fn post(&self, path: &str, key: &str, body: &str) -> Reply {
         self.send(self.request(Method::POST, path).header("idempotency-key", key), body.to_owned())

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use http::{HeaderName, Method, StatusCode};
+use hyper_util::rt::TokioIo;
 use idempotency::http::{IdempotencyLayer, OverLimit, Profile, anonymous};
 use idempotency::record::{CrashPolicy, OwnerId};
 use idempotency::storage::{Claim, Claimed, Storage};
@@ -21,15 +22,16 @@ use crate::stage::{Count, PATIENCE, Stage};
 
 on_every_storage! {
     d01_other_methods_pass_through,
-    d03_a_missing_key_is_refused_where_it_is_required,
-    d09_nothing_is_handled_while_the_storage_is_down,
-    d10_another_request_with_the_key_is_refused,
-    d10_mismatch_wins_over_in_progress,
-    d11_a_request_that_is_being_handled_is_a_conflict,
-    d11_or_it_is_waited_for,
-    d12_a_response_is_replayed,
-    d13_what_could_not_be_stored_is_not_handled_again,
-    d13_a_parked_crash_is_not_handled_again,
+    d02_a_missing_key_is_refused_where_it_is_required,
+    d08_nothing_is_handled_while_the_storage_is_down,
+    d09_another_request_with_the_key_is_refused,
+    d09_mismatch_wins_over_in_progress,
+    d10_a_request_that_is_being_handled_is_a_conflict,
+    d10_or_it_is_waited_for,
+    d11_a_response_is_replayed,
+    d12_what_could_not_be_stored_is_not_handled_again,
+    d12_a_parked_crash_is_not_handled_again,
+    d13_the_quota_is_of_new_keys,
     d14_a_panic_is_a_crash_by_policy,
     d15_a_failure_that_may_pass_releases_the_key,
     d16_an_event_stream_passes_through,
@@ -47,17 +49,7 @@ async fn d01_other_methods_pass_through(stage: Stage) {
     assert_eq!(service.runs(), 4);
 }
 
-#[tokio::test]
-async fn d02_upgrades_pass_through() {
-    let service = Counting::on(&Stage::on_memory()).await;
-    for run in 1..=2 {
-        let request = service.client.request(Method::POST, "/a").header("idempotency-key", "k");
-        let reply = service.client.send(request.header("upgrade", "other/1"), "x").await;
-        assert_eq!(reply.text(), format!("run {run} of x"));
-    }
-}
-
-async fn d03_a_missing_key_is_refused_where_it_is_required(stage: Stage) {
+async fn d02_a_missing_key_is_refused_where_it_is_required(stage: Stage) {
     let service = Counting::with(&stage, |layer| {
         layer.required_when(|request| request.uri.path() == "/strict")
     })
@@ -73,7 +65,7 @@ async fn d03_a_missing_key_is_refused_where_it_is_required(stage: Stage) {
 }
 
 #[tokio::test]
-async fn d03_profiles_say_whether_a_key_is_required() {
+async fn d02_profiles_say_whether_a_key_is_required() {
     let stage = Stage::on_memory();
     for (profile, status) in [(Profile::ietf(), 400), (Profile::stripe(), 200)] {
         let service = Counting::with(&stage, |layer| layer.profile(profile)).await;
@@ -83,7 +75,7 @@ async fn d03_profiles_say_whether_a_key_is_required() {
 }
 
 #[tokio::test]
-async fn d04_two_keys_are_refused() {
+async fn d03_two_keys_are_refused() {
     let service = Counting::on(&Stage::on_memory()).await;
     let request = service.client.request(Method::POST, "/a");
     let request = request.header("idempotency-key", "a").header("idempotency-key", "a");
@@ -92,7 +84,7 @@ async fn d04_two_keys_are_refused() {
 }
 
 #[tokio::test]
-async fn d05_what_is_no_key_is_refused() {
+async fn d04_what_is_no_key_is_refused() {
     let service = Counting::on(&Stage::on_memory()).await;
     let code = async |key: &str| service.client.post("/a", key, "").await;
     code("two words").await.assert_problem(400, "key-malformed");
@@ -105,14 +97,14 @@ async fn d05_what_is_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn d05_quoted_and_bare_are_one_key() {
+async fn d04_quoted_and_bare_are_one_key() {
     let service = Counting::on(&Stage::on_memory()).await;
     service.client.post("/a", "\"8e03978e-40d5\"", "").await;
     assert!(service.client.post("/a", "8e03978e-40d5", "").await.is_replayed());
 }
 
 #[tokio::test]
-async fn d06_an_unknown_principal_is_refused() {
+async fn d05_an_unknown_principal_is_refused() {
     let stage = Stage::on_memory();
     let by_extension = idempotency::http::extension::<String>();
     let blank = |_: &http::request::Parts| Some(idempotency::http::Principal::named(""));
@@ -127,7 +119,7 @@ async fn d06_an_unknown_principal_is_refused() {
 }
 
 #[tokio::test]
-async fn d07_a_body_over_the_limit_is_refused() {
+async fn d06_a_body_over_the_limit_is_refused() {
     let stage = Stage::on_memory();
     let service = Counting::with(&stage, |layer| layer.request_limit(8, OverLimit::Refuse)).await;
     service.client.post("/a", "k", "123456789").await.assert_problem(413, "body-too-large");
@@ -136,7 +128,7 @@ async fn d07_a_body_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn d07_or_it_passes_through_and_the_response_says_so() {
+async fn d06_or_it_passes_through_and_the_response_says_so() {
     let stage = Stage::on_memory();
     let service = Counting::with(&stage, |layer| layer.request_limit(8, OverLimit::Bypass)).await;
     for run in 1..=2 {
@@ -147,7 +139,7 @@ async fn d07_or_it_passes_through_and_the_response_says_so() {
 }
 
 #[tokio::test]
-async fn d08_a_body_that_does_not_arrive_claims_nothing() {
+async fn d07_a_body_that_does_not_arrive_claims_nothing() {
     let stage = Stage::on_memory();
     let (idem, faults) = stage.process();
     let layer = IdempotencyLayer::new(idem, anonymous()).body_timeout(Duration::from_millis(50));
@@ -164,7 +156,7 @@ async fn d08_a_body_that_does_not_arrive_claims_nothing() {
     assert_eq!(runs.load(Ordering::SeqCst), 0);
 }
 
-async fn d09_nothing_is_handled_while_the_storage_is_down(stage: Stage) {
+async fn d08_nothing_is_handled_while_the_storage_is_down(stage: Stage) {
     let (idem, faults) = stage.process();
     let service = Counting::behind(IdempotencyLayer::new(idem, anonymous())).await;
     faults.always(Verb::Claim, Fault::Refuse);
@@ -176,7 +168,7 @@ async fn d09_nothing_is_handled_while_the_storage_is_down(stage: Stage) {
     assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
 }
 
-async fn d10_another_request_with_the_key_is_refused(stage: Stage) {
+async fn d09_another_request_with_the_key_is_refused(stage: Stage) {
     let service = Counting::with(&stage, |layer| {
         let patch_and_post = [Method::POST, Method::PATCH];
         let host = HeaderName::from_static("x-version");
@@ -209,14 +201,14 @@ async fn d10_another_request_with_the_key_is_refused(stage: Stage) {
 }
 
 #[tokio::test]
-async fn d10_profiles_say_with_which_status() {
+async fn d09_profiles_say_with_which_status() {
     let stage = Stage::on_memory();
     let service = Counting::with(&stage, |layer| layer.profile(Profile::stripe())).await;
     service.client.post("/a", "k", "x").await;
     service.client.post("/a", "k", "y").await.assert_problem(400, "key-reused");
 }
 
-async fn d10_mismatch_wins_over_in_progress(stage: Stage) {
+async fn d09_mismatch_wins_over_in_progress(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
     let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
@@ -233,7 +225,7 @@ async fn d10_mismatch_wins_over_in_progress(stage: Stage) {
     assert_eq!(joined(first).await.text(), "run 1");
 }
 
-async fn d11_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
+async fn d10_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
     let gate = Gate::default();
     let lease = Duration::from_secs(20);
     let layer = || IdempotencyLayer::new(stage.idem(), anonymous()).lease(lease);
@@ -256,7 +248,7 @@ async fn d11_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
     assert!(elsewhere.client.post("/a", "k", "x").await.is_replayed());
 }
 
-async fn d11_or_it_is_waited_for(stage: Stage) {
+async fn d10_or_it_is_waited_for(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(PATIENCE);
     let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
@@ -276,7 +268,7 @@ async fn d11_or_it_is_waited_for(stage: Stage) {
     assert_eq!((gate.begun(), replayed), (1, 4));
 }
 
-async fn d12_a_response_is_replayed(stage: Stage) {
+async fn d11_a_response_is_replayed(stage: Stage) {
     let service = Counting::on(&stage).await;
     let elsewhere = Counting::on(&stage).await;
     let first = service.client.post("/a", "k", "x").await;
@@ -290,7 +282,7 @@ async fn d12_a_response_is_replayed(stage: Stage) {
     assert_eq!(service.client.post("/a", "another", "x").await.text(), "run 2 of x");
 }
 
-async fn d13_what_could_not_be_stored_is_not_handled_again(stage: Stage) {
+async fn d12_what_could_not_be_stored_is_not_handled_again(stage: Stage) {
     let service = Counting::with(&stage, |layer| layer.response_limit(4, OverLimit::Refuse)).await;
     assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
     for _ in 0..2 {
@@ -301,7 +293,7 @@ async fn d13_what_could_not_be_stored_is_not_handled_again(stage: Stage) {
     assert_eq!(service.runs(), 1);
 }
 
-async fn d13_a_parked_crash_is_not_handled_again(stage: Stage) {
+async fn d12_a_parked_crash_is_not_handled_again(stage: Stage) {
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).on_crash(CrashPolicy::Park);
     let runs = Count::default();
     let counted = Count::clone(&runs);
@@ -311,10 +303,36 @@ async fn d13_a_parked_crash_is_not_handled_again(stage: Stage) {
     });
     let client = Client::new(serve(Router::new().route("/a", dies).layer(layer)).await);
     client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
-    for _ in 0..2 {
-        client.post("/a", "k", "x").await.assert_problem(409, "outcome-unknown");
+    // A panic is recorded while its client already has the answer.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let again = client.post("/a", "k", "x").await;
+        if again.text().contains("outcome-unknown") {
+            break again.assert_problem(409, "outcome-unknown");
+        }
+        again.assert_problem(409, "in-progress");
+        assert!(tokio::time::Instant::now() < deadline, "it is never parked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+async fn d13_the_quota_is_of_new_keys(stage: Stage) {
+    let hour = Duration::from_secs(3600);
+    let service = Counting::with(&stage, |layer| layer.quota(2, hour)).await;
+    let client = &service.client;
+    assert_eq!(client.post("/a", "k1", "x").await.status, 200);
+    assert_eq!(client.post("/a", "k2", "x").await.status, 200);
+    for _ in 0..2 {
+        let refused = client.post("/a", "k3", "x").await;
+        refused.assert_problem(429, "quota-exceeded");
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=3600).contains(&seconds), "{seconds}");
+    }
+    assert!(client.post("/a", "k1", "x").await.is_replayed());
+    assert_eq!(service.runs(), 2);
+    let elsewhere = Counting::on(&stage).await;
+    assert_eq!(elsewhere.client.post("/a", "k3", "x").await.status, 200, "it left nothing behind");
 }
 
 async fn d14_a_panic_is_a_crash_by_policy(stage: Stage) {
@@ -397,6 +415,44 @@ async fn d16_an_event_stream_passes_through(stage: Stage) {
         assert_eq!(reply.text(), format!("data: {run}\n\n"));
         assert!(!reply.is_replayed());
     }
+}
+
+/// Under `Upgrade` a client may also hope for HTTP/2 and get its response as ever, so it is the response that decides.
+#[tokio::test]
+async fn d16_an_upgrade_passes_through_if_there_is_one() {
+    let upgrades = post(async move |request: axum::extract::Request| {
+        if request.headers()["upgrade"] != "shouting" {
+            return "not upgraded".into_response();
+        }
+        tokio::spawn(async move {
+            let upgraded = hyper::upgrade::on(request).await.unwrap();
+            let mut upgraded = TokioIo::new(upgraded);
+            let mut heard = [0; 5];
+            upgraded.read_exact(&mut heard).await.unwrap();
+            upgraded.write_all(&heard.to_ascii_uppercase()).await.unwrap();
+        });
+        let headers = [("connection", "upgrade"), ("upgrade", "shouting")];
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    });
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let addr = serve(Router::new().route("/a", upgrades).layer(layer)).await;
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let head = "POST /a HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\nconnection: upgrade\r\n\
+                    upgrade: shouting\r\n\r\nhello";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut reply = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await.unwrap().unwrap();
+        let reply = String::from_utf8(reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 101 ") && reply.ends_with("\r\n\r\nHELLO"), "{reply}");
+    }
+    let client = Client::new(addr);
+    let ordinary = || {
+        let request = client.request(Method::POST, "/a").header("idempotency-key", "k2");
+        client.send(request.header("upgrade", "h2c"), "x")
+    };
+    assert_eq!(ordinary().await.text(), "not upgraded");
+    assert!(ordinary().await.is_replayed());
 }
 
 #[tokio::test]

@@ -9,6 +9,11 @@
 #[macro_use]
 mod stage;
 
+mod bodies;
 mod client;
 mod decisions;
+mod disconnects;
+mod handlers;
+mod problems;
 mod service;
+mod wire;

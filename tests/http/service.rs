@@ -34,6 +34,7 @@ pub(crate) fn counting(runs: &Count) -> MethodRouter {
 /// The counting handler under every path, behind a layer.
 pub(crate) struct Counting {
     pub(crate) client: Client,
+    pub(crate) addr: SocketAddr,
     runs: Count,
 }
 
@@ -52,7 +53,8 @@ impl Counting {
     pub(crate) async fn behind(layer: IdempotencyLayer) -> Self {
         let runs = Count::default();
         let router = Router::new().route("/{*path}", counting(&runs)).layer(layer);
-        Self { client: Client::new(serve(router).await), runs }
+        let addr = serve(router).await;
+        Self { client: Client::new(addr), addr, runs }
     }
 
     pub(crate) fn runs(&self) -> usize {
