@@ -7,6 +7,7 @@
 //! | module | measures |
 //! |---|---|
 //! | [`contest`] | calls per second and latency of a fresh call and of a replay, against the limits |
+//! | [`sql`] | the same on databases, against the same statements one by one |
 //! | [`duplicates`] | 64 duplicates of one slow call, in this process |
 //! | [`wakeups`] | how soon waiters in other processes learn of the end |
 //! | [`heartbeats`] | what the keeper costs a short call |
@@ -18,6 +19,7 @@
     reason = "counts here are far below 2^52, and a hash may lose bits"
 )]
 
+mod callers;
 mod contest;
 mod duplicates;
 mod footprint;
@@ -34,7 +36,7 @@ mod placement {
     pub(crate) struct Apart;
 
     impl Apart {
-        pub(crate) fn keep(_server: u32) -> Option<Self> {
+        pub(crate) fn keep(_server: Vec<u32>) -> Option<Self> {
             None
         }
     }
@@ -44,6 +46,7 @@ mod redis_subjects;
 mod report;
 mod sampling;
 mod server_side;
+mod sql;
 mod wakeups;
 
 use std::path::{Path, PathBuf};
@@ -57,15 +60,18 @@ use crate::sampling::Sampling;
 /// Measures `idempotency` beside the limits of what it is built on.
 #[derive(Parser)]
 struct Options {
-    /// Less sampling: two minutes at most.
+    /// Less sampling: five minutes at most.
     #[arg(long)]
     quick: bool,
     /// Where the rows go.
     #[arg(long, value_name = "FILE", default_value_os_t = target().join("bench.json"))]
     output: PathBuf,
     /// Only the rows of this storage.
-    #[arg(long, value_parser = ["memory", "redis"])]
+    #[arg(long, value_parser = ["memory", "redis", "postgres", "mysql", "sqlite"])]
     only: Option<String>,
+    /// Of the rows of databases, only those of so many callers.
+    #[arg(long, value_name = "COUNT")]
+    callers: Option<usize>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -116,6 +122,8 @@ fn measure(options: &Options, runtime: &Runtime) -> anyhow::Result<Report> {
     if wants("redis") {
         report.extend(redis_server::measure(&mut sampling, runtime, rounds)?);
     }
+    let callers = |callers| options.callers.is_none_or(|only| only == callers);
+    report.extend(sql::measure(&mut sampling, wants, callers)?);
     Ok(report)
 }
 

@@ -85,6 +85,11 @@ impl Pool {
         self.clone()
     }
 
+    /// So many from a number on.
+    pub(crate) fn starting_at(first: usize, count: usize) -> Self {
+        Self(Arc::new((first..first + count).map(Arguments::new).collect()))
+    }
+
     /// Those of a call; they repeat when there are more calls.
     pub(crate) fn get(&self, number: usize) -> &Arguments {
         &self.0[number % self.0.len()]

@@ -10,27 +10,30 @@ use std::fs;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Holds this process and a server on processors of their own until it is dropped.
+/// Holds this process and those of a server on processors of their own until it is dropped.
 pub(crate) struct Apart {
     before: CpuSet,
-    server: u32,
+    server: Vec<u32>,
 }
 
 impl Apart {
     /// `None` where that is not to be had.
-    pub(crate) fn keep(server: u32) -> Option<Self> {
+    pub(crate) fn keep(server: Vec<u32>) -> Option<Self> {
         let before = sched_getaffinity(Pid::from_raw(0)).ok()?;
         let mut allowed = (0..CpuSet::count()).filter(|&cpu| before.is_set(cpu).unwrap_or(false));
         let (ours, theirs) = (only(allowed.next()?)?, only(allowed.next()?)?);
         let apart = Self { before, server };
-        (place(std::process::id(), &ours) && place(server, &theirs)).then_some(apart)
+        let mut placed = apart.server.iter().map(|&process| place(process, &theirs));
+        (place(std::process::id(), &ours) && placed.all(|placed| placed)).then_some(apart)
     }
 }
 
 impl Drop for Apart {
     fn drop(&mut self) {
         place(std::process::id(), &self.before);
-        place(self.server, &self.before);
+        for &process in &self.server {
+            place(process, &self.before);
+        }
     }
 }
 

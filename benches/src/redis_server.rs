@@ -4,11 +4,12 @@ use idempotency::Idempotency;
 use testkit::redis::RedisServer;
 use tokio::runtime::Runtime;
 
+use crate::callers::{Attribute, Caller, Handle};
 use crate::contest::Comparison;
 use crate::load::drive;
 use crate::payload::Pool;
 use crate::placement::Apart;
-use crate::redis_subjects::{Afternoon, Attribute, BareClaim, BareCommands, Caller, Handle};
+use crate::redis_subjects::{Afternoon, BareClaim, BareCommands};
 use crate::report::Row;
 use crate::sampling::{Sampling, Subject};
 use crate::server_side::{PerCall, per_call};
@@ -39,7 +40,7 @@ pub(crate) fn measure(
 
     let mut rows = Vec::new();
     for callers in [1, 64, 512] {
-        let _apart = (callers == 1).then(|| Apart::keep(bench.server.pid()));
+        let _apart = (callers == 1).then(|| Apart::keep(vec![bench.server.pid()]));
         rows.extend(bench.fresh(sampling, callers));
         rows.extend(bench.replay(sampling, callers));
     }

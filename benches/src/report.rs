@@ -19,7 +19,9 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<f64>,
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
+    /// Commands or statements that go to the server.
     pub(crate) commands_per_op: Option<f64>,
+    pub(crate) commits_per_op: Option<f64>,
     /// Time on the processor that a call takes of this process.
     pub(crate) cpu_us: Option<f64>,
     pub(crate) limit_cpu_us: Option<f64>,
@@ -45,6 +47,7 @@ impl Row {
             p50_us: None,
             p99_us: None,
             commands_per_op: None,
+            commits_per_op: None,
             cpu_us: None,
             limit_cpu_us: None,
             limit_is: "",
@@ -94,6 +97,7 @@ impl Report {
             "cpu µs",
             "limit",
             "cmds",
+            "commits",
             "limit is, and more",
             "target",
             "met",
@@ -114,12 +118,13 @@ impl Report {
                 number(row.cpu_us, 2),
                 number(row.limit_cpu_us, 2),
                 number(row.commands_per_op, 2),
+                number(row.commits_per_op, 2),
                 more.join("; "),
                 row.target.clone().unwrap_or_default(),
                 row.met.map_or("", |met| if met { "yes" } else { "NO" }).to_owned(),
             ]);
         }
-        for column in table.column_iter_mut().skip(2).take(9) {
+        for column in table.column_iter_mut().skip(2).take(10) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table

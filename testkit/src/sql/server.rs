@@ -107,6 +107,12 @@ impl SqlServer {
         self.process.pid()
     }
 
+    /// The process ids of the running server and of the processes that it has started.
+    pub fn pids(&self) -> Vec<u32> {
+        let children = family::children(self.pid()).into_iter().map(i32::cast_unsigned);
+        [self.pid()].into_iter().chain(children).collect()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         let log = fs::read(self.reservation.dir().join("server.log")).unwrap_or_default();

@@ -1,0 +1,71 @@
+//! The statements of a call with nothing around them: no hashing, no encoding, the same bytes every time.
+
+use crate::callers::Caller;
+use crate::load::Turns;
+use crate::payload::{Arguments, Pool, TTL};
+
+/// The statements of one database, each sent by itself.
+pub(crate) trait Bare: Clone + Send + Sync + 'static {
+    /// Claims a key; says whether it was free.
+    fn claim(&self, key: &str) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Writes the result of the key's owner; says whether that is still who asks.
+    fn complete(&self, key: &str) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Claims a key whose result is there, and gives that.
+    fn replay(&self, key: &str) -> impl Future<Output = sqlx::Result<Option<Vec<u8>>>> + Send;
+}
+
+pub(crate) const OWNER: [u8; 16] = [7; 16];
+pub(crate) const FINGERPRINT: [u8; 33] = [1; 33];
+/// As long as a result of the job.
+pub(crate) const RESULT: [u8; 256] = [b'f'; 256];
+/// The size column of that.
+pub(crate) const SIZE: i64 = RESULT.len().cast_signed() as i64;
+pub(crate) const LEASE_MS: i64 = 30_000;
+
+pub(crate) fn ttl_ms() -> i64 {
+    i64::try_from(TTL.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Claims and completes.
+pub(crate) struct Fresh<B>(pub(crate) B);
+
+impl<B: Bare> Caller for Fresh<B> {
+    fn run(&self, pool: Pool, mut turns: Turns) -> impl Future<Output = Turns> + Send + 'static {
+        let bare = self.0.clone();
+        async move {
+            while let Some(number) = turns.next() {
+                let key = key(pool.get(number));
+                turns.check(done(bare.claim(&key).await));
+                turns.check(done(bare.complete(&key).await));
+            }
+            turns
+        }
+    }
+}
+
+/// Claims what is finished.
+pub(crate) struct Replay<B>(pub(crate) B);
+
+impl<B: Bare> Caller for Replay<B> {
+    fn run(&self, pool: Pool, mut turns: Turns) -> impl Future<Output = Turns> + Send + 'static {
+        let bare = self.0.clone();
+        async move {
+            while let Some(number) = turns.next() {
+                let key = key(pool.get(number));
+                turns.check(done(bare.replay(&key).await.map(|result| result.is_some())));
+            }
+            turns
+        }
+    }
+}
+
+/// As long as our keys are.
+fn key(arguments: &Arguments) -> String {
+    format!("bare:default::payment:{}", arguments.order)
+}
+
+fn done(answer: sqlx::Result<bool>) -> Result<(), sqlx::Error> {
+    if answer? { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}

@@ -1,0 +1,99 @@
+//! Postgres.
+
+use idempotency::Idempotency;
+use idempotency::storage::PostgresStorage;
+use sqlx::postgres::{PgArguments, PgPool, PgPoolOptions};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _, query, query_scalar};
+use testkit::sql::{Product, SqlServer};
+use tokio::runtime::Runtime;
+
+use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
+use super::database::Database;
+use super::{Bench, CONNECTIONS, Promised};
+use crate::report::Row;
+use crate::sampling::Sampling;
+
+pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow::Result<Vec<Row>> {
+    let runtime = sampling.runtime;
+    let server = SqlServer::builder(Product::Postgres)
+        .setting("synchronous_commit", "on")
+        .setting("shared_buffers", "256MB")
+        .start();
+    let options = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
+    let pool = runtime.block_on(options.connect(&server.url()))?;
+    let storage = PostgresStorage::new(pool.clone());
+    runtime.block_on(storage.migrate())?;
+    let promised = Promised { fresh: 5.0, replay: Some(1.5) };
+    let (bare, server) = (Statements(pool.clone()), Server { server, pool });
+    Bench::new("postgres", Idempotency::new(storage)?, bare, server, promised)
+        .measure(sampling, callers)
+}
+
+#[derive(Clone)]
+struct Statements(PgPool);
+
+const CLAIM: &str = "
+    WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms),
+    won AS (
+        INSERT INTO idempotency_records
+            (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+        SELECT $1, 1, 'processing', $2, 1, $3, 'retry', $4, $5, now_ms + $4, now_ms + $4 + $5, now_ms + $5
+        FROM asked
+        ON CONFLICT (key) DO NOTHING RETURNING key)
+    SELECT w.key IS NOT NULL, a.now_ms, r.*
+    FROM asked AS a LEFT JOIN won AS w ON true
+    LEFT JOIN idempotency_records AS r ON r.key = $1 AND w.key IS NULL";
+
+const COMPLETE: &str = "
+    WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms)
+    UPDATE idempotency_records AS r
+    SET status = 'completed', finished_at = a.now_ms, expires_at = a.now_ms + $3, codec = 'json', payload = $4, size = $5
+    FROM asked AS a
+    WHERE r.key = $1 AND r.owner = $2 AND r.status = 'processing' AND r.expires_at > a.now_ms
+    RETURNING 1";
+
+impl Bare for Statements {
+    async fn claim(&self, key: &str) -> sqlx::Result<bool> {
+        let row = claim(key).fetch_one(&self.0).await?;
+        row.try_get(0)
+    }
+
+    async fn complete(&self, key: &str) -> sqlx::Result<bool> {
+        let complete =
+            query(COMPLETE).bind(key).bind(&OWNER[..]).bind(ttl_ms()).bind(&RESULT[..]).bind(SIZE);
+        Ok(complete.fetch_optional(&self.0).await?.is_some())
+    }
+
+    async fn replay(&self, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
+        let row = claim(key).fetch_one(&self.0).await?;
+        row.try_get("payload")
+    }
+}
+
+fn claim(key: &str) -> Query<'_, Postgres, PgArguments> {
+    query(CLAIM).bind(key).bind(&OWNER[..]).bind(&FINGERPRINT[..]).bind(LEASE_MS).bind(ttl_ms())
+}
+
+/// Transactions get an id when they write.
+struct Server {
+    server: SqlServer,
+    pool: PgPool,
+}
+
+impl Database for Server {
+    fn commits(&self, runtime: &Runtime) -> anyhow::Result<u64> {
+        let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text";
+        let next: String = runtime.block_on(query_scalar(next).fetch_one(&self.pool))?;
+        Ok(next.parse()?)
+    }
+    fn bytes(&self, runtime: &Runtime) -> anyhow::Result<u64> {
+        let size = query_scalar("SELECT pg_total_relation_size('idempotency_records')");
+        let size: i64 = runtime.block_on(size.fetch_one(&self.pool))?;
+        Ok(u64::try_from(size)?)
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        self.server.pids()
+    }
+}
