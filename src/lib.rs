@@ -32,6 +32,7 @@
 //! | choose or write a storage | [`storage`] |
 //! | choose or write a codec | [`codec`] |
 //! | honour the header `Idempotency-Key` | the module `http` (feature `http`) |
+//! | publish events with a transaction | the module `outbox` (feature `outbox`) |
 //! | watch what happens | [`hooks`], the features `metrics` and tracing's spans |
 //!
 //! # Features
@@ -43,6 +44,7 @@
 //! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
 //! | `postgres`, `mysql`, `sqlite` | storages; they need Rust 1.94 |
 //! | `http` | the header `Idempotency-Key` for axum and other tower services |
+//! | `outbox` | the `outbox` module: events that are published if and only if a transaction commits; `nats` adds NATS JetStream |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `testing` | conformance suite, manual clock, fault-injecting storage |
 
@@ -52,6 +54,9 @@
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 #[doc(inline)]
 pub use idem_http as http;
+#[cfg(feature = "outbox")]
+#[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
+pub use idem_runtime::outbox;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub use idem_runtime::testing;

@@ -11,6 +11,8 @@ mod fingerprint;
 pub mod hooks;
 mod key;
 pub mod macro_support;
+#[cfg(feature = "outbox")]
+pub mod outbox;
 pub mod policy;
 pub mod record;
 mod runtime;

@@ -11,3 +11,6 @@ impl Timer {
     #[expect(clippy::unused_self, reason = "the form of the timer that measures")]
     pub(crate) fn stop(self, _operation: &str, _outcome: &'static str) {}
 }
+
+#[cfg(all(feature = "outbox", feature = "_sql"))]
+pub(crate) fn count_events(_outcome: &'static str, _events: usize) {}

@@ -21,3 +21,10 @@ impl Timer {
             .record(self.0.elapsed().as_secs_f64());
     }
 }
+
+/// Counts events of an outbox.
+#[cfg(all(feature = "outbox", feature = "_sql"))]
+pub(crate) fn count_events(outcome: &'static str, events: usize) {
+    metrics::counter!("idempotency_outbox_events_total", "outcome" => outcome)
+        .increment(events as u64);
+}

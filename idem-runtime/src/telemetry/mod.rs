@@ -3,6 +3,7 @@
 //! Every call is a span `idempotent` at debug level with the operation's name and a hash of the key, never the key. With the feature
 //! `metrics` every call is counted in `idempotency_calls_total{operation, outcome}` and timed in
 //! `idempotency_call_seconds{operation, outcome}`; a key is never a label.
+//! The relays of an outbox count what becomes of events in `idempotency_outbox_events_total{outcome}`: `published`, `failed`, `dead`.
 
 #[cfg(feature = "metrics")]
 #[path = "metrics_on.rs"]
@@ -12,6 +13,8 @@ mod metrics;
 mod metrics;
 
 pub(crate) use metrics::Timer;
+#[cfg(all(feature = "outbox", feature = "_sql"))]
+pub(crate) use metrics::count_events;
 
 use sha2::{Digest, Sha256};
 use tracing::Span;

@@ -85,7 +85,7 @@ impl RedisBuilder {
 }
 
 /// What reaches the servers at an address. Nothing is connected yet.
-fn transport(
+pub(super) fn transport(
     address: Address,
     certificates: Certificates,
     timeouts: Timeouts,

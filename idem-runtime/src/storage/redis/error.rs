@@ -34,6 +34,12 @@ impl Fault {
         )
     }
 
+    /// Whether the key that was named holds something of another type.
+    #[cfg(feature = "outbox")]
+    pub(super) fn is_wrong_type(&self) -> bool {
+        matches!(self, Self::Sent(error) if error.code() == Some("WRONGTYPE"))
+    }
+
     /// The error for the caller; `server` says which server without its password.
     pub(super) fn explain(self, server: &str) -> StorageError {
         let (error, sent) = match self {

@@ -96,6 +96,8 @@ mod batch;
 mod check;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
+#[cfg(feature = "outbox")]
+mod commands;
 mod completion;
 mod connect;
 mod error;
@@ -121,6 +123,8 @@ use redis::{Cmd, Value};
 
 use self::batch::Senders;
 pub use self::check::Warning;
+#[cfg(feature = "outbox")]
+pub(crate) use self::commands::Commands;
 use self::completion::Completion;
 pub use self::connect::RedisBuilder;
 use self::error::Fault;

@@ -6,11 +6,11 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 /// A step from one version of the tables to the next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Migration {
+pub(crate) struct Migration {
     /// The version that the tables have afterwards.
-    pub(super) version: i64,
+    pub(crate) version: i64,
     /// Its file: statements that may run again, for the default table's name.
-    pub(super) sql: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 /// The migrations that a database lacks whose tables have version `applied`.
@@ -18,7 +18,7 @@ pub(super) struct Migration {
 /// # Errors
 ///
 /// [`StorageErrorKind::NewerVersion`] where the tables are of a newer version than this library knows.
-pub(super) fn pending(
+pub(crate) fn pending(
     migrations: &'static [Migration],
     applied: Option<i64>,
 ) -> Result<&'static [Migration], StorageError> {

@@ -90,7 +90,7 @@ mod fault;
 mod group;
 mod grouped;
 mod janitor;
-mod migrate;
+pub(crate) mod migrate;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -98,7 +98,7 @@ mod postgres;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-mod table;
+pub(crate) mod table;
 mod wakeups;
 
 #[cfg(feature = "mysql")]

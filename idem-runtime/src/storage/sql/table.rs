@@ -14,7 +14,7 @@ const LONGEST: usize = 48;
 
 /// How a database quotes names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quote {
+pub(crate) enum Quote {
     /// `"name"`: Postgres and SQLite.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "sqlite")),
@@ -28,7 +28,7 @@ pub(super) enum Quote {
 
 /// The records' table, and the names that are made from it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     schema: Option<String>,
     name: String,
     quote: Quote,
@@ -41,7 +41,7 @@ impl Table {
     ///
     /// [`StorageErrorKind::Configuration`] where a name is empty, longer than 48 characters, begins with a digit, or has other characters
     /// than ASCII letters, digits and `_`.
-    pub(super) fn new(
+    pub(crate) fn new(
         schema: Option<&str>,
         name: &str,
         quote: Quote,
@@ -58,13 +58,19 @@ impl Table {
         Self { schema: None, name: DEFAULT_TABLE.to_owned(), quote }
     }
 
+    /// A table whose name needs no check.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn standard_named(name: &'static str, quote: Quote) -> Self {
+        Self { schema: None, name: name.to_owned(), quote }
+    }
+
     /// The records' table as statements name it.
-    pub(super) fn records(&self) -> String {
+    pub(crate) fn records(&self) -> String {
         self.qualified("")
     }
 
     /// The table that says which migrations have been applied.
-    pub(super) fn migrations(&self) -> String {
+    pub(crate) fn migrations(&self) -> String {
         self.qualified("_migrations")
     }
 
@@ -77,6 +83,12 @@ impl Table {
         // An index lives where its table lives, and SQL refuses a schema there.
         adapted = adapted.replace('\u{1}', &self.quoted(&format!("{}_purge_after", self.name)));
         adapted.replace('\u{2}', &self.migrations())
+    }
+
+    /// An index of the table. It lives where its table lives, and SQL refuses a schema there.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn index(&self, suffix: &str) -> String {
+        self.quoted(&format!("{}_{suffix}", self.name))
     }
 
     fn qualified(&self, suffix: &str) -> String {

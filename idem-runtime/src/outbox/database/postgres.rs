@@ -1,0 +1,166 @@
+//! Postgres.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres, Transaction};
+
+use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
+use crate::storage::sql::migrate::Migration;
+use crate::storage::sql::table::{Quote, Table};
+
+/// This moment, in milliseconds since the Unix epoch.
+const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+impl Dialect for Postgres {
+    const CALLED: &'static str = "postgres";
+    const QUOTE: Quote = Quote::Double;
+    const MIGRATIONS: &'static [Migration] =
+        &[Migration { version: 1, sql: super::POSTGRES_SCHEMA }];
+    const SCHEMA: &'static str = "`idempotency::outbox::POSTGRES_SCHEMA`";
+    const VERSION: &'static str =
+        "version bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()";
+
+    speaks!();
+
+    fn statements(table: &Table) -> Statements {
+        let table = table.records();
+        let owned = "jsonb_to_recordset($1::text::jsonb) AS a (seq bigint, owner text)";
+        let own = "r.seq = a.seq AND r.owner = a.owner";
+        let dead = "r.id::text, r.topic, r.key, r.payload, r.enqueued_at, r.attempts, r.last_error, r.dead_at, r.seq, \
+                    CASE WHEN r.lane IS NULL THEN 0 ELSE 1 END::bigint";
+        Statements {
+            insert: format!(
+                "INSERT INTO {table} (id, lane, topic, key, payload, enqueued_at, available_at, attempts)
+                 VALUES ($1::text::uuid, $2, $3, $4, $5, {NOW}, 0, 0)"
+            )
+            .into(),
+            survey: format!(
+                "WITH RECURSIVE lanes (lane, n) AS (
+                     (SELECT o.lane, 1 FROM {table} AS o WHERE o.lane > $1 ORDER BY o.lane LIMIT 1)
+                     UNION ALL
+                     SELECT next.lane, l.n + 1
+                     FROM lanes AS l, LATERAL (
+                         SELECT o.lane FROM {table} AS o WHERE o.lane > l.lane ORDER BY o.lane LIMIT 1) AS next
+                     WHERE l.n < $2)
+                 SELECT l.lane, e.seq, CASE WHEN e.available_at <= clock.now_ms THEN 1 ELSE 0 END::bigint
+                 FROM (SELECT {NOW} AS now_ms) AS clock, lanes AS l, LATERAL (
+                     SELECT o.seq, o.available_at FROM {table} AS o WHERE o.lane = l.lane ORDER BY o.seq LIMIT $3) AS e
+                 ORDER BY l.lane, e.seq"
+            )
+            .into(),
+            #[cfg(feature = "mysql")]
+            lane_events: "".into(),
+            take: format!(
+                "WITH clock AS MATERIALIZED (SELECT {NOW} AS now_ms),
+                 free AS MATERIALIZED (
+                     SELECT r.seq FROM {table} AS r
+                     WHERE r.seq = ANY (ARRAY(SELECT jsonb_array_elements_text($1::text::jsonb)::bigint))
+                         AND r.lane IS NOT NULL AND r.available_at <= (SELECT now_ms FROM clock)
+                     ORDER BY r.seq
+                     FOR UPDATE OF r SKIP LOCKED)
+                 UPDATE {table} AS r SET owner = $2, available_at = clock.now_ms + $3
+                 FROM free, clock WHERE r.seq = free.seq
+                 RETURNING r.seq, r.lane, r.id::text, r.topic, r.key, r.payload, r.enqueued_at, r.attempts"
+            )
+            .into(),
+            #[cfg(feature = "mysql")]
+            taken: "".into(),
+            renew: format!(
+                "UPDATE {table} AS r SET available_at = {NOW} + $2 FROM {owned} WHERE {own} RETURNING r.seq"
+            )
+            .into(),
+            #[cfg(feature = "mysql")]
+            owned: "".into(),
+            remove: format!("DELETE FROM {table} AS r USING {owned} WHERE {own}").into(),
+            settle: format!(
+                "UPDATE {table} AS r
+                 SET owner = NULL,
+                     attempts = r.attempts + a.failed,
+                     last_error = coalesce(a.error, r.last_error),
+                     dead_at = CASE WHEN a.dead > 0 THEN {NOW} END,
+                     available_at = CASE WHEN a.dead > 0 THEN 9223372036854775807 ELSE {NOW} + a.delay END,
+                     lane = CASE WHEN a.dead <> 1 THEN r.lane END
+                 FROM jsonb_to_recordset($1::text::jsonb)
+                     AS a (seq bigint, owner text, delay bigint, failed bigint, dead bigint, error text)
+                 WHERE {own}"
+            )
+            .into(),
+            dead: format!(
+                "SELECT {dead} FROM {table} AS r WHERE r.dead_at IS NOT NULL ORDER BY r.dead_at, r.seq LIMIT $1"
+            )
+            .into(),
+            dead_one: format!(
+                "SELECT {dead} FROM {table} AS r WHERE r.dead_at IS NOT NULL AND r.id = $1::text::uuid FOR UPDATE"
+            )
+            .into(),
+            revive: format!(
+                "UPDATE {table} SET lane = $1, dead_at = NULL, available_at = 0, attempts = 0 WHERE seq = $2"
+            )
+            .into(),
+            append: format!(
+                "INSERT INTO {table} (id, lane, topic, key, payload, enqueued_at, available_at, attempts, last_error)
+                 SELECT id, $1, topic, key, payload, enqueued_at, 0, 0, last_error FROM {table} WHERE seq = $2"
+            )
+            .into(),
+            discard: format!("DELETE FROM {table} WHERE seq = $1").into(),
+        }
+    }
+
+    fn survey(
+        connection: &mut PgConnection,
+        statements: Arc<Statements>,
+        window: Window,
+    ) -> BoxFuture<'_, sqlx::Result<Vec<Seen>>> {
+        Box::pin(async move {
+            let Window { after, lanes, events } = window;
+            let arguments = [after, lanes, events].map(Value::Integer).to_vec();
+            seen::<Self>(&Self::fetch(connection, Arc::clone(&statements.survey), arguments).await?)
+        })
+    }
+
+    fn take(
+        connection: &mut PgConnection,
+        statements: Arc<Statements>,
+        arguments: Vec<Value>,
+    ) -> Rows<'_, Self> {
+        Self::fetch(connection, Arc::clone(&statements.take), arguments)
+    }
+
+    fn renew(
+        connection: &mut PgConnection,
+        statements: Arc<Statements>,
+        arguments: Vec<Value>,
+    ) -> Rows<'_, Self> {
+        Self::fetch(connection, Arc::clone(&statements.renew), arguments)
+    }
+
+    fn begin_writing(
+        connection: &mut PgConnection,
+    ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
+        Box::pin(connection.begin())
+    }
+
+    fn note_version(migrations: &str, version: i64) -> String {
+        format!("INSERT INTO {migrations} (version) VALUES ({version}) ON CONFLICT DO NOTHING")
+    }
+
+    fn lock_migrations(table: &str) -> Option<String> {
+        let lock = BuildHasherDefault::<DefaultHasher>::default().hash_one(table).cast_signed();
+        Some(format!("SELECT pg_advisory_xact_lock({lock})"))
+    }
+
+    fn trouble(error: &dyn DatabaseError) -> Trouble {
+        match error.code().as_deref().unwrap_or_default() {
+            "42P01" | "3F000" => Trouble::NoTable,
+            "42703" => Trouble::OtherTable,
+            code if ["28", "3D", "42"].iter().any(|class| code.starts_with(class)) => {
+                Trouble::Refused
+            }
+            _ => Trouble::Passing,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! NATS `JetStream` as a broker.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::PublishErrorKind as NatsErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, Context};
+use async_nats::{HeaderMap, HeaderValue, Message};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::error::OutboxError;
+use super::event::malformed;
+use super::publisher::{PublishError, PublishErrorKind, Publisher};
+use super::{Event, EventId};
+use crate::record::Timestamp;
+
+/// Publishes each event to the subject that its topic names, and waits until a stream has stored it.
+///
+/// The message's payload is the event's. Its header `Nats-Msg-Id` is the event's id, so that the stream drops what is published again within its
+/// duplicate window, two minutes unless set. `Outbox-Topic`, `Outbox-Key` (both percent-encoded) and `Outbox-Enqueued-At` (milliseconds
+/// since the Unix epoch) hold the rest, and [`Event`] is read back from them. A consumer with the `async-nats` crate:
+///
+/// ```no_run
+/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), async_nats::Error> { Ok(()) }
+/// # async fn example(
+/// #     consumer: async_nats::jetstream::consumer::PullConsumer,
+/// # ) -> Result<(), async_nats::Error> {
+/// use futures_util::StreamExt;
+/// use idem_runtime::outbox::Event;
+///
+/// let mut messages = consumer.messages().await?;
+/// while let Some(message) = messages.next().await {
+///     let message = message?;
+///     on_event(Event::try_from(&*message)?).await?; // annotated with `key = "event:{event.id}"`
+///     message.ack().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A topic that is no subject (white space, wildcards, empty parts) makes its events dead letters at once.
+#[derive(Clone)]
+pub struct JetStream {
+    context: Context,
+    prefix: String,
+}
+
+/// Names of headers. By the first one streams know what they have.
+const ID: &str = "Nats-Msg-Id";
+const TOPIC: &str = "Outbox-Topic";
+const KEY: &str = "Outbox-Key";
+const ENQUEUED_AT: &str = "Outbox-Enqueued-At";
+
+/// What a header cannot hold, or loses: clients trim values.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
+impl JetStream {
+    /// Publishes through the application's own connection. The streams that store the subjects must be there.
+    pub fn new(context: Context) -> Self {
+        Self { context, prefix: String::new() }
+    }
+
+    /// What all subjects begin with, such as `shop.`; nothing unless set.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+}
+
+impl Publisher for JetStream {
+    async fn publish(&self, event: &Event) -> Result<(), PublishError> {
+        let subject = format!("{}{}", self.prefix, event.topic);
+        if !is_subject(&subject) {
+            return Err(PublishError::permanent("the event's topic is no subject of nats"));
+        }
+        // The client would keep the message until it is connected again, and publish it behind what is published meanwhile.
+        if self.context.client().connection_state() != State::Connected {
+            return Err(PublishError::unavailable("there is no connection to nats"));
+        }
+        let message = PublishMessage::build()
+            .payload(event.payload.clone())
+            .message_id(event.id.to_string())
+            .header(TOPIC, utf8_percent_encode(&event.topic, ESCAPED).to_string())
+            .header(KEY, utf8_percent_encode(&event.key, ESCAPED).to_string())
+            .header(ENQUEUED_AT, event.enqueued_at.as_millis().to_string());
+        let acknowledged = self.context.send_publish(subject, message).await.map_err(refused)?;
+        acknowledged.await.map(drop).map_err(refused)
+    }
+}
+
+/// What a failure means for the event.
+fn refused(error: jetstream::context::PublishError) -> PublishError {
+    use PublishErrorKind::{Permanent, Retryable, Unavailable};
+
+    let (kind, message) = match error.kind() {
+        NatsErrorKind::MaxPayloadExceeded => (Permanent, "the event is larger than nats takes"),
+        NatsErrorKind::StreamNotFound => (Retryable, "no stream stores the event's topic"),
+        NatsErrorKind::TimedOut => (Unavailable, "nats did not answer in time"),
+        NatsErrorKind::BrokenPipe => (Unavailable, "the connection to nats broke"),
+        NatsErrorKind::MaxAckPending => (Unavailable, "too much is waiting for nats"),
+        _ if is_of_server(&error) => (Unavailable, "the stream cannot store anything for now"),
+        _ => (Retryable, "the stream refused the event"),
+    };
+    PublishError::new(kind, message).with_source(error)
+}
+
+/// Whether the answer was that the server is in trouble.
+fn is_of_server(error: &jetstream::context::PublishError) -> bool {
+    let answer = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    answer.is_some_and(|answer| answer.code() >= 500)
+}
+
+/// Whether it can be published to.
+fn is_subject(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && !part.contains(|char: char| char.is_whitespace() || "*>".contains(char))
+    };
+    text.split('.').all(is_part)
+}
+
+impl TryFrom<&Message> for Event {
+    type Error = OutboxError;
+
+    /// The event in a message that [`JetStream`] published.
+    fn try_from(message: &Message) -> Result<Self, OutboxError> {
+        let none = HeaderMap::new();
+        let headers = message.headers.as_ref().unwrap_or(&none);
+        let read = |name: &'static str| {
+            headers.get(name).map(HeaderValue::as_str).ok_or_else(|| malformed(name))
+        };
+        let decoded = |name| {
+            let text = percent_decode_str(read(name)?).decode_utf8();
+            text.map(String::from).map_err(|_| malformed(name))
+        };
+        let id: EventId = read(ID)?.parse()?;
+        let at = read(ENQUEUED_AT)?.parse().map_err(|_| malformed(ENQUEUED_AT))?;
+        let event = Self::new(id, decoded(TOPIC)?, decoded(KEY)?, message.payload.clone());
+        Ok(event.enqueued_at(Timestamp::from_millis(at)))
+    }
+}
+
+impl fmt::Debug for JetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JetStream").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_told_from_other_texts() {
+        for subject in ["orders", "shop.orders.v1", "Zoë", "a$b"] {
+            assert!(is_subject(subject), "{subject}");
+        }
+        for other in ["", "a b", "a.", ".a", "a..b", "a.*", "a.>", "a\tb", "a\u{2003}b"] {
+            assert!(!is_subject(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Making and upgrading the outbox's table, in the way of the SQL storages: see [`crate::storage::sql`].
+//!
+//! Postgres and SQLite do it in one transaction, under a lock that other migrations wait for. MySQL commits at each statement that changes
+//! tables, so there the statements may run twice, and a version is noted when all of its statements have run.
+
+use super::database::{Dialect, OutboxDatabase};
+use super::error::{OutboxError, OutboxErrorKind};
+use super::outbox::{Outbox, Shared};
+use super::store::explain;
+use crate::storage::sql::migrate::pending;
+use crate::storage::sql::table::Table;
+
+/// The table's name in the `.sql` files.
+pub(super) const DEFAULT_TABLE: &str = "idempotency_outbox";
+
+impl<DB: OutboxDatabase> Outbox<DB> {
+    /// Makes the table, or upgrades it. It does nothing where it is up to date, and every process may call it at its start.
+    ///
+    /// Those who run their own migrations take the statements from `POSTGRES_SCHEMA`, `MYSQL_SCHEMA` or `SQLITE_SCHEMA`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxErrorKind::NewerVersion`] where a newer version of this library has been here, [`OutboxErrorKind::Configuration`] where the
+    /// user may not create tables, [`OutboxErrorKind::Database`] where the database cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// It goes on in a task of its own when the future is dropped: a connection must not be left inside a transaction.
+    pub async fn migrate(&self) -> Result<(), OutboxError> {
+        let shared = self.shared();
+        let task = tokio::spawn(async move {
+            let acquired = shared.pool.acquire().await;
+            let mut connection = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
+            apply::<DB>(&mut connection, &shared).await
+        });
+        task.await.unwrap_or_else(|error| {
+            let message = "the migration was broken off";
+            Err(OutboxError::new(OutboxErrorKind::Database, message).with_source(error))
+        })
+    }
+}
+
+async fn apply<DB: Dialect>(
+    connection: &mut DB::Connection,
+    shared: &Shared<DB>,
+) -> Result<(), OutboxError> {
+    let fault = |error| explain::<DB>(error, &shared.table);
+    let migrations = shared.table.migrations();
+    let mut transaction = DB::begin_writing(connection).await.map_err(fault)?;
+    if let Some(lock) = DB::lock_migrations(&migrations) {
+        DB::run(&mut transaction, lock).await.map_err(fault)?;
+    }
+    let create = format!("CREATE TABLE IF NOT EXISTS {migrations} ({})", DB::VERSION);
+    DB::run(&mut transaction, create).await.map_err(fault)?;
+    // Without `max`, which would be null where there is none.
+    let newest = format!("SELECT version FROM {migrations} ORDER BY version DESC LIMIT 1");
+    let newest = DB::fetch(&mut transaction, newest.into(), Vec::new()).await.map_err(fault)?;
+    let applied = newest.first().map(|row| DB::integer(row, 0)).transpose().map_err(fault)?;
+
+    let newer = |error: crate::storage::StorageError| {
+        OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
+    };
+    for migration in pending(DB::MIGRATIONS, applied).map_err(newer)? {
+        DB::run(&mut transaction, adapt(migration.sql, &shared.table)).await.map_err(fault)?;
+        let note = DB::note_version(&migrations, migration.version);
+        DB::run(&mut transaction, note).await.map_err(fault)?;
+    }
+    transaction.commit().await.map_err(fault)
+}
+
+/// The statements of a `.sql` file for this table instead of the default one.
+fn adapt(statements: &str, table: &Table) -> String {
+    let indexes = ["lane", "dead"];
+    let marked = indexes.iter().enumerate().fold(statements.to_owned(), |text, (number, index)| {
+        text.replace(&format!("{DEFAULT_TABLE}_{index}"), &format!("\u{1}{number}"))
+    });
+    let adapted = marked.replace(DEFAULT_TABLE, &table.records());
+    indexes.iter().enumerate().fold(adapted, |text, (number, index)| {
+        text.replace(&format!("\u{1}{number}"), &table.index(index))
+    })
+}

@@ -1,0 +1,145 @@
+//! Redis Streams as a broker.
+
+use std::fmt;
+use std::sync::Arc;
+
+use redis::streams::StreamId;
+use redis::{Cmd, FromRedisValue, Value};
+
+use super::error::{OutboxError, OutboxErrorKind};
+use super::event::malformed;
+use super::publisher::{PublishError, PublishErrorKind, Publisher};
+use super::{Event, EventId};
+use crate::record::Timestamp;
+use crate::storage::redis::Commands;
+
+/// Publishes each event as an entry of the stream that its topic names, by `XADD`.
+///
+/// The entry's fields are `id`, `topic`, `key`, `enqueued_at` (milliseconds since the Unix epoch) and `payload`, and [`Event`] is read back from
+/// them. A consumer with the `redis` crate:
+///
+/// ```no_run
+/// # #[derive(Debug)] struct Oops;
+/// # impl<E: std::error::Error> From<E> for Oops { fn from(_: E) -> Self { Self } }
+/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), Oops> { Ok(()) }
+/// # async fn example(mut redis: redis::aio::MultiplexedConnection) -> Result<(), Oops> {
+/// use idem_runtime::outbox::Event;
+/// use redis::AsyncCommands;
+/// use redis::streams::{StreamReadOptions, StreamReadReply};
+///
+/// let options = StreamReadOptions::default().group("billing", "worker-1").count(64).block(1000);
+/// let reply: StreamReadReply = redis.xread_options(&["orders"], &[">"], &options).await?;
+/// for entry in reply.keys.iter().flat_map(|stream| &stream.ids) {
+///     on_event(Event::try_from(entry)?).await?; // annotated with `key = "event:{event.id}"`
+///     let _: () = redis.xack("orders", "billing", &[&entry.id]).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on.
+///
+/// Redis keeps what it says it has kept as well as it is set to: without `appendfsync always` it forgets up to the last second at a crash, and
+/// events that it forgot are not published again.
+#[derive(Clone)]
+pub struct RedisStreams {
+    redis: Arc<Commands>,
+    prefix: String,
+    max_len: Option<u64>,
+}
+
+/// Names of an entry's fields.
+mod field {
+    pub(super) const ID: &str = "id";
+    pub(super) const TOPIC: &str = "topic";
+    pub(super) const KEY: &str = "key";
+    pub(super) const ENQUEUED_AT: &str = "enqueued_at";
+    pub(super) const PAYLOAD: &str = "payload";
+}
+
+impl RedisStreams {
+    /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are those of
+    /// [`RedisStorage`](crate::storage::RedisStorage). The connection is made when the first event is published, and made again when it breaks.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxErrorKind::Configuration`] where the URL makes no sense or needs a feature that is off.
+    pub fn connect(url: impl AsRef<str>) -> Result<Self, OutboxError> {
+        let redis = Commands::new(url.as_ref())
+            .map_err(|error| OutboxError::new(OutboxErrorKind::Configuration, error.to_string()))?;
+        Ok(Self { redis: Arc::new(redis), prefix: String::new(), max_len: None })
+    }
+
+    /// What the names of all streams begin with; nothing unless set.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// About how many entries a stream keeps: older ones are removed, read or not. All of them are kept unless set.
+    #[must_use]
+    pub fn max_len(mut self, entries: u64) -> Self {
+        self.max_len = Some(entries);
+        self
+    }
+}
+
+impl Publisher for RedisStreams {
+    async fn publish(&self, event: &Event) -> Result<(), PublishError> {
+        let mut command = Cmd::new();
+        command.arg("XADD").arg(format!("{}{}", self.prefix, event.topic));
+        if let Some(entries) = self.max_len {
+            command.arg("MAXLEN").arg("~").arg(entries);
+        }
+        command
+            .arg("*")
+            .arg(field::ID)
+            .arg(event.id.to_string())
+            .arg(field::TOPIC)
+            .arg(&event.topic)
+            .arg(field::KEY)
+            .arg(&event.key)
+            .arg(field::ENQUEUED_AT)
+            .arg(event.enqueued_at.as_millis())
+            .arg(field::PAYLOAD)
+            .arg(&*event.payload);
+        self.redis.send(&command).await.map_err(|refusal| {
+            let kind = if refusal.is_of_this_key {
+                PublishErrorKind::Retryable
+            } else {
+                PublishErrorKind::Unavailable
+            };
+            PublishError::new(kind, refusal.error.to_string()).with_source(refusal.error)
+        })
+    }
+}
+
+impl TryFrom<&StreamId> for Event {
+    type Error = OutboxError;
+
+    /// The event in an entry that [`RedisStreams`] made.
+    fn try_from(entry: &StreamId) -> Result<Self, OutboxError> {
+        fn read<T: FromRedisValue>(entry: &StreamId, name: &str) -> Result<T, OutboxError> {
+            let value = entry.map.get(name).filter(|value| **value != Value::Nil);
+            let value = value.cloned().and_then(|value| T::from_redis_value(value).ok());
+            value.ok_or_else(|| malformed(name))
+        }
+        let id: EventId = read::<String>(entry, field::ID)?.parse()?;
+        let topic: String = read(entry, field::TOPIC)?;
+        let key: String = read(entry, field::KEY)?;
+        let payload: Vec<u8> = read(entry, field::PAYLOAD)?;
+        let at = Timestamp::from_millis(read(entry, field::ENQUEUED_AT)?);
+        Ok(Self::new(id, topic, key, payload).enqueued_at(at))
+    }
+}
+
+impl fmt::Debug for RedisStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStreams")
+            .field("server", &self.redis.server())
+            .field("prefix", &self.prefix)
+            .field("max_len", &self.max_len)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! A relay's settings.
+
+use std::time::Duration;
+
+use crate::outbox::error::{OutboxError, OutboxErrorKind};
+
+/// What happens to later events of a key when one of them is put aside as a dead letter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterDeath {
+    /// They go on without it. Consumers see a gap, and perhaps later the event that was redriven.
+    #[default]
+    GoOn,
+    /// They wait until it is redriven or discarded. Consumers see every event of a key in its order, or none.
+    Wait,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) batch: usize,
+    pub(super) lease: Duration,
+    pub(super) publish_timeout: Duration,
+    pub(super) poll: Duration,
+    pub(super) max_attempts: u32,
+    pub(super) first_pause: Duration,
+    pub(super) longest_pause: Duration,
+    pub(super) after_death: AfterDeath,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: 256,
+            lease: Duration::from_secs(30),
+            publish_timeout: Duration::from_secs(10),
+            poll: Duration::from_millis(250),
+            max_attempts: 20,
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(300),
+            after_death: AfterDeath::default(),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<(), OutboxError> {
+        let defect = if self.batch == 0 {
+            "a batch of no events publishes nothing"
+        } else if self.max_attempts == 0 {
+            "an event needs at least one attempt"
+        } else if self.lease < Duration::from_millis(100) {
+            "a lease below 100 ms cannot be kept up"
+        } else if self.publish_timeout.is_zero() {
+            "a timeout of zero lets nothing succeed"
+        } else if self.poll.is_zero() || self.first_pause.is_zero() {
+            "a pause of zero would keep the database busy with nothing"
+        } else if self.longest_pause < self.first_pause {
+            "the longest pause is shorter than the first"
+        } else {
+            return Ok(());
+        };
+        Err(OutboxError::new(OutboxErrorKind::Configuration, defect))
+    }
+}
+
+impl Settings {
+    /// The pause after so many failures in a row of something that all events need. They wait meanwhile, so it is looked after more often
+    /// than an event that fails by itself.
+    pub(super) fn pause_of_all(&self, failures: u32) -> Duration {
+        let longest = self.longest_pause.min(Duration::from_secs(5));
+        pause_after(failures, self.first_pause.min(longest), longest)
+    }
+}
+
+/// The pause after so many failures in a row: it doubles, and is shortened at random by up to a half.
+pub(super) fn pause_after(failures: u32, first: Duration, longest: Duration) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    let pause = first.saturating_mul(doubled).min(longest);
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(1));
+        for (failures, full) in [(0, 100), (1, 100), (2, 200), (4, 800), (5, 1000), (200, 1000)] {
+            let full = Duration::from_millis(full);
+            let pause = pause_after(failures, first, longest);
+            assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        assert!(Settings::default().check().is_ok());
+        let second = Duration::from_secs(1);
+        for wrong in [
+            Settings { batch: 0, ..Settings::default() },
+            Settings { max_attempts: 0, ..Settings::default() },
+            Settings { lease: Duration::ZERO, ..Settings::default() },
+            Settings { publish_timeout: Duration::ZERO, ..Settings::default() },
+            Settings { poll: Duration::ZERO, ..Settings::default() },
+            Settings { first_pause: Duration::ZERO, ..Settings::default() },
+            Settings { first_pause: second * 2, longest_pause: second, ..Settings::default() },
+        ] {
+            let error = wrong.check().unwrap_err();
+            assert_eq!(error.kind(), OutboxErrorKind::Configuration, "{wrong:?}");
+        }
+    }
+}

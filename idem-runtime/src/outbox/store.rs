@@ -1,0 +1,242 @@
+//! What relays and tools do to the table, whatever the database.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use sqlx::pool::PoolConnection;
+
+use super::database::{OutboxDatabase, Seen, Trouble, Value, Window};
+use super::error::{OutboxError, OutboxErrorKind};
+use super::outbox::Shared;
+use super::{Event, EventId};
+use crate::record::{OwnerId, Timestamp, millis};
+use crate::storage::sql::table::Table;
+
+/// How long an answer may take until the connection is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An event that a relay has leased.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) held: Held,
+    pub(super) lane: i64,
+    pub(super) event: Event,
+    /// Those that failed so far.
+    pub(super) attempts: u32,
+}
+
+/// What a relay has of a leased event: its place, and the owner that every write compares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) seq: i64,
+    pub(super) owner: OwnerId,
+}
+
+/// What becomes of an event that was not published.
+#[derive(Clone, Debug)]
+pub(super) struct Unsent {
+    pub(super) held: Held,
+    pub(super) fate: Fate,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// Nobody tried, or it was not the event's fault: it is free again.
+    Released,
+    /// An attempt failed.
+    Failed { delay: Duration, error: String },
+    /// It is put aside; with `blocking`, those behind it wait until somebody has decided about it.
+    Dead { error: String, blocking: bool },
+}
+
+/// An event in the JSON array of a batch.
+#[derive(Serialize)]
+struct Named<'a> {
+    seq: i64,
+    owner: String,
+    #[serde(flatten)]
+    settled: Option<Settled<'a>>,
+}
+
+#[derive(Serialize)]
+struct Settled<'a> {
+    delay: u64,
+    failed: u8,
+    /// 1: and those behind it go on; 2: and they wait.
+    dead: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<DB: OutboxDatabase> Shared<DB> {
+    /// What the next lanes have.
+    pub(super) async fn survey(&self, window: Window) -> Result<Vec<Seen>, OutboxError> {
+        let statements = self.statements.clone();
+        self.on_connection(|connection| DB::survey(connection, statements, window)).await
+    }
+
+    /// Leases those of the events that are still free, for `owner`. They come in no order.
+    pub(super) async fn take(
+        &self,
+        seqs: &[i64],
+        owner: OwnerId,
+        lease: Duration,
+    ) -> Result<Vec<Taken>, OutboxError> {
+        let statements = self.statements.clone();
+        let arguments =
+            vec![Value::Text(json(&seqs)), Value::Text(owner.to_string()), milliseconds(lease)];
+        let rows = self.on_connection(|connection| DB::take(connection, statements, arguments));
+        let taken = rows.await?.iter().map(|row| taken::<DB>(row, owner)).collect::<Result<_, _>>();
+        taken.map_err(|error| self.unreadable(error))
+    }
+
+    /// Extends leases, and gives the seqs that are still their owners'.
+    pub(super) async fn renew(
+        &self,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<i64>, OutboxError> {
+        let statements = self.statements.clone();
+        let arguments = vec![names(held), milliseconds(lease)];
+        let rows = self.on_connection(|connection| DB::renew(connection, statements, arguments));
+        let seqs = rows.await?.iter().map(|row| DB::integer(row, 0)).collect::<Result<_, _>>();
+        seqs.map_err(|error| self.unreadable(error))
+    }
+
+    /// Removes events that have been published, and gives how many were still their owners'.
+    pub(super) async fn remove(&self, held: &[Held]) -> Result<u64, OutboxError> {
+        let (sql, arguments) = (self.statements.remove.clone(), vec![names(held)]);
+        self.on_connection(|connection| DB::execute(connection, sql, arguments)).await
+    }
+
+    /// Says what becomes of events that have not been published, and gives how many were still their owners'.
+    pub(super) async fn settle(&self, unsent: &[Unsent]) -> Result<u64, OutboxError> {
+        let batch: Vec<_> = unsent.iter().map(named).collect();
+        let (sql, arguments) = (self.statements.settle.clone(), vec![Value::Text(json(&batch))]);
+        self.on_connection(|connection| DB::execute(connection, sql, arguments)).await
+    }
+
+    pub(super) async fn connection(&self) -> Result<PoolConnection<DB>, OutboxError> {
+        self.pool.acquire().await.map_err(|error| explain::<DB>(error, &self.table))
+    }
+
+    /// Runs statements, each of which commits by itself.
+    async fn on_connection<T>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>,
+    ) -> Result<T, OutboxError> {
+        let mut connection = self.connection().await?;
+        let answer = tokio::time::timeout(PATIENCE, work(&mut connection)).await;
+        answer
+            .unwrap_or_else(|_| {
+                connection.close_on_drop();
+                Err(sqlx::Error::PoolTimedOut)
+            })
+            .map_err(|error| explain::<DB>(error, &self.table))
+    }
+
+    pub(super) fn unreadable(&self, error: sqlx::Error) -> OutboxError {
+        let message = format!("a row of the table {} cannot be read", self.table);
+        OutboxError::new(OutboxErrorKind::Configuration, message).with_source(error)
+    }
+}
+
+fn taken<DB: OutboxDatabase>(row: &DB::Row, owner: OwnerId) -> sqlx::Result<Taken> {
+    Ok(Taken {
+        held: Held { seq: DB::integer(row, 0)?, owner },
+        lane: DB::integer(row, 1)?,
+        event: event::<DB>(row, 2)?,
+        attempts: u32::try_from(DB::integer(row, 7)?).unwrap_or(u32::MAX),
+    })
+}
+
+/// The event in the columns that start at `first`: `id, topic, key, payload, enqueued_at`.
+pub(super) fn event<DB: OutboxDatabase>(row: &DB::Row, first: usize) -> sqlx::Result<Event> {
+    let id: EventId =
+        DB::text(row, first)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Event {
+        id,
+        topic: DB::text(row, first + 1)?,
+        key: DB::text(row, first + 2)?,
+        payload: Bytes::from(DB::bytes(row, first + 3)?),
+        enqueued_at: timestamp(DB::integer(row, first + 4)?),
+    })
+}
+
+pub(super) fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+fn milliseconds(duration: Duration) -> Value {
+    Value::Integer(i64::try_from(millis(duration)).unwrap_or(i64::MAX / 2))
+}
+
+fn names(held: &[Held]) -> Value {
+    let names = held.iter().map(|held| Named { settled: None, ..name(*held) });
+    Value::Text(json(&names.collect::<Vec<_>>()))
+}
+
+fn name(held: Held) -> Named<'static> {
+    Named { seq: held.seq, owner: held.owner.to_string(), settled: None }
+}
+
+fn named(unsent: &Unsent) -> Named<'_> {
+    let settled = match &unsent.fate {
+        Fate::Released => Settled { delay: 0, failed: 0, dead: 0, error: None },
+        Fate::Failed { delay, error } => {
+            Settled { delay: millis(*delay), failed: 1, dead: 0, error: Some(error) }
+        }
+        Fate::Dead { error, blocking } => {
+            let dead = if *blocking { 2 } else { 1 };
+            Settled { delay: 0, failed: 1, dead, error: Some(error) }
+        }
+    };
+    Named { settled: Some(settled), ..name(unsent.held) }
+}
+
+fn json(batch: &impl Serialize) -> String {
+    // Numbers and texts always can be written.
+    serde_json::to_string(batch).unwrap_or_default()
+}
+
+/// The error for a caller.
+pub(super) fn explain<DB: OutboxDatabase>(error: sqlx::Error, table: &Table) -> OutboxError {
+    use OutboxErrorKind::{Configuration, Database};
+
+    let called = DB::CALLED;
+    let (kind, message) = match &error {
+        sqlx::Error::Database(refusal) => match DB::trouble(&**refusal) {
+            Trouble::NoTable => (
+                Configuration,
+                format!(
+                    "the table {table} is not there: call `migrate()` of the outbox once, or run the statements of {}",
+                    DB::SCHEMA
+                ),
+            ),
+            Trouble::OtherTable => (
+                Configuration,
+                format!(
+                    "the table {table} has other columns than this version needs: call `migrate()` of the outbox"
+                ),
+            ),
+            Trouble::Refused => (
+                Configuration,
+                format!("{called} does not let this user work on the table {table}, or cannot"),
+            ),
+            Trouble::Passing => {
+                (Database, format!("{called} refused a statement of the outbox for now"))
+            }
+        },
+        sqlx::Error::PoolClosed => (Configuration, format!("the {called} pool has been closed")),
+        sqlx::Error::PoolTimedOut => {
+            (Database, format!("{called} did not answer in time, or no connection was free"))
+        }
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => {
+            (Configuration, format!("the address of the {called} database cannot be used"))
+        }
+        _ => (Database, format!("the connection to {called} broke, or cannot be made")),
+    };
+    OutboxError::new(kind, message).with_source(error)
+}

@@ -1,0 +1,58 @@
+//! Commands of others over the connections that the storage knows how to make: to one server, a sentinels' primary, a cluster.
+
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+
+use super::address::{Address, redacted};
+use super::connect::transport;
+use super::error::Fault;
+use super::tls::Certificates;
+use super::transport::{Timeouts, Transport};
+use crate::storage::StorageError;
+
+/// How long connecting, or a reply, may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection that is made when the first command is sent.
+pub(crate) struct Commands {
+    transport: Box<dyn Transport>,
+    server: String,
+}
+
+/// Why a command failed.
+pub(crate) struct Refusal {
+    pub(crate) error: StorageError,
+    /// It is about this command or its key; another one may succeed.
+    pub(crate) is_of_this_key: bool,
+}
+
+impl Commands {
+    /// # Errors
+    ///
+    /// Those of the address.
+    pub(crate) fn new(url: &str) -> Result<Self, StorageError> {
+        let server = redacted(url);
+        let address = Address::parse(url)?;
+        let certificates = Certificates::default();
+        certificates.check(&address, &server)?;
+        let timeouts = Timeouts { connect: PATIENCE, response: PATIENCE };
+        let transport = transport(address, certificates, timeouts, &server)?;
+        Ok(Self { transport, server })
+    }
+
+    /// The address without its password.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Sends a command whose answer does not matter as long as it is none of failure.
+    pub(crate) async fn send(&self, command: &Cmd) -> Result<(), Refusal> {
+        let reply = self.transport.send(command).await;
+        let answer = reply.and_then(|reply| Ok(reply.extract_error()?));
+        answer.map(|_: Value| ()).map_err(|fault| {
+            let is_of_this_key = fault.is_refusal() || fault.is_wrong_type();
+            Refusal { error: Fault::explain(fault, &self.server), is_of_this_key }
+        })
+    }
+}
