@@ -20,8 +20,8 @@ cargo xtask test [--only STEP]... [--skip STEP]...
     Checks everything, and fetches the servers that are missing.
 cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
-cargo xtask verify [--long]
-    Hunts for violations of the guarantees in the model of the state machine.
+cargo xtask verify [--long] [--seed SEED]
+    Hunts for violations of the guarantees in the model and the simulation.
 ";
 
 fn main() -> ExitCode {

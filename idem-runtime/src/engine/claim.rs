@@ -58,7 +58,8 @@ async fn ask(guard: &mut Guard<'_>, claim: &Claim) -> Result<Claimed, StorageErr
     }
 }
 
-/// A body must not begin with a lease that is over or about to be: where the answer took long, the lease starts again first.
+/// A body must not begin with a lease that is over or about to be: where the answer took long, the lease starts again first, and the answer
+/// to that must not take long either.
 async fn ask_once(
     guard: &Guard<'_>,
     claim: &Claim,
@@ -67,7 +68,9 @@ async fn ask_once(
     let Inner { storage, .. } = &**guard.inner;
     let answer = storage.claim(claim).await?;
     let Claimed::Acquired { fence } = answer else { return Ok(answer) };
-    if first_asked.elapsed() < claim.lease / 3 {
+    // Storages count in whole milliseconds.
+    let lease = claim.lease.max(Duration::from_millis(1));
+    if first_asked.elapsed() < lease / 3 {
         guard.flight.acquired(fence, first_asked);
         return Ok(answer);
     }
@@ -76,9 +79,12 @@ async fn ask_once(
     // Whatever the trouble, the key may be this call's; the next attempt tells.
     let trouble = |text| StorageError::new(StorageErrorKind::Indeterminate, text);
     match storage.renew(&[renewal]).await.pop() {
-        Some(Ok(Written::Done)) => {
+        Some(Ok(Written::Done)) if asked.elapsed() < lease / 3 * 2 => {
             guard.flight.acquired(fence, asked);
             Ok(answer)
+        }
+        Some(Ok(Written::Done)) => {
+            Err(trouble("the storage takes too long for this short a lease"))
         }
         Some(Ok(Written::LeaseLost(_))) => Err(trouble("the lease was lost before the body began")),
         Some(Err(error)) => Err(trouble("the lease could not be renewed").with_source(error)),
@@ -111,6 +117,7 @@ async fn wait(
         let pause = polls.next().unwrap_or_default().min(lease_left.saturating_add(LEASE_MARGIN));
         let until = later(now, pause).min(deadline);
         tokio::select! {
+            biased;
             () = changed(&mut wakeup) => {}
             () = sleep_until(until) => {}
         }

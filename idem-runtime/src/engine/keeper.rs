@@ -98,6 +98,7 @@ async fn run(registered: Registered, wake: Arc<Notify>) {
     // A sleeping keeper does not keep the handle alive.
     while let Some(tick) = handle.upgrade().map(|inner| Instant::now() + inner.keeper.tick()) {
         tokio::select! {
+            biased;
             () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             () = wake.notified() => {}
             Some(()) = batches.next() => {}

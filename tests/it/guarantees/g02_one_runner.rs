@@ -7,13 +7,14 @@ use idem_runtime::{Error, ErrorKind, Source};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::stage::{KEPT, PATIENCE, Stage, in_time, kind};
+use crate::stage::{GRAIN, KEPT, LEASE, PATIENCE, Stage, in_time, kind, until};
 
 on_every_backend!(
     a_body_longer_than_its_lease_is_not_joined_by_another,
     a_body_that_blocks_its_thread_keeps_its_lease,
     a_lease_survives_renewals_that_fail_now_and_then,
     a_lease_survives_a_renewal_that_hangs,
+    a_body_does_not_begin_when_answers_come_after_its_lease,
     many_processes_that_crash_and_retry_never_overlap,
 );
 
@@ -85,6 +86,27 @@ async fn a_lease_survives_a_renewal_that_hangs(stage: Stage) {
     let rival = two.charge("k").call(stage.body("k", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
+}
+
+/// The answer to the claim is late, so the lease is renewed before the body begins; and the answer to that is late too.
+async fn a_body_does_not_begin_when_answers_come_after_its_lease(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    one.faults.next(Verb::Claim, Fault::DelayReply(LEASE / 2));
+    one.faults.next(Verb::Renew, Fault::DelayReply(LEASE * 6));
+    let late = tokio::spawn({
+        let (one, stage) = (one.clone(), stage.clone());
+        let wait = PATIENCE;
+        async move { one.charge("k").lease(LEASE).wait(wait).run(stage.body("k", "late")).await }
+    });
+    until("the renewal is asked for", || one.faults.calls(Verb::Renew) == 1).await;
+    sleep(LEASE + GRAIN).await;
+    let running = two.begin(&stage, "k", "taken over", |op| op.lease(PATIENCE)).await;
+    sleep(LEASE * 6).await;
+    assert_eq!(stage.ledger.executions("k"), 1, "the late answer began a second body");
+    let taken_over = running.finish().await.unwrap();
+    assert_eq!(taken_over.source, Source::Executed { recovered: true });
+    let late = in_time(late).await.unwrap().unwrap();
+    assert_eq!((late.value.as_str(), late.is_replayed()), ("taken over", true));
 }
 
 /// Every caller is cancelled at a random moment and tries again, until one of its calls comes through.
