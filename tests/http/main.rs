@@ -15,5 +15,6 @@ mod decisions;
 mod disconnects;
 mod handlers;
 mod problems;
+mod security;
 mod service;
 mod wire;
