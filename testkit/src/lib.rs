@@ -23,6 +23,7 @@
     reason = "the panics are the interface: see above"
 )]
 
+pub mod clients;
 pub mod ledger;
 pub mod process;
 mod program;

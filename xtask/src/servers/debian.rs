@@ -161,7 +161,7 @@ fn write_launcher(unpacked: &Path, program: &Path, launcher: &Path) -> std::io::
 }
 
 /// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

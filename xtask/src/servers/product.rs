@@ -60,6 +60,14 @@ impl Product {
             return Ok(server);
         }
         println!("{server} is not installed; fetching it into {}", dir.display());
+        self.fetch(variable)
+    }
+
+    /// One that is fetched, although there may be another.
+    pub(super) fn fetch(&self, variable: &'static str) -> Result<Server, String> {
+        let dir = target().join("servers").join(self.name);
+        let [server, ..] = self.servers else { return Err("it has no name".into()) };
+        let path = dir.join(server);
         let programs: Vec<_> =
             [*server].into_iter().chain(self.companions.iter().copied()).collect();
         let mut result = Err("there is no package".to_owned());

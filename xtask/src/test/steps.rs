@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use super::{features, verdict::Verdict};
 use crate::{
     run::{Outcome, Tests, cargo, run},
-    servers::{self, Server, faketime},
+    servers::{self, Server, clients, faketime},
 };
 
 /// One thing that is checked.
@@ -46,6 +46,9 @@ pub(super) struct Servers {
     valkey: Option<Result<Server, String>>,
     postgres: Option<Result<Server, String>>,
     mysql: Option<Result<Server, String>>,
+    curl: Option<Result<Server, String>>,
+    wrk: Option<Result<Server, String>>,
+    python: Option<Result<Server, String>>,
     libfaketime: Option<Result<PathBuf, String>>,
 }
 
@@ -66,9 +69,22 @@ impl Servers {
         self.mysql.get_or_insert_with(servers::mysql)
     }
 
-    /// Tells tests which servers to start, or says what is missing.
+    fn curl(&mut self) -> &Result<Server, String> {
+        self.curl.get_or_insert_with(clients::curl)
+    }
+
+    fn wrk(&mut self) -> &Result<Server, String> {
+        self.wrk.get_or_insert_with(clients::wrk)
+    }
+
+    fn python(&mut self) -> &Result<Server, String> {
+        self.python.get_or_insert_with(clients::python)
+    }
+
+    /// Tells tests which servers and clients to start, or says what is missing.
     fn name_to(&mut self, tests: &mut Command) -> Result<(), String> {
-        for find in [Self::redis, Self::postgres, Self::mysql] {
+        let all = [Self::redis, Self::postgres, Self::mysql, Self::curl, Self::wrk, Self::python];
+        for find in all {
             find(self).as_ref().map_err(String::clone)?.name_to(tests);
         }
         Ok(())
@@ -101,7 +117,11 @@ fn find_servers(servers: &mut Servers) -> Verdict {
     let redis = server(servers.redis(), "redis");
     let postgres = server(servers.postgres(), "postgres");
     let mysql = server(servers.mysql(), "mysql");
-    redis.and(postgres).and(mysql).and(faketime).into()
+    let curl = server(servers.curl(), "curl");
+    let wrk = server(servers.wrk(), "wrk");
+    let python = server(servers.python(), "python");
+    let all = [redis, postgres, mysql, curl, wrk, python];
+    all.into_iter().fold(faketime, Outcome::and).into()
 }
 
 fn found<T>(what: &Result<T, String>, describe: impl Fn(&T) -> String) -> Outcome {
