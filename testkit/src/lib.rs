@@ -5,6 +5,7 @@
 //! | module | gives |
 //! |---|---|
 //! | [`redis`] | `redis-server` or `valkey-server`, standalone, under Sentinel, as a Cluster |
+//! | [`nats`] | `nats-server` with `JetStream` |
 //! | [`sql`] | `postgres`, and `mariadbd` or `mysqld` |
 //! | [`proxy`] | a TCP proxy that cuts, refuses, delays and loses what passes it |
 //! | [`ledger`] | a file that each execution appends to, readable from every process |
@@ -25,6 +26,7 @@
 
 pub mod clients;
 pub mod ledger;
+pub mod nats;
 pub mod process;
 mod program;
 pub mod proxy;

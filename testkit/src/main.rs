@@ -5,6 +5,7 @@ use std::io::Read;
 
 use testkit::{
     ledger::Ledger,
+    nats::NatsServer,
     redis::{ClusterSetup, RedisServer, SentinelSetup},
     sql::{Product, SqlServer},
 };
@@ -15,6 +16,7 @@ const USAGE: &str =
        testkit cluster                   start three masters and three replicas
        testkit postgres                  start Postgres
        testkit mysql                     start MariaDB or MySQL
+       testkit nats                      start NATS with JetStream
        testkit record LEDGER KEY TIMES   append executions to a ledger";
 
 fn main() {
@@ -37,6 +39,11 @@ fn main() {
         }
         ["postgres"] => serve(Product::Postgres),
         ["mysql"] => serve(Product::MySql),
+        ["nats"] => {
+            let server = NatsServer::start();
+            println!("{} {}", server.url(), server.pid());
+            wait_for_end_of_input();
+        }
         ["record", ledger, key, times] => {
             let times: usize = times.parse().unwrap_or_else(|_| panic!("{USAGE}"));
             let ledger = Ledger::open(ledger);

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod ledger;
+mod nats;
 mod process;
 mod proxy;
 mod redis;

@@ -3,5 +3,7 @@
 //! Here is what the tests and their worker processes have in common.
 
 mod job;
+mod relaying;
 
 pub use job::{Body, Ended, Job, Report};
+pub use relaying::Relaying;

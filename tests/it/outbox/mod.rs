@@ -2,8 +2,11 @@
 
 mod dead_letters;
 mod enqueue;
+mod jetstream;
+mod killed_relays;
 mod order;
 mod recorder;
+mod redis_streams;
 mod shutdown;
 mod stage;
 mod tables;

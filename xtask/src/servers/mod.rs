@@ -7,10 +7,12 @@
 pub(crate) mod clients;
 mod debian;
 pub(crate) mod faketime;
+mod nats;
 mod product;
 mod redis;
 mod sql;
 
+pub(crate) use nats::nats;
 pub(crate) use product::Server;
 pub(crate) use redis::{redis, valkey};
 pub(crate) use sql::{mysql, postgres};

@@ -46,6 +46,7 @@ pub(super) struct Servers {
     valkey: Option<Result<Server, String>>,
     postgres: Option<Result<Server, String>>,
     mysql: Option<Result<Server, String>>,
+    nats: Option<Result<Server, String>>,
     curl: Option<Result<Server, String>>,
     wrk: Option<Result<Server, String>>,
     python: Option<Result<Server, String>>,
@@ -69,6 +70,10 @@ impl Servers {
         self.mysql.get_or_insert_with(servers::mysql)
     }
 
+    fn nats(&mut self) -> &Result<Server, String> {
+        self.nats.get_or_insert_with(servers::nats)
+    }
+
     fn curl(&mut self) -> &Result<Server, String> {
         self.curl.get_or_insert_with(clients::curl)
     }
@@ -83,7 +88,15 @@ impl Servers {
 
     /// Tells tests which servers and clients to start, or says what is missing.
     fn name_to(&mut self, tests: &mut Command) -> Result<(), String> {
-        let all = [Self::redis, Self::postgres, Self::mysql, Self::curl, Self::wrk, Self::python];
+        let all = [
+            Self::redis,
+            Self::postgres,
+            Self::mysql,
+            Self::nats,
+            Self::curl,
+            Self::wrk,
+            Self::python,
+        ];
         for find in all {
             find(self).as_ref().map_err(String::clone)?.name_to(tests);
         }
@@ -117,10 +130,11 @@ fn find_servers(servers: &mut Servers) -> Verdict {
     let redis = server(servers.redis(), "redis");
     let postgres = server(servers.postgres(), "postgres");
     let mysql = server(servers.mysql(), "mysql");
+    let nats = server(servers.nats(), "nats");
     let curl = server(servers.curl(), "curl");
     let wrk = server(servers.wrk(), "wrk");
     let python = server(servers.python(), "python");
-    let all = [redis, postgres, mysql, curl, wrk, python];
+    let all = [redis, postgres, mysql, nats, curl, wrk, python];
     all.into_iter().fold(faketime, Outcome::and).into()
 }
 
