@@ -288,17 +288,21 @@ impl Stage {
         claim
     }
 
-    /// Calls of [`Process::charge`]'s operation for a worker process: one that waits long and takes no time.
-    pub(crate) fn job(&self, key: &str, value: &str) -> Job {
-        let url = match &self.records {
+    /// The storage's address, for other processes.
+    pub(crate) fn url(&self) -> &str {
+        match &self.records {
             Records::Memory(_) => panic!("memory is in one process"),
             Records::Redis { url }
             | Records::Postgres { url }
             | Records::MySql { url }
             | Records::Sqlite { url } => url,
-        };
+        }
+    }
+
+    /// Calls of [`Process::charge`]'s operation for a worker process: one that waits long and takes no time.
+    pub(crate) fn job(&self, key: &str, value: &str) -> Job {
         Job {
-            url: url.clone(),
+            url: self.url().to_owned(),
             namespace: self.namespace.clone(),
             ledger: self.ledger.path().to_owned(),
             key: key.to_owned(),

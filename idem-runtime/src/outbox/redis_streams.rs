@@ -27,7 +27,7 @@ use crate::storage::redis::Commands;
 /// use redis::AsyncCommands;
 /// use redis::streams::{StreamReadOptions, StreamReadReply};
 ///
-/// let options = StreamReadOptions::default().group("billing", "worker-1").count(64).block(1000);
+/// let options = StreamReadOptions::default().group("billing", "worker-1").count(64).block(250);
 /// let reply: StreamReadReply = redis.xread_options(&["orders"], &[">"], &options).await?;
 /// for entry in reply.keys.iter().flat_map(|stream| &stream.ids) {
 ///     on_event(Event::try_from(entry)?).await?; // annotated with `key = "event:{event.id}"`
@@ -37,7 +37,8 @@ use crate::storage::redis::Commands;
 /// # }
 /// ```
 ///
-/// An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on.
+/// An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on. A read may not
+/// block for as long as its connection waits for an answer, which is 500 ms unless the connection's `set_response_timeout` says otherwise.
 ///
 /// Redis keeps what it says it has kept as well as it is set to: without `appendfsync always` it forgets up to the last second at a crash, and
 /// events that it forgot are not published again.

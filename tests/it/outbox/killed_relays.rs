@@ -2,9 +2,6 @@
 //! once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use idem_runtime::outbox::{Event, EventId};
@@ -13,8 +10,8 @@ use idem_tests::Relaying;
 use idempotency::idempotent;
 use redis::streams::StreamRangeReply;
 use testkit::ledger::Ledger;
-use testkit::process::{Process, command};
 
+use super::processes::RelayProcess;
 use super::stage::{Db, Stage, inside, on_every_database};
 use crate::stage::{LEASE, PATIENCE};
 
@@ -23,36 +20,7 @@ on_every_database!(
     every_event_has_its_effect_once_however_many_relays_are_killed,
 );
 
-/// A relay process; dropping it kills it.
-struct RelayProcess {
-    process: Process,
-    published: Receiver<EventId>,
-}
-
-impl RelayProcess {
-    fn start(told: &Relaying) -> Self {
-        let mut command = command(env!("CARGO_BIN_EXE_idem-test-relay"));
-        command.arg(serde_json::to_string(told).unwrap()).stdout(Stdio::piped());
-        let mut process = Process::spawn(command);
-        let output = BufReader::new(process.take_stdout().unwrap());
-        let (sender, published) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if sender.send(line.parse().expect("a line is an id")).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { process, published }
-    }
-
-    /// The next event that it has published.
-    fn next(&self) -> EventId {
-        self.published.recv_timeout(PATIENCE).expect("the relay publishes")
-    }
-}
-
-fn told<DB: Db>(stage: &Stage<DB>, stands_still_after: Option<usize>) -> Relaying {
+pub(super) fn told<DB: Db>(stage: &Stage<DB>, stands_still_after: Option<usize>) -> Relaying {
     Relaying {
         database: stage.url.clone(),
         redis: testkit::redis::shared().url().to_owned(),
@@ -63,12 +31,12 @@ fn told<DB: Db>(stage: &Stage<DB>, stands_still_after: Option<usize>) -> Relayin
 }
 
 /// Streams of the test's own.
-fn prefix<DB: Db>(stage: &Stage<DB>) -> String {
+pub(super) fn prefix<DB: Db>(stage: &Stage<DB>) -> String {
     format!("{}:{}:", DB::NAME, stage.url)
 }
 
 /// Everything that was ever published, in its order.
-async fn published<DB: Db>(stage: &Stage<DB>, topic: &str) -> Vec<Event> {
+pub(super) async fn published<DB: Db>(stage: &Stage<DB>, topic: &str) -> Vec<Event> {
     let client = redis::Client::open(testkit::redis::shared().url()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
     let stream = format!("{}{topic}", prefix(stage));
@@ -92,9 +60,9 @@ async fn a_relay_killed_after_publishing_publishes_again_with_the_same_id<DB: Db
     stage: Stage<DB>,
 ) {
     let id = stage.enqueue("orders", "42", 7).await;
-    let mut first = RelayProcess::start(&told(&stage, Some(1)));
+    let first = RelayProcess::start(&told(&stage, Some(1)));
     assert_eq!(first.next(), id);
-    first.process.kill();
+    first.kill();
     assert_eq!(stage.rows().await, 1, "it was killed before it could remove it");
     let second = RelayProcess::start(&told(&stage, None));
     assert_eq!(second.next(), id);
@@ -118,9 +86,9 @@ async fn every_event_has_its_effect_once_however_many_relays_are_killed<DB: Db>(
     let bystander = RelayProcess::start(&told(&stage, None));
     for kill in 0..KILLS {
         // As many as the doomed one needs at the least, and others for the one beside it.
-        let mut doomed = RelayProcess::start(&told(&stage, Some(1 + kill % 3)));
+        let doomed = RelayProcess::start(&told(&stage, Some(1 + kill % 3)));
         let (mut rounds, begun) = (0, Instant::now());
-        while doomed.published.try_recv().is_err() {
+        while !doomed.has_published() {
             rounds += 1;
             assert!(begun.elapsed() < PATIENCE, "the relay that is to be killed publishes nothing");
             let mut tx = stage.pool.begin().await.unwrap();
@@ -139,7 +107,7 @@ async fn every_event_has_its_effect_once_however_many_relays_are_killed<DB: Db>(
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        doomed.process.kill();
+        doomed.kill();
     }
     stage.until_rows(0).await;
     drop(bystander);
