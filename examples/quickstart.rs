@@ -3,7 +3,10 @@
 //! ```text
 //! cargo run --example quickstart
 //! cargo run --example quickstart -- --storage redis://127.0.0.1/
+//! cargo run --example quickstart --features sqlite -- --storage sqlite:quickstart.db
 //! ```
+//!
+//! A storage that outlives the program adds a seventh: run it again, and what the first run did is replayed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells a story")]
 
 use std::process::ExitCode;
@@ -67,7 +70,7 @@ async fn ship(order: &str, power_cut: Option<&Notify>) -> Result<String, idempot
 /// Six things that happen to every payment service, and what the library makes of them.
 #[derive(Parser)]
 struct Options {
-    /// Where records are kept: `memory:` or `redis://host/`.
+    /// Where records are kept: `memory:`, `redis://host/`, or `sqlite:FILE` with the feature `sqlite`.
     #[arg(long, value_name = "URL", default_value = "memory:")]
     storage: String,
 }
@@ -133,6 +136,11 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
     die_while_shipping(&idem, &order).await?;
     say("the power is gone; another worker gets the same order");
     say(&ship(&order, None).await?);
+
+    if !options.storage.ends_with("memory:") {
+        title(7, "A restart survived. The rent is due once, however often this program is run.");
+        survive_a_restart(&run).await?;
+    }
     println!(
         "\nThat is all. In `cargo run --example worker -- --storage redis://…` real processes are killed."
     );
@@ -169,6 +177,23 @@ async fn die_while_shipping(idem: &Idempotency, order: &str) -> anyhow::Result<(
         anyhow::Ok(())
     };
     tokio::task::spawn_blocking(machine).await?
+}
+
+/// The one call here whose key is the same in each run of this program.
+#[idempotent(key = "rent:{month}", ttl = "15m", skip(run))]
+async fn pay_rent(month: &str, run: &str) -> Result<String, idempotency::Error> {
+    Ok(run.to_owned())
+}
+
+async fn survive_a_restart(run: &str) -> anyhow::Result<()> {
+    say(&format!("this is run {run}"));
+    let payer = pay_rent("November", run).await?;
+    if payer == run {
+        say(&format!("paid by run {payer}; start the program again"));
+    } else {
+        say(&format!("paid by run {payer}, which is over: replayed, not paid again"));
+    }
+    Ok(())
 }
 
 fn title(number: u32, text: &str) {

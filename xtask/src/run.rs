@@ -60,6 +60,21 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
+/// Runs a command, shows what it prints and gives that.
+pub(crate) fn run_showing(command: &mut Command) -> (Outcome, String) {
+    let mut shown = Vec::new();
+    let outcome = try_run(command, &mut shown);
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    print!("{shown}");
+    match outcome {
+        Ok(outcome) => (outcome, shown),
+        Err(error) => {
+            eprintln!("{}: {error}", command.get_program().display());
+            (Outcome::FAILURE, shown)
+        }
+    }
+}
+
 fn try_run(command: &mut Command, shown: &mut impl Write) -> io::Result<Outcome> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut tests = Tests::default();

@@ -3,6 +3,7 @@
 //! The steps are in [`steps`], cheap failures first. One that fails does not keep the others from running, so that one run shows all there is
 //! to repair.
 
+mod examples;
 mod features;
 mod report;
 mod steps;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{features, verdict::Verdict};
+use super::{examples, features, verdict::Verdict};
 use crate::{
     run::{Outcome, Tests, cargo, run},
     servers::{self, Server, clients, faketime},
@@ -35,7 +35,7 @@ pub(super) const STEPS: [Step; 9] = [
     Step {
         name: "examples",
         about: "the examples that need no server run",
-        run: |_| examples().into(),
+        run: |_| examples::run_all().into(),
     },
 ];
 
@@ -230,12 +230,4 @@ fn valkey(servers: &mut Servers) -> Verdict {
 fn workspace_tests(which: &str) -> Command {
     let features = features::all_as_argument();
     cargo(&format!("test --workspace --no-fail-fast {features} {which}"))
-}
-
-fn examples() -> Outcome {
-    let outcomes = ["quickstart", "testing"].map(|example| {
-        // As the README says it, which is without the features that the other steps switch on.
-        run(&mut cargo(&format!("run --quiet --example {example}")))
-    });
-    outcomes.into_iter().fold(Outcome::SUCCESS, Outcome::and)
 }
