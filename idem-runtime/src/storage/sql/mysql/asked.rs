@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::super::group::Verb;
 use super::super::row::{clamped_millis, policy};
 use crate::key::RecordKey;
-use crate::record::OwnerId;
+use crate::record::{Fence, OwnerId};
 use crate::storage::Claim;
 
 /// Bytes as hex digits.
@@ -45,16 +45,26 @@ pub(super) fn owned<'a, V: Verb>(
 
 /// Claims.
 pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String {
-    json(claims.into_iter().map(|claim| {
-        (
-            Hex(claim.key.as_str().as_bytes()),
-            OwnedHex(claim.owner.to_bytes()),
-            Hex(claim.fingerprint.as_bytes()),
-            policy(claim.on_crash),
-            clamped_millis(claim.lease),
-            clamped_millis(claim.ttl),
-        )
+    json(claims.into_iter().map(claim))
+}
+
+/// Claims of keys whose owners have these fences.
+pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, &'a Fence)>) -> String {
+    json(claims.into_iter().map(|(asked, fence)| {
+        let (key, owner, fingerprint, policy, lease, ttl) = claim(asked);
+        (key, owner, fingerprint, policy, lease, ttl, fence.get())
     }))
+}
+
+fn claim(claim: &Claim) -> (Hex<'_>, OwnedHex, Hex<'_>, &'static str, i64, i64) {
+    (
+        Hex(claim.key.as_str().as_bytes()),
+        OwnedHex(claim.owner.to_bytes()),
+        Hex(claim.fingerprint.as_bytes()),
+        policy(claim.on_crash),
+        clamped_millis(claim.lease),
+        clamped_millis(claim.ttl),
+    )
 }
 
 /// An owner's id as hex digits.

@@ -31,6 +31,10 @@ const CLAIM: &[(&str, &str)] = &[
     ("ttl_ms", "BIGINT"),
 ];
 
+/// Likewise of a claim of a key whose owner has this fence.
+const TAKEOVER: &[(&str, &str)] =
+    &[CLAIM[0], CLAIM[1], CLAIM[2], CLAIM[3], CLAIM[4], CLAIM[5], ("fence", "BIGINT")];
+
 const KEY: (&str, &str) = ("record_key", "VARCHAR(2048)");
 
 const OWNER: (&str, &str) = ("owner", "VARCHAR(32)");
@@ -65,7 +69,7 @@ impl Statements {
         let found = row::columns("r");
         let by_key = |fields| by_key(&table, fields);
         let (keys, owned) = (by_key(&[KEY]), by_key(&[KEY, OWNER]));
-        let claims = by_key(CLAIM);
+        let (claims, takeovers) = (by_key(CLAIM), by_key(TAKEOVER));
         let mine = format!("r.owner = UNHEX(a.owner) AND {}", alive());
         let free = format!(
             "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
@@ -86,11 +90,11 @@ impl Statements {
             .into(),
             remove_expired: format!("DELETE r FROM {keys} WHERE r.expires_at <= {NOW}").into(),
             take_over: format!(
-                "UPDATE {claims}
+                "UPDATE {takeovers}
                  SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
                      r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
                      r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
-                 WHERE r.on_crash = 'retry' AND {free}"
+                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}"
             )
             .into(),
             park: format!(

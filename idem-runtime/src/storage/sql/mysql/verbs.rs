@@ -1,19 +1,21 @@
 //! The verbs as sequences of statements.
 //!
-//! MySQL has no statement that writes and tells what it wrote. So a write's count is believed in one case only, when it is that of the whole
-//! batch, which means that every verb's conditions were met; else what is there is read back, and the state machine says, by the owner that
-//! the row names, what it means for each verb.
+//! MySQL has no statement that writes and tells what it wrote. So a write's count is believed when it is that of the whole batch, which means
+//! that every verb's conditions were met, or zero; else what is there is read back, and the state machine says, by the owner that the row
+//! names, what it means for each verb.
 //!
 //! | verb | statements |
 //! |---|---|
-//! | claim | read; insert where nothing was; take over, or park, where a lease was over, and read that back |
+//! | claim | read; insert where nothing was; take over where a lease was over, and read back if that did not meet all; or park, and read back |
 //! | renew, complete | update; read back if it did not meet all |
 //! | release | read; delete those of the caller; read back if it did not meet all |
 //!
 //! | what happens between two statements | why that is all right |
 //! |---|---|
 //! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
-//! | another process takes over first | the update does not meet its conditions, and reading back finds the other's id |
+//! | another process takes over first | the update does not meet its conditions, which name the fence, and reading back finds the other's id |
+//! | a takeover's own lease ends before it is read back | what is read no longer says whose it was: the caller is told that nobody knows |
+//! | a renewed lease ends before it is read back | the answer is what is true by then: the lease is lost |
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
 
@@ -29,7 +31,7 @@ use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
 use super::statements::Statements;
 use crate::key::RecordKey;
-use crate::record::{Fence, OwnerId, Record, State, Timestamp};
+use crate::record::{CrashPolicy, Fence, OwnerId, Record, State, Timestamp};
 use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
@@ -49,6 +51,19 @@ struct Seen {
 }
 
 impl Seen {
+    /// The record, if one can be read.
+    fn record(&self) -> Option<&Record> {
+        self.row.as_ref()?.as_ref().ok()?.as_ref()
+    }
+
+    /// Whether it can be said who took over from the owner with this fence: this one, another, or nobody yet.
+    fn tells_who_took(&self, fence: Fence, owner: OwnerId) -> bool {
+        self.record().is_some_and(|record| {
+            is_at_work(record, owner)
+                || record.owner != owner && [fence, fence.next()].contains(&record.fence)
+        })
+    }
+
     fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
         settle(self.row.unwrap_or(Ok(None)), verb, self.now)
     }
@@ -114,16 +129,38 @@ impl Backend {
         Ok(claims.iter().map(|_| acquired()).collect())
     }
 
-    /// Claims of keys whose owner's lease was over.
+    /// Claims of keys that had these fences when their owners' leases were over.
     async fn take_over(
         &self,
         session: &mut Session<'_>,
         claims: &[(usize, &Claim)],
+        fences: &[Fence],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
-        for statement in [&self.statements.take_over, &self.statements.park] {
-            let fields = asked::claims(verbs(claims));
-            session.execute(statement, |query| query.bind(fields)).await?;
+        let fields = asked::takeovers(verbs(claims).zip(fences));
+        let count = session.execute(&self.statements.take_over, |query| query.bind(fields)).await?;
+        if count == claims.len() as u64 {
+            let acquired = |fence: &Fence| Claimed::Acquired { fence: fence.next() };
+            return Ok(fences.iter().map(|fence| Answer::Settled(Ok(acquired(fence)))).collect());
         }
+        let seen = self.find_again(session, verbs(claims)).await?;
+        let answer = |((seen, claim), &fence): ((Seen, &Claim), &Fence)| {
+            if count == 0 || seen.tells_who_took(fence, claim.owner) {
+                return seen.settle(claim);
+            }
+            let message = "others have changed the record before the database said whose it was";
+            Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
+        };
+        Ok(seen.into_iter().zip(verbs(claims)).zip(fences).map(answer).collect())
+    }
+
+    /// Claims of keys whose owner's lease was over and who is not to be followed.
+    async fn park(
+        &self,
+        session: &mut Session<'_>,
+        claims: &[(usize, &Claim)],
+    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+        let fields = asked::claims(verbs(claims));
+        session.execute(&self.statements.park, |query| query.bind(fields)).await?;
         let seen = self.find_again(session, verbs(claims)).await?;
         Ok(seen.into_iter().zip(verbs(claims)).map(|(seen, claim)| seen.settle(claim)).collect())
     }
@@ -141,8 +178,11 @@ impl Backend {
         }
         let seen = self.find_again(session, verbs(releases)).await?;
         let answer = |(seen, release): (Seen, &Release)| match seen.row {
-            // It was there when this verb had begun, so it was this verb that removed it, or the same one sent twice.
-            None => Answer::Settled(Ok(Written::Done)),
+            // It was there when this verb had begun, so it was this verb that removed it; others may have claimed the key since.
+            None if count > 0 => Answer::Settled(Ok(Written::Done)),
+            Some(Ok(Some(record))) if count > 0 && record.fence == Fence::FIRST => {
+                Answer::Settled(Ok(Written::Done))
+            }
             row => Seen { row, ..seen }.settle(release),
         };
         Ok(seen.into_iter().zip(verbs(releases)).map(answer).collect())
@@ -168,7 +208,8 @@ impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Vec<Answer<Claimed>>, Fault> {
         let mut session = self.link.session().await?;
         let seen = self.find(&mut session, batch).await?;
-        let (mut absent, mut expired, mut lapsed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut absent, mut expired) = (Vec::new(), Vec::new());
+        let (mut lapsed, mut fences, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(batch.len());
         for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
             let is_expired = matches!(seen.row, Some(Ok(None)));
@@ -180,9 +221,17 @@ impl Runs<Claim> for Backend {
                 answers.push(Answer::Stale);
                 continue;
             }
+            let terms = seen.record().and_then(terms);
             let answer = seen.settle(claim);
-            if matches!(answer, Answer::Stale) {
-                lapsed.push((at, claim));
+            match terms {
+                Some((fence, CrashPolicy::Retry)) if matches!(answer, Answer::Stale) => {
+                    lapsed.push((at, claim));
+                    fences.push(fence);
+                }
+                Some((_, CrashPolicy::Park)) if matches!(answer, Answer::Stale) => {
+                    parked.push((at, claim));
+                }
+                _ => {}
             }
             answers.push(answer);
         }
@@ -191,8 +240,12 @@ impl Runs<Claim> for Backend {
             place(&mut answers, absent, inserted, batch.len())?;
         }
         if !lapsed.is_empty() {
-            let taken = self.take_over(&mut session, &lapsed).await;
+            let taken = self.take_over(&mut session, &lapsed, &fences).await;
             place(&mut answers, lapsed, taken, batch.len())?;
+        }
+        if !parked.is_empty() {
+            let found = self.park(&mut session, &parked).await;
+            place(&mut answers, parked, found, batch.len())?;
         }
         Ok(answers)
     }
@@ -265,6 +318,14 @@ impl Polls for Backend {
 
 fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> + Clone {
     numbered.iter().map(|(_, verb)| *verb)
+}
+
+/// The fence of an owner at work, and what is to be done when its lease is over.
+fn terms(record: &Record) -> Option<(Fence, CrashPolicy)> {
+    match record.state {
+        State::Processing { on_crash, .. } => Some((record.fence, on_crash)),
+        State::Finished(_) => None,
+    }
 }
 
 fn is_at_work(record: &Record, owner: OwnerId) -> bool {
