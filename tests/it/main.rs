@@ -13,6 +13,7 @@ mod conformance;
 mod engine;
 mod faults;
 mod guarantees;
+mod histories;
 mod outbox;
 mod redis;
 mod sql;

@@ -17,6 +17,7 @@ use idem_runtime::{
 use idem_tests::{Body, Job};
 use tempfile::TempDir;
 use testkit::ledger::Ledger;
+use testkit::proxy::FaultProxy;
 use testkit::sql::Product;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -66,6 +67,32 @@ macro_rules! on_every_backend {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name($crate::stage::Stage::on_sqlite().await).await;
+            })*
+        }
+    };
+}
+
+/// Makes a test of each function named on every backend that has a server.
+macro_rules! on_every_server {
+    ($($name:ident),* $(,)?) => {
+        mod with_a_server {
+            $(mod $name {
+                use $crate::stage::{Stage, block_on};
+
+                #[test]
+                fn on_redis() {
+                    block_on(super::super::$name(Stage::on_redis()));
+                }
+
+                #[test]
+                fn on_postgres() {
+                    block_on(async { super::super::$name(Stage::on_postgres().await).await });
+                }
+
+                #[test]
+                fn on_mysql() {
+                    block_on(async { super::super::$name(Stage::on_mysql().await).await });
+                }
             })*
         }
     };
@@ -214,16 +241,42 @@ impl Stage {
     pub(crate) async fn storage(&self) -> SharedStorage {
         match &self.records {
             Records::Memory(storage) => SharedStorage::new(storage.clone()),
-            Records::Redis { url } => {
-                SharedStorage::new(RedisStorage::connect(url.as_str()).await.unwrap())
-            }
-            Records::Postgres { url } => {
-                SharedStorage::new(PostgresStorage::connect(url).await.unwrap())
-            }
-            Records::MySql { url } => SharedStorage::new(MySqlStorage::connect(url).await.unwrap()),
             Records::Sqlite { url } => {
                 SharedStorage::new(SqliteStorage::connect(url).await.unwrap())
             }
+            Records::Redis { url } | Records::Postgres { url } | Records::MySql { url } => {
+                self.storage_at(url).await
+            }
+        }
+    }
+
+    /// What is between the storage's clients and its server; none where there is no server.
+    pub(crate) fn proxy(&self) -> Option<FaultProxy> {
+        let authority = self.server()?.split_once("://")?.1.split('/').next()?;
+        Some(FaultProxy::start(authority.rsplit('@').next()?))
+    }
+
+    /// The storage on a connection of its own through `proxy`.
+    pub(crate) async fn storage_through(&self, proxy: &FaultProxy) -> SharedStorage {
+        self.storage_at(&proxy.before(self.server().unwrap())).await
+    }
+
+    fn server(&self) -> Option<&str> {
+        match &self.records {
+            Records::Memory(_) | Records::Sqlite { .. } => None,
+            Records::Redis { url } | Records::Postgres { url } | Records::MySql { url } => {
+                Some(url)
+            }
+        }
+    }
+
+    async fn storage_at(&self, url: &str) -> SharedStorage {
+        match &self.records {
+            Records::Postgres { .. } => {
+                SharedStorage::new(PostgresStorage::connect(url).await.unwrap())
+            }
+            Records::MySql { .. } => SharedStorage::new(MySqlStorage::connect(url).await.unwrap()),
+            _ => SharedStorage::new(RedisStorage::connect(url).await.unwrap()),
         }
     }
 

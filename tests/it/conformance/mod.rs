@@ -1,7 +1,7 @@
 //! The published conformance suite, on the storages that need no server; and the suite itself, on storages that are wrong.
 
 mod faulty;
-mod flawed;
+pub(crate) mod flawed;
 mod memory;
 mod mutants;
 mod retrying;

@@ -7,5 +7,7 @@ mod flaw;
 mod harness;
 mod storage;
 
-pub(super) use flaw::{FLAWS, Flaw};
+pub(super) use flaw::FLAWS;
+pub(crate) use flaw::Flaw;
 pub(super) use harness::OnFlawed;
+pub(crate) use storage::Flawed;

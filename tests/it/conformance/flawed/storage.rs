@@ -30,6 +30,7 @@ pub(super) enum Loss {
 pub(crate) struct Flawed {
     pub(super) flaw: Flaw,
     pub(super) clock: ManualClock,
+    runs_by_itself: bool,
     pub(super) records: Mutex<BTreeMap<RecordKey, Stored>>,
     pub(super) losses: Mutex<VecDeque<Loss>>,
     hasher: RandomState,
@@ -48,6 +49,7 @@ impl Flawed {
         Self {
             flaw,
             clock: ManualClock::new(),
+            runs_by_itself: flaw == Flaw::WallClock,
             records: Mutex::default(),
             losses: Mutex::default(),
             hasher: RandomState::new(),
@@ -55,8 +57,13 @@ impl Flawed {
         }
     }
 
+    /// On a clock that runs by itself.
+    pub(crate) fn in_real_time(flaw: Flaw) -> Self {
+        Self { runs_by_itself: true, ..Self::new(flaw) }
+    }
+
     fn now(&self) -> Timestamp {
-        if self.flaw == Flaw::WallClock { MonotonicClock.now() } else { self.clock.now() }
+        if self.runs_by_itself { MonotonicClock.now() } else { self.clock.now() }
     }
 
     fn is_expired(&self, record: &Record, now: Timestamp) -> bool {

@@ -1,0 +1,214 @@
+//! Linearizability: what concurrent clients of every backend heard under faults can be put in one order that the contract allows.
+//!
+//! `IDEM_HISTORIES` says how many histories are made on each backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use idem_runtime::RecordKey;
+use idem_runtime::record::{CrashPolicy, Fence};
+use idem_runtime::storage::{Claimed, SharedStorage, Storage};
+use idem_runtime::testing::FaultyStorage;
+use idem_verify::linear::{Answer, History, Violation, check, record};
+use testkit::proxy::FaultProxy;
+use tokio::task::JoinSet;
+
+use crate::conformance::flawed::{Flaw, Flawed};
+use crate::stage::{GRAIN, Stage, TTL, in_time};
+
+/// Enough to be told a storage that is wrong from one that is right.
+const FEW: u64 = 160;
+/// How many are made at once, so that clients of different keys meet in batches and pools.
+const AT_ONCE: usize = 24;
+
+/// What is in histories.
+#[derive(Debug, Default)]
+struct Tally {
+    operations: usize,
+    unanswered: usize,
+    replays: usize,
+    takeovers: usize,
+    lost_leases: usize,
+}
+
+impl Tally {
+    fn add(&mut self, history: &History) {
+        for operation in &history.operations {
+            self.operations += 1;
+            match operation.answered {
+                None => self.unanswered += 1,
+                Some((_, Answer::Replay(_))) => self.replays += 1,
+                Some((_, Answer::Acquired(fence))) if fence > 1 => self.takeovers += 1,
+                Some((_, Answer::Lost(_))) => self.lost_leases += 1,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Makes histories on keys of their own, and checks each of them.
+async fn hunt(
+    storages: &[SharedStorage],
+    namespace: &str,
+    histories: u64,
+) -> Result<Tally, Violation> {
+    let storages: Arc<[SharedStorage]> = storages.into();
+    let mut tally = Tally::default();
+    let mut running = JoinSet::new();
+    for seed in 0..histories {
+        if running.len() == AT_ONCE {
+            tally.add(&running.join_next().await.unwrap().unwrap()?);
+        }
+        let storages = Arc::clone(&storages);
+        let key = RecordKey::from_stored(format!("{namespace}:{seed}"));
+        running.spawn(async move {
+            let history = record(&storages, &key, seed).await.unwrap();
+            check(&history).map(|()| history)
+        });
+    }
+    while let Some(history) = running.join_next().await {
+        tally.add(&history.unwrap()?);
+    }
+    Ok(tally)
+}
+
+#[allow(clippy::print_stdout, reason = "the figures of long runs")]
+async fn histories_have_an_order(stage: Stage) {
+    let many = std::env::var("IDEM_HISTORIES").map_or(FEW, |many| many.parse().unwrap());
+    let mut storages = vec![stage.storage().await];
+    let mut disturbances = Vec::new();
+    for _ in 0..2 {
+        storages.push(if let Some(proxy) = stage.proxy() {
+            let storage = stage.storage_through(&proxy).await;
+            disturbances.push(Disturbance::of(proxy));
+            storage
+        } else {
+            stage.storage().await
+        });
+    }
+    let unreliable = FaultyStorage::new(stage.storage().await);
+    unreliable.faults().random(many, 0.1);
+    storages.push(SharedStorage::new(unreliable));
+
+    let tally = hunt(&storages, &stage.namespace, many).await;
+    let faults: usize = disturbances.into_iter().map(Disturbance::end).sum();
+    let tally = tally.unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{many} histories, {faults} faults of connections, {tally:?}");
+    let Tally { unanswered, replays, takeovers, lost_leases, .. } = tally;
+    let rarest = [unanswered, replays, takeovers, lost_leases].into_iter().min();
+    assert!(rarest > Some(0), "histories in which something never happens: {tally:?}");
+}
+
+on_every_backend!(histories_have_an_order);
+
+/// Found by the histories: a claim that took over answered with what became of the key afterwards.
+async fn a_slow_takeover_says_that_it_took_over(stage: Stage) {
+    const SHORT: Duration = Duration::from_millis(10);
+    let dead = stage.dead_owner("late", SHORT, CrashPolicy::Retry).await;
+    tokio::time::sleep(SHORT + GRAIN).await;
+    let proxy = stage.proxy().unwrap();
+    let slow = stage.storage_through(&proxy).await;
+    proxy.delay_requests(Duration::from_millis(60));
+    let claim = stage.claim("late", SHORT, CrashPolicy::Retry);
+    let owner = claim.owner;
+    let taking = tokio::spawn(async move { slow.claim(&claim).await });
+
+    while stage.record("late").await.unwrap().owner == dead.owner {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(stage.record("late").await.unwrap().owner, owner);
+    tokio::time::sleep(SHORT + GRAIN).await;
+    let rival = stage.claim("late", TTL, CrashPolicy::Retry);
+    let taken = stage.storage().await.claim(&rival).await.unwrap();
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(3) });
+    let taken = in_time(taking).await.unwrap().unwrap();
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2) });
+}
+
+on_every_server!(a_slow_takeover_says_that_it_took_over);
+
+/// Something goes wrong with the connections through a proxy every few milliseconds.
+struct Disturbance {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Disturbance {
+    fn of(proxy: FaultProxy) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut faults = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(fastrand::u64(5..60)));
+                disturb(&proxy);
+                faults += 1;
+            }
+            proxy.heal();
+            faults
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it, and says how often something went wrong.
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn disturb(proxy: &FaultProxy) {
+    match fastrand::u8(..6) {
+        0 => proxy.cut(),
+        1 => proxy.drop_requests(1),
+        2 => proxy.drop_replies(1),
+        3 => proxy.delay(Duration::from_millis(fastrand::u64(..3))),
+        4 => proxy.delay_requests(Duration::from_millis(fastrand::u64(..3))),
+        _ => {
+            proxy.refuse();
+            proxy.cut();
+            thread::sleep(Duration::from_millis(3));
+            proxy.accept();
+        }
+    }
+}
+
+async fn hunt_on_flawed(flaw: Flaw) -> Result<Tally, Violation> {
+    let flawed = SharedStorage::new(Flawed::in_real_time(flaw));
+    hunt(&[flawed], "flawed", FEW).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flaws_are_found() {
+    use idem_runtime::testing::Verb::{Claim, Complete, Release, Renew};
+    let sound = hunt_on_flawed(Flaw::None).await;
+    sound.unwrap_or_else(|violation| panic!("{violation}"));
+    for flaw in [
+        Flaw::GetThenSet(Claim),
+        Flaw::GetThenSet(Complete),
+        Flaw::GetThenSet(Renew),
+        Flaw::GetThenSet(Release),
+        Flaw::StatusBeforeFingerprint,
+        Flaw::SecondClaimIsInProgress,
+        Flaw::TakeoverKeepsTheFence,
+        Flaw::TakeoverBeforeTheLeaseIsOver,
+        Flaw::NoTakeover,
+        Flaw::FenceSurvivesTheRecord,
+        Flaw::PolicyOfTheClaimer,
+        Flaw::CompleteIgnoresTheOwner,
+        Flaw::CompleteOnlyWithinTheLease,
+        Flaw::CompleteResurrects,
+        Flaw::LastFinishWins,
+        Flaw::HealingByAnybody,
+        Flaw::LostIsAlwaysGone,
+        Flaw::RenewIgnoresTheOwner,
+        Flaw::RenewDoesNothing,
+        Flaw::RenewResurrects,
+        Flaw::ReleaseIgnoresTheOwner,
+        Flaw::ReleaseRemovesFinished,
+    ] {
+        assert!(hunt_on_flawed(flaw).await.is_err(), "{flaw:?} was not found");
+    }
+}
