@@ -1,6 +1,4 @@
 //! Linearizability: what concurrent clients of every backend heard under faults can be put in one order that the contract allows.
-//!
-//! `IDEM_HISTORIES` says how many histories are made on each backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +9,7 @@ use idem_runtime::RecordKey;
 use idem_runtime::record::{CrashPolicy, Fence};
 use idem_runtime::storage::{Claimed, SharedStorage, Storage};
 use idem_runtime::testing::FaultyStorage;
+use idem_tests::extent;
 use idem_verify::linear::{Answer, History, Violation, check, record};
 use testkit::proxy::FaultProxy;
 use tokio::task::JoinSet;
@@ -19,7 +18,8 @@ use crate::conformance::flawed::{Flaw, Flawed};
 use crate::stage::{GRAIN, Stage, TTL, in_time};
 
 /// Enough to be told a storage that is wrong from one that is right.
-const FEW: u64 = 160;
+const FEW: u32 = 160;
+const MANY: u32 = 20_000;
 /// How many are made at once, so that clients of different keys meet in batches and pools.
 const AT_ONCE: usize = 24;
 
@@ -52,7 +52,7 @@ impl Tally {
 async fn hunt(
     storages: &[SharedStorage],
     namespace: &str,
-    histories: u64,
+    histories: u32,
 ) -> Result<Tally, Violation> {
     let storages: Arc<[SharedStorage]> = storages.into();
     let mut tally = Tally::default();
@@ -64,7 +64,7 @@ async fn hunt(
         let storages = Arc::clone(&storages);
         let key = RecordKey::from_stored(format!("{namespace}:{seed}"));
         running.spawn(async move {
-            let history = record(&storages, &key, seed).await.unwrap();
+            let history = record(&storages, &key, seed.into()).await.unwrap();
             check(&history).map(|()| history)
         });
     }
@@ -76,7 +76,7 @@ async fn hunt(
 
 #[allow(clippy::print_stdout, reason = "the figures of long runs")]
 async fn histories_have_an_order(stage: Stage) {
-    let many = std::env::var("IDEM_HISTORIES").map_or(FEW, |many| many.parse().unwrap());
+    let many = extent(FEW, MANY);
     let mut storages = vec![stage.storage().await];
     let mut disturbances = Vec::new();
     for _ in 0..2 {
@@ -89,7 +89,7 @@ async fn histories_have_an_order(stage: Stage) {
         });
     }
     let unreliable = FaultyStorage::new(stage.storage().await);
-    unreliable.faults().random(many, 0.1);
+    unreliable.faults().random(many.into(), 0.1);
     storages.push(SharedStorage::new(unreliable));
 
     let tally = hunt(&storages, &stage.namespace, many).await;

@@ -10,6 +10,7 @@
 mod stage;
 
 mod conformance;
+mod differential;
 mod engine;
 mod faults;
 mod guarantees;

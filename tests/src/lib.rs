@@ -9,3 +9,8 @@ mod relaying;
 pub use consuming::{Consumed, Consuming, Point};
 pub use job::{Body, Ended, Job, Report};
 pub use relaying::Relaying;
+
+/// How many random things a test tries: few, or with `IDEM_LONG` as many as there is time for.
+pub fn extent(few: u32, many: u32) -> u32 {
+    if std::env::var_os("IDEM_LONG").is_some() { many } else { few }
+}

@@ -21,7 +21,7 @@ cargo xtask test [--only STEP]... [--skip STEP]...
 cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
 cargo xtask verify [--long] [--seed SEED]
-    Hunts for violations of the guarantees in the model and the simulation.
+    Hunts for violations of the guarantees in the model and the simulation, and with --long on real storages.
 ";
 
 fn main() -> ExitCode {

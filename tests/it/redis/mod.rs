@@ -3,7 +3,6 @@
 mod addresses;
 mod cluster;
 mod conformance;
-mod differential;
 mod faults;
 mod layout;
 mod sentinel;

@@ -1,6 +1,5 @@
 //! The SQL storages against real databases.
 
-mod differential;
 mod guarantees;
 mod mysql;
 mod postgres;

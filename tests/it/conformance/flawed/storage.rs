@@ -29,7 +29,7 @@ pub(super) enum Loss {
 
 pub(crate) struct Flawed {
     pub(super) flaw: Flaw,
-    pub(super) clock: ManualClock,
+    pub(crate) clock: ManualClock,
     runs_by_itself: bool,
     pub(super) records: Mutex<BTreeMap<RecordKey, Stored>>,
     pub(super) losses: Mutex<VecDeque<Loss>>,
@@ -45,7 +45,7 @@ fn error(kind: StorageErrorKind) -> StorageError {
 }
 
 impl Flawed {
-    pub(super) fn new(flaw: Flaw) -> Self {
+    pub(crate) fn new(flaw: Flaw) -> Self {
         Self {
             flaw,
             clock: ManualClock::new(),

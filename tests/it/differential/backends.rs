@@ -1,0 +1,173 @@
+//! The backends, each with a way to let time pass for a record without waiting for it: the record's times are moved back, and those of the
+//! model forward. Leases and retentions are minutes, so the moments that a test takes change nothing.
+
+use std::time::{Duration, SystemTime};
+
+use idem_runtime::RecordKey;
+use idem_runtime::clock::Clock;
+use idem_runtime::record::Timestamp;
+use idem_runtime::storage::{
+    MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage, Storage,
+};
+use idem_runtime::testing::ManualClock;
+use sqlx::{MySqlPool, PgPool, SqlitePool};
+use tempfile::TempDir;
+use testkit::redis::SharedRedis;
+use testkit::sql::Product;
+
+pub(super) trait Backend {
+    type Storage: Storage;
+
+    fn storage(&self) -> &Self::Storage;
+
+    /// Lets time pass for a record.
+    fn pass(&self, key: &RecordKey, time: Duration) -> impl Future<Output = ()>;
+
+    /// The storage's clock.
+    fn now(&self) -> Timestamp {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        Timestamp::from_millis(now.as_millis().try_into().unwrap())
+    }
+}
+
+/// A storage in this process, on a clock that stands still.
+pub(super) struct InProcess<S> {
+    pub(super) storage: S,
+    pub(super) clock: ManualClock,
+}
+
+impl InProcess<MemoryStorage> {
+    pub(super) fn memory() -> Self {
+        let clock = ManualClock::new();
+        Self { storage: MemoryStorage::with_clock(clock.clone()), clock }
+    }
+}
+
+impl<S: Storage> Backend for InProcess<S> {
+    type Storage = S;
+
+    fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    async fn pass(&self, _key: &RecordKey, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+pub(super) struct OnRedis(RedisStorage, &'static SharedRedis);
+
+impl OnRedis {
+    pub(super) async fn new() -> Self {
+        let server = testkit::redis::shared();
+        Self(RedisStorage::connect(server.url()).await.unwrap(), server)
+    }
+}
+
+impl Backend for OnRedis {
+    type Storage = RedisStorage;
+
+    fn storage(&self) -> &RedisStorage {
+        &self.0
+    }
+
+    /// Redis keeps how long a record has left, and counts everything from that.
+    async fn pass(&self, key: &RecordKey, time: Duration) {
+        let key = format!("idem:{}", key.as_str());
+        let left: i64 = self.1.command(&["PTTL", &key]).parse().unwrap();
+        let left = left - millis(time);
+        self.1.command(&["PEXPIRE", &key, &left.to_string()]);
+    }
+}
+
+/// Moves the times of a row back by the first argument; the second is the key.
+const EARLIER: &str = "UPDATE idempotency_records SET lease_until = lease_until - $1, \
+                       purge_after = purge_after - $1, expires_at = expires_at - $1, \
+                       finished_at = finished_at - $1 WHERE key = $2";
+
+pub(super) struct OnPostgres(PostgresStorage, PgPool);
+
+impl OnPostgres {
+    pub(super) async fn new() -> Self {
+        let url = testkit::sql::shared(Product::Postgres).new_database();
+        let storage = PostgresStorage::connect(&url).await.unwrap();
+        storage.migrate().await.unwrap();
+        Self(storage, PgPool::connect(&url).await.unwrap())
+    }
+}
+
+impl Backend for OnPostgres {
+    type Storage = PostgresStorage;
+
+    fn storage(&self) -> &PostgresStorage {
+        &self.0
+    }
+
+    async fn pass(&self, key: &RecordKey, time: Duration) {
+        let query = sqlx::query(EARLIER).bind(millis(time)).bind(key.as_str());
+        query.execute(&self.1).await.unwrap();
+    }
+}
+
+pub(super) struct OnMySql(MySqlStorage, MySqlPool);
+
+impl OnMySql {
+    pub(super) async fn new() -> Self {
+        let url = testkit::sql::shared(Product::MySql).new_database();
+        let storage = MySqlStorage::connect(&url).await.unwrap();
+        storage.migrate().await.unwrap();
+        Self(storage, MySqlPool::connect(&url).await.unwrap())
+    }
+}
+
+impl Backend for OnMySql {
+    type Storage = MySqlStorage;
+
+    fn storage(&self) -> &MySqlStorage {
+        &self.0
+    }
+
+    async fn pass(&self, key: &RecordKey, time: Duration) {
+        let earlier = "UPDATE idempotency_records SET lease_until = lease_until - ?, purge_after = purge_after - ?, \
+                       expires_at = expires_at - ?, finished_at = finished_at - ? WHERE `key` = ?";
+        let query = (0..4).fold(sqlx::query(earlier), |query, _| query.bind(millis(time)));
+        query.bind(key.as_str().as_bytes()).execute(&self.1).await.unwrap();
+    }
+}
+
+pub(super) struct OnSqlite {
+    storage: SqliteStorage,
+    direct: SqlitePool,
+    _dir: TempDir,
+}
+
+impl OnSqlite {
+    pub(super) async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("records.db").display());
+        let storage = SqliteStorage::connect(&url).await.unwrap();
+        storage.migrate().await.unwrap();
+        Self { storage, direct: SqlitePool::connect(&url).await.unwrap(), _dir: dir }
+    }
+}
+
+impl Backend for OnSqlite {
+    type Storage = SqliteStorage;
+
+    fn storage(&self) -> &SqliteStorage {
+        &self.storage
+    }
+
+    async fn pass(&self, key: &RecordKey, time: Duration) {
+        let key = key.as_str().to_owned();
+        sqlx::query(EARLIER).bind(millis(time)).bind(key).execute(&self.direct).await.unwrap();
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    time.as_millis().try_into().unwrap()
+}
