@@ -29,3 +29,8 @@ pub use engine::{
 pub use error::{Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
 pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
+
+/// The version of `sqlx` whose pools and transactions the SQL storages and the outbox take.
+#[cfg(feature = "_sql")]
+#[doc(no_inline)]
+pub use sqlx;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(super) fn run_all() -> Outcome {
-    let alone = ["quickstart", "testing"]
+    let alone = ["quickstart", "testing", "outbox_relay --features outbox,sqlite"]
         .map(|example| run(&mut cargo(&format!("run --quiet --example {example}"))));
     alone.into_iter().fold(Outcome::SUCCESS, Outcome::and).and(quickstart_twice())
 }
