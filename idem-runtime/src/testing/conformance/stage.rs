@@ -1,6 +1,7 @@
 //! What a case works with: a harness, keys that nobody else has, and the requests of the first owner and of its rivals.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::codec::CodecTag;
 use crate::fingerprint::Fingerprint;
 use crate::key::{Key, RecordKey};
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, millis,
 };
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Lost, Release, Renew, Storage, StorageError, Written,
@@ -32,11 +33,14 @@ const TICK: Duration = Duration::from_millis(300);
 pub(in crate::testing::conformance) struct Stage<H> {
     pub(in crate::testing::conformance) harness: Arc<H>,
     namespace: String,
+    /// Milliseconds that were let pass.
+    elapsed: Arc<AtomicU64>,
 }
 
 impl<H> Clone for Stage<H> {
     fn clone(&self) -> Self {
-        Self { harness: self.harness.clone(), namespace: self.namespace.clone() }
+        let (harness, elapsed) = (self.harness.clone(), self.elapsed.clone());
+        Self { harness, namespace: self.namespace.clone(), elapsed }
     }
 }
 
@@ -44,7 +48,8 @@ impl<H: Harness> Stage<H> {
     pub(in crate::testing::conformance) fn new(harness: H) -> Self {
         let mut random = OwnerId::random().to_string();
         random.truncate(12);
-        Self { harness: Arc::new(harness), namespace: format!("conformance-{random}") }
+        let namespace = format!("conformance-{random}");
+        Self { harness: Arc::new(harness), namespace, elapsed: Arc::default() }
     }
 
     pub(in crate::testing::conformance) fn storage(&self) -> &H::Storage {
@@ -68,12 +73,36 @@ impl<H: Harness> Stage<H> {
     }
 
     pub(in crate::testing::conformance) async fn elapse(&self, duration: Duration) {
+        self.elapsed.fetch_add(millis(duration), Ordering::Relaxed);
         self.harness.elapse(duration).await;
     }
 
     /// Lets what lasts `duration` end.
     pub(in crate::testing::conformance) async fn outlive(&self, duration: Duration) {
-        self.harness.elapse(duration + MARGIN).await;
+        self.elapse(duration + MARGIN).await;
+    }
+
+    /// Runs what comes back to a key, whose name it is given, while something that lasts as long as it is told still lasts.
+    ///
+    /// Where it fails and the storage was so slow that this may be why, nothing is shown: it runs again with a longer time.
+    pub(in crate::testing::conformance) async fn given_time<F>(
+        &self,
+        mut lasts: Duration,
+        run: impl Fn(String, Duration) -> F,
+    ) -> Verdict
+    where
+        F: Future<Output = Verdict>,
+    {
+        loop {
+            let (before, slept) = (self.harness.now().await, self.elapsed.load(Ordering::Relaxed));
+            let verdict = run(format!("lasts {lasts:?}"), lasts).await;
+            let slept = self.elapsed.load(Ordering::Relaxed) - slept;
+            let slow = before.after(Duration::from_millis(slept)).after(lasts / 4);
+            if verdict.is_ok() || self.harness.now().await < slow {
+                return verdict;
+            }
+            lasts *= 4;
+        }
     }
 
     /// A key whose owner is at work.

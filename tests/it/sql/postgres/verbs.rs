@@ -115,6 +115,14 @@ async fn locked_record_holds_nobody_else_up() {
         let (storage, locked) = (storage.clone(), locked.clone());
         tokio::spawn(async move { storage.complete(&complete(&locked, "1")).await })
     };
+    // Those that share its statement wait with it.
+    let blocked = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let is_blocked = async || {
+        let blocked: i64 = sqlx::query_scalar(blocked).fetch_one(&direct).await.unwrap();
+        blocked > 0
+    };
+    in_time(async { while !is_blocked().await {} }).await;
     in_time(at_once(&storage, 50, async |storage| drop(run_once(&storage).await))).await;
     assert!(!waiting.is_finished());
     transaction.rollback().await.unwrap();

@@ -18,6 +18,8 @@ const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one see
 const CROWD: usize = 64;
 /// A lease that is over before anybody looks.
 const TINY: Duration = Duration::from_millis(1);
+/// A lease that is over when two meet, and live for the answer to one when the other has renewed it.
+const LATE: Duration = Duration::from_secs(1);
 /// How often two callers race, each time for another key.
 const RACES: usize = 16;
 
@@ -122,7 +124,7 @@ async fn stale_completions_lose_to_the_live_owner<H: Harness>(stage: &Stage<H>) 
 }
 
 async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (round, (late, taker)) in late_owners(stage).await?.into_iter().enumerate() {
+    for (round, (late, taker)) in late_owners(stage, "key", LATE).await?.into_iter().enumerate() {
         let finish = result("late")?;
         let complete = completion(&late, &finish);
         let (completed, claimed) = race(
@@ -146,21 +148,25 @@ async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>)
 }
 
 async fn takeover_or_late_renewal_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (round, (late, taker)) in late_owners(stage).await?.into_iter().enumerate() {
-        let (renewed, claimed) = race(
-            stage,
-            round,
-            async move |stage: Stage<H>| stage.renew(&late).await,
-            async move |stage: Stage<H>| stage.storage().claim(&taker).await,
-        )
-        .await?;
-        match (renewed?, claimed?) {
-            (Written::Done, Claimed::InProgress { .. })
-            | (Written::LeaseLost(Lost::TakenOver), Claimed::Acquired { .. }) => {}
-            both => return Err(Complaint::Violated(format!("together they get {both:?}"))),
+    let case = async move |key: String, lease: Duration| {
+        for (round, (late, taker)) in late_owners(stage, &key, lease).await?.into_iter().enumerate()
+        {
+            let (renewed, claimed) = race(
+                stage,
+                round,
+                async move |stage: Stage<H>| stage.renew(&late).await,
+                async move |stage: Stage<H>| stage.storage().claim(&taker).await,
+            )
+            .await?;
+            match (renewed?, claimed?) {
+                (Written::Done, Claimed::InProgress { .. })
+                | (Written::LeaseLost(Lost::TakenOver), Claimed::Acquired { .. }) => {}
+                both => return Err(Complaint::Violated(format!("together they get {both:?}"))),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    stage.given_time(LATE, case).await
 }
 
 async fn completion_or_release_wins_not_both<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -212,12 +218,14 @@ async fn one_of_two_results_wins<H: Harness>(stage: &Stage<H>) -> Verdict {
 }
 
 /// Owners whose leases are over, each with who wants to take over.
-async fn late_owners<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<(Claim, Claim)>> {
-    // The lease is long enough to be live for the answer to the rival, when it was renewed.
-    let lease = Duration::from_secs(1);
+async fn late_owners<H: Harness>(
+    stage: &Stage<H>,
+    key: &str,
+    lease: Duration,
+) -> Verdict<Vec<(Claim, Claim)>> {
     let mut owners = Vec::new();
     for number in 0..RACES {
-        let claim = Claim { lease, ..stage.claim(&format!("key {number}"))? };
+        let claim = Claim { lease, ..stage.claim(&format!("{key} {number}"))? };
         let claim = stage.acquire(claim).await?;
         let taker = rival(&claim);
         owners.push((claim, taker));

@@ -77,15 +77,17 @@ async fn taker_finishes<H: Harness>(stage: &Stage<H>) -> Verdict {
 }
 
 async fn retention_counts_from_completion<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let claim = stage.processing("key").await?;
-    let ttl = Duration::from_secs(2);
-    stage.elapse(ttl * 6 / 10).await;
-    let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
-    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
-    stage.elapse(ttl * 6 / 10).await;
-    replayed(stage.storage().claim(&rival(&claim)).await?)?;
-    stage.outlive(ttl * 4 / 10).await;
-    stage.acquire(rival(&claim)).await.map(drop)
+    let case = async move |key: String, ttl: Duration| {
+        let claim = stage.processing(&key).await?;
+        stage.elapse(ttl * 6 / 10).await;
+        let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
+        same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+        stage.elapse(ttl * 6 / 10).await;
+        replayed(stage.storage().claim(&rival(&claim)).await?)?;
+        stage.outlive(ttl * 4 / 10).await;
+        stage.acquire(rival(&claim)).await.map(drop)
+    };
+    stage.given_time(Duration::from_secs(2), case).await
 }
 
 async fn retention_is_the_completions_own<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -97,12 +99,15 @@ async fn retention_is_the_completions_own<H: Harness>(stage: &Stage<H>) -> Verdi
 }
 
 async fn result_outlives_a_short_claim<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (lease, ttl) = (SHORT * 2, SHORT * 2);
-    let claim = stage.acquire(Claim { lease, ttl, ..stage.claim("key")? }).await?;
-    let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
-    same("complete", &answer, &Written::Done)?;
-    stage.outlive(lease + ttl).await;
-    replayed(stage.storage().claim(&rival(&claim)).await?).map(drop)
+    let case = async move |key: String, lease: Duration| {
+        let ttl = lease;
+        let claim = stage.acquire(Claim { lease, ttl, ..stage.claim(&key)? }).await?;
+        let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
+        same("complete", &answer, &Written::Done)?;
+        stage.outlive(lease + ttl).await;
+        replayed(stage.storage().claim(&rival(&claim)).await?).map(drop)
+    };
+    stage.given_time(SHORT * 2, case).await
 }
 
 async fn late_owner_completes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {

@@ -40,40 +40,49 @@ cases! { "renew";
 }
 
 async fn live_lease_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let lease = Duration::from_secs(2);
-    let claim = stage.acquire(Claim { lease, ..stage.claim("key")? }).await?;
-    stage.elapse(lease * 6 / 10).await;
-    same("renew", &stage.renew(&claim).await?, &Written::Done)?;
-    stage.elapse(lease * 6 / 10).await;
-    match stage.storage().claim(&rival(&claim)).await? {
-        Claimed::InProgress { .. } => Ok(()),
-        other => Err(Complaint::Violated(format!("the rival gets {other:?}"))),
-    }
+    let case = async move |key: String, lease: Duration| {
+        let claim = stage.acquire(Claim { lease, ..stage.claim(&key)? }).await?;
+        stage.elapse(lease * 6 / 10).await;
+        same("renew", &stage.renew(&claim).await?, &Written::Done)?;
+        stage.elapse(lease * 6 / 10).await;
+        match stage.storage().claim(&rival(&claim)).await? {
+            Claimed::InProgress { .. } => Ok(()),
+            other => Err(Complaint::Violated(format!("the rival gets {other:?}"))),
+        }
+    };
+    stage.given_time(Duration::from_secs(2), case).await
 }
 
 async fn lease_that_is_over_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
-        let lease = Duration::from_secs(1);
-        let claim = stage.acquire(Claim { lease, on_crash, ..stage.claim(name)? }).await?;
-        stage.outlive(lease).await;
-        same("renew", &stage.renew(&claim).await?, &Written::Done)?;
-        match stage.storage().claim(&rival(&claim)).await? {
-            Claimed::InProgress { .. } => {}
-            other => return Err(Complaint::Violated(format!("the rival gets {other:?}"))),
+    let case = async move |key: String, lease: Duration| {
+        for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
+            let claim = stage
+                .acquire(Claim { lease, on_crash, ..stage.claim(&format!("{name}, {key}"))? })
+                .await?;
+            stage.outlive(lease).await;
+            same("renew", &stage.renew(&claim).await?, &Written::Done)?;
+            match stage.storage().claim(&rival(&claim)).await? {
+                Claimed::InProgress { .. } => {}
+                other => return Err(Complaint::Violated(format!("the rival gets {other:?}"))),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    stage.given_time(Duration::from_secs(1), case).await
 }
 
 async fn retention_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (lease, ttl) = (Duration::from_millis(500), Duration::from_secs(2));
-    let claim = stage.acquire(Claim { lease, ttl, ..stage.claim("key")? }).await?;
-    let step = (lease + ttl) * 6 / 10;
-    stage.elapse(step).await;
-    same("renew", &stage.renew(&claim).await?, &Written::Done)?;
-    stage.elapse(step).await;
-    let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
-    same("the owner's complete", &answer, &Written::Done)
+    let case = async move |key: String, ttl: Duration| {
+        let lease = ttl / 4;
+        let claim = stage.acquire(Claim { lease, ttl, ..stage.claim(&key)? }).await?;
+        let step = (lease + ttl) * 6 / 10;
+        stage.elapse(step).await;
+        same("renew", &stage.renew(&claim).await?, &Written::Done)?;
+        stage.elapse(step).await;
+        let answer = stage.storage().complete(&completion(&claim, &result("1")?)).await?;
+        same("the owner's complete", &answer, &Written::Done)
+    };
+    stage.given_time(Duration::from_secs(2), case).await
 }
 
 async fn renewal_keeps_what_was_claimed<H: Harness>(stage: &Stage<H>) -> Verdict {

@@ -87,12 +87,14 @@ async fn replays<H: Harness>(stage: &Stage<H>, name: &str, finish: Finish) -> Ve
 }
 
 async fn replay_does_not_extend_retention<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let claim = stage.processing("key").await?;
-    let ttl = Duration::from_secs(2);
-    let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
-    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
-    stage.elapse(ttl / 2).await;
-    replayed(stage.storage().claim(&rival(&claim)).await?)?;
-    stage.outlive(ttl / 2).await;
-    stage.acquire(rival(&claim)).await.map(drop)
+    let case = async move |key: String, ttl: Duration| {
+        let claim = stage.processing(&key).await?;
+        let complete = Complete { ttl, ..completion(&claim, &result("1")?) };
+        same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+        stage.elapse(ttl / 2).await;
+        replayed(stage.storage().claim(&rival(&claim)).await?)?;
+        stage.outlive(ttl / 2).await;
+        stage.acquire(rival(&claim)).await.map(drop)
+    };
+    stage.given_time(Duration::from_secs(2), case).await
 }

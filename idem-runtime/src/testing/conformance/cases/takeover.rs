@@ -1,5 +1,7 @@
 //! Claims of keys whose owner let its lease end.
 
+use std::time::Duration;
+
 use super::super::check::{Verdict, between, same};
 use super::super::harness::Harness;
 use super::super::stage::{LONG, SHORT, Stage, completion, indeterminate, replayed, result, rival};
@@ -127,13 +129,14 @@ async fn indeterminate_is_kept_for_the_dead_claims_ttl<H: Harness>(stage: &Stage
 async fn indeterminate_is_forgotten_after_the_dead_claims_ttl<H: Harness>(
     stage: &Stage<H>,
 ) -> Verdict {
-    // As long as this case may take to come back to the key after its lease.
-    let ttl = SHORT * 8;
-    let dead = Claim { lease: SHORT, ttl, on_crash: CrashPolicy::Park, ..stage.claim("key")? };
-    let dead = stage.acquire(dead).await?;
-    stage.outlive(SHORT).await;
-    let claim = Claim { ttl: LONG, ..rival(&dead) };
-    replayed(stage.storage().claim(&claim).await?)?;
-    stage.outlive(ttl).await;
-    stage.acquire(rival(&dead)).await.map(drop)
+    let case = async move |key: String, ttl: Duration| {
+        let dead = Claim { lease: SHORT, ttl, on_crash: CrashPolicy::Park, ..stage.claim(&key)? };
+        let dead = stage.acquire(dead).await?;
+        stage.outlive(SHORT).await;
+        let claim = Claim { ttl: LONG, ..rival(&dead) };
+        replayed(stage.storage().claim(&claim).await?)?;
+        stage.outlive(ttl).await;
+        stage.acquire(rival(&dead)).await.map(drop)
+    };
+    stage.given_time(SHORT * 8, case).await
 }
