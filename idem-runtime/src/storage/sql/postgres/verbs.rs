@@ -1,7 +1,7 @@
 //! The verbs as statements: arguments as arrays, and rows as answers.
 
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Decode, Encode, Postgres, Row, Type};
 
 use super::super::fault::{Fault, Then};
 use super::super::group::{Answer, Runs, Verb};
@@ -11,6 +11,7 @@ use super::super::row::{
 use super::super::wakeups::Polls;
 use super::link::{Bound, Link};
 use super::statements::Statements;
+use crate::engine::state::Event;
 use crate::key::RecordKey;
 use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
@@ -22,26 +23,39 @@ pub(super) struct Backend {
     pub(super) statements: Statements,
 }
 
-/// A column of a batch, as an array.
-fn column<'a, V, T>(batch: &'a [V], of: impl Fn(&'a V) -> T) -> Vec<T> {
-    batch.iter().map(of).collect()
+type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
+
+/// Binds an argument of each verb: a list, or the one value.
+fn bind<'v, V, T>(query: Bound<'static>, batch: &'v [V], of: impl Fn(&'v V) -> T) -> Bound<'static>
+where
+    T: Encode<'v, Postgres> + Type<Postgres>,
+    Vec<T>: Encode<'v, Postgres> + Type<Postgres>,
+{
+    match batch {
+        [verb] => query.bind(of(verb)),
+        verbs => query.bind(verbs.iter().map(of).collect::<Vec<_>>()),
+    }
 }
 
-fn keys<V: Verb>(batch: &[V]) -> Vec<&str> {
-    column(batch, |verb| verb.key().as_str())
+fn bind_keys<V: Verb>(query: Bound<'static>, batch: &[V]) -> Bound<'static> {
+    bind(query, batch, |verb| verb.key().as_str())
 }
 
 impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Vec<Answer<Claimed>>, Fault> {
+    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.claim.text(batch.len());
         let rows = self.link.fetch(text, |query| bind_claims(query, batch)).await?;
-        let mut answers = answers(batch, &rows, |claim, row| {
-            let now = timestamp(get(row, 1)?);
-            if get(row, 2)? {
-                return Ok(Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST })));
+        let mut answers = found(batch, &rows, 3)?;
+        for row in &rows {
+            let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
+                continue;
+            };
+            for key in won {
+                if let Ok(at) = batch.binary_search_by(|claim| claim.key.as_str().cmp(&key)) {
+                    answers[at] = Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
+                }
             }
-            Ok(settle(read(row, 3, now), claim, now))
-        })?;
+        }
         let free: Vec<_> = stale(&answers).collect();
         if !free.is_empty() {
             let claims: Vec<_> = free.iter().map(|&at| batch[at].clone()).collect();
@@ -54,19 +68,19 @@ impl Runs<Claim> for Backend {
 }
 
 impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Vec<Answer<Written>>, Fault> {
-        let finishes = column(batch, |complete| FinishColumns::of(&complete.finish));
+    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
+        let finishes: Vec<_> =
+            batch.iter().map(|complete| FinishColumns::of(&complete.finish)).collect();
         let bind = |query: Bound<'static>| {
-            query
-                .bind(keys(batch))
-                .bind(column(batch, |complete| complete.owner.to_bytes()))
-                .bind(column(batch, |complete| clamped_millis(complete.ttl)))
-                .bind(column(&finishes, |finish| finish.status))
-                .bind(column(&finishes, |finish| finish.codec))
-                .bind(column(&finishes, |finish| finish.payload))
-                .bind(column(&finishes, |finish| finish.failure))
-                .bind(column(&finishes, |finish| finish.message))
-                .bind(column(&finishes, |finish| finish.size))
+            let query = bind_keys(query, batch);
+            let query = bind(query, batch, |complete| complete.owner.to_bytes());
+            let query = bind(query, batch, |complete| clamped_millis(complete.ttl));
+            let query = bind(query, &finishes, |finish| finish.status);
+            let query = bind(query, &finishes, |finish| finish.codec);
+            let query = bind(query, &finishes, |finish| finish.payload);
+            let query = bind(query, &finishes, |finish| finish.failure);
+            let query = bind(query, &finishes, |finish| finish.message);
+            bind(query, &finishes, |finish| finish.size)
         };
         let rows = self.link.fetch(self.statements.complete.text(batch.len()), bind).await?;
         self.written(batch, &rows).await
@@ -75,9 +89,7 @@ impl Runs<Complete> for Backend {
 
 impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
-        let bind = |query: Bound<'static>| {
-            query.bind(keys(batch)).bind(column(batch, |renew| renew.owner.to_bytes()))
-        };
+        let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let rows = self.link.fetch(self.statements.renew.text(batch.len()), bind).await?;
         self.written(batch, &rows).await
     }
@@ -85,22 +97,19 @@ impl Runs<Renew> for Backend {
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
-        let bind = |query: Bound<'static>| {
-            query.bind(keys(batch)).bind(column(batch, |release| release.owner.to_bytes()))
-        };
+        let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
         let rows = self.link.fetch(self.statements.release.text(batch.len()), bind).await?;
         self.written(batch, &rows).await
     }
 }
 
 fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'static> {
-    query
-        .bind(keys(batch))
-        .bind(column(batch, |claim| claim.owner.to_bytes()))
-        .bind(column(batch, |claim| &claim.fingerprint.as_bytes()[..]))
-        .bind(column(batch, |claim| row::policy(claim.on_crash)))
-        .bind(column(batch, |claim| clamped_millis(claim.lease)))
-        .bind(column(batch, |claim| clamped_millis(claim.ttl)))
+    let query = bind_keys(query, batch);
+    let query = bind(query, batch, |claim| claim.owner.to_bytes());
+    let query = bind(query, batch, |claim| &claim.fingerprint.as_bytes()[..]);
+    let query = bind(query, batch, |claim| row::policy(claim.on_crash));
+    let query = bind(query, batch, |claim| clamped_millis(claim.lease));
+    bind(query, batch, |claim| clamped_millis(claim.ttl))
 }
 
 /// The places of those that have no answer yet.
@@ -138,22 +147,24 @@ impl Backend {
         &self,
         batch: &[V],
         rows: &[PgRow],
-    ) -> Result<Vec<Answer<Written>>, Fault> {
-        let mut written = answers(batch, rows, |_, _| Ok(Answer::Settled(Ok(Written::Done))))?;
+    ) -> Result<Answers<V>, Fault> {
+        let mut written: Answers<V> = batch.iter().map(|_| Answer::Stale).collect();
+        for row in rows {
+            let done: Option<Vec<i64>> = get(row, 0).map_err(Fault::unreadable)?;
+            for number in done.into_iter().flatten() {
+                if let Some(answer) = place(number).and_then(|place| written.get_mut(place)) {
+                    *answer = Answer::Settled(Ok(Written::Done));
+                }
+            }
+        }
         let lost: Vec<_> = stale(&written).collect();
         if lost.is_empty() {
             return Ok(written);
         }
         let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
         let text = self.statements.find.text(verbs.len());
-        let found = self.link.fetch(text, |query| query.bind(keys(&verbs))).await;
-        let found = found.and_then(|rows| {
-            answers(&verbs, &rows, |verb, row| {
-                let now = timestamp(get(row, 1)?);
-                Ok(settle(read(row, 2, now), verb, now))
-            })
-        });
-        match found {
+        let rows = self.link.fetch(text, |query| bind_keys(query, &verbs)).await;
+        match rows.and_then(|rows| found(&verbs, &rows, 2)) {
             Ok(found) => lost.into_iter().zip(found).for_each(|(at, answer)| written[at] = answer),
             // They go again: a write may be repeated, and others of their batch have their answers.
             Err(fault) if fault.then == Then::Again => {}
@@ -167,9 +178,17 @@ impl Backend {
     }
 }
 
+/// What the rows that were there say: `number, now`, and from the column `first` on the row.
+fn found<V: Verb>(batch: &[V], rows: &[PgRow], first: usize) -> Result<Answers<V>, Fault> {
+    answers(batch, rows, |verb, row| {
+        let now = timestamp(get(row, 1)?);
+        Ok(settle(read(row, first, now), verb, now))
+    })
+}
+
 impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
-        let keys = column(keys, RecordKey::as_str);
+        let keys: Vec<_> = keys.iter().map(RecordKey::as_str).collect();
         let rows = self.link.fetch(&self.statements.processing, |query| query.bind(keys)).await?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
@@ -180,22 +199,27 @@ fn answers<V: Verb>(
     batch: &[V],
     rows: &[PgRow],
     answer: impl Fn(&V, &PgRow) -> Result<Answer<V::Reply>, StorageError>,
-) -> Result<Vec<Answer<V::Reply>>, Fault> {
+) -> Result<Answers<V>, Fault> {
     let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
     for row in rows {
-        let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
-        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        if let (Some(verb), Some(slot)) = (batch.get(index), answers.get_mut(index)) {
+        let number: Option<i64> = get(row, 0).map_err(Fault::unreadable)?;
+        let Some(place) = number.and_then(place) else { continue };
+        if let (Some(verb), Some(slot)) = (batch.get(place), answers.get_mut(place)) {
             *slot = answer(verb, row).unwrap_or_else(|error| Answer::Settled(Err(error)));
         }
     }
     Ok(answers)
 }
 
+/// The place of a verb in its batch, from its number in a statement.
+fn place(number: i64) -> Option<usize> {
+    usize::try_from(number - 1).ok()
+}
+
 /// A column of our own making.
 pub(super) fn get<'r, T>(row: &'r PgRow, column: usize) -> Result<T, StorageError>
 where
-    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    T: Decode<'r, Postgres> + Type<Postgres>,
 {
     row.try_get(column).map_err(|error| corrupt().with_source(error))
 }
