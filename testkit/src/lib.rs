@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`redis`] | `redis-server` or `valkey-server`, standalone, under Sentinel, as a Cluster |
 //! | [`nats`] | `nats-server` with `JetStream` |
-//! | [`sql`] | `postgres`, and `mariadbd` or `mysqld` |
+//! | [`sql`] | `postgres`, `pgbouncer`, and `mariadbd` or `mysqld` |
 //! | [`proxy`] | a TCP proxy that cuts, refuses, delays and loses what passes it |
 //! | [`ledger`] | a file that each execution appends to, readable from every process |
 //! | [`process`] | child processes that can be killed, stopped, continued, and that never outlive the tests |

@@ -6,6 +6,7 @@
 //! | handle | is |
 //! |---|---|
 //! | [`SqlServer`] | one server, that can be killed, stopped and started again on its data |
+//! | [`PgBouncer`] | a pooler before a Postgres server, in transaction mode |
 //! | [`shared()`] | one server for all tests of a process; each takes a database of its own |
 //!
 //! The programs are `postgres` with `initdb` beside it, and `mariadbd` or `mysqld`; see [`Product`] for where they are looked for.
@@ -17,6 +18,7 @@ mod account;
 mod family;
 mod mysql;
 mod options;
+mod pgbouncer;
 mod postgres;
 mod product;
 mod query;
@@ -25,6 +27,7 @@ mod shared;
 mod template;
 
 pub use options::SqlServerBuilder;
+pub use pgbouncer::PgBouncer;
 pub use product::Product;
 pub use query::query;
 pub use server::SqlServer;

@@ -15,7 +15,7 @@ use crate::program;
 
 const VARIABLE: &str = "IDEM_POSTGRES_SERVER";
 
-const PASSWORD: &str = "secret";
+pub(super) const PASSWORD: &str = "secret";
 
 /// Where distributions put the programs instead of into `PATH`: a folder, and what comes before the version in the name of a folder there.
 const VERSIONED: [(&str, &str); 3] =

@@ -8,11 +8,13 @@ pub(crate) mod clients;
 mod debian;
 pub(crate) mod faketime;
 mod nats;
+mod pgbouncer;
 mod product;
 mod redis;
 mod sql;
 
 pub(crate) use nats::nats;
+pub(crate) use pgbouncer::pgbouncer;
 pub(crate) use product::Server;
 pub(crate) use redis::{redis, valkey};
 pub(crate) use sql::{mysql, postgres};

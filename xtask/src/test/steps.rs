@@ -46,6 +46,7 @@ pub(super) struct Servers {
     valkey: Option<Result<Server, String>>,
     postgres: Option<Result<Server, String>>,
     mysql: Option<Result<Server, String>>,
+    pgbouncer: Option<Result<Server, String>>,
     nats: Option<Result<Server, String>>,
     curl: Option<Result<Server, String>>,
     wrk: Option<Result<Server, String>>,
@@ -70,6 +71,10 @@ impl Servers {
         self.mysql.get_or_insert_with(servers::mysql)
     }
 
+    fn pgbouncer(&mut self) -> &Result<Server, String> {
+        self.pgbouncer.get_or_insert_with(servers::pgbouncer)
+    }
+
     fn nats(&mut self) -> &Result<Server, String> {
         self.nats.get_or_insert_with(servers::nats)
     }
@@ -92,6 +97,7 @@ impl Servers {
             Self::redis,
             Self::postgres,
             Self::mysql,
+            Self::pgbouncer,
             Self::nats,
             Self::curl,
             Self::wrk,
@@ -130,11 +136,12 @@ fn find_servers(servers: &mut Servers) -> Verdict {
     let redis = server(servers.redis(), "redis");
     let postgres = server(servers.postgres(), "postgres");
     let mysql = server(servers.mysql(), "mysql");
+    let pgbouncer = server(servers.pgbouncer(), "pgbouncer");
     let nats = server(servers.nats(), "nats");
     let curl = server(servers.curl(), "curl");
     let wrk = server(servers.wrk(), "wrk");
     let python = server(servers.python(), "python");
-    let all = [redis, postgres, mysql, nats, curl, wrk, python];
+    let all = [redis, postgres, mysql, pgbouncer, nats, curl, wrk, python];
     all.into_iter().fold(faketime, Outcome::and).into()
 }
 

@@ -5,16 +5,19 @@ use std::time::Duration;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::PostgresStorage;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::storage::sql::PostgresBuilder;
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Report};
 use sqlx::PgPool;
 use testkit::proxy::{FaultProxy, Loss};
-use testkit::sql::{Product, SqlServer};
+use testkit::sql::{PgBouncer, Product, SqlServer};
 
 /// A storage behind a proxy of its own, and a way past it to its server.
 struct OnPostgres {
     storage: PostgresStorage,
     direct: PgPool,
     proxy: FaultProxy,
+    /// Whether a request is the one that makes a verb happen. What prepares a statement, and what tries a connection, is not.
+    applies: fn(&[u8]) -> bool,
 }
 
 impl OnPostgres {
@@ -25,10 +28,9 @@ impl OnPostgres {
         Inflicted::Done
     }
 
-    /// Loses the next statement or its answer. What prepares a statement, and what tries a connection, is no request of a verb.
+    /// Loses the next verb or its answer.
     fn lose(&self, lose: impl FnOnce(&FaultProxy, Loss)) -> Inflicted {
-        const BIND: u8 = b'B';
-        lose(&self.proxy, Loss::next(1).of_requests(|request| request.first() == Some(&BIND)));
+        lose(&self.proxy, Loss::next(1).of_requests(self.applies));
         Inflicted::Done
     }
 }
@@ -74,17 +76,44 @@ impl Harness for OnPostgres {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_conforms() {
-    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+/// Runs the suite, each case with a storage that comes by `entrance`.
+async fn conforms(
+    server: &SqlServer,
+    entrance: (&str, u16),
+    applies: fn(&[u8]) -> bool,
+    builder: impl Fn() -> PostgresBuilder,
+) -> Report {
     let direct = PgPool::connect(&server.url()).await.unwrap();
     PostgresStorage::new(direct.clone()).migrate().await.unwrap();
-    let report = conformance::run(async || {
-        let proxy = FaultProxy::start(("127.0.0.1", server.port()));
-        let storage = PostgresStorage::connect(proxy.before(&server.url())).await.unwrap();
-        OnPostgres { storage, direct: direct.clone(), proxy }
-    });
-    let report = report.await;
+    let harness = async || {
+        let proxy = FaultProxy::start(entrance);
+        let storage = builder().connect(proxy.before(&server.url())).await.unwrap();
+        OnPostgres { storage, direct: direct.clone(), proxy, applies }
+    };
+    conformance::run(harness).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_conforms() {
+    const BIND: u8 = b'B';
+    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+    let binds = |request: &[u8]| request.first() == Some(&BIND);
+    let entrance = ("127.0.0.1", server.port());
+    let report = conforms(&server, entrance, binds, PostgresStorage::builder).await;
     println!("{report}");
     report.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_behind_a_pooler_in_transaction_mode_conforms() {
+    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+    // Far fewer connections than those who ask for one, so that a client seldom gets the same twice.
+    let pooler = PgBouncer::before(&server, 5);
+    let commits = |request: &[u8]| request.ends_with(b"COMMIT\0");
+    let builder = || PostgresStorage::builder().prepared_statements(false);
+    let report = conforms(&server, ("127.0.0.1", pooler.port()), commits, builder).await;
+    println!("{report}");
+    report.assert_passed();
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'";
+    assert_eq!(server.query(open), "0");
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use idem_runtime::RecordKey;
 use idem_runtime::storage::{Claim, Claimed, PostgresStorage, Storage, StorageErrorKind, Written};
-use sqlx::postgres::PgPoolOptions;
 use testkit::proxy::FaultProxy;
 use testkit::sql::{Product, SqlServer};
 use tokio_util::sync::CancellationToken;
@@ -75,35 +74,6 @@ fn random_byte() -> u8 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_is_enough() {
-    let (url, _, _) = database().await;
-    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let storage = PostgresStorage::new(pool);
-    at_once(&storage, 100, async |storage| drop(run_once(&storage).await)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn cancelled_callers_leave_nothing_behind() {
-    let (_, storage, direct) = database().await;
-    let claims: Vec<Claim> = at_once(&storage, 1000, |storage| async move {
-        let claim = claim(&fresh_key());
-        let patience = Duration::from_micros(u64::from(random_byte()) * 40);
-        let _ = tokio::time::timeout(patience, storage.claim(&claim)).await;
-        claim
-    })
-    .await;
-    // Whatever became of it, the owner can go on.
-    for claim in claims.iter().step_by(50) {
-        let answer = storage.claim(claim).await.unwrap();
-        assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
-        assert_eq!(storage.complete(&complete(claim, "1")).await.unwrap(), Written::Done);
-    }
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
-    let open: i64 = sqlx::query_scalar(open).fetch_one(&direct).await.unwrap();
-    assert_eq!(open, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn locked_record_holds_nobody_else_up() {
     let (_, storage, direct) = database().await;
     let locked = claim(&fresh_key());
@@ -127,26 +97,6 @@ async fn locked_record_holds_nobody_else_up() {
     assert!(!waiting.is_finished());
     transaction.rollback().await.unwrap();
     assert_eq!(in_time(waiting).await.unwrap().unwrap(), Written::Done);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_need_not_be_prepared_by_name() {
-    let (_, _, direct) = database().await;
-    let builder = PostgresStorage::builder().prepared_statements(false);
-    let storage = builder.build(direct.clone()).unwrap();
-    at_once(&storage, 50, async |storage| drop(run_once(&storage).await)).await;
-    let done = run_once(&storage).await;
-    assert!(matches!(storage.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
-    for _ in 0..direct.size() {
-        let named: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%idempotency%'",
-        )
-        .persistent(false)
-        .fetch_one(&direct)
-        .await
-        .unwrap();
-        assert_eq!(named, 0);
-    }
 }
 
 #[tokio::test]

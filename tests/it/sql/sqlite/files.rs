@@ -100,3 +100,16 @@ async fn settings_that_lose_records_are_reported() {
     let not_wal = SqliteWarning::NotWal { mode: "delete".to_owned() };
     assert_eq!(warnings, [not_wal, SqliteWarning::NotSynchronous]);
 }
+
+#[tokio::test]
+async fn read_only_file_is_told_and_stays_as_it_is() {
+    let (_dir, url, storage, _) = database().await;
+    let done = run_once(&storage).await;
+    let reader = SqliteStorage::connect(format!("{url}?mode=ro")).await.unwrap();
+    let error = reader.claim(&claim(&fresh_key())).await.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Configuration, "{error:?}");
+    assert!(error.to_string().contains("read-only"), "{error}");
+    // What is there can be replayed all the same.
+    assert!(matches!(reader.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
+    run_once(&storage).await;
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::storage::{Claim, Claimed, SqliteStorage, Storage, Written};
+use idem_runtime::storage::{Claim, Claimed, SqliteStorage, Storage, StorageErrorKind, Written};
 use sqlx::sqlite::SqlitePoolOptions;
 
 use super::super::{at_once, claim, complete, fresh_key, run_once};
@@ -35,6 +35,21 @@ async fn one_connection_is_enough() {
     let pool = SqlitePoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let storage = SqliteStorage::new(pool);
     at_once(&storage, 100, async |storage| drop(run_once(&storage).await)).await;
+}
+
+#[tokio::test]
+async fn pool_without_a_free_connection_says_so_and_nothing_is_lost() {
+    let (_dir, url, _, _) = database().await;
+    let options = SqlitePoolOptions::new().max_connections(1);
+    let pool = options.acquire_timeout(Duration::from_millis(300)).connect(&url).await.unwrap();
+    let storage = SqliteStorage::new(pool.clone());
+    let claim = claim(&fresh_key());
+    let taken = pool.acquire().await.unwrap();
+    let error = storage.claim(&claim).await.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
+    assert!(error.to_string().contains("no connection of the sqlite pool"), "{error}");
+    drop(taken);
+    assert!(matches!(storage.claim(&claim).await.unwrap(), Claimed::Acquired { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
@@ -33,24 +34,41 @@ impl Link {
         // The text has our own statements and checked names in it.
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
         let acquired = self.pool.acquire().await;
-        let mut connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        // A statement that is given up is read to its end by the next who gets the connection; a transaction would stay open.
+        let mut connection = Lent { connection, whole: self.named_statements };
         let running = async {
             if self.named_statements {
-                query.fetch_all(&mut *connection).await
+                query.fetch_all(&mut *connection.connection).await
             } else {
-                pinned(query.persistent(false), &mut connection).await
+                pinned(query.persistent(false), &mut connection.connection).await
             }
         };
         let answer = tokio::time::timeout(self.response_timeout, running).await;
-        let (fault, broken) = match answer {
-            Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(error)) => explain(error, true, &self.table),
-            Err(_) => (no_answer(), Broken::Yes),
+        let (answer, broken) = match answer {
+            Ok(Ok(rows)) => (Ok(rows), Broken::No),
+            Ok(Err(error)) => {
+                let (fault, broken) = explain(error, true, &self.table);
+                (Err(fault), broken)
+            }
+            Err(_) => (Err(no_answer()), Broken::Yes),
         };
-        if broken == Broken::Yes {
-            connection.close_on_drop();
+        connection.whole = broken == Broken::No;
+        answer
+    }
+}
+
+/// A connection of the pool, which is closed rather than given back in the middle of something.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    whole: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.connection.close_on_drop();
         }
-        Err(fault)
     }
 }
 
