@@ -50,6 +50,10 @@
 //! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`, `Location`, `Vary`, and those that
 //! [`replay_header`](IdempotencyLayer::replay_header) adds. Never: `Set-Cookie`, `Date`, credentials, and what is about one connection.
 //!
+//! # The client's side
+//!
+//! [`client`] sends requests until there is an answer, always with the same key.
+//!
 //! # Runtime
 //!
 //! The service must be called on a tokio runtime that has timers, as servers do. The handler runs in another task than the middleware outside
@@ -61,6 +65,7 @@ mod answer;
 mod body;
 mod bypass;
 mod call;
+pub mod client;
 mod extract;
 mod future;
 mod header;

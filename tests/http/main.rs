@@ -15,6 +15,7 @@ mod decisions;
 mod disconnects;
 mod handlers;
 mod problems;
+mod retries;
 mod security;
 mod service;
 mod wire;
