@@ -11,8 +11,10 @@ mod stage;
 
 mod bodies;
 mod client;
+mod conformance;
 mod decisions;
 mod disconnects;
+mod expiry;
 mod handlers;
 mod problems;
 mod retries;
