@@ -2,12 +2,17 @@
 //! allocator would hide what is taken.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
+use axum::Router;
 use clap::ValueEnum;
 use idempotency::{Error, Idempotency};
 use tokio::runtime::Runtime;
+use tower_service::Service as _;
 
+use crate::http;
 use crate::payload::{Arguments, charge};
 use crate::report::Row;
 
@@ -23,6 +28,10 @@ pub(crate) enum Of {
     Call,
     /// A task that does nothing.
     Task,
+    /// A request whose handler is at work behind the layer, its task included.
+    Request,
+    /// The same without the layer.
+    BareRequest,
 }
 
 pub(crate) fn on_memory() -> anyhow::Result<Vec<Row>> {
@@ -45,6 +54,17 @@ pub(crate) fn on_memory() -> anyhow::Result<Vec<Row>> {
             &format!("resident, without its task's {task}"),
         ),
     ])
+}
+
+/// Of requests on their way, without what their connections take.
+pub(crate) fn of_requests() -> anyhow::Result<Vec<Row>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Vec::new());
+    }
+    let (ours, bare) = (in_a_process(Of::Request)?, in_a_process(Of::BareRequest)?);
+    let note = format!("resident, beyond bare axum's {bare}; without its connection");
+    let bytes = Some(ours.saturating_sub(bare));
+    Ok(vec![Row { bytes, note, ..Row::new("memory", "HTTP request under way", 1) }])
 }
 
 fn in_a_process(of: Of) -> anyhow::Result<u64> {
@@ -78,6 +98,8 @@ pub(crate) fn print(runtime: &Runtime, of: Of) -> anyhow::Result<()> {
             }
             CALLS
         }
+        Of::Request => requests(runtime, http::stuck_behind_layer(&idem)),
+        Of::BareRequest => requests(runtime, http::stuck()),
         Of::Task => {
             for _ in 0..CALLS {
                 runtime.spawn(std::future::pending::<()>());
@@ -88,6 +110,19 @@ pub(crate) fn print(runtime: &Runtime, of: Of) -> anyhow::Result<()> {
     println!("{}", resident()?.saturating_sub(before) / count as u64);
     // Tearing down takes longer than the measurement.
     std::process::exit(0);
+}
+
+/// Sends so many requests that their handler never answers, and waits until it has all of them.
+fn requests(runtime: &Runtime, (router, begun): (Router, Arc<AtomicUsize>)) -> usize {
+    for number in 0..CALLS {
+        let mut router = router.clone();
+        let request = http::request(number);
+        runtime.spawn(async move { router.call(request).await });
+    }
+    while begun.load(Ordering::SeqCst) < CALLS {
+        std::thread::yield_now();
+    }
+    CALLS
 }
 
 /// Resident memory of this process, in bytes.

@@ -7,6 +7,7 @@
 //! | module | measures |
 //! |---|---|
 //! | [`contest`] | calls per second and latency of a fresh call and of a replay, against the limits |
+//! | [`http`] | requests through the layer, against bare axum and against the handle without HTTP |
 //! | [`sql`] | the same on databases, against the same statements one by one |
 //! | [`duplicates`] | 64 duplicates of one slow call, in this process |
 //! | [`wakeups`] | how soon waiters in other processes learn of the end |
@@ -24,6 +25,7 @@ mod contest;
 mod duplicates;
 mod footprint;
 mod heartbeats;
+mod http;
 mod load;
 mod memory;
 mod payload;
@@ -66,8 +68,8 @@ struct Options {
     /// Where the rows go.
     #[arg(long, value_name = "FILE", default_value_os_t = target().join("bench.json"))]
     output: PathBuf,
-    /// Only the rows of this storage.
-    #[arg(long, value_parser = ["memory", "redis", "postgres", "mysql", "sqlite"])]
+    /// Only the rows of this storage, or of HTTP on memory and Redis.
+    #[arg(long, value_parser = ["memory", "redis", "http", "postgres", "mysql", "sqlite"])]
     only: Option<String>,
     /// Of the rows of databases, only those of so many callers.
     #[arg(long, value_name = "COUNT")]
@@ -121,6 +123,10 @@ fn measure(options: &Options, runtime: &Runtime) -> anyhow::Result<Report> {
     }
     if wants("redis") {
         report.extend(redis_server::measure(&mut sampling, runtime, rounds)?);
+    }
+    if wants("http") {
+        report.extend(http::measure(&mut sampling, runtime)?);
+        report.extend(footprint::of_requests()?);
     }
     let callers = |callers| options.callers.is_none_or(|only| only == callers);
     report.extend(sql::measure(&mut sampling, wants, callers)?);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How long results are kept, wherever that can be said.
 pub(crate) const TTL: Duration = Duration::from_secs(3600);
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Arguments {
     pub(crate) order: String,
     customer: String,
