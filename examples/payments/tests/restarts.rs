@@ -6,6 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testkit::clients::curl;
 use testkit::process::{Process, command};
+use testkit::redis::RedisServer;
+use testkit::sql::Product;
 
 use crate::service::{Service, booked};
 
@@ -37,6 +39,23 @@ fn keys_are_known_after_a_crash() {
     assert_eq!(paid(&service, "order-1"), "201 true");
     assert_eq!(paid(&service, "order-2"), "201");
     assert_eq!(booked(dir.path()), [("order-1".to_owned(), 1), ("order-2".to_owned(), 1)].into());
+}
+
+/// Where the service's own disk is not what holds the records.
+#[test]
+fn keys_are_known_elsewhere_when_their_storage_is_shared() {
+    let redis = RedisServer::start();
+    let postgres = testkit::sql::shared(Product::Postgres).new_database();
+    for url in [redis.url(), postgres] {
+        let [here, elsewhere] = [(); 2].map(|()| TempDir::new().unwrap());
+        let storage = ["--storage", &url];
+        let service = Service::start_with(here.path(), &storage);
+        assert_eq!(paid(&service, "order-1"), "201");
+        service.kill();
+        let service = Service::start_with(elsewhere.path(), &storage);
+        assert_eq!(paid(&service, "order-1"), "201 true");
+        assert!(booked(elsewhere.path()).is_empty());
+    }
 }
 
 /// The client is killed while the bank is at work, and the service told to stop.
