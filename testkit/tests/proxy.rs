@@ -3,6 +3,10 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::process::CommandExt,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -178,4 +182,29 @@ fn a_proxy_outlives_a_restart_of_its_server() {
     assert!(connect(&proxy).is_err());
     server.start_again();
     assert_eq!(increment(&mut connect(&proxy).unwrap(), "counter").unwrap(), 1);
+}
+
+#[test]
+fn it_accepts_again_while_processes_are_being_started() {
+    // No server is behind it: what counts is that it listens again.
+    let proxy = FaultProxy::start(("127.0.0.1", 9));
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !enough.load(Ordering::Relaxed) {
+                    // With a user of its own it is a copy of this process, sockets included, until it becomes another program.
+                    let mut command = Command::new("true");
+                    command.uid(nix::unistd::getuid().as_raw());
+                    assert!(command.status().unwrap().success());
+                }
+            });
+        }
+        for _ in 0..1000 {
+            proxy.refuse();
+            proxy.accept();
+        }
+        enough.store(true, Ordering::Relaxed);
+    });
+    TcpStream::connect(proxy.addr()).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The proxy as tests hold it. It runs on a thread of its own, so that it goes on while a test blocks, and serves tests without a runtime.
 
 use std::{
+    io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
     sync::{Arc, mpsc as sync_mpsc},
     thread::{self, JoinHandle},
@@ -11,6 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::{JoinSet, LocalSet},
+    time::{Instant, sleep},
 };
 
 use url::Url;
@@ -200,10 +202,7 @@ impl Core {
             What::Cut => self.connections.shutdown().await,
             What::Refuse => *listener = None,
             What::Accept if listener.is_some() => {}
-            What::Accept => {
-                let bound = TcpListener::bind(self.address).await;
-                *listener = Some(bound.expect("the proxy's port is reserved for it"));
-            }
+            What::Accept => *listener = Some(listen(self.address).await),
         }
     }
 
@@ -217,6 +216,22 @@ impl Core {
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             relay(client, server, faults).await;
         });
+    }
+}
+
+/// Listens on a port that is reserved for it.
+///
+/// A process that is being started has copies of all that this one has open until it becomes another program, the listener that was just
+/// closed among them. So the port may be taken for a moment.
+async fn listen(address: SocketAddr) -> TcpListener {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                sleep(Duration::from_millis(1)).await;
+            }
+            bound => return bound.expect("the proxy's port is reserved for it"),
+        }
     }
 }
 
