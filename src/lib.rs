@@ -32,6 +32,7 @@
 //! | choose or write a storage | [`storage`] |
 //! | choose or write a codec | [`codec`] |
 //! | honour the header `Idempotency-Key` | the module `http` (feature `http`) |
+//! | commit a call with the application's own transaction | the module `transaction` (features `postgres`, `mysql`, `sqlite`) |
 //! | publish events with a transaction | the module `outbox` (feature `outbox`) |
 //! | watch what happens | [`hooks`], the features `metrics` and tracing's spans |
 //!
@@ -64,8 +65,11 @@ pub use idem_runtime::sqlx;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub use idem_runtime::testing;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))))]
+pub use idem_runtime::transaction;
 pub use idem_runtime::{
-    Builder, Context, Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, IntoKey,
+    Alone, Builder, Context, Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, IntoKey,
     InvalidFingerprint, Key, KeyBuilder, KeyGenerator, Operation, Outcome, RandomKeys, RecordKey,
     Source, canonical, clock, codec, current, handle, hooks, policy, record, set_global, storage,
     with,

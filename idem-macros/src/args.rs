@@ -17,6 +17,8 @@ use crate::problem::{Problem, Problems, one_of};
 /// The options of one attribute.
 #[derive(Default)]
 pub(crate) struct Args {
+    /// The names of those that were given.
+    pub(crate) given: Vec<Ident>,
     pub(crate) key: Option<LitStr>,
     pub(crate) ttl: Option<Time>,
     pub(crate) lease: Option<Time>,
@@ -30,6 +32,7 @@ pub(crate) struct Args {
     pub(crate) name: Option<LitStr>,
     pub(crate) codec: Option<Codec>,
     pub(crate) with: Option<Expr>,
+    pub(crate) tx: Option<Ident>,
     pub(crate) map_err: Option<Expr>,
     pub(crate) facade: Option<Path>,
 }
@@ -62,7 +65,7 @@ pub(crate) enum Codec {
 }
 
 /// Every option with an example, which is the help for a value that cannot be read.
-const OPTIONS: [(&str, &str); 15] = [
+const OPTIONS: [(&str, &str); 16] = [
     ("key", r#"`key = "payment:{order_id}"`"#),
     ("ttl", r#"`ttl = "15m"`"#),
     ("lease", r#"`lease = "30s"`"#),
@@ -76,6 +79,7 @@ const OPTIONS: [(&str, &str); 15] = [
     ("name", r#"`name = "charge"`"#),
     ("codec", r#"`codec = "msgpack"`"#),
     ("with", "`with = self.idempotency`"),
+    ("tx", "`tx = tx`"),
     ("map_err", "`map_err = ApiError::from_idempotency`"),
     ("crate", "`crate = my_crate::idempotency`"),
 ];
@@ -83,10 +87,9 @@ const OPTIONS: [(&str, &str); 15] = [
 /// Reads the options. Those that cannot be read are left out, with a problem each.
 pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Args {
     let mut args = Args::default();
-    let mut seen = Vec::new();
     let all = |input: ParseStream<'_>| {
         while !input.is_empty() {
-            let read = option(input, &mut args, &mut seen).and_then(|()| comma(input));
+            let read = option(input, &mut args).and_then(|()| comma(input));
             if problems.take(read).is_none() {
                 skip_option(input)?;
             }
@@ -100,7 +103,7 @@ pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Args {
 }
 
 /// Reads one option.
-fn option(input: ParseStream<'_>, args: &mut Args, seen: &mut Vec<Ident>) -> Result<(), Problem> {
+fn option(input: ParseStream<'_>, args: &mut Args) -> Result<(), Problem> {
     let Ok(name) = input.call(Ident::parse_any) else {
         let help = r#"options look like `key = "payment:{order_id}"` or `ttl = "15m"`"#;
         return Err(Problem::new(next_token(input), "expected the name of an option", help));
@@ -110,12 +113,12 @@ fn option(input: ParseStream<'_>, args: &mut Args, seen: &mut Vec<Ident>) -> Res
         let help = one_of(&text, &OPTIONS.map(|(option, _)| option));
         return Err(Problem::new(&name, format!("unknown option `{text}`"), help));
     };
-    if seen.contains(&name) {
+    if args.given.contains(&name) {
         let help = "keep one of them";
         return Err(Problem::new(&name, format!("the option `{text}` is given twice"), help));
     }
     let value = Value { input, name: &name, example };
-    seen.push(name.clone());
+    args.given.push(name.clone());
     match text.as_str() {
         "key" => args.key = Some(value.string()?),
         "ttl" => args.ttl = Some(value.time()?),
@@ -138,6 +141,7 @@ fn option(input: ParseStream<'_>, args: &mut Args, seen: &mut Vec<Ident>) -> Res
         "name" => args.name = Some(value.string()?),
         "codec" => args.codec = Some(value.codec()?),
         "with" => args.with = Some(value.non_literal("a handle")?),
+        "tx" => args.tx = Some(value.argument()?),
         "map_err" => args.map_err = Some(value.function()?),
         _ => args.facade = Some(value.path()?),
     }
@@ -205,6 +209,20 @@ impl Value<'_> {
             return Err(self.problem(expr, message));
         }
         Ok(expr)
+    }
+
+    fn argument(&self) -> Result<Ident, Problem> {
+        match self.expr()? {
+            Expr::Path(path) if path.path.get_ident().is_some_and(|name| name != "self") => {
+                path.path.require_ident().cloned().map_err(|error| {
+                    Problem::syntax(&error, format!("write for example {}", self.example))
+                })
+            }
+            other => Err(self.problem(
+                other,
+                format!("the value of `{}` is the name of an argument", self.name),
+            )),
+        }
     }
 
     fn function(&self) -> Result<Expr, Problem> {

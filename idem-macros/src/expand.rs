@@ -195,6 +195,10 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     let requirements = requirements(plan);
     let operation = operation(plan);
     let result = &plan.returned.result;
+    if let Some(tx) = &plan.tx {
+        let within = call_within(tx, &operation, result, body);
+        return quote!(#requirements #within);
+    }
     // In a block of its own: what is borrowed and still there at the `.await` would be a part of the future.
     quote_spanned! {mixed()=>
         #requirements
@@ -204,6 +208,33 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
                 .run(__idem_operation, #body)
         };
         __idem_call.await
+    }
+}
+
+/// Likewise, in two calls with the body between them, which borrows the transaction from the expansion.
+fn call_within(
+    tx: &Ident,
+    operation: &TokenStream,
+    result: &TokenStream,
+    body: &TokenStream,
+) -> TokenStream {
+    let at = mixed_at(tx.span());
+    let require = quote_spanned!(at=> __idem_private::require_transaction(&*#tx););
+    quote_spanned! {mixed()=>
+        #require
+        let __idem_operation = #operation;
+        let __idem_call =
+            __idem_private::CallWithin::<#result, _, _, _, _>::of(&__idem_operation, &*#tx);
+        match __idem_call.begin(__idem_operation, &mut *#tx).await {
+            __idem_private::Turn::Ended(__idem_result) => __idem_result,
+            __idem_private::Turn::Run(__idem_running) => {
+                let __idem_result = {
+                    let #tx = &mut *#tx;
+                    __idem_running.body(#body).await
+                };
+                __idem_running.end(#tx, __idem_result).await
+            }
+        }
     }
 }
 

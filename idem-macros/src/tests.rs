@@ -52,6 +52,21 @@ fn key_prefix() {
 }
 
 #[test]
+fn transaction() {
+    snapshot!(
+        "transaction",
+        (key = "transfer:{order.id}", tx = tx, wait = "5s"),
+        async fn transfer(
+            tx: &mut Transaction<'_, Postgres>,
+            order: &Order,
+        ) -> Result<Receipt, BankError> {
+            debit(tx, order).await?;
+            credit(tx, order).await
+        }
+    );
+}
+
+#[test]
 fn every_option() {
     snapshot!(
         "every_option",

@@ -5,7 +5,7 @@
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
-use syn::{LitStr, Path, ReturnType, Signature, Token, parse_quote_spanned};
+use syn::{FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned};
 
 use crate::args::{Args, Time};
 use crate::function::{Argument, Function, name_arguments};
@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     /// The arguments that are hashed.
     pub(crate) hashed: Vec<usize>,
     pub(crate) arguments: Vec<Argument>,
+    /// The argument that is a transaction.
+    pub(crate) tx: Option<Ident>,
     pub(crate) has_receiver: bool,
     pub(crate) returned: Returned,
     pub(crate) body: Body,
@@ -65,7 +67,9 @@ pub(crate) fn validate(
     let has_receiver = function.sig.receiver().is_some();
     let self_token = receiver_token(&function.sig);
     let arguments = name_arguments(&mut function.sig);
-    let hashed = hashed(&arguments, &args.skip, problems);
+    let tx = problems.take(transaction(&args, &arguments, &function.sig)).flatten();
+    let mut hashed = hashed(&arguments, &args.skip, problems);
+    hashed.retain(|&index| args.tx.as_ref().is_none_or(|tx| arguments[index].ident != *tx));
     let key = problems.take(key(args.key.as_ref(), &arguments, self_token));
     problems.take(ttl_outlives_lease(&args));
     let name = problems.take(name(&args, &function.sig));
@@ -78,6 +82,7 @@ pub(crate) fn validate(
         key: key?,
         hashed,
         arguments,
+        tx,
         has_receiver,
         returned: returned?,
         body: body?,
@@ -268,6 +273,43 @@ fn arguments_help(
         Some(name) => format!("did you mean `{name}`? {all}"),
         None => all,
     }
+}
+
+/// The argument that is a transaction, where one is named.
+fn transaction(
+    args: &Args,
+    arguments: &[Argument],
+    sig: &Signature,
+) -> Result<Option<Ident>, Problem> {
+    let Some(name) = &args.tx else { return Ok(None) };
+    if let Some(option) = args.given.iter().find(|given| *given == "lease" || *given == "on_crash")
+    {
+        return Err(Problem::new(
+            option,
+            format!("`{option}` has no meaning with `tx`"),
+            "leave it out: when the owner dies, its transaction is rolled back, and the next call runs",
+        ));
+    }
+    if !arguments.iter().any(|argument| argument.names.contains(name)) {
+        let message = format!("the function has no argument `{name}` that could be a transaction");
+        let help = arguments_help(&name.unraw().to_string(), arguments, None);
+        return Err(Problem::new(name, message, help));
+    }
+    let by_mutable_reference = sig.inputs.iter().any(|input| {
+        let FnArg::Typed(typed) = input else { return false };
+        let is_it = matches!(&*typed.pat, Pat::Ident(pattern) if pattern.ident == *name);
+        is_it && matches!(&*typed.ty, Type::Reference(reference) if reference.mutability.is_some())
+    });
+    if !by_mutable_reference {
+        return Err(Problem::new(
+            name,
+            format!("the argument `{name}` is no mutable reference to a transaction"),
+            format!(
+                "give the function `{name}: &mut sqlx::Transaction<'_, sqlx::Postgres>` (or `MySql`, `Sqlite`)"
+            ),
+        ));
+    }
+    Ok(Some(name.clone()))
 }
 
 fn ttl_outlives_lease(args: &Args) -> Result<(), Problem> {

@@ -36,9 +36,11 @@ pub enum ErrorKind {
     ///
     /// *Do:* handle it like the original failure, whose text is [`Error::failure`]; a new attempt needs a new key.
     PreviouslyFailed,
-    /// The owner died half way and the operation's crash policy is `park`: nobody knows whether the effect happened.
+    /// Nobody knows whether the effect happened: the owner died half way and the operation's crash policy is `park`, or a transaction's
+    /// `COMMIT` was not answered and what became of it could not be read back.
     ///
-    /// *Do:* look at the outside system, then resolve the record by hand; calling again changes nothing.
+    /// *Do:* for a parked call look at the outside system, then resolve the record by hand; calling again changes nothing. For a transaction,
+    /// where [`Error::is_retryable`] is true, call again with the same key in a new one: it replays if the first was committed.
     Indeterminate,
     /// The key was used before with other arguments or for another operation.
     ///
@@ -145,12 +147,17 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::AlreadyProcessing | ErrorKind::LeaseLost => true,
-            ErrorKind::Storage => self
-                .source()
-                .and_then(|source| source.downcast_ref::<StorageError>())
-                .is_none_or(StorageError::is_transient),
+            ErrorKind::Storage => self.storage_error().is_none_or(StorageError::is_transient),
+            // A parked call's has no such source.
+            ErrorKind::Indeterminate => {
+                self.storage_error().is_some_and(StorageError::is_transient)
+            }
             _ => false,
         }
+    }
+
+    fn storage_error(&self) -> Option<&StorageError> {
+        self.source().and_then(|source| source.downcast_ref())
     }
 
     /// Whether the key is taken: by a running call, by other arguments, or by an unresolved crash.

@@ -23,12 +23,31 @@ mod telemetry;
 pub mod testing;
 
 pub use engine::{
-    Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,
+    Alone, Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,
     set_global, with,
 };
 pub use error::{Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
 pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
+
+/// Calls that are part of the application's own database transaction: what [`Idempotency::in_transaction`] takes and gives.
+///
+/// Claim, effect and result are one commit, which is the only true "exactly once". [`Idempotency::commit`] makes it, and tells the truth
+/// about it where its answer is lost. Of a concurrent duplicate
+///
+/// | database | the second transaction learns |
+/// |---|---|
+/// | Postgres, MariaDB | at once |
+/// | MySQL | after one second, the least that it can wait for a lock |
+/// | SQLite | when it is its turn to write |
+///
+/// The page `docs/exactly-once.md` of the repository has the sequence, every point at which something can die, and what isolation levels
+/// change.
+#[cfg(feature = "_sql")]
+pub mod transaction {
+    pub use crate::engine::{InTransaction, Within};
+    pub use crate::storage::sql::transaction::{TransactionConnection, TransactionDatabase};
+}
 
 /// The version of `sqlx` whose pools and transactions the SQL storages and the outbox take.
 #[cfg(feature = "_sql")]

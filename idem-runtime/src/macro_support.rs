@@ -19,6 +19,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub mod transaction;
+
 pub use std::time::Duration;
 
 #[cfg(feature = "json")]
@@ -32,6 +34,7 @@ pub use crate::key::{Key, KeyBuilder};
 use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
+pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing.
 pub fn operation(handle: Result<Idempotency, Error>, name: &'static str) -> Operation {

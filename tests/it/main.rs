@@ -18,4 +18,5 @@ mod histories;
 mod outbox;
 mod redis;
 mod sql;
+mod transaction;
 mod worker;

@@ -138,7 +138,7 @@ async fn changed(wakeup: &mut Option<Wakeup>) {
 }
 
 /// Pauses between polls: doubling, jittered so that waiters spread out, rarer where wake-ups are expected.
-fn polls(woken: bool) -> impl Iterator<Item = Duration> {
+pub(super) fn polls(woken: bool) -> impl Iterator<Item = Duration> {
     let (first, most) = if woken { (50, 1_000) } else { (10, 500) };
     let mut pause: u64 = first;
     std::iter::from_fn(move || {

@@ -232,6 +232,12 @@ impl Flight {
         self.enter_phase(Phase::running(asked, self.lease));
     }
 
+    /// The call became part of a transaction: no lease is running, since nobody else sees its record.
+    #[cfg(feature = "_sql")]
+    pub(crate) fn acquired_within(&self, fence: Fence) {
+        self.fence.store(fence.get(), Ordering::Relaxed);
+    }
+
     /// Changes the phase of a running call; one that has ended meanwhile stays as it is.
     pub(crate) fn update_running(&self, change: impl FnOnce(Instant) -> Phase) {
         let mut phase = self.phase.lock();

@@ -17,10 +17,14 @@ mod outcome;
 mod run;
 mod settle;
 pub mod state;
+#[cfg(feature = "_sql")]
+pub(crate) mod transaction;
 
 pub use context::{Context, current};
 pub(crate) use flight::CallName;
 pub use global::{handle, set_global, with};
 pub use handle::{Builder, Idempotency};
-pub use operation::{IntoKey, Operation};
+pub use operation::{Alone, IntoKey, Operation};
 pub use outcome::{Outcome, Source};
+#[cfg(feature = "_sql")]
+pub use transaction::{InTransaction, Within};

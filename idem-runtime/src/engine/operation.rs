@@ -49,14 +49,19 @@ use crate::telemetry;
 /// # }
 /// ```
 #[must_use = "an operation does nothing until it is given a body with `run` or `call`"]
-pub struct Operation<E = StoreErrors, S = StoreAll, M = FromError> {
-    settings: Settings,
-    errors: E,
-    store: S,
-    map: M,
+pub struct Operation<E = StoreErrors, S = StoreAll, M = FromError, P = Alone> {
+    pub(super) settings: Settings,
+    pub(super) errors: E,
+    pub(super) store: S,
+    pub(super) map: M,
+    pub(super) place: P,
 }
 
-struct Settings {
+/// The place of an [`Operation`]'s record: by itself, wherever its handle's storage is.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
+pub(super) struct Settings {
     handle: Result<Idempotency, Error>,
     name: Cow<'static, str>,
     key: Option<Result<Key, Error>>,
@@ -72,6 +77,16 @@ struct Settings {
 
 impl Operation {
     pub(crate) fn new(handle: Result<Idempotency, Error>, name: Cow<'static, str>) -> Self {
+        Self::placed(handle, name, Alone)
+    }
+}
+
+impl<P> Operation<StoreErrors, StoreAll, FromError, P> {
+    pub(super) fn placed(
+        handle: Result<Idempotency, Error>,
+        name: Cow<'static, str>,
+        place: P,
+    ) -> Self {
         let settings = Settings {
             handle,
             name,
@@ -85,11 +100,11 @@ impl Operation {
             codec: None,
             fail_open: false,
         };
-        Self { settings, errors: StoreErrors, store: StoreAll, map: FromError }
+        Self { settings, errors: StoreErrors, store: StoreAll, map: FromError, place }
     }
 }
 
-impl<E, S, M> Operation<E, S, M> {
+impl<E, S, M, P> Operation<E, S, M, P> {
     /// The key. Without one it is the operation's name and the fingerprint.
     pub fn key(mut self, key: impl IntoKey) -> Self {
         self.settings.key = Some(key.into_key());
@@ -125,22 +140,10 @@ impl<E, S, M> Operation<E, S, M> {
         self
     }
 
-    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = Some(lease);
-        self
-    }
-
     /// How long a duplicate waits for the runner's result. Without it a duplicate gets
     /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), and so it does after a wait of zero.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = Some(wait);
-        self
-    }
-
-    /// What happens to the key when the owner dies.
-    pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
-        self.settings.on_crash = policy;
         self
     }
 
@@ -150,40 +153,54 @@ impl<E, S, M> Operation<E, S, M> {
         self
     }
 
-    /// Runs the body unprotected when the storage is down, instead of failing. The outcome is
-    /// [`Unrecorded`](super::outcome::Source::Unrecorded) and the hook `on_unrecorded` is called. Only for effects that may happen twice.
-    pub fn fail_open(mut self) -> Self {
-        self.settings.fail_open = true;
-        self
-    }
-
     /// What is recorded of errors: [`StoreErrors`], [`ReplayErrors`](crate::policy::ReplayErrors) or
     /// [`ReleaseErrors`](crate::policy::ReleaseErrors).
-    pub fn errors<P>(self, policy: P) -> Operation<P, S, M> {
+    pub fn errors<N>(self, policy: N) -> Operation<N, S, M, P> {
         self.with(|_, store, map| (policy, store, map))
     }
 
     /// Errors for which `matches` is true release the key, so that the next call runs again.
-    pub fn retry_if<F>(self, matches: F) -> Operation<RetryIf<E, F>, S, M> {
+    pub fn retry_if<F>(self, matches: F) -> Operation<RetryIf<E, F>, S, M, P> {
         self.with(|otherwise, store, map| (RetryIf { otherwise, matches }, store, map))
     }
 
     /// Results for which `keeps` is false release the key, so that the next call runs again.
-    pub fn store_if<F>(self, keeps: F) -> Operation<E, StoreIf<F>, M> {
+    pub fn store_if<F>(self, keeps: F) -> Operation<E, StoreIf<F>, M, P> {
         self.with(|errors, _, map| (errors, StoreIf(keeps), map))
     }
 
     /// How this crate's error becomes the body's error type, where that has no `From<Error>`.
-    pub fn map_err<F>(self, map: F) -> Operation<E, S, MapWith<F>> {
+    pub fn map_err<F>(self, map: F) -> Operation<E, S, MapWith<F>, P> {
         self.with(|errors, store, _| (errors, store, MapWith(map)))
     }
 
     fn with<E2, S2, M2>(
         self,
         change: impl FnOnce(E, S, M) -> (E2, S2, M2),
-    ) -> Operation<E2, S2, M2> {
+    ) -> Operation<E2, S2, M2, P> {
         let (errors, store, map) = change(self.errors, self.store, self.map);
-        Operation { settings: self.settings, errors, store, map }
+        Operation { settings: self.settings, errors, store, map, place: self.place }
+    }
+}
+
+impl<E, S, M> Operation<E, S, M> {
+    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = Some(lease);
+        self
+    }
+
+    /// What happens to the key when the owner dies.
+    pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
+        self.settings.on_crash = policy;
+        self
+    }
+
+    /// Runs the body unprotected when the storage is down, instead of failing. The outcome is
+    /// [`Unrecorded`](super::outcome::Source::Unrecorded) and the hook `on_unrecorded` is called. Only for effects that may happen twice.
+    pub fn fail_open(mut self) -> Self {
+        self.settings.fail_open = true;
+        self
     }
 
     /// Runs the body, or gives its first run's result with where it comes from.
@@ -219,7 +236,7 @@ impl<E, S, M> Operation<E, S, M> {
         // On the heap, so that a call inside a call inside a call does not multiply the size of the innermost future.
         let body = Box::pin(body);
         async move {
-            let Self { settings, errors, store, map } = self;
+            let Self { settings, errors, store, map, place: Alone } = self;
             let ended = match settings.into_call() {
                 Ok(call) => observed(&call, &errors, &store, body).await,
                 Err(error) => Err(Failed::Ours(error)),
@@ -263,21 +280,25 @@ where
     let timer = telemetry::Timer::start();
     let span = telemetry::span(&call.flight.name);
     let ended = run(call, errors, store, body).instrument(span).await;
-    let outcome = match &ended {
+    timer.stop(&call.flight.name.operation, counted_as(&ended));
+    ended
+}
+
+/// What a call's end is counted as.
+pub(super) fn counted_as<T, E>(ended: &Result<Outcome<T>, Failed<E>>) -> &'static str {
+    match ended {
         Ok(Outcome { source: Source::Executed { recovered: false }, .. }) => "executed",
         Ok(Outcome { source: Source::Executed { recovered: true }, .. }) => "recovered",
         Ok(Outcome { source: Source::Replayed { .. }, .. }) => "replayed",
         Ok(Outcome { source: Source::Unrecorded, .. }) => "unrecorded",
         Err(Failed::Body(_)) => "failed",
         Err(Failed::Ours(error)) => error.kind().as_str(),
-    };
-    timer.stop(&call.flight.name.operation, outcome);
-    ended
+    }
 }
 
 impl Settings {
     /// Everything checked and filled in from the handle.
-    fn into_call(self) -> Result<Call, Error> {
+    pub(super) fn into_call(self) -> Result<Call, Error> {
         let name = self.name.clone();
         self.check().map_err(|error| error.on_operation(&name))
     }
@@ -313,7 +334,7 @@ impl Settings {
     }
 }
 
-impl<E, S, M> fmt::Debug for Operation<E, S, M> {
+impl<E, S, M, P> fmt::Debug for Operation<E, S, M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation").field("name", &self.settings.name).finish_non_exhaustive()
     }

@@ -198,7 +198,7 @@ impl Call {
     }
 
     /// What is to be recorded of a result; `None` releases the key.
-    fn finish<T: Storable, E>(
+    pub(super) fn finish<T: Storable, E>(
         &self,
         errors: &impl ErrorPolicy<E>,
         store: &impl StorePolicy<T>,
@@ -223,7 +223,7 @@ impl Call {
     }
 
     /// What a duplicate gets.
-    fn replay<T: Storable, E>(
+    pub(super) fn replay<T: Storable, E>(
         &self,
         errors: &impl ErrorPolicy<E>,
         finished: Finished,
@@ -278,15 +278,15 @@ impl Call {
         Ok(Outcome { value, source: Source::Unrecorded })
     }
 
-    fn event<'a>(&'a self, reason: Option<&'a Error>) -> Event<'a> {
+    pub(super) fn event<'a>(&'a self, reason: Option<&'a Error>) -> Event<'a> {
         Event::new(&self.flight.name, reason)
     }
 
-    fn error(&self, kind: ErrorKind, text: &'static str) -> Error {
+    pub(super) fn error(&self, kind: ErrorKind, text: &'static str) -> Error {
         Error::new(kind, text).on_operation(&self.flight.name.operation)
     }
 
-    fn already_processing(&self, lease_left: Duration) -> Error {
+    pub(super) fn already_processing(&self, lease_left: Duration) -> Error {
         self.error(ErrorKind::AlreadyProcessing, "another call with this key is running")
             .with_retry_after(lease_left)
     }
@@ -301,7 +301,7 @@ impl Call {
 }
 
 /// Why nobody but this call's caller gets its result.
-fn unstorable(finish: &Finish) -> Option<ErrorKind> {
+pub(super) fn unstorable(finish: &Finish) -> Option<ErrorKind> {
     match finish {
         Finish::Failed(Failure::TooLarge { .. }) => Some(ErrorKind::TooLarge),
         Finish::Failed(Failure::Unserializable) => Some(ErrorKind::Serialization),

@@ -14,7 +14,7 @@ use crate::record::{Finished, Record};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-trait Erased: Send + Sync + 'static {
+trait Erased: Any + Send + Sync {
     fn backend(&self) -> &'static str;
     fn claim<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Claimed, StorageError>>;
     fn renew<'a>(
@@ -109,6 +109,18 @@ impl SharedStorage {
             Self(Backend::Memory(MemoryStorage::clone(memory)))
         } else {
             Self(Backend::Other(Arc::new(storage)))
+        }
+    }
+
+    /// The storage itself, where it is an `S` and not a wrapper around one.
+    #[cfg(feature = "_sql")]
+    pub(crate) fn as_a<S: Storage>(&self) -> Option<&S> {
+        match &self.0 {
+            Backend::Memory(_) => None,
+            Backend::Other(other) => {
+                let any: &dyn Any = &**other;
+                any.downcast_ref()
+            }
         }
     }
 

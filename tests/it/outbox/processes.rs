@@ -65,13 +65,13 @@ impl ConsumerProcess {
 }
 
 /// A process and what it says, a line each.
-struct Talking<T> {
-    process: Process,
-    said: Receiver<T>,
+pub(crate) struct Talking<T> {
+    pub(crate) process: Process,
+    pub(crate) said: Receiver<T>,
 }
 
 impl<T: Send + 'static> Talking<T> {
-    fn start(program: &str, told: &impl Serialize, read: fn(&str) -> T) -> Self {
+    pub(crate) fn start(program: &str, told: &impl Serialize, read: fn(&str) -> T) -> Self {
         let mut command = command(program);
         command.arg(serde_json::to_string(told).unwrap()).stdout(Stdio::piped());
         let mut process = Process::spawn(command);

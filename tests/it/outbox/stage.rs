@@ -40,7 +40,7 @@ macro_rules! on_every_database {
 pub(super) use on_every_database;
 
 /// A database, as far as tests differ in it.
-pub(super) trait Db: OutboxDatabase {
+pub(crate) trait Db: OutboxDatabase {
     /// The address of a new and empty database, which may live in the folder.
     fn new_database(dir: &TempDir) -> String;
 
@@ -203,7 +203,7 @@ pub(super) async fn outbox_at<DB: Db>(url: &str) -> Outbox<DB> {
     Outbox::new(pool(url).await)
 }
 
-async fn pool<DB: Db>(url: &str) -> Pool<DB> {
+pub(crate) async fn pool<DB: Db>(url: &str) -> Pool<DB> {
     use sqlx::pool::PoolOptions;
 
     PoolOptions::<DB>::new()
@@ -251,11 +251,11 @@ pub(super) fn quick<DB: Db, P: Publisher>(relay: Relay<DB, P>) -> Relay<DB, P> {
 }
 
 /// The connection of a transaction, where the compiler does not find it by itself.
-pub(super) fn inside<'a, DB: Db>(tx: &'a mut sqlx::Transaction<'_, DB>) -> &'a mut DB::Connection {
+pub(crate) fn inside<'a, DB: Db>(tx: &'a mut sqlx::Transaction<'_, DB>) -> &'a mut DB::Connection {
     &mut *tx
 }
 
 /// Begins on a connection.
-pub(super) async fn begin<DB: Db>(connection: &mut DB::Connection) -> sqlx::Transaction<'_, DB> {
+pub(crate) async fn begin<DB: Db>(connection: &mut DB::Connection) -> sqlx::Transaction<'_, DB> {
     connection.begin().await.unwrap()
 }

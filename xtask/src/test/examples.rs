@@ -8,8 +8,13 @@ use crate::{
 };
 
 pub(super) fn run_all() -> Outcome {
-    let alone = ["quickstart", "testing", "outbox_relay --features outbox,sqlite"]
-        .map(|example| run(&mut cargo(&format!("run --quiet --example {example}"))));
+    let alone = [
+        "quickstart",
+        "testing",
+        "outbox_relay --features outbox,sqlite",
+        "transfer --features sqlite,postgres",
+    ]
+    .map(|example| run(&mut cargo(&format!("run --quiet --example {example}"))));
     alone.into_iter().fold(Outcome::SUCCESS, Outcome::and).and(quickstart_twice())
 }
 

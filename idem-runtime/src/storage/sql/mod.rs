@@ -45,6 +45,11 @@
 //! storage uses one connection for each kind of verb (on MySQL two for claims and two for completions, whose commits the server does together),
 //! and more only while a statement waits for a lock. A pool of one is enough.
 //!
+//! # In a transaction of the application's
+//!
+//! With [`Idempotency::in_transaction`](crate::Idempotency::in_transaction), or the attribute's option `tx`, the record is claimed and completed by
+//! the same statements in the application's own transaction, and commits with what that does. See [`transaction`](crate::transaction).
+//!
 //! # Waiting
 //!
 //! Waiters of a key are woken at once by what their own process finishes. For what others finish, all waiters of a process share one poll,
@@ -99,6 +104,7 @@ mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub(crate) mod table;
+pub(crate) mod transaction;
 mod wakeups;
 
 #[cfg(feature = "mysql")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use tokio::sync::OnceCell;
 
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::MySqlStorage;
@@ -76,7 +77,8 @@ impl MySqlBuilder {
     fn on_table(&self, pool: MySqlPool, table: Table) -> MySqlStorage {
         let statements = Statements::new(&table);
         let link = Link { pool, table, response_timeout: self.response_timeout };
-        MySqlStorage::from_backend(Backend { link, statements })
+        let server = OnceCell::new();
+        MySqlStorage::from_backend(Backend { link, statements, server })
     }
 
     /// A storage on a small pool of its own, on the server that `url` names: `mysql://[user[:password]@]host[:port]/database`.

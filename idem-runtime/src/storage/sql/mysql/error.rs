@@ -141,6 +141,12 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
     (Fault::new(then, kind, message, error), broken)
 }
 
+/// The server's number of a fault, where it is the server's.
+pub(super) fn number(fault: &Fault) -> Option<u16> {
+    let source = std::error::Error::source(&fault.error)?.downcast_ref::<Error>()?;
+    Some(source.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+}
+
 /// The fault of a statement that was not answered in time.
 pub(super) fn no_answer() -> Fault {
     let message = "mysql did not answer in time";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlArguments, MySqlPool, MySqlRow};
+use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Error, MySql};
@@ -27,7 +27,12 @@ impl Link {
     pub(super) async fn session(&self) -> Result<Session<'_>, Fault> {
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
-        Ok(Session { connection, is_broken: false, link: self })
+        Ok(Session { place: Place::Alone(connection), is_broken: false, link: self })
+    }
+
+    /// The application's connection, for statements that are part of the transaction that it is in.
+    pub(super) fn within<'a>(&'a self, connection: &'a mut MySqlConnection) -> Session<'a> {
+        Session { place: Place::Within(connection), is_broken: false, link: self }
     }
 
     /// Runs a statement that reads.
@@ -40,11 +45,28 @@ impl Link {
     }
 }
 
-/// A connection of the pool. Each statement commits by itself.
+/// A connection.
 pub(super) struct Session<'a> {
-    connection: PoolConnection<MySql>,
+    place: Place<'a>,
     is_broken: bool,
     link: &'a Link,
+}
+
+/// Where statements run.
+enum Place<'a> {
+    /// On a connection of the pool. Each statement commits by itself.
+    Alone(PoolConnection<MySql>),
+    /// In the application's transaction.
+    Within(&'a mut MySqlConnection),
+}
+
+impl Place<'_> {
+    fn connection(&mut self) -> &mut MySqlConnection {
+        match self {
+            Self::Alone(connection) => connection,
+            Self::Within(connection) => connection,
+        }
+    }
 }
 
 impl Session<'_> {
@@ -62,7 +84,7 @@ impl Session<'_> {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<MySqlRow>, Fault> {
-        let answer = prepared(sql, bind).fetch_all(&mut *self.connection);
+        let answer = prepared(sql, bind).fetch_all(self.place.connection());
         let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
         self.checked(answer.ok())
     }
@@ -73,9 +95,16 @@ impl Session<'_> {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<u64, Fault> {
-        let answer = prepared(sql, bind).execute(&mut *self.connection);
+        let answer = prepared(sql, bind).execute(self.place.connection());
         let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
         Ok(self.checked(answer.ok())?.rows_affected())
+    }
+
+    /// Runs statements that cannot be prepared, and gives their rows. They have no arguments, so their text has to be of our own making.
+    pub(super) async fn run(&mut self, sql: String) -> Result<Vec<MySqlRow>, Fault> {
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.place.connection());
+        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        self.checked(answer.ok())
     }
 
     fn checked<T>(&mut self, answer: Option<Result<T, Error>>) -> Result<T, Fault> {
@@ -86,7 +115,9 @@ impl Session<'_> {
         };
         if broken == Broken::Yes {
             self.is_broken = true;
-            self.connection.close_on_drop();
+            if let Place::Alone(connection) = &mut self.place {
+                connection.close_on_drop();
+            }
         }
         Err(fault)
     }

@@ -7,6 +7,7 @@ mod error;
 mod link;
 mod migrate;
 mod statements;
+mod transaction;
 mod verbs;
 
 use std::fmt;
@@ -77,7 +78,7 @@ impl Storage for MySqlStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
+        let Backend { link, statements, .. } = &*self.0.backend;
         let rows =
             link.fetch(&statements.load, |query| query.bind(key.as_str().as_bytes())).await?;
         let Some(found) = rows.first() else { return Ok(None) };
@@ -85,7 +86,7 @@ impl Storage for MySqlStorage {
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
+        let Backend { link, statements, .. } = &*self.0.backend;
         let mut removed = 0;
         while removed < limit as u64 {
             let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
@@ -98,8 +99,9 @@ impl Storage for MySqlStorage {
             }
             let found = keys.len();
             let keys = asked::stored_keys(&keys);
-            removed +=
-                session.execute(&statements.remove_expired, |query| query.bind(keys)).await?;
+            removed += session
+                .execute(&statements.claims.remove_expired, |query| query.bind(keys))
+                .await?;
             if found < batch {
                 break;
             }
@@ -108,7 +110,7 @@ impl Storage for MySqlStorage {
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
+        let Backend { link, statements, .. } = &*self.0.backend;
         let after = after.map_or("", |Cursor(key)| key).as_bytes();
         let limit = limit.clamp(1, row::LONGEST_PAGE);
         let bind = |query: link::Bound<'static>| query.bind(after.to_vec()).bind(limit as u64);

@@ -49,10 +49,9 @@ pub(super) struct Statements {
     pub(super) find: Arc<str>,
     /// The same for a verb by itself, which needs no array.
     pub(super) find_one: Arc<str>,
-    pub(super) insert: Arc<str>,
-    pub(super) remove_expired: Arc<str>,
-    pub(super) take_over: Arc<str>,
-    pub(super) park: Arc<str>,
+    pub(super) claims: ClaimStatements,
+    /// Those that wait for nobody's lock, where the server is a MariaDB.
+    pub(super) unwaiting: ClaimStatements,
     pub(super) renew: Arc<str>,
     /// For batches of each of [`SIZES`].
     pub(super) complete: [Arc<str>; SIZES.len()],
@@ -61,6 +60,19 @@ pub(super) struct Statements {
     pub(super) scan: Arc<str>,
     pub(super) expired: Arc<str>,
     pub(super) processing: Arc<str>,
+    /// The row of a key as it is and not as the transaction's snapshot shows it; it locks the row.
+    pub(super) find_locked: Arc<str>,
+    /// The owner that a key's row names, expired or not, unless a transaction has the row.
+    pub(super) owner: Arc<str>,
+}
+
+/// What a claim writes.
+#[derive(Debug)]
+pub(super) struct ClaimStatements {
+    pub(super) insert: Arc<str>,
+    pub(super) remove_expired: Arc<str>,
+    pub(super) take_over: Arc<str>,
+    pub(super) park: Arc<str>,
 }
 
 impl Statements {
@@ -69,41 +81,12 @@ impl Statements {
         let found = row::columns("r");
         let by_key = |fields| by_key(&table, fields);
         let (keys, owned) = (by_key(&[KEY]), by_key(&[KEY, OWNER]));
-        let (claims, takeovers) = (by_key(CLAIM), by_key(TAKEOVER));
         let mine = format!("r.owner = UNHEX(a.owner) AND {}", alive());
-        let free = format!(
-            "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
-             AND r.lease_until <= {NOW} AND r.expires_at > {NOW} AND {SOUND}"
-        );
         Self {
             find: format!("SELECT a.n, {NOW}, {found} FROM {keys}").into(),
             find_one: format!("SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
-            insert: format!(
-                "INSERT INTO {table}
-                     (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
-                      expires_at, purge_after)
-                 SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
-                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
-                 FROM {}",
-                asked(CLAIM)
-            )
-            .into(),
-            remove_expired: format!("DELETE r FROM {keys} WHERE r.expires_at <= {NOW}").into(),
-            take_over: format!(
-                "UPDATE {takeovers}
-                 SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
-                     r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
-                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
-                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}"
-            )
-            .into(),
-            park: format!(
-                "UPDATE {claims}
-                 SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = {NOW},
-                     r.expires_at = {NOW} + r.ttl_ms
-                 WHERE r.on_crash = 'park' AND {free}"
-            )
-            .into(),
+            claims: ClaimStatements::new(&table, ""),
+            unwaiting: ClaimStatements::new(&table, "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "),
             renew: format!(
                 "UPDATE {owned}
                  SET r.lease_until = {NOW} + r.lease_ms, r.expires_at = {NOW} + r.lease_ms + r.ttl_ms
@@ -125,6 +108,51 @@ impl Statements {
             .into(),
             processing: format!(
                 "SELECT r.`key` FROM {keys} WHERE r.status = 'processing' AND r.expires_at > {NOW}"
+            )
+            .into(),
+            find_locked: format!(
+                "SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ? LOCK IN SHARE MODE"
+            )
+            .into(),
+            owner: format!("SELECT r.owner FROM {table} AS r WHERE r.`key` = ? FOR UPDATE NOWAIT").into(),
+        }
+    }
+}
+
+impl ClaimStatements {
+    /// The statements, with `before` in front of each.
+    fn new(table: &str, before: &str) -> Self {
+        let keys = by_key(table, &[KEY]);
+        let (claims, takeovers) = (by_key(table, CLAIM), by_key(table, TAKEOVER));
+        let free = format!(
+            "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
+             AND r.lease_until <= {NOW} AND r.expires_at > {NOW} AND {SOUND}"
+        );
+        Self {
+            insert: format!(
+                "{before}INSERT INTO {table}
+                     (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
+                      expires_at, purge_after)
+                 SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
+                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
+                 FROM {}",
+                asked(CLAIM)
+            )
+            .into(),
+            remove_expired: format!("{before}DELETE r FROM {keys} WHERE r.expires_at <= {NOW}").into(),
+            take_over: format!(
+                "{before}UPDATE {takeovers}
+                 SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
+                     r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
+                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
+                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}"
+            )
+            .into(),
+            park: format!(
+                "{before}UPDATE {claims}
+                 SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = {NOW},
+                     r.expires_at = {NOW} + r.ttl_ms
+                 WHERE r.on_crash = 'park' AND {free}"
             )
             .into(),
         }

@@ -21,6 +21,7 @@
 
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
+use tokio::sync::OnceCell;
 
 use super::super::fault::{Fault, Then};
 use super::super::group::{Answer, Runs, Verb};
@@ -29,7 +30,8 @@ use super::super::wakeups::Polls;
 use super::asked;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
-use super::statements::Statements;
+use super::statements::{ClaimStatements, Statements};
+use super::transaction::Server;
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Fence, OwnerId, Record, State, Timestamp};
 use crate::storage::{
@@ -41,10 +43,12 @@ use crate::storage::{
 pub(super) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
+    /// What the server is, once that has been asked.
+    pub(super) server: OnceCell<Server>,
 }
 
 /// What is there under a verb's key.
-struct Seen {
+pub(super) struct Seen {
     now: Timestamp,
     /// `None`: no row. The record is none where its retention is over.
     row: Option<Found>,
@@ -64,14 +68,41 @@ impl Seen {
         })
     }
 
-    fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
+    pub(super) fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
         settle(self.row.unwrap_or(Ok(None)), verb, self.now)
     }
+
+    /// What a claim does after this look.
+    pub(super) fn path(self, claim: &Claim) -> Path {
+        let is_expired = matches!(self.row, Some(Ok(None)));
+        if is_expired || self.row.is_none() {
+            return Path::Insert { is_expired };
+        }
+        let terms = self.record().and_then(terms);
+        match (self.settle(claim), terms) {
+            (Answer::Settled(answer), _) => Path::Answered(answer),
+            (Answer::Stale, Some((fence, CrashPolicy::Retry))) => Path::TakeOver(fence),
+            (Answer::Stale, Some((_, CrashPolicy::Park))) => Path::Park,
+            (Answer::Stale, None) => Path::Answered(Err(corrupt())),
+        }
+    }
+}
+
+/// What a claim does about the row that it has seen.
+pub(super) enum Path {
+    /// Nothing: this is the answer.
+    Answered(Result<Claimed, StorageError>),
+    /// There is no row, or one that counts as none.
+    Insert { is_expired: bool },
+    /// The lease of the owner with this fence is over.
+    TakeOver(Fence),
+    /// Likewise, and nobody is to follow it.
+    Park,
 }
 
 impl Backend {
     /// Reads the rows of verbs, one answer for each.
-    async fn find<'v, V: Verb>(
+    pub(super) async fn find<'v, V: Verb>(
         &self,
         session: &mut Session<'_>,
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
@@ -85,17 +116,7 @@ impl Backend {
             let keys = asked::keys(verbs.clone().map(Verb::key));
             session.fetch(&self.statements.find, |query| query.bind(keys)).await?
         };
-        let mut seen: Vec<_> =
-            verbs.map(|_| Seen { now: Timestamp::from_millis(0), row: None }).collect();
-        for row in &rows {
-            let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
-            let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
-            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-            if let Some(slot) = seen.get_mut(index) {
-                *slot = Seen { now, row: Some(read(row, 2, now)) };
-            }
-        }
-        Ok(seen)
+        seen(&rows, verbs.count())
     }
 
     /// Reads back what a write made of rows: an error here no longer means that nothing changed.
@@ -112,32 +133,34 @@ impl Backend {
     }
 
     /// Claims of keys without a row, or with an expired one.
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         session: &mut Session<'_>,
+        statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         expired: &[&Claim],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         if !expired.is_empty() {
             let keys = asked::keys(expired.iter().map(|claim| &claim.key));
-            session.execute(&self.statements.remove_expired, |query| query.bind(keys)).await?;
+            session.execute(&statements.remove_expired, |query| query.bind(keys)).await?;
         }
         let fields = asked::claims(verbs(claims));
         // It is refused as a whole where one of the keys has a row by now.
-        session.execute(&self.statements.insert, |query| query.bind(fields)).await?;
+        session.execute(&statements.insert, |query| query.bind(fields)).await?;
         let acquired = || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
         Ok(claims.iter().map(|_| acquired()).collect())
     }
 
     /// Claims of keys that had these fences when their owners' leases were over.
-    async fn take_over(
+    pub(super) async fn take_over(
         &self,
         session: &mut Session<'_>,
+        statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         fences: &[Fence],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         let fields = asked::takeovers(verbs(claims).zip(fences));
-        let count = session.execute(&self.statements.take_over, |query| query.bind(fields)).await?;
+        let count = session.execute(&statements.take_over, |query| query.bind(fields)).await?;
         if count == claims.len() as u64 {
             let acquired = |fence: &Fence| Claimed::Acquired { fence: fence.next() };
             return Ok(fences.iter().map(|fence| Answer::Settled(Ok(acquired(fence)))).collect());
@@ -154,15 +177,38 @@ impl Backend {
     }
 
     /// Claims of keys whose owner's lease was over and who is not to be followed.
-    async fn park(
+    pub(super) async fn park(
         &self,
         session: &mut Session<'_>,
+        statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         let fields = asked::claims(verbs(claims));
-        session.execute(&self.statements.park, |query| query.bind(fields)).await?;
+        session.execute(&statements.park, |query| query.bind(fields)).await?;
         let seen = self.find_again(session, verbs(claims)).await?;
         Ok(seen.into_iter().zip(verbs(claims)).map(|(seen, claim)| seen.settle(claim)).collect())
+    }
+
+    pub(super) async fn release_those_owned(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Release],
+    ) -> Result<Vec<Answer<Written>>, Fault> {
+        let seen = self.find(session, batch).await?;
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut own = Vec::new();
+        for (at, (seen, release)) in seen.into_iter().zip(batch).enumerate() {
+            let answer = seen.settle(release);
+            if matches!(answer, Answer::Stale) {
+                own.push((at, release));
+            }
+            answers.push(answer);
+        }
+        if !own.is_empty() {
+            let released = self.release(session, &own).await;
+            place(&mut answers, own, released, batch.len())?;
+        }
+        Ok(answers)
     }
 
     /// Releases of records that were the caller's when they were read.
@@ -188,7 +234,7 @@ impl Backend {
         Ok(seen.into_iter().zip(verbs(releases)).map(answer).collect())
     }
 
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         session: &mut Session<'_>,
         chunk: &Chunk<'_>,
@@ -206,45 +252,42 @@ impl Backend {
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Vec<Answer<Claimed>>, Fault> {
+        let statements = &self.statements.claims;
         let mut session = self.link.session().await?;
         let seen = self.find(&mut session, batch).await?;
         let (mut absent, mut expired) = (Vec::new(), Vec::new());
         let (mut lapsed, mut fences, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(batch.len());
         for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
-            let is_expired = matches!(seen.row, Some(Ok(None)));
-            if is_expired {
-                expired.push(claim);
-            }
-            if is_expired || seen.row.is_none() {
-                absent.push((at, claim));
-                answers.push(Answer::Stale);
-                continue;
-            }
-            let terms = seen.record().and_then(terms);
-            let answer = seen.settle(claim);
-            match terms {
-                Some((fence, CrashPolicy::Retry)) if matches!(answer, Answer::Stale) => {
+            let answer = match seen.path(claim) {
+                Path::Answered(answer) => Answer::Settled(answer),
+                Path::Insert { is_expired } => {
+                    expired.extend(is_expired.then_some(claim));
+                    absent.push((at, claim));
+                    Answer::Stale
+                }
+                Path::TakeOver(fence) => {
                     lapsed.push((at, claim));
                     fences.push(fence);
+                    Answer::Stale
                 }
-                Some((_, CrashPolicy::Park)) if matches!(answer, Answer::Stale) => {
+                Path::Park => {
                     parked.push((at, claim));
+                    Answer::Stale
                 }
-                _ => {}
-            }
+            };
             answers.push(answer);
         }
         if !absent.is_empty() {
-            let inserted = self.insert(&mut session, &absent, &expired).await;
+            let inserted = self.insert(&mut session, statements, &absent, &expired).await;
             place(&mut answers, absent, inserted, batch.len())?;
         }
         if !lapsed.is_empty() {
-            let taken = self.take_over(&mut session, &lapsed, &fences).await;
+            let taken = self.take_over(&mut session, statements, &lapsed, &fences).await;
             place(&mut answers, lapsed, taken, batch.len())?;
         }
         if !parked.is_empty() {
-            let found = self.park(&mut session, &parked).await;
+            let found = self.park(&mut session, statements, &parked).await;
             place(&mut answers, parked, found, batch.len())?;
         }
         Ok(answers)
@@ -290,21 +333,7 @@ impl Runs<Renew> for Backend {
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
         let mut session = self.link.session().await?;
-        let seen = self.find(&mut session, batch).await?;
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut own = Vec::new();
-        for (at, (seen, release)) in seen.into_iter().zip(batch).enumerate() {
-            let answer = seen.settle(release);
-            if matches!(answer, Answer::Stale) {
-                own.push((at, release));
-            }
-            answers.push(answer);
-        }
-        if !own.is_empty() {
-            let released = self.release(&mut session, &own).await;
-            place(&mut answers, own, released, batch.len())?;
-        }
-        Ok(answers)
+        self.release_those_owned(&mut session, batch).await
     }
 }
 
@@ -314,6 +343,21 @@ impl Polls for Backend {
         let rows = self.link.fetch(&self.statements.processing, |query| query.bind(keys)).await?;
         rows.iter().map(|row| key(row, 0)).collect()
     }
+}
+
+/// What the rows show of so many verbs: `number, now, columns of the row`.
+pub(super) fn seen(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Seen>, Fault> {
+    let absent = || Seen { now: Timestamp::from_millis(0), row: None };
+    let mut seen: Vec<_> = std::iter::repeat_with(absent).take(verbs).collect();
+    for row in rows {
+        let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
+        let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        if let Some(slot) = seen.get_mut(index) {
+            *slot = Seen { now, row: Some(read(row, 2, now)) };
+        }
+    }
+    Ok(seen)
 }
 
 fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> + Clone {

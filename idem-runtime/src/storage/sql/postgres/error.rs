@@ -56,6 +56,11 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         "40001" | "40P01" | "55P03" => {
             plain(Again, NotApplied, "postgres kept breaking the statement up in favour of others")
         }
+        "25P02" => plain(
+            Tell,
+            NotApplied,
+            "a statement of the transaction has failed before, and postgres rolls it back whatever follows",
+        ),
         // The tables were changed under a prepared statement.
         "0A000" => {
             let message = "postgres does not run the statement on the tables that are there".to_owned();

@@ -24,6 +24,28 @@ pub(super) struct Link {
 
 pub(super) type Bound<'q> = Query<'q, Postgres, PgArguments>;
 
+/// Where the statements of a batch run.
+pub(super) enum Session<'a> {
+    /// Each by itself, on a connection of the pool, which commits it.
+    Alone(&'a Link),
+    /// In the transaction that a connection of the application's is in.
+    Within(&'a Link, &'a mut PgConnection),
+}
+
+impl Session<'_> {
+    /// Runs a statement, and gives its rows.
+    pub(super) async fn fetch<'q>(
+        &mut self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<PgRow>, Fault> {
+        match self {
+            Self::Alone(link) => link.fetch(sql, bind).await,
+            Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
+        }
+    }
+}
+
 impl Link {
     /// Runs a statement by itself, which commits it, and gives its rows.
     pub(super) async fn fetch<'q>(
@@ -44,17 +66,35 @@ impl Link {
                 pinned(query.persistent(false), &mut connection.connection).await
             }
         };
-        let answer = tokio::time::timeout(self.response_timeout, running).await;
-        let (answer, broken) = match answer {
+        let (answer, broken) = self.answer(running).await;
+        connection.whole = broken == Broken::No;
+        answer
+    }
+
+    /// Runs a statement in the transaction that `connection` is in.
+    async fn fetch_within<'q>(
+        &self,
+        connection: &mut PgConnection,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<PgRow>, Fault> {
+        let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
+        self.answer(query.persistent(self.named_statements).fetch_all(connection)).await.0
+    }
+
+    /// What became of a statement, and of its connection.
+    async fn answer(
+        &self,
+        running: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,
+    ) -> (Result<Vec<PgRow>, Fault>, Broken) {
+        match tokio::time::timeout(self.response_timeout, running).await {
             Ok(Ok(rows)) => (Ok(rows), Broken::No),
             Ok(Err(error)) => {
                 let (fault, broken) = explain(error, true, &self.table);
                 (Err(fault), broken)
             }
             Err(_) => (Err(no_answer()), Broken::Yes),
-        };
-        connection.whole = broken == Broken::No;
-        answer
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod link;
 mod migrate;
 mod statements;
+mod transaction;
 mod verbs;
 
 use std::fmt;

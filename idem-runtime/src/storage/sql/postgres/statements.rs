@@ -135,6 +135,17 @@ pub(super) struct Statements {
     /// `number, now`, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are the
     /// claims' now.
     pub(super) claim: Batch,
+    /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
+    /// the mark where the row was inserted, and the row that was there.
+    pub(super) claim_within: Arc<str>,
+    /// Marks the transaction.
+    pub(super) mark: Arc<str>,
+    /// The transaction's mark; none, or an empty one, where it has none.
+    pub(super) marked: Arc<str>,
+    /// Whether nobody holds the lock with this number.
+    pub(super) is_unlocked: Arc<str>,
+    /// The owner that a key's row names, expired or not.
+    pub(super) owner: Arc<str>,
     /// `number, now, status, fence, finished_at` of what was taken over, and the row that is there.
     pub(super) take: Batch,
     /// `number, now`, and the row that is there.
@@ -160,6 +171,11 @@ impl Statements {
         let purge_after = purge_after("(a.now_ms + a.ttl_ms)");
         Self {
             claim: Batch::new(CLAIM, &claim(&table, &found)),
+            claim_within: claim_within(&table, &found).into(),
+            mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
+            marked: format!("SELECT current_setting('{MARK}', true)").into(),
+            is_unlocked: "SELECT pg_try_advisory_xact_lock($1)".into(),
+            owner: format!("SELECT r.owner FROM {table} AS r WHERE r.key = $1 AND {INDEXED}").into(),
             take: Batch::new(CLAIM, &take(&table, &found)),
             find: Batch::new(
                 KEY,
@@ -237,6 +253,25 @@ fn claim(table: &str, found: &str) -> String {
          FROM (VALUES (1)) AS one LEFT JOIN {table} AS r ON false
          UNION ALL
          SELECT a.n, a.now_ms, NULL::text[], {found} FROM asked AS a CROSS JOIN {there}"
+    )
+}
+
+/// The setting, gone with its transaction, that names the last call which became part of it.
+const MARK: &str = "idempotency.call";
+
+/// Inserts the row, if nobody else's transaction is about to, and reads the row that was there before. It waits for nobody.
+fn claim_within(table: &str, found: &str) -> String {
+    let [columns, values] = INSERTED;
+    let there = there(table);
+    let (asked, lock, mark) = (one(CLAIM), CLAIM.len() + 1, CLAIM.len() + 2);
+    format!(
+        "WITH locked AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(${lock}) AS held),
+         asked AS MATERIALIZED ({asked}),
+         won AS (
+             INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a CROSS JOIN locked WHERE locked.held
+             ON CONFLICT (key) DO NOTHING RETURNING key)
+         SELECT a.now_ms, locked.held, (SELECT set_config('{MARK}', ${mark}, true) FROM won), {found}
+         FROM asked AS a CROSS JOIN locked LEFT JOIN {there} ON true"
     )
 }
 

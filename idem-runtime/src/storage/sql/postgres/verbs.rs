@@ -9,7 +9,7 @@ use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
 use super::super::wakeups::Polls;
-use super::link::{Bound, Link};
+use super::link::{Bound, Link, Session};
 use super::statements::Statements;
 use crate::engine::state::Event;
 use crate::key::RecordKey;
@@ -43,8 +43,9 @@ fn bind_keys<V: Verb>(query: Bound<'static>, batch: &[V]) -> Bound<'static> {
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+        let mut session = Session::Alone(&self.link);
         let text = self.statements.claim.text(batch.len());
-        let rows = self.link.fetch(text, |query| bind_claims(query, batch)).await?;
+        let rows = session.fetch(text, |query| bind_claims(query, batch)).await?;
         let mut answers = found(batch, &rows, 3)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
@@ -59,7 +60,7 @@ impl Runs<Claim> for Backend {
         let free: Vec<_> = stale(&answers).collect();
         if !free.is_empty() {
             let claims: Vec<_> = free.iter().map(|&at| batch[at].clone()).collect();
-            for (at, answer) in free.into_iter().zip(self.take(&claims).await) {
+            for (at, answer) in free.into_iter().zip(self.take(&mut session, &claims).await) {
                 answers[at] = answer;
             }
         }
@@ -69,41 +70,26 @@ impl Runs<Claim> for Backend {
 
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        let finishes: Vec<_> =
-            batch.iter().map(|complete| FinishColumns::of(&complete.finish)).collect();
-        let bind = |query: Bound<'static>| {
-            let query = bind_keys(query, batch);
-            let query = bind(query, batch, |complete| complete.owner.to_bytes());
-            let query = bind(query, batch, |complete| clamped_millis(complete.ttl));
-            let query = bind(query, &finishes, |finish| finish.status);
-            let query = bind(query, &finishes, |finish| finish.codec);
-            let query = bind(query, &finishes, |finish| finish.payload);
-            let query = bind(query, &finishes, |finish| finish.failure);
-            let query = bind(query, &finishes, |finish| finish.message);
-            bind(query, &finishes, |finish| finish.size)
-        };
-        let rows = self.link.fetch(self.statements.complete.text(batch.len()), bind).await?;
-        self.written(batch, &rows).await
+        self.complete(&mut Session::Alone(&self.link), batch).await
     }
 }
 
 impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
+        let mut session = Session::Alone(&self.link);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
-        let rows = self.link.fetch(self.statements.renew.text(batch.len()), bind).await?;
-        self.written(batch, &rows).await
+        let rows = session.fetch(self.statements.renew.text(batch.len()), bind).await?;
+        self.written(&mut session, batch, &rows).await
     }
 }
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
-        let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
-        let rows = self.link.fetch(self.statements.release.text(batch.len()), bind).await?;
-        self.written(batch, &rows).await
+        self.release(&mut Session::Alone(&self.link), batch).await
     }
 }
 
-fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'static> {
+pub(super) fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'static> {
     let query = bind_keys(query, batch);
     let query = bind(query, batch, |claim| claim.owner.to_bytes());
     let query = bind(query, batch, |claim| &claim.fingerprint.as_bytes()[..]);
@@ -120,9 +106,13 @@ fn stale<R>(answers: &[Answer<R>]) -> impl Iterator<Item = usize> {
 
 impl Backend {
     /// Claims of keys whose row is there and free. An error here is theirs alone: others of their batch have their answers.
-    async fn take(&self, claims: &[Claim]) -> Vec<Answer<Claimed>> {
+    pub(super) async fn take(
+        &self,
+        session: &mut Session<'_>,
+        claims: &[Claim],
+    ) -> Vec<Answer<Claimed>> {
         let text = self.statements.take.text(claims.len());
-        let taken = match self.link.fetch(text, |query| bind_claims(query, claims)).await {
+        let taken = match session.fetch(text, |query| bind_claims(query, claims)).await {
             Ok(rows) => answers(claims, &rows, |claim, row| {
                 let status: Option<String> = get(row, 2)?;
                 let Some(status) = status else {
@@ -142,9 +132,42 @@ impl Backend {
         })
     }
 
+    pub(super) async fn complete(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Complete],
+    ) -> Result<Answers<Complete>, Fault> {
+        let finishes: Vec<_> =
+            batch.iter().map(|complete| FinishColumns::of(&complete.finish)).collect();
+        let bind = |query: Bound<'static>| {
+            let query = bind_keys(query, batch);
+            let query = bind(query, batch, |complete| complete.owner.to_bytes());
+            let query = bind(query, batch, |complete| clamped_millis(complete.ttl));
+            let query = bind(query, &finishes, |finish| finish.status);
+            let query = bind(query, &finishes, |finish| finish.codec);
+            let query = bind(query, &finishes, |finish| finish.payload);
+            let query = bind(query, &finishes, |finish| finish.failure);
+            let query = bind(query, &finishes, |finish| finish.message);
+            bind(query, &finishes, |finish| finish.size)
+        };
+        let rows = session.fetch(self.statements.complete.text(batch.len()), bind).await?;
+        self.written(session, batch, &rows).await
+    }
+
+    pub(super) async fn release(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Release],
+    ) -> Result<Answers<Release>, Fault> {
+        let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
+        let rows = session.fetch(self.statements.release.text(batch.len()), bind).await?;
+        self.written(session, batch, &rows).await
+    }
+
     /// What owners' write has done, and what is there for those who own nothing.
     async fn written<V: Verb<Reply = Written>>(
         &self,
+        session: &mut Session<'_>,
         batch: &[V],
         rows: &[PgRow],
     ) -> Result<Answers<V>, Fault> {
@@ -163,7 +186,7 @@ impl Backend {
         }
         let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
         let text = self.statements.find.text(verbs.len());
-        let rows = self.link.fetch(text, |query| bind_keys(query, &verbs)).await;
+        let rows = session.fetch(text, |query| bind_keys(query, &verbs)).await;
         match rows.and_then(|rows| found(&verbs, &rows, 2)) {
             Ok(found) => lost.into_iter().zip(found).for_each(|(at, answer)| written[at] = answer),
             // They go again: a write may be repeated, and others of their batch have their answers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Sqlite};
 use tokio::sync::Mutex;
 
@@ -22,6 +22,48 @@ pub(super) struct Link {
 
 pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
+/// Where the statements of a batch run.
+pub(super) enum Session<'a> {
+    /// Each by itself, on a connection of the pool, which commits it.
+    Alone(&'a Link),
+    /// In the transaction that a connection of the application's is in.
+    Within(&'a Link, &'a mut SqliteConnection),
+}
+
+impl Session<'_> {
+    /// Runs a statement that reads.
+    pub(super) async fn read<'q>(
+        &mut self,
+        sql: Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        match self {
+            Self::Alone(link) => link.read(sql, bind).await,
+            Self::Within(link, connection) => {
+                let rows = prepared(sql, bind).fetch_all(&mut **connection).await;
+                rows.map_err(|error| explain(error, true, &link.table))
+            }
+        }
+    }
+
+    /// Runs a statement that writes.
+    pub(super) async fn write<'q>(
+        &mut self,
+        sql: Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        match self {
+            Self::Alone(link) => link.write(sql, bind).await,
+            Self::Within(..) => self.read(sql, bind).await,
+        }
+    }
+}
+
+fn prepared<'q>(sql: Arc<str>, bind: impl FnOnce(Bound<'q>) -> Bound<'q>) -> Bound<'q> {
+    // The text has our own statements and checked names in it.
+    bind(sqlx::query(AssertSqlSafe(sql)))
+}
+
 impl Link {
     pub(super) fn new(pool: SqlitePool, table: Table) -> Self {
         Self { pool, table, writing: Mutex::default() }
@@ -33,11 +75,9 @@ impl Link {
         sql: Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<SqliteRow>, Fault> {
-        // The text has our own statements and checked names in it.
-        let query = bind(sqlx::query(AssertSqlSafe(sql)));
         let acquired = self.pool.acquire().await;
         let mut connection = acquired.map_err(|error| explain(error, false, &self.table))?;
-        let rows = query.fetch_all(&mut *connection).await;
+        let rows = prepared(sql, bind).fetch_all(&mut *connection).await;
         rows.map_err(|error| explain(error, true, &self.table))
     }
 

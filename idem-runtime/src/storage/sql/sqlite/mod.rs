@@ -6,6 +6,7 @@ mod error;
 mod link;
 mod migrate;
 mod statements;
+mod transaction;
 mod verbs;
 
 use std::fmt;

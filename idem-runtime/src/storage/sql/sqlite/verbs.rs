@@ -13,7 +13,7 @@ use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
 use super::super::wakeups::Polls;
-use super::link::{Bound, Link};
+use super::link::{Bound, Link, Session};
 use super::statements::{Batch, Statements};
 use crate::engine::state::Event;
 use crate::key::RecordKey;
@@ -31,21 +31,17 @@ type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
-        let mut answers = self.look(batch).await?;
+        let mut session = Session::Alone(&self.link);
+        let mut answers = self.look(&mut session, batch).await?;
         let looked = batch.iter().zip(&answers);
         let free = looked.filter(|(_, answer)| matches!(answer, Answer::Stale));
         let free: Vec<_> = free.map(|(claim, _)| claim).collect();
         if free.is_empty() {
             return Ok(answers);
         }
-        let bind = |query: Bound<'static>, claim: &&Claim| {
-            owned(query, &claim.key, claim.owner)
-                .bind(claim.fingerprint.as_bytes().to_vec())
-                .bind(row::policy(claim.on_crash))
-                .bind(clamped_millis(claim.lease))
-                .bind(clamped_millis(claim.ttl))
-        };
-        let rows = self.write(Batch::Claim, &free, bind).await?;
+        let rows = self
+            .write(&mut session, Batch::Claim, &free, |query, claim| bind_claim(query, claim))
+            .await?;
         let mut written = HashMap::with_capacity(rows.len());
         for row in &rows {
             written.insert(get::<&str>(row, 0).map_err(Fault::unreadable)?, row);
@@ -59,41 +55,36 @@ impl Runs<Claim> for Backend {
     }
 }
 
-fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
+pub(super) fn bind_claim(query: Bound<'static>, claim: &Claim) -> Bound<'static> {
+    owned(query, &claim.key, claim.owner)
+        .bind(claim.fingerprint.as_bytes().to_vec())
+        .bind(row::policy(claim.on_crash))
+        .bind(clamped_millis(claim.lease))
+        .bind(clamped_millis(claim.ttl))
+}
+
+pub(super) fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
     won(get(row, 1)?, get(row, 2)?, get(row, 3)?)
 }
 
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        let bind = |query: Bound<'static>, complete: &Complete| {
-            let finish = FinishColumns::of(&complete.finish);
-            owned(query, &complete.key, complete.owner)
-                .bind(clamped_millis(complete.ttl))
-                .bind(finish.status)
-                .bind(finish.codec.map(str::to_owned))
-                .bind(finish.payload.map(<[u8]>::to_vec))
-                .bind(finish.failure)
-                .bind(finish.message.map(<[u8]>::to_vec))
-                .bind(finish.size)
-        };
-        let done = self.write(Batch::Complete, batch, bind).await?;
-        self.written(batch, &done).await
+        self.complete(&mut Session::Alone(&self.link), batch).await
     }
 }
 
 impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
+        let mut session = Session::Alone(&self.link);
         let bind = |query, renew: &Renew| owned(query, &renew.key, renew.owner);
-        let done = self.write(Batch::Renew, batch, bind).await?;
-        self.written(batch, &done).await
+        let done = self.write(&mut session, Batch::Renew, batch, bind).await?;
+        self.written(&mut session, batch, &done).await
     }
 }
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
-        let bind = |query, release: &Release| owned(query, &release.key, release.owner);
-        let done = self.write(Batch::Release, batch, bind).await?;
-        self.written(batch, &done).await
+        self.release(&mut Session::Alone(&self.link), batch).await
     }
 }
 
@@ -105,7 +96,7 @@ impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let mut processing = Vec::new();
         for keys in keys.chunks(LONGEST) {
-            for row in &self.find(keys.iter()).await? {
+            for row in &self.find(&mut Session::Alone(&self.link), keys.iter()).await? {
                 let number: i64 = get(row, 0)?;
                 let key = usize::try_from(number).ok().and_then(|number| keys.get(number));
                 // Who waits for a record that cannot be read is told so by its next claim.
@@ -120,21 +111,53 @@ impl Polls for Backend {
 }
 
 impl Backend {
-    /// Writes a batch.
-    async fn write<T>(
+    pub(super) async fn complete(
         &self,
+        session: &mut Session<'_>,
+        batch: &[Complete],
+    ) -> Result<Answers<Complete>, Fault> {
+        let bind = |query: Bound<'static>, complete: &Complete| {
+            let finish = FinishColumns::of(&complete.finish);
+            owned(query, &complete.key, complete.owner)
+                .bind(clamped_millis(complete.ttl))
+                .bind(finish.status)
+                .bind(finish.codec.map(str::to_owned))
+                .bind(finish.payload.map(<[u8]>::to_vec))
+                .bind(finish.failure)
+                .bind(finish.message.map(<[u8]>::to_vec))
+                .bind(finish.size)
+        };
+        let done = self.write(session, Batch::Complete, batch, bind).await?;
+        self.written(session, batch, &done).await
+    }
+
+    pub(super) async fn release(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Release],
+    ) -> Result<Answers<Release>, Fault> {
+        let bind = |query, release: &Release| owned(query, &release.key, release.owner);
+        let done = self.write(session, Batch::Release, batch, bind).await?;
+        self.written(session, batch, &done).await
+    }
+
+    /// Writes a batch.
+    pub(super) async fn write<T>(
+        &self,
+        session: &mut Session<'_>,
         what: Batch,
         batch: &[T],
         bind: impl Fn(Bound<'static>, &T) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         let (sql, missing) = self.statements.batch(what, batch.len());
         let bind = |query| fill(batch.iter().fold(query, bind), missing);
-        self.link.write(sql, bind).await
+        session.write(sql, bind).await
     }
 
     /// The rows of these keys.
     async fn find<'a>(
         &self,
+        session: &mut Session<'_>,
         keys: impl ExactSizeIterator<Item = &'a RecordKey>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         let (sql, missing) = self.statements.batch(Batch::Look, keys.len());
@@ -142,12 +165,16 @@ impl Backend {
             let bound = keys.fold(query, |query, key| query.bind(key.as_str().to_owned()));
             fill(bound, missing)
         };
-        self.link.read(sql, bind).await
+        session.read(sql, bind).await
     }
 
     /// What the rows that are there say to a batch.
-    async fn look<V: Verb>(&self, batch: &[V]) -> Result<Answers<V>, Fault> {
-        let rows = self.find(batch.iter().map(Verb::key)).await?;
+    pub(super) async fn look<V: Verb>(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[V],
+    ) -> Result<Answers<V>, Fault> {
+        let rows = self.find(session, batch.iter().map(Verb::key)).await?;
         let mut answers: Vec<_> = batch.iter().map(|_| Answer::Settled(Err(corrupt()))).collect();
         for row in &rows {
             let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
@@ -163,13 +190,14 @@ impl Backend {
     /// What a write of owners has done, and what is there for those who own nothing.
     async fn written<V: Verb<Reply = Written>>(
         &self,
+        session: &mut Session<'_>,
         batch: &[V],
         done: &[SqliteRow],
     ) -> Result<Answers<V>, Fault> {
         if done.len() == batch.len() {
             return Ok(batch.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect());
         }
-        let mut answers = self.look(batch).await?;
+        let mut answers = self.look(session, batch).await?;
         for row in done {
             let key: &str = get(row, 0).map_err(Fault::unreadable)?;
             let index = batch.iter().position(|verb| verb.key().as_str() == key);

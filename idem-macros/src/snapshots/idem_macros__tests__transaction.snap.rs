@@ -1,0 +1,62 @@
+async fn transfer(
+    tx: &mut Transaction<'_, Postgres>,
+    order: &Order,
+) -> Result<Receipt, BankError> {
+    use ::idempotency::__private as __idem_private;
+    let __idem_arguments = __idem_private::Arguments::new("transfer");
+    let __idem_arguments = __idem_arguments.arg(&order);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(33usize)
+        .literal("transfer:")
+        .value_at_end("order.id", &order.id)
+        .finish();
+    __idem_private::require_result::<Result<Receipt, BankError>>();
+    __idem_private::require_value::<
+        <Result<Receipt, BankError> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<Receipt, BankError> as __idem_private::Returned>::Error,
+    >();
+    __idem_private::require_transaction(&*tx);
+    let __idem_operation = __idem_private::operation(
+            __idem_private::handle(),
+            "transfer",
+        )
+        .key(__idem_key)
+        .with_fingerprint(__idem_fingerprint)
+        .wait(__idem_private::Duration::new(5u64, 0u32))
+        .errors(
+            __idem_private::StoreErrorsAs(
+                __idem_private::ErrorText::<Result<Receipt, BankError>>::new().function(),
+            ),
+        );
+    let __idem_call = __idem_private::CallWithin::<
+        Result<Receipt, BankError>,
+        _,
+        _,
+        _,
+        _,
+    >::of(&__idem_operation, &*tx);
+    match __idem_call.begin(__idem_operation, &mut *tx).await {
+        __idem_private::Turn::Ended(__idem_result) => __idem_result,
+        __idem_private::Turn::Run(__idem_running) => {
+            let __idem_result = {
+                let tx = &mut *tx;
+                __idem_running
+                    .body(async move {
+                        if false {
+                            return __idem_private::fake_return::<
+                                Result<Receipt, BankError>,
+                            >();
+                        }
+                        {
+                            debit(tx, order).await?;
+                            credit(tx, order).await
+                        }
+                    })
+                    .await
+            };
+            __idem_running.end(tx, __idem_result).await
+        }
+    }
+}

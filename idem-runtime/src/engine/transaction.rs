@@ -1,0 +1,426 @@
+//! A call inside the application's own database transaction: claim, effect and result are one commit.
+//!
+//! ```text
+//! in_transaction ── operation … run ──► claim, in the transaction ──► replay / mismatch / in progress, as without one
+//!                                         │ acquired
+//!                                       the body, on the same connection
+//!                                         │
+//!                                       complete, or release, in the transaction
+//! commit ──► COMMIT ──► its answer is lost? the record's owner, read back, says what became of it
+//! ```
+//!
+//! There is no guard, no keeper and no list of calls: until the commit nobody sees the record, and whatever becomes of this process,
+//! the database rolls both back. What the database cannot do is in
+//! [`storage::sql::transaction`](crate::storage::sql::transaction).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Database, Transaction};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{Instrument, Span};
+
+use super::claim::polls;
+use super::context;
+use super::flight::later;
+use super::handle::{Idempotency, Inner};
+use super::operation::{Alone, Operation, counted_as};
+use super::outcome::{Outcome, Source};
+use super::run::{Call, Failed, unstorable};
+use super::settle::pauses;
+use crate::error::{Error, ErrorKind};
+use crate::policy::{
+    ErrorPolicy, FromError, MapError, Storable, StoreAll, StoreErrors, StorePolicy,
+};
+use crate::runtime;
+use crate::storage::sql::transaction::{
+    Part, Records, TransactionConnection, TransactionDatabase, Uncommitted,
+};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+use crate::telemetry;
+
+/// A transaction, before it is said what is to be done in it. From [`Idempotency::in_transaction`].
+#[must_use = "nothing happens in the transaction until an operation is given a body"]
+pub struct InTransaction<'t, C> {
+    handle: Idempotency,
+    connection: &'t mut C,
+}
+
+/// The place of an [`Operation`]'s record: part of a transaction.
+pub struct Within<'t, C>(&'t mut C);
+
+impl Idempotency {
+    /// Makes the next call part of a transaction of the application's own: its record and its effect are committed together, or not at all.
+    /// This is the only place where "exactly once" is true without conditions.
+    ///
+    /// `transaction` is a [`sqlx::Transaction`], or a connection inside one, on the database that this handle's storage is on.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(pool: sqlx::PgPool, idem: idem_runtime::Idempotency) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut tx = pool.begin().await?;
+    /// let balance: i64 = idem
+    ///     .in_transaction(&mut tx)
+    ///     .operation("deposit")
+    ///     .key("deposit:42")
+    ///     .fingerprint(&("alice", 100))?
+    ///     .call(async |tx| {
+    ///         let update = "UPDATE accounts SET balance = balance + 100 WHERE name = 'alice' RETURNING balance";
+    ///         let balance = sqlx::query_scalar(update).fetch_one(tx).await?;
+    ///         Ok::<i64, Box<dyn std::error::Error>>(balance)
+    ///     })
+    ///     .await?;
+    /// idem.commit(tx).await?;
+    /// # let _ = balance;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// After an error, roll the transaction back: nothing has happened then, and the next call with the key runs. (Dropping a transaction
+    /// rolls it back as well, a moment later: until then others are told that the key is taken.)
+    pub fn in_transaction<'t, C: TransactionConnection>(
+        &self,
+        transaction: &'t mut C,
+    ) -> InTransaction<'t, C> {
+        InTransaction { handle: self.clone(), connection: transaction }
+    }
+
+    /// Commits a transaction and tells the truth about it, also where the answer to `COMMIT` is lost: then the record of the last call in
+    /// the transaction is looked for, until it is certain whether the transaction was committed.
+    ///
+    /// # Errors
+    ///
+    /// - [`Storage`](ErrorKind::Storage): nothing was committed. [`Error::is_retryable`] says whether to do all of it again.
+    /// - [`Indeterminate`](ErrorKind::Indeterminate): the database does not answer, or no call of this library's was part of the
+    ///   transaction. Call again with the same key: it replays if the transaction was committed.
+    /// - [`Configuration`](ErrorKind::Configuration): the handle's storage is on another kind of database.
+    ///
+    /// # Cancel safety
+    ///
+    /// The transaction may or may not be committed when the future is dropped. Call again with the same key to know.
+    pub async fn commit<DB: TransactionDatabase>(
+        &self,
+        mut transaction: Transaction<'_, DB>,
+    ) -> Result<(), Error> {
+        let storage = storage_of::<DB>(&self.0)?;
+        let part = DB::part(storage, &mut transaction).await.map_err(not_committed)?;
+        let sent = Instant::now();
+        match DB::commit(storage, transaction).await {
+            Ok(()) => Ok(()),
+            Err(Uncommitted::Refused(error)) => Err(not_committed(error)),
+            Err(Uncommitted::Unanswered(error)) => match part {
+                Some(part) => find_out::<DB>(storage, &part, sent, error).await,
+                None => Err(unknown(error)),
+            },
+        }
+    }
+}
+
+/// Looks for the record of a call until it is certain whether its transaction was committed.
+async fn find_out<DB: Records>(
+    storage: &DB::Storage,
+    part: &Part,
+    sent: Instant,
+    mut error: StorageError,
+) -> Result<(), Error> {
+    let deadline = later(Instant::now(), DB::patience(storage));
+    let more = std::iter::repeat(Duration::from_millis(400));
+    for pause in pauses().chain(more) {
+        match timeout_at(deadline, DB::is_committed(storage, part)).await {
+            Ok(Ok(Some(true))) => return Ok(()),
+            // A record that has expired is no longer looked for.
+            Ok(Ok(Some(false))) if sent.elapsed() < part.ttl => return Err(not_committed(error)),
+            Ok(Ok(Some(false))) | Err(_) => break,
+            Ok(Ok(None)) => {}
+            Ok(Err(trouble)) => error = trouble,
+        }
+        if Instant::now() + pause >= deadline {
+            break;
+        }
+        sleep(pause).await;
+    }
+    Err(unknown(error))
+}
+
+fn not_committed(error: StorageError) -> Error {
+    Error::new(ErrorKind::Storage, "the transaction was not committed").with_source(error)
+}
+
+fn unknown(error: StorageError) -> Error {
+    let text = "nobody knows whether the transaction was committed";
+    Error::new(ErrorKind::Indeterminate, text).with_source(error)
+}
+
+fn storage_of<DB: Records>(inner: &Inner) -> Result<&DB::Storage, Error> {
+    inner.storage.as_a().ok_or_else(|| {
+        let text = format!(
+            "the transaction is on {}, and the handle's storage is not: give it the storage of the same database, without a wrapper",
+            DB::CALLED
+        );
+        Error::new(ErrorKind::Configuration, text)
+    })
+}
+
+impl<'t, C> InTransaction<'t, C> {
+    /// Starts a call of the operation `name`.
+    ///
+    /// It has neither a lease of its own nor a crash policy: when this process dies, the transaction is rolled back.
+    pub fn operation(
+        self,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Operation<StoreErrors, StoreAll, FromError, Within<'t, C>> {
+        Operation::placed(Ok(self.handle), name.into(), Within(self.connection))
+    }
+}
+
+impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
+    /// Runs the body in the transaction, or gives its first run's result with where it comes from.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Operation::run) without a transaction, but for what a commit makes unnecessary; beside them
+    ///
+    /// | what is wrong | kind |
+    /// |---|---|
+    /// | there is no transaction on the connection, or the handle's storage is on another kind of database | [`Configuration`](ErrorKind::Configuration) |
+    /// | the database broke the transaction up, for a deadlock or because it saw too little of others' | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
+    /// | the record is no longer part of the transaction when the body ends | [`LeaseLost`](ErrorKind::LeaseLost) |
+    ///
+    /// Another transaction with this key that is not committed yet is [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), or is waited for as long
+    /// as [`wait`](Operation::wait) says; what it is about is not known until then. SQLite lets one transaction write at a time, so there
+    /// the second waits for its turn, as long as the connection's busy timeout says.
+    ///
+    /// Roll the transaction back after any error. What is recorded of an error of the body's counts only if it is committed nevertheless.
+    ///
+    /// # Cancel safety
+    ///
+    /// Roll the transaction back when the future was dropped: then nothing has happened.
+    pub async fn run<T, Er, F>(self, body: F) -> Result<Outcome<T>, Er>
+    where
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, Er>,
+    {
+        let Self { settings, errors, store, map, place: Within(connection) } = self;
+        let operation = Operation { settings, errors, store, map, place: Alone };
+        match begin(operation, connection).await {
+            Turn::Ended(result) => result,
+            Turn::Run(running) => {
+                let result = running.body(body(connection.connection())).await;
+                running.end(connection, result).await
+            }
+        }
+    }
+
+    /// Like [`run`](Self::run), for the value alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn call<T, Er, F>(self, body: F) -> Result<T, Er>
+    where
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, Er>,
+    {
+        self.run(body).await.map(Outcome::into_value)
+    }
+}
+
+/// Whether there is a body to run.
+pub(crate) enum Turn<R, X> {
+    /// There is not: this is the result.
+    Ended(R),
+    /// There is.
+    Run(X),
+}
+
+/// A call that became part of a transaction, and whose body is to be run.
+pub(crate) struct Running<E, S, M> {
+    call: Call,
+    errors: E,
+    store: S,
+    map: M,
+    timer: telemetry::Timer,
+    span: Span,
+}
+
+/// Claims in the transaction.
+pub(crate) async fn begin<C, T, Er, E, S, M>(
+    operation: Operation<E, S, M>,
+    connection: &mut C,
+) -> Turn<Result<Outcome<T>, Er>, Running<E, S, M>>
+where
+    C: TransactionConnection,
+    T: Storable,
+    E: ErrorPolicy<Er>,
+    M: MapError<Er>,
+{
+    let Operation { settings, errors, store, map, place: Alone } = operation;
+    let call = match settings.into_call() {
+        Ok(call) => call,
+        Err(error) => return Turn::Ended(Err(map.map(error))),
+    };
+    let timer = telemetry::Timer::start();
+    let span = telemetry::span(&call.flight.name);
+    let claimed = claim(&call, connection).instrument(span.clone()).await;
+    let replayed = match claimed {
+        Ok(Claimed::Acquired { fence }) => {
+            call.flight.acquired_within(fence);
+            if fence.is_recovery() {
+                call.inner.hooks.takeover(&call.event(None));
+            }
+            return Turn::Run(Running { call, errors, store, map, timer, span });
+        }
+        Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
+        Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
+        Ok(Claimed::Mismatch) => {
+            let text = "the key was used before for another operation or with other arguments";
+            Err(call.error(ErrorKind::Mismatch, text).into())
+        }
+        Err(error) => Err(error.on_operation(&call.flight.name.operation).into()),
+    };
+    Turn::Ended(ended(&call, timer, &map, replayed))
+}
+
+/// Claims, and waits for another transaction where the call may.
+async fn claim<C: TransactionConnection>(
+    call: &Call,
+    connection: &mut C,
+) -> Result<Claimed, Error> {
+    if call.flight.is_reentrant() {
+        let text = "the operation calls itself with the same key and would wait for itself";
+        return Err(Error::new(ErrorKind::Reentrant, text));
+    }
+    runtime::check().map_err(|text| Error::new(ErrorKind::Configuration, text))?;
+    let storage = storage_of::<C::Database>(&call.inner)?;
+    if !connection.is_in_transaction() {
+        let text = "the connection is not inside a transaction: begin one with `begin` of its pool or its own";
+        return Err(Error::new(ErrorKind::Configuration, text));
+    }
+    let request = Claim {
+        key: call.flight.name.record.clone(),
+        owner: call.flight.owner,
+        fingerprint: call.flight.name.fingerprint,
+        lease: call.flight.lease,
+        ttl: call.ttl,
+        on_crash: call.on_crash,
+    };
+    let deadline = call.wait.map(|wait| later(Instant::now(), wait));
+    let mut polls = polls(false);
+    loop {
+        let claimed = C::Database::claim(storage, connection.connection(), &request).await?;
+        let now = Instant::now();
+        match (&claimed, deadline) {
+            (Claimed::InProgress { .. }, Some(deadline)) if now < deadline => {
+                let until = later(now, polls.next().unwrap_or_default());
+                sleep_until(until.min(deadline)).await;
+            }
+            _ => return Ok(claimed),
+        }
+    }
+}
+
+impl<E, S, M> Running<E, S, M> {
+    /// Runs the body as that of this call.
+    pub(crate) async fn body<F: Future>(&self, body: F) -> F::Output {
+        // On the heap, as without a transaction.
+        let body = Box::pin(body);
+        context::scope(Arc::clone(&self.call.flight), body).instrument(self.span.clone()).await
+    }
+
+    /// Makes the end part of the transaction.
+    pub(crate) async fn end<C, T, Er>(
+        self,
+        connection: &mut C,
+        result: Result<T, Er>,
+    ) -> Result<Outcome<T>, Er>
+    where
+        C: TransactionConnection,
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+    {
+        let Self { call, errors, store, map, timer, span } = self;
+        let finish = call.finish(&errors, &store, &result);
+        let unstorable = finish.as_ref().and_then(unstorable);
+        let (key, owner) = (call.flight.name.record.clone(), call.flight.owner);
+        let connection = connection.connection();
+        let written = async {
+            let storage = storage_of::<C::Database>(&call.inner)?;
+            let written = match finish {
+                Some(finish) => {
+                    let complete = Complete { key, owner, finish, ttl: call.ttl };
+                    C::Database::complete(storage, connection, &complete).await?
+                }
+                None => C::Database::release(storage, connection, &Release { key, owner }).await?,
+            };
+            match written {
+                Written::Done => Ok(()),
+                Written::LeaseLost(_) => {
+                    let text =
+                        "the record of the call is no longer part of the transaction: roll it back";
+                    Err(Error::new(ErrorKind::LeaseLost, text))
+                }
+            }
+        };
+        let operation = &call.flight.name.operation;
+        let written = written.instrument(span).await.map_err(|error| error.on_operation(operation));
+        let result = match (result, written) {
+            (Ok(value), Ok(())) => Ok(Outcome { value, source: source(&call, unstorable) }),
+            (Ok(_), Err(error)) => Err(Failed::Ours(error)),
+            // The transaction is to be rolled back, and what was to be written with it. Often it is that already.
+            (Err(failure), Err(error)) => {
+                tracing::debug!(%operation, %error, "a failure is not recorded in its transaction");
+                Err(Failed::Body(failure))
+            }
+            (Err(failure), Ok(())) => Err(Failed::Body(failure)),
+        };
+        ended(&call, timer, &map, result)
+    }
+}
+
+/// Where the result of a body comes from that has just run.
+fn source(call: &Call, unstorable: Option<ErrorKind>) -> Source {
+    let Some(kind) = unstorable else {
+        return Source::Executed { recovered: call.flight.fence().is_recovery() };
+    };
+    let error = call.error(kind, "the result cannot be stored");
+    let operation = &call.flight.name.operation;
+    tracing::error!(%operation, %error, "the result of a call is not recorded");
+    call.inner.hooks.unrecorded(&call.event(Some(&error)));
+    Source::Unrecorded
+}
+
+/// The end of a call, counted, in its function's own error type.
+fn ended<T, Er>(
+    call: &Call,
+    timer: telemetry::Timer,
+    map: &impl MapError<Er>,
+    result: Result<Outcome<T>, Failed<Er>>,
+) -> Result<Outcome<T>, Er> {
+    timer.stop(&call.flight.name.operation, counted_as(&result));
+    result.map_err(|failed| match failed {
+        Failed::Body(error) => error,
+        Failed::Ours(error) => map.map(error),
+    })
+}
+
+impl<C> fmt::Debug for InTransaction<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InTransaction").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Within<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Within")
+    }
+}

@@ -1,0 +1,101 @@
+//! Records in the application's own SQLite transaction: see [`transaction`](super::super::transaction).
+//!
+//! A claim writes before it looks: a transaction that had only read until then waits for its turn to write, and then sees what others have
+//! written, where one that had looked would be refused for having seen too little.
+
+use std::slice::from_ref;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use super::super::transaction::{Part, Records, Uncommitted, broken, commit, only};
+use super::SqliteStorage;
+use super::error::explain;
+use super::link::Session;
+use super::statements::Batch;
+use super::verbs::{Backend, bind_claim, claimed};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+
+/// A commit does no more than write to a file. One that takes longer is on a disk that does not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Records for Sqlite {
+    const CALLED: &'static str = "sqlite";
+
+    type Storage = SqliteStorage;
+
+    fn claim<'c>(
+        storage: &'c SqliteStorage,
+        connection: &'c mut SqliteConnection,
+        claim: &'c Claim,
+    ) -> BoxFuture<'c, Result<Claimed, StorageError>> {
+        Box::pin(storage.0.backend.claim_within(connection, claim))
+    }
+
+    fn complete<'c>(
+        storage: &'c SqliteStorage,
+        connection: &'c mut SqliteConnection,
+        complete: &'c Complete,
+    ) -> BoxFuture<'c, Result<Written, StorageError>> {
+        Box::pin(async move {
+            let backend = &storage.0.backend;
+            let mut session = Session::Within(&backend.link, connection);
+            only(backend.complete(&mut session, from_ref(complete)).await)
+        })
+    }
+
+    fn release<'c>(
+        storage: &'c SqliteStorage,
+        connection: &'c mut SqliteConnection,
+        release: &'c Release,
+    ) -> BoxFuture<'c, Result<Written, StorageError>> {
+        Box::pin(async move {
+            let backend = &storage.0.backend;
+            let mut session = Session::Within(&backend.link, connection);
+            only(backend.release(&mut session, from_ref(release)).await)
+        })
+    }
+
+    /// SQLite is in this process: it always answers.
+    fn part<'c>(
+        _storage: &'c SqliteStorage,
+        _connection: &'c mut SqliteConnection,
+    ) -> BoxFuture<'c, Result<Option<Part>, StorageError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn commit<'c>(
+        storage: &'c SqliteStorage,
+        transaction: Transaction<'c, Self>,
+    ) -> BoxFuture<'c, Result<(), Uncommitted>> {
+        let table = &storage.0.backend.link.table;
+        Box::pin(commit(transaction, PATIENCE, |error| broken(explain(error, true, table))))
+    }
+
+    fn is_committed<'c>(
+        _storage: &'c SqliteStorage,
+        _part: &'c Part,
+    ) -> BoxFuture<'c, Result<Option<bool>, StorageError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn patience(_storage: &SqliteStorage) -> Duration {
+        PATIENCE
+    }
+}
+
+impl Backend {
+    async fn claim_within(
+        &self,
+        connection: &mut SqliteConnection,
+        claim: &Claim,
+    ) -> Result<Claimed, StorageError> {
+        let mut session = Session::Within(&self.link, connection);
+        let written = self.write(&mut session, Batch::Claim, from_ref(claim), bind_claim).await;
+        match written.map_err(broken)?.first() {
+            Some(row) => claimed(row),
+            None => only(self.look(&mut session, from_ref(claim)).await),
+        }
+    }
+}

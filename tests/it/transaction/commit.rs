@@ -1,0 +1,209 @@
+//! Commits whose answer is lost, and the truth about them.
+
+use std::time::Duration;
+
+use idem_runtime::storage::{MySqlStorage, PostgresStorage, SharedStorage};
+use idem_runtime::{Error, ErrorKind, Idempotency};
+use sqlx::{MySql, Pool, Postgres};
+use testkit::proxy::{FaultProxy, Loss};
+use url::Url;
+
+use super::stage::{Db, Failed, Stage, deposit};
+use crate::outbox::stage::{Db as _, inside, pool};
+
+/// Short, since some of these tests wait for it in vain.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A database that is reached through a proxy.
+struct Behind<DB: Db> {
+    stage: Stage<DB>,
+    proxy: FaultProxy,
+    pool: Pool<DB>,
+    idem: Idempotency,
+}
+
+trait Server: Db {
+    fn impatient(pool: Pool<Self>) -> SharedStorage;
+}
+
+impl Server for Postgres {
+    fn impatient(pool: Pool<Self>) -> SharedStorage {
+        let storage = PostgresStorage::builder().response_timeout(RESPONSE_TIMEOUT);
+        SharedStorage::new(storage.build(pool).unwrap())
+    }
+}
+
+impl Server for MySql {
+    fn impatient(pool: Pool<Self>) -> SharedStorage {
+        let storage = MySqlStorage::builder().response_timeout(RESPONSE_TIMEOUT);
+        SharedStorage::new(storage.build(pool).unwrap())
+    }
+}
+
+impl<DB: Server> Behind<DB> {
+    async fn new() -> Self {
+        let stage = Stage::<DB>::new().await;
+        let url = Url::parse(&stage.url).unwrap();
+        let proxy = FaultProxy::start((url.host_str().unwrap(), url.port().unwrap()));
+        let pool = pool::<DB>(&proxy.before(&stage.url)).await;
+        let idem = Idempotency::new(DB::impatient(pool.clone())).unwrap();
+        Self { stage, proxy, pool, idem }
+    }
+
+    /// A deposit whose commit meets the fault that `harm` makes.
+    async fn deposit(&self, harm: impl FnOnce(&FaultProxy)) -> Result<i64, Failed> {
+        self.deposit_as("1", harm).await
+    }
+
+    async fn deposit_as(&self, key: &str, harm: impl FnOnce(&FaultProxy)) -> Result<i64, Failed> {
+        let mut tx = self.pool.begin().await?;
+        let operation = self.idem.in_transaction(&mut tx).operation("deposit").key(key);
+        let balance =
+            operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await?;
+        harm(&self.proxy);
+        self.idem.commit(tx).await?;
+        Ok(balance)
+    }
+
+    async fn state(&self) -> (i64, i64) {
+        (self.stage.balance().await, self.stage.records().await)
+    }
+}
+
+fn commits() -> Loss {
+    Loss::next(1).of_requests_with("COMMIT")
+}
+
+async fn a_commit_whose_answer_is_lost_is_found_to_be_committed<DB: Server>(behind: Behind<DB>) {
+    let balance = behind.deposit_as("1", |proxy| proxy.drop_replies(commits())).await;
+    assert_eq!(balance.unwrap(), 100);
+    assert_eq!(behind.state().await, (100, 1));
+    let hanging = |proxy: &FaultProxy| proxy.drop_replies(commits().hanging());
+    assert_eq!(behind.deposit_as("2", hanging).await.unwrap(), 200);
+    assert_eq!(behind.state().await, (200, 2));
+    assert_eq!(behind.proxy.counts().dropped_replies, 2);
+}
+
+async fn a_commit_that_never_arrived_is_found_to_be_rolled_back<DB: Server>(behind: Behind<DB>) {
+    let error = behind.deposit(|proxy| proxy.drop_requests(commits())).await.unwrap_err().ours();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert!(error.is_retryable());
+    assert_eq!(behind.state().await, (0, 0));
+    assert_eq!(behind.deposit(|_| {}).await.unwrap(), 100);
+    assert_eq!(behind.state().await, (100, 1));
+}
+
+/// The server still has the transaction open: it may yet hear of its commit.
+async fn while_the_transaction_is_open_nobody_knows<DB: Server>(behind: Behind<DB>) {
+    let harm = |proxy: &FaultProxy| proxy.drop_requests(commits().hanging());
+    let error = behind.deposit(harm).await.unwrap_err().ours();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    assert!(error.is_retryable());
+    assert_eq!(behind.state().await, (0, 0));
+}
+
+async fn without_the_server_nobody_knows<DB: Server>(behind: Behind<DB>) {
+    let harm = |proxy: &FaultProxy| {
+        proxy.drop_replies(commits());
+        proxy.refuse();
+    };
+    let error = behind.deposit(harm).await.unwrap_err().ours();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    behind.proxy.heal();
+    // The same call again tells.
+    assert_eq!(behind.deposit(|_| {}).await.unwrap(), 100);
+    assert_eq!(behind.state().await, (100, 1));
+}
+
+/// What was marked by an earlier transaction on the same connection says nothing of a later one.
+async fn without_a_call_in_the_transaction_nobody_knows<DB: Server>(behind: Behind<DB>) {
+    let mut connection = behind.pool.acquire().await.unwrap();
+    for committed_by_the_handle in [true, false] {
+        let mut tx = crate::outbox::stage::begin::<DB>(&mut connection).await;
+        let key = format!("{committed_by_the_handle}");
+        let operation = behind.idem.in_transaction(&mut tx).operation("deposit").key(key);
+        operation.call(async |_| Ok::<_, Error>(1)).await.unwrap();
+        if committed_by_the_handle {
+            behind.idem.commit(tx).await.unwrap();
+        } else {
+            tx.commit().await.unwrap();
+        }
+    }
+    let mut tx = crate::outbox::stage::begin::<DB>(&mut connection).await;
+    let update = "UPDATE accounts SET balance = 7 WHERE name = 'alice'";
+    DB::run(inside(&mut tx), update.to_owned()).await.unwrap();
+    behind.proxy.drop_requests(commits());
+    let error = behind.idem.commit(tx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    assert_eq!(behind.stage.balance().await, 0);
+}
+
+/// A transaction that another call's record is replayed in is not committed because that one was.
+async fn a_replay_is_no_part_of_a_transaction<DB: Server>(behind: Behind<DB>) {
+    behind.deposit(|_| {}).await.unwrap();
+    let error = behind.deposit(|proxy| proxy.drop_requests(commits())).await.unwrap_err().ours();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+}
+
+macro_rules! on_every_server {
+    ($($name:ident),* $(,)?) => {
+        mod with_a_server {
+            $(mod $name {
+                use crate::transaction::commit::{self, Behind};
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_postgres() {
+                    commit::$name::<sqlx::Postgres>(Behind::new().await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_mysql() {
+                    commit::$name::<sqlx::MySql>(Behind::new().await).await;
+                }
+            })*
+        }
+    };
+}
+
+on_every_server!(
+    a_commit_whose_answer_is_lost_is_found_to_be_committed,
+    a_commit_that_never_arrived_is_found_to_be_rolled_back,
+    while_the_transaction_is_open_nobody_knows,
+    without_the_server_nobody_knows,
+    without_a_call_in_the_transaction_nobody_knows,
+    a_replay_is_no_part_of_a_transaction,
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_transaction_in_which_a_statement_failed_is_not_said_to_be_committed() {
+    let stage = Stage::<Postgres>::new().await;
+    let mut tx = stage.begin().await;
+    let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
+    operation.call(async |tx| Ok::<_, Failed>(deposit::<Postgres>(tx, 100).await?)).await.unwrap();
+    let wrong = "INSERT INTO accounts VALUES ('alice', 0)";
+    Postgres::run(inside(&mut tx), wrong.to_owned()).await.unwrap_err();
+    let error = stage.idem.commit(tx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert_eq!((stage.balance().await, stage.records().await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_the_database_refuses_says_whether_to_try_again() {
+    let stage = Stage::<Postgres>::new().await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    let tables = "CREATE TABLE a (id bigint PRIMARY KEY);
+                  CREATE TABLE b (a bigint REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED)";
+    Postgres::run(&mut connection, tables.to_owned()).await.unwrap();
+    drop(connection);
+    let mut tx = stage.begin().await;
+    let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
+    let body = async |tx: &mut sqlx::PgConnection| {
+        Postgres::run(tx, "INSERT INTO b VALUES (1)".to_owned()).await?;
+        Ok::<_, Failed>(1)
+    };
+    operation.call(body).await.unwrap();
+    let error = stage.idem.commit(tx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert!(!error.is_retryable());
+    assert_eq!(stage.records().await, 0);
+}

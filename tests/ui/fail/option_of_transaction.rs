@@ -1,8 +1,0 @@
-use idempotency::{Error, idempotent};
-
-#[idempotent(key = "order:{id}", tx = tx)]
-async fn place(id: u64) -> Result<u64, Error> {
-    Ok(id)
-}
-
-fn main() {}
