@@ -184,15 +184,25 @@ fn a_proxy_outlives_a_restart_of_its_server() {
     assert_eq!(increment(&mut connect(&proxy).unwrap(), "counter").unwrap(), 1);
 }
 
+/// Ends what runs beside a test, also where the test fails.
+struct Beside<'a>(&'a AtomicBool);
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn it_accepts_again_while_processes_are_being_started() {
     // No server is behind it: what counts is that it listens again.
     let proxy = FaultProxy::start(("127.0.0.1", 9));
-    let enough = AtomicBool::new(false);
+    let running = AtomicBool::new(true);
     thread::scope(|scope| {
+        let _beside = Beside(&running);
         for _ in 0..4 {
             scope.spawn(|| {
-                while !enough.load(Ordering::Relaxed) {
+                while running.load(Ordering::Relaxed) {
                     // With a user of its own it is a copy of this process, sockets included, until it becomes another program.
                     let mut command = Command::new("true");
                     command.uid(nix::unistd::getuid().as_raw());
@@ -204,7 +214,6 @@ fn it_accepts_again_while_processes_are_being_started() {
             proxy.refuse();
             proxy.accept();
         }
-        enough.store(true, Ordering::Relaxed);
     });
     TcpStream::connect(proxy.addr()).unwrap();
 }
