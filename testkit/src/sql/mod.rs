@@ -24,6 +24,7 @@ mod product;
 mod query;
 mod server;
 mod shared;
+mod standby;
 mod template;
 
 pub use options::SqlServerBuilder;

@@ -1,6 +1,6 @@
 //! One server.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use nix::sys::signal::Signal;
 use sqlx::Error;
@@ -111,6 +111,15 @@ impl SqlServer {
     pub fn pids(&self) -> Vec<u32> {
         let children = family::children(self.pid()).into_iter().map(i32::cast_unsigned);
         [self.pid()].into_iter().chain(children).collect()
+    }
+
+    pub(super) fn product(&self) -> Product {
+        self.options.product()
+    }
+
+    /// Where its files are.
+    pub(super) fn dir(&self) -> &Path {
+        self.reservation.dir()
     }
 
     /// What it logged.

@@ -1,9 +1,13 @@
 //! The SQL storages against real databases.
 
+mod given_up;
 mod guarantees;
 mod mysql;
+mod own;
 mod postgres;
+mod purging;
 mod sqlite;
+mod unfit;
 
 use std::time::Duration;
 

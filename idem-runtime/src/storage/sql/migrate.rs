@@ -39,3 +39,8 @@ pub(super) fn missing(table: &super::table::Table, file: &str) -> String {
         "the table {table} is not there: call `migrate()` once before the storage is used, or run {file}"
     )
 }
+
+/// The text for a storage whose tables are not those that it knows.
+pub(super) fn other_columns(table: &super::table::Table) -> String {
+    format!("the table {table} has other columns than this version needs: call `migrate()`")
+}

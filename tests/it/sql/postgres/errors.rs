@@ -1,9 +1,9 @@
 //! Servers that cannot be used: a kind, and a text that helps without a password in it.
 
-use idem_runtime::storage::{PostgresStorage, Storage, StorageErrorKind};
+use idem_runtime::storage::{Claimed, PostgresStorage, Storage, StorageErrorKind};
 use testkit::sql::{Product, SqlServer};
 
-use super::super::{claim, fresh_key, run_once};
+use super::super::{claim, complete, fresh_key, key, run_once};
 use super::database;
 
 #[tokio::test]
@@ -12,11 +12,14 @@ async fn addresses_that_cannot_be_used_are_told_without_their_password() {
     let other_database = format!("{}nowhere", &url[..=url.rfind('/').unwrap()]);
     let at = url.find('@').unwrap();
     let wrong_user = format!("postgres://nobody:hunter2{}", &url[at..]);
+    let user = url[..at].rsplit_once(':').unwrap().0;
+    let wrong_password = format!("{user}:hunter2{}", &url[at..]);
     let cases = [
         ("postgres://u:hunter2@127.0.0.1:1/db", StorageErrorKind::NotApplied),
         ("postgres://u:hunter2@[", StorageErrorKind::Configuration),
         (other_database.as_str(), StorageErrorKind::Configuration),
         (wrong_user.as_str(), StorageErrorKind::Configuration),
+        (wrong_password.as_str(), StorageErrorKind::Configuration),
     ];
     for (url, kind) in cases {
         let error = PostgresStorage::connect(url).await.unwrap_err();
@@ -37,6 +40,56 @@ async fn read_only_server_refuses_and_nothing_is_lost() {
     run_once(&storage).await;
 }
 
+/// A failover seen from its wrong side: the address leads to a server that follows another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn standby_is_told_and_used_when_it_is_promoted() {
+    let mut server = SqlServer::start(Product::Postgres);
+    let storage = PostgresStorage::connect(server.url()).await.unwrap();
+    storage.migrate().await.unwrap();
+    let done = run_once(&storage).await;
+    server.restart_as_standby();
+    let storage = PostgresStorage::connect(server.url()).await.unwrap();
+    for key in [&done.key, &fresh_key()] {
+        let error = storage.claim(&claim(key)).await.unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
+        assert!(error.to_string().contains("read-only replica"), "{error}");
+    }
+    assert_eq!(storage.migrate().await.unwrap_err().kind(), StorageErrorKind::NotApplied);
+    assert_eq!(server.query("SELECT pg_promote()"), "t");
+    assert!(matches!(storage.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
+    run_once(&storage).await;
+}
+
+/// Databases that were made long ago, in the encoding of those days.
+#[tokio::test(flavor = "multi_thread")]
+async fn database_that_lacks_a_character_of_a_key_says_so_and_merges_nothing() {
+    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+    for (encoding, knows_all) in [("LATIN1", false), ("SQL_ASCII", true)] {
+        let name = encoding.to_lowercase();
+        let make = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'");
+        server.query(&make);
+        let url = server.url().replace("/postgres", &format!("/{name}"));
+        let storage = PostgresStorage::connect(&url).await.unwrap();
+        storage.migrate().await.unwrap();
+        let (known, unknown) = (key("caf\u{e9}"), key("caf\u{e9} \u{1F980}"));
+        let asked = claim(&known);
+        assert!(matches!(storage.claim(&asked).await.unwrap(), Claimed::Acquired { .. }));
+        storage.complete(&complete(&asked, "\u{1F980}")).await.unwrap();
+        match storage.claim(&claim(&unknown)).await {
+            Ok(answer) => assert!(knows_all && matches!(answer, Claimed::Acquired { .. })),
+            Err(error) => {
+                assert!(!knows_all, "{error:?}");
+                assert_eq!(error.kind(), StorageErrorKind::Configuration, "{error:?}");
+                assert!(error.to_string().contains("UTF8"), "{error}");
+            }
+        }
+        let Claimed::Replay(replay) = storage.claim(&claim(&known)).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(replay.finish, complete(&asked, "\u{1F980}").finish);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_comes_back_is_used_again_with_its_records() {
     let mut server = SqlServer::start(Product::Postgres);
@@ -55,5 +108,5 @@ async fn server_that_comes_back_is_used_again_with_its_records() {
         }
         answer = storage.claim(&claim(&done.key)).await;
     }
-    assert!(matches!(answer.unwrap(), idem_runtime::storage::Claimed::Replay(_)));
+    assert!(matches!(answer.unwrap(), Claimed::Replay(_)));
 }

@@ -54,6 +54,10 @@ async fn tables_of_other_names_are_apart() {
     let (_, storage, pool) = database().await;
     sqlx::raw_sql("CREATE SCHEMA app").execute(&pool).await.unwrap();
     let builder = || PostgresStorage::builder().schema("app").table("Once");
+    let nowhere = PostgresStorage::builder().schema("nowhere").build(pool.clone()).unwrap();
+    let error = nowhere.migrate().await.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Configuration);
+    assert!(error.to_string().contains("no schema"), "{error}");
     let other = builder().build(pool.clone()).unwrap();
     other.migrate().await.unwrap();
     other.migrate().await.unwrap();

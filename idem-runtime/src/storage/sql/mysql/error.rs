@@ -76,18 +76,12 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
             let file = "the statements of `idempotency::storage::sql::MYSQL_SCHEMA`";
             (Tell, Configuration, migrate::missing(table, file), Broken::No)
         }
-        1054 => (
-            Tell,
-            Configuration,
-            format!(
-                "the table {table} has other columns than this version needs: call `migrate()`"
-            ),
-            Broken::No,
-        ),
+        // A column that is not there, or one that nobody here fills.
+        1054 | 1048 | 1364 => (Tell, Configuration, migrate::other_columns(table), Broken::No),
         1142 | 1143 | 1370 => (
             Tell,
             Configuration,
-            format!("this user of mysql may not do what is needed to the table {table}"),
+            format!("this user of mysql may not read and write the table {table}"),
             Broken::No,
         ),
         1045 | 1698 => {

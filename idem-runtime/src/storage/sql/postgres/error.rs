@@ -66,16 +66,20 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
             let message = "postgres does not run the statement on the tables that are there".to_owned();
             (Again, Configuration, message, Broken::Yes)
         }
-        "42P01" | "3F000" => {
+        "3F000" => (
+            Tell,
+            Configuration,
+            format!("there is no schema for the table {table}: create it, or name another one"),
+            Broken::No,
+        ),
+        "42P01" => {
             let file = "the statements of `idempotency::storage::sql::POSTGRES_SCHEMA`";
             (Tell, Configuration, migrate::missing(table, file), Broken::No)
         }
-        "42703" | "42P10" => (
-            Tell,
-            Configuration,
-            format!("the table {table} has other columns than this version needs: call `migrate()`"),
-            Broken::No,
-        ),
+        // A column that is not there, or one that nobody here fills.
+        "42703" | "42P10" | "23502" => {
+            (Tell, Configuration, migrate::other_columns(table), Broken::No)
+        }
         "42501" => (
             Tell,
             Configuration,
@@ -108,6 +112,11 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
             let kind = if sent { Indeterminate } else { NotApplied };
             (Tell, kind, "the postgres server is going away".to_owned(), Broken::Yes)
         }
+        "22P05" => plain(
+            Split,
+            Configuration,
+            "the encoding of the postgres database lacks a character of the key: it has to be UTF8",
+        ),
         code if ["22", "23", "54"].contains(&&code[..code.len().min(2)]) => {
             plain(Split, Configuration, "postgres does not accept a value of the record")
         }

@@ -62,6 +62,15 @@ pub(super) async fn check(link: &Link) -> Result<Vec<SqliteWarning>, StorageErro
     let mode = text(ask("PRAGMA journal_mode").await?);
     let synchronous = ask("PRAGMA synchronous").await?.try_get(0).unwrap_or(FULL);
 
+    judge(version, mode, synchronous)
+}
+
+/// What is to be said of a library of this version, and a database in this mode.
+fn judge(
+    version: String,
+    mode: String,
+    synchronous: i64,
+) -> Result<Vec<SqliteWarning>, StorageError> {
     let number = parse(&version);
     if number < OLDEST {
         let message = format!("sqlite has version {version}, and 3.42 or later is needed");
@@ -86,4 +95,36 @@ pub(super) async fn check(link: &Link) -> Result<Vec<SqliteWarning>, StorageErro
 fn parse(version: &str) -> [u32; 3] {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(version: &str, mode: &str) -> Vec<SqliteWarning> {
+        judge(version.to_owned(), mode.to_owned(), FULL).unwrap()
+    }
+
+    #[test]
+    fn versions_that_can_damage_a_database_are_told_where_they_can() {
+        for damaging in ["3.42.0", "3.50.4", "3.51.0", "3.51.2"] {
+            let version = damaging.to_owned();
+            assert_eq!(told(damaging, "wal"), [SqliteWarning::WalResetBug { version }]);
+            assert!(told(damaging, "memory").is_empty());
+            let mode = "delete".to_owned();
+            assert_eq!(told(damaging, "delete"), [SqliteWarning::NotWal { mode }]);
+        }
+        for sound in ["3.51.3", "3.51.10", "3.52.0", "4.0.0"] {
+            assert!(told(sound, "wal").is_empty(), "{sound}");
+        }
+    }
+
+    #[test]
+    fn versions_that_lack_what_is_needed_are_refused() {
+        for old in ["3.41.2", "3.8.11.1", "2.8.17"] {
+            let error = judge(old.to_owned(), "wal".to_owned(), FULL).unwrap_err();
+            assert_eq!(error.kind(), StorageErrorKind::Configuration, "{old}");
+            assert!(error.to_string().contains(old), "{error}");
+        }
+    }
 }

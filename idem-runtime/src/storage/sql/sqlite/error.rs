@@ -18,8 +18,8 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
 
     if let Some(database) = error.as_database_error() {
         let code = code_of(database);
-        let is_table_missing = database.message().contains("no such table");
-        return refusal(code, is_table_missing, error, table);
+        let missing = Missing::told_by(database.message());
+        return refusal(code, missing, error, table);
     }
     let (then, kind, message) = match &error {
         Error::PoolTimedOut => {
@@ -46,13 +46,35 @@ fn code_of(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
 }
 
+/// What a statement did not find. SQLite has no code for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Table,
+    Column,
+    Nothing,
+}
+
+impl Missing {
+    fn told_by(message: &str) -> Self {
+        if message.contains("no such table") {
+            Self::Table
+        } else if message.contains("no such column") || message.contains("has no column") {
+            Self::Column
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// What SQLite's codes mean: the low byte is the kind of error, and the rest says more.
-fn refusal(code: u32, is_table_missing: bool, error: Error, table: &Table) -> Fault {
+fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Fault {
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
     use Then::{Again, Split, Tell};
 
     /// Somebody else wrote after the statement had read.
     const BUSY_SNAPSHOT: u32 = 517;
+    /// A column that nobody here fills.
+    const NOT_NULL: u32 = 1299;
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned());
     let (then, kind, message) = match (code, code & 0xff) {
@@ -60,9 +82,13 @@ fn refusal(code: u32, is_table_missing: bool, error: Error, table: &Table) -> Fa
             plain(Again, NotApplied, "sqlite kept refusing the statement in favour of others")
         }
         (_, BUSY) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
-        (_, 1) if is_table_missing => {
+        (_, 1) if missing == Missing::Table => {
             let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";
             (Tell, Configuration, migrate::missing(table, file))
+        }
+        (NOT_NULL, _) => (Tell, Configuration, migrate::other_columns(table)),
+        (_, 1) if missing == Missing::Column => {
+            (Tell, Configuration, migrate::other_columns(table))
         }
         (_, 1) => {
             let message = format!("sqlite does not understand the statement on the table {table}");
