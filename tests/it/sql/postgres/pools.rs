@@ -10,6 +10,9 @@ use super::super::{at_once, claim, complete, fresh_key, run_once};
 use super::database;
 use crate::stage::in_time;
 
+/// How long a caller waits for a connection that is taken. Making one has to take less.
+const BRIEF: Duration = Duration::from_secs(3);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_is_enough() {
     let (url, _, _) = database().await;
@@ -22,7 +25,7 @@ async fn one_connection_is_enough() {
 async fn pool_without_a_free_connection_says_so_and_nothing_is_lost() {
     let (url, _, _) = database().await;
     let options = PgPoolOptions::new().max_connections(1);
-    let pool = options.acquire_timeout(Duration::from_millis(300)).connect(&url).await.unwrap();
+    let pool = options.acquire_timeout(BRIEF).connect(&url).await.unwrap();
     let storage = PostgresStorage::new(pool.clone());
     let claim = claim(&fresh_key());
     let taken = pool.acquire().await.unwrap();
@@ -80,6 +83,32 @@ async fn cancelled_readers_leave_no_transaction_open() {
         }
         assert!(storage.load(&done.key).await.unwrap().is_some());
     }
+}
+
+/// A `begin` that is given up leaves a connection inside a transaction (sqlx 0.9.0). Whose pool it is does that to us as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn transaction_that_others_left_open_swallows_no_record() {
+    let (url, elsewhere, direct) = database().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let storage = PostgresStorage::new(pool.clone());
+    // What such a `begin` leaves, without waiting for the right moment to give one up.
+    let leave_one_open = async || {
+        sqlx::raw_sql("BEGIN").execute(&pool).await.unwrap();
+        assert_eq!(idle_in_transaction(&direct).await, 1);
+    };
+    for _ in 0..5 {
+        leave_one_open().await;
+        let claim = claim(&fresh_key());
+        let answer = storage.claim(&claim).await.unwrap();
+        assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
+        assert!(elsewhere.load(&claim.key).await.unwrap().is_some(), "the claim is nowhere");
+        leave_one_open().await;
+        assert_eq!(storage.complete(&complete(&claim, "1")).await.unwrap(), Written::Done);
+        let rival = Claim { owner: super::super::claim(&claim.key).owner, ..claim };
+        let replay = elsewhere.claim(&rival).await.unwrap();
+        assert!(matches!(replay, Claimed::Replay(_)), "{replay:?}");
+    }
+    in_time(async { while idle_in_transaction(&direct).await > 0 {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,3 +133,10 @@ pub(super) fn no_answer() -> Fault {
     let message = "postgres did not answer in time";
     Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
 }
+
+/// The fault of a write that became part of a transaction of somebody else's, and went with it.
+pub(super) fn left_open() -> Fault {
+    let message =
+        "the connections of the postgres pool are inside of transactions that others left open";
+    Fault { then: Then::Again, error: StorageError::new(StorageErrorKind::NotApplied, message) }
+}

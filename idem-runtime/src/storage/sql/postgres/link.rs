@@ -1,7 +1,14 @@
 //! A statement on its way to the server and back.
+//!
+//! # Transactions that others left open
+//!
+//! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. A
+//! write that goes out on such a connection would be part of that transaction, and be lost with it. So a write says how long ago its
+//! transaction began: in one of its own that is a moment, and no longer than the request itself has taken. Where it is more, the server is asked
+//! whether the transaction is still open, and then the connection is closed, which undoes the write, and it goes again on another.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
@@ -10,7 +17,7 @@ use sqlx::{AssertSqlSafe, Postgres};
 
 use super::super::fault::Fault;
 use super::super::table::Table;
-use super::error::{Broken, explain, no_answer};
+use super::error::{Broken, explain, left_open, no_answer};
 
 /// The pool, and how statements use its connections.
 #[derive(Clone, Debug)]
@@ -39,8 +46,19 @@ impl Session<'_> {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<PgRow>, Fault> {
+        self.write(sql, bind, |_| None).await
+    }
+
+    /// Likewise for a statement that may write: see [`Link::write`].
+    pub(super) async fn write<'q>(
+        &mut self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        age: impl Fn(&PgRow) -> Option<Duration>,
+    ) -> Result<Vec<PgRow>, Fault> {
         match self {
-            Self::Alone(link) => link.fetch(sql, bind).await,
+            Self::Alone(link) => link.write(sql, bind, age).await,
+            // It is to be part of a transaction of others.
             Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
         }
     }
@@ -53,6 +71,16 @@ impl Link {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<PgRow>, Fault> {
+        self.write(sql, bind, |_| None).await
+    }
+
+    /// Likewise for a statement that may write: `age` tells of a row how long ago the transaction began in which it has.
+    pub(super) async fn write<'q>(
+        &self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        age: impl Fn(&PgRow) -> Option<Duration>,
+    ) -> Result<Vec<PgRow>, Fault> {
         // The text has our own statements and checked names in it.
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
         let acquired = self.pool.acquire().await;
@@ -60,13 +88,22 @@ impl Link {
         // A statement that is given up is read to its end by the next who gets the connection; a transaction would stay open.
         let mut connection = Lent { connection, whole: self.named_statements };
         let running = async {
-            if self.named_statements {
-                query.fetch_all(&mut *connection.connection).await
-            } else {
-                pinned(query.persistent(false), &mut connection.connection).await
+            if !self.named_statements {
+                let rows = pinned(query.persistent(false), &mut connection.connection).await?;
+                return Ok((rows, false));
             }
+            let begun = Instant::now();
+            let rows = query.fetch_all(&mut *connection.connection).await?;
+            let age = rows.iter().filter_map(age).max();
+            let is_odd = age.is_some_and(|age| age >= A_MOMENT || age >= begun.elapsed());
+            let is_open = is_odd && is_inside_transaction(&mut connection.connection).await?;
+            Ok((rows, is_open))
         };
-        let (answer, broken) = self.answer(running).await;
+        let (answer, broken) = match self.answer(running).await {
+            (Ok((_, true)), _) => (Err(left_open()), Broken::Yes),
+            (Ok((rows, false)), broken) => (Ok(rows), broken),
+            (Err(fault), broken) => (Err(fault), broken),
+        };
         connection.whole = broken == Broken::No;
         answer
     }
@@ -83,12 +120,12 @@ impl Link {
     }
 
     /// What became of a statement, and of its connection.
-    async fn answer(
+    async fn answer<T>(
         &self,
-        running: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,
-    ) -> (Result<Vec<PgRow>, Fault>, Broken) {
+        running: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> (Result<T, Fault>, Broken) {
         match tokio::time::timeout(self.response_timeout, running).await {
-            Ok(Ok(rows)) => (Ok(rows), Broken::No),
+            Ok(Ok(answer)) => (Ok(answer), Broken::No),
             Ok(Err(error)) => {
                 let (fault, broken) = explain(error, true, &self.table);
                 (Err(fault), broken)
@@ -96,6 +133,15 @@ impl Link {
             Err(_) => (Err(no_answer()), Broken::Yes),
         }
     }
+}
+
+/// A transaction that is older may be one that others left open.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
+/// Whether what was just written is not committed yet.
+async fn is_inside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let inside = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL";
+    sqlx::query_scalar(inside).fetch_one(connection).await
 }
 
 /// A connection of the pool, which is closed rather than given back in the middle of something.

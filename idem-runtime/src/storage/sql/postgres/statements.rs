@@ -35,6 +35,10 @@ use super::super::table::Table;
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// How long ago the transaction began that this statement is part of, in microseconds: see [`link`](super::link).
+const AGE: &str =
+    "floor(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint";
+
 /// The arguments of a verb, each an array of its type.
 type Arguments = &'static [(&'static str, &'static str)];
 
@@ -84,12 +88,10 @@ impl Batch {
         Self { one: text(one(arguments)), many: text(many(arguments)) }
     }
 
-    /// A write of owners: gives the list of the numbers of those who were.
+    /// A write of owners: gives the list of the numbers of those who were, and its transaction's age.
     fn of_owners(arguments: Arguments, write: &str) -> Self {
-        Self::new(
-            arguments,
-            &format!("done AS ({write} RETURNING a.n) SELECT array_agg(n) FROM done"),
-        )
+        let write = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {AGE} FROM done");
+        Self::new(arguments, &write)
     }
 
     /// The text for so many verbs.
@@ -133,7 +135,7 @@ fn many(arguments: Arguments) -> String {
 #[derive(Debug)]
 pub(super) struct Statements {
     /// `number, now`, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are the
-    /// claims' now.
+    /// claims' now, and whose second is the transaction's age.
     pub(super) claim: Batch,
     /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
     /// the mark where the row was inserted, and the row that was there.
@@ -146,11 +148,11 @@ pub(super) struct Statements {
     pub(super) is_unlocked: Arc<str>,
     /// The owner that a key's row names, expired or not.
     pub(super) owner: Arc<str>,
-    /// `number, now, status, fence, finished_at` of what was taken over, and the row that is there.
+    /// `number, now, status, fence, finished_at, age` of what was taken over, and the row that is there.
     pub(super) take: Batch,
     /// `number, now`, and the row that is there.
     pub(super) find: Batch,
-    /// The list of the numbers of those that were the caller's.
+    /// The list of the numbers of those that were the caller's, and the transaction's age.
     pub(super) renew: Batch,
     pub(super) complete: Batch,
     pub(super) release: Batch,
@@ -249,10 +251,10 @@ fn claim(table: &str, found: &str) -> String {
         "won AS (
              INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a
              ON CONFLICT (key) DO NOTHING RETURNING key)
-         SELECT NULL::bigint, NULL::bigint, (SELECT array_agg(key) FROM won), {found}
-         FROM (VALUES (1)) AS one LEFT JOIN {table} AS r ON false
+         SELECT a.n, a.now_ms, NULL::text[], {found} FROM asked AS a CROSS JOIN {there}
          UNION ALL
-         SELECT a.n, a.now_ms, NULL::text[], {found} FROM asked AS a CROSS JOIN {there}"
+         SELECT NULL::bigint, {AGE}, won.keys, {found}
+         FROM (SELECT array_agg(key) AS keys FROM won) AS won LEFT JOIN {table} AS r ON false"
     )
 }
 
@@ -290,7 +292,7 @@ fn take(table: &str, found: &str) -> String {
              ORDER BY a.key
              {on_conflict}
              RETURNING r.key, r.status, r.fence, r.finished_at)
-         SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {found}
+         SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {AGE}, {found}
          FROM asked AS a
          LEFT JOIN won AS w ON w.key = a.key
          LEFT JOIN {there} ON w.key IS NULL"

@@ -1,7 +1,9 @@
 //! The verbs as statements: arguments as arrays, and rows as answers.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Encode, Postgres, Row, Type};
+use sqlx::{Decode, Encode, Postgres, Row, Type, ValueRef};
 
 use super::super::fault::{Fault, Then};
 use super::super::group::{Answer, Runs, Verb};
@@ -45,7 +47,8 @@ impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
         let mut session = Session::Alone(&self.link);
         let text = self.statements.claim.text(batch.len());
-        let rows = session.fetch(text, |query| bind_claims(query, batch)).await?;
+        let bind = |query| bind_claims(query, batch);
+        let rows = session.write(text, bind, |row| age(row, 2, 1)).await?;
         let mut answers = found(batch, &rows, 3)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
@@ -78,7 +81,8 @@ impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
         let mut session = Session::Alone(&self.link);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
-        let rows = session.fetch(self.statements.renew.text(batch.len()), bind).await?;
+        let text = self.statements.renew.text(batch.len());
+        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
         self.written(&mut session, batch, &rows).await
     }
 }
@@ -98,6 +102,13 @@ pub(super) fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'stat
     bind(query, batch, |claim| clamped_millis(claim.ttl))
 }
 
+/// The age of a statement's transaction, if the row says that the statement has written: where its column `written` is not null.
+fn age(row: &PgRow, written: usize, age: usize) -> Option<Duration> {
+    let written = row.try_get_raw(written).is_ok_and(|value| !value.is_null());
+    let micros = written.then(|| row.try_get::<i64, _>(age).ok()).flatten()?;
+    Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+}
+
 /// The places of those that have no answer yet.
 fn stale<R>(answers: &[Answer<R>]) -> impl Iterator<Item = usize> {
     let numbered = answers.iter().enumerate();
@@ -112,12 +123,13 @@ impl Backend {
         claims: &[Claim],
     ) -> Vec<Answer<Claimed>> {
         let text = self.statements.take.text(claims.len());
-        let taken = match session.fetch(text, |query| bind_claims(query, claims)).await {
+        let bind = |query| bind_claims(query, claims);
+        let taken = match session.write(text, bind, |row| age(row, 2, 5)).await {
             Ok(rows) => answers(claims, &rows, |claim, row| {
                 let status: Option<String> = get(row, 2)?;
                 let Some(status) = status else {
                     let now = timestamp(get(row, 1)?);
-                    return Ok(settle(read(row, 5, now), claim, now));
+                    return Ok(settle(read(row, 6, now), claim, now));
                 };
                 Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?)))
             }),
@@ -150,7 +162,8 @@ impl Backend {
             let query = bind(query, &finishes, |finish| finish.message);
             bind(query, &finishes, |finish| finish.size)
         };
-        let rows = session.fetch(self.statements.complete.text(batch.len()), bind).await?;
+        let text = self.statements.complete.text(batch.len());
+        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -160,7 +173,8 @@ impl Backend {
         batch: &[Release],
     ) -> Result<Answers<Release>, Fault> {
         let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
-        let rows = session.fetch(self.statements.release.text(batch.len()), bind).await?;
+        let text = self.statements.release.text(batch.len());
+        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
         self.written(session, batch, &rows).await
     }
 
