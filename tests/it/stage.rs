@@ -22,7 +22,7 @@ use testkit::sql::Product;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// Far longer than anything takes, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Storages count whole milliseconds, so that what lasts for a while may end this much earlier.
 pub(crate) const GRAIN: Duration = Duration::from_millis(2);
 /// Longer than any test.

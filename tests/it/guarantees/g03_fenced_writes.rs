@@ -30,8 +30,9 @@ on_every_shared_backend!(stopped_process_cannot_overwrite_when_it_is_continued);
 /// A process that is silent: its owner's lease runs out although its body goes on.
 async fn silenced(stage: &Stage, key: &str, value: &str) -> (Process, Running) {
     let process = stage.process().await;
-    process.faults.always(Verb::Renew, Fault::Refuse);
     let running = process.begin(stage, key, value, |op| op).await;
+    // Not before: a claim that is answered late is renewed before its body begins.
+    process.faults.always(Verb::Renew, Fault::Refuse);
     (process, running)
 }
 
@@ -61,10 +62,9 @@ async fn stale_owner_of_a_key_that_is_running_elsewhere_gets_lease_lost(stage: S
 }
 
 async fn stale_owner_cannot_fail(stage: Stage) {
-    let silent = stage.process().await;
-    silent.faults.always(Verb::Renew, Fault::Refuse);
-    let two = stage.process().await;
+    let (silent, two) = (stage.process().await, stage.process().await);
     let body = async {
+        silent.faults.always(Verb::Renew, Fault::Refuse);
         let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
         assert_eq!(in_time(second).await?.value, "second");
         Err::<String, _>(Error::new(ErrorKind::Storage, "declined"))
@@ -108,9 +108,9 @@ async fn stale_owner_cannot_renew(stage: Stage) {
 /// Its record was parked and healed by nobody but itself; what it dropped cannot undo what was completed.
 async fn stale_owner_cannot_park(stage: Stage) {
     let silent = stage.process().await;
-    silent.faults.always(Verb::Renew, Fault::Refuse);
     let park = |op: Operation| op.on_crash(CrashPolicy::Park);
     let running = silent.begin(&stage, "k", "stale", park).await;
+    silent.faults.always(Verb::Renew, Fault::Refuse);
     // An operator resolves it: the record is somebody else's by now.
     vanish(&stage, "k", owner_of(&stage, "k").await).await;
     stage.process().await.charge("k").call(stage.body("k", "second")).await.unwrap();
@@ -126,8 +126,8 @@ async fn owner_of(stage: &Stage, key: &str) -> OwnerId {
 
 async fn stale_owner_is_told_by_lease_lost(stage: Stage) {
     let silent = stage.process().await;
-    silent.faults.always(Verb::Renew, Fault::Refuse);
     let body = async {
+        silent.faults.always(Verb::Renew, Fault::Refuse);
         let context = current().unwrap();
         in_time(context.lease_lost()).await;
         // By now somebody may take over, and does.

@@ -7,8 +7,11 @@ use idem_runtime::record::Timestamp;
 use idem_runtime::storage::MySqlStorage;
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
 use sqlx::MySqlPool;
+use sqlx::mysql::MySqlPoolOptions;
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::sql::{Product, SqlServer};
+
+use crate::stage::PATIENCE;
 
 /// A storage behind a proxy of its own, and a way past it to its server.
 struct OnMySql {
@@ -90,7 +93,11 @@ async fn mysql_conforms() {
     MySqlStorage::new(direct.clone()).migrate().await.unwrap();
     let report = conformance::run(async || {
         let proxy = FaultProxy::start(("127.0.0.1", server.port()));
-        let storage = MySqlStorage::connect(proxy.before(&server.url())).await.unwrap();
+        // Like that of a storage made from a URL, but for the patience: on a busy machine a login takes its time.
+        let pool = MySqlPoolOptions::new().max_connections(8).test_before_acquire(false);
+        let url = proxy.before(&server.url());
+        let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
+        let storage = MySqlStorage::new(pool);
         OnMySql { storage, direct: direct.clone(), proxy }
     });
     let report = report.await;

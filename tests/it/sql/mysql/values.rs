@@ -144,7 +144,7 @@ async fn calls_that_are_given_up_leave_no_transaction_and_no_lock() {
 async fn a_pool_of_one_connection_serves_everybody_and_one_that_is_taken_says_so() {
     let url = migrated().await;
     let options = MySqlPoolOptions::new().max_connections(1);
-    let options = options.acquire_timeout(std::time::Duration::from_millis(300));
+    let options = options.acquire_timeout(std::time::Duration::from_secs(3));
     let pool = options.connect(&url).await.unwrap();
     let storage = MySqlStorage::new(pool.clone());
     let keys: Vec<_> = (0..40).map(|number| format!("one-{number}")).collect();

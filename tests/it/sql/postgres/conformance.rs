@@ -8,8 +8,11 @@ use idem_runtime::storage::PostgresStorage;
 use idem_runtime::storage::sql::PostgresBuilder;
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Report};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::sql::{PgBouncer, Product, SqlServer};
+
+use crate::stage::PATIENCE;
 
 /// A storage behind a proxy of its own, and a way past it to its server.
 struct OnPostgres {
@@ -87,7 +90,11 @@ async fn conforms(
     PostgresStorage::new(direct.clone()).migrate().await.unwrap();
     let harness = async || {
         let proxy = FaultProxy::start(entrance);
-        let storage = builder().connect(proxy.before(&server.url())).await.unwrap();
+        // Like that of a storage made from a URL, but for the patience: on a busy machine a login takes its time.
+        let pool = PgPoolOptions::new().max_connections(5).test_before_acquire(false);
+        let url = proxy.before(&server.url());
+        let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
+        let storage = builder().build(pool).unwrap();
         OnPostgres { storage, direct: direct.clone(), proxy, applies }
     };
     conformance::run(harness).await

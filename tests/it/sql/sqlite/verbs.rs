@@ -41,7 +41,7 @@ async fn one_connection_is_enough() {
 async fn pool_without_a_free_connection_says_so_and_nothing_is_lost() {
     let (_dir, url, _, _) = database().await;
     let options = SqlitePoolOptions::new().max_connections(1);
-    let pool = options.acquire_timeout(Duration::from_millis(300)).connect(&url).await.unwrap();
+    let pool = options.acquire_timeout(Duration::from_secs(3)).connect(&url).await.unwrap();
     let storage = SqliteStorage::new(pool.clone());
     let claim = claim(&fresh_key());
     let taken = pool.acquire().await.unwrap();
