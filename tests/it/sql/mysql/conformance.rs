@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::MySqlStorage;
+use idem_runtime::storage::{MySqlStorage, SharedStorage, Storage};
+use idem_runtime::testing::InTransactions;
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
@@ -14,13 +15,16 @@ use testkit::sql::{Product, SqlServer};
 use crate::stage::PATIENCE;
 
 /// A storage behind a proxy of its own, and a way past it to its server.
-struct OnMySql {
-    storage: MySqlStorage,
+struct OnMySql<S> {
+    storage: S,
     direct: MySqlPool,
     proxy: FaultProxy,
+    /// Whether a request is one of a verb, and whether it is the one that makes it happen.
+    requests: fn(&[u8]) -> bool,
+    applies: fn(&[u8]) -> bool,
 }
 
-impl OnMySql {
+impl<S> OnMySql<S> {
     /// Changes the row of a record and nothing else.
     async fn damage(&self, key: &RecordKey, damage: &'static str) -> Inflicted {
         let query = sqlx::query(damage).bind(key.as_str().as_bytes());
@@ -40,10 +44,15 @@ fn is_write(request: &[u8]) -> bool {
     is_statement(request) && request.windows(2).any(|bytes| bytes == b"\",")
 }
 
-impl Harness for OnMySql {
-    type Storage = MySqlStorage;
+/// Whether a request makes what a transaction did happen.
+fn is_commit(request: &[u8]) -> bool {
+    request.ends_with(b"COMMIT")
+}
 
-    fn storage(&self) -> &MySqlStorage {
+impl<S: Storage> Harness for OnMySql<S> {
+    type Storage = S;
+
+    fn storage(&self) -> &S {
         &self.storage
     }
 
@@ -74,11 +83,11 @@ impl Harness for OnMySql {
                 self.damage(key, newer).await
             }
             Harm::NextRequestLost => {
-                self.proxy.drop_requests(Loss::next(1).of_requests(is_statement));
+                self.proxy.drop_requests(Loss::next(1).of_requests(self.requests));
                 Inflicted::Done
             }
             Harm::NextReplyLost => {
-                self.proxy.drop_replies(Loss::next(1).of_requests(is_write));
+                self.proxy.drop_replies(Loss::next(1).of_requests(self.applies));
                 Inflicted::Done
             }
             _ => Inflicted::Unsupported("not known here"),
@@ -98,7 +107,28 @@ async fn mysql_conforms() {
         let url = proxy.before(&server.url());
         let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
         let storage = MySqlStorage::new(pool);
-        OnMySql { storage, direct: direct.clone(), proxy }
+        let (requests, applies) = (is_statement, is_write);
+        OnMySql { storage, direct: direct.clone(), proxy, requests, applies }
+    });
+    let report = report.await;
+    println!("{report}");
+    report.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mysql_in_transactions_conforms() {
+    let server = SqlServer::builder(Product::MySql).without_fsync().start();
+    let direct = MySqlPool::connect(&server.url()).await.unwrap();
+    MySqlStorage::new(direct.clone()).migrate().await.unwrap();
+    let report = conformance::run(async || {
+        let proxy = FaultProxy::start(("127.0.0.1", server.port()));
+        let pool = MySqlPoolOptions::new().max_connections(3);
+        let pool = pool.acquire_timeout(PATIENCE);
+        let pool = pool.connect(&proxy.before(&server.url())).await.unwrap();
+        let storage = SharedStorage::new(MySqlStorage::new(pool.clone()));
+        let storage = InTransactions::new(storage, pool);
+        let (requests, applies) = (is_commit, is_commit);
+        OnMySql { storage, direct: direct.clone(), proxy, requests, applies }
     });
     let report = report.await;
     println!("{report}");

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::PostgresStorage;
 use idem_runtime::storage::sql::PostgresBuilder;
+use idem_runtime::storage::{PostgresStorage, SharedStorage, Storage};
+use idem_runtime::testing::InTransactions;
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Report};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -15,15 +16,15 @@ use testkit::sql::{PgBouncer, Product, SqlServer};
 use crate::stage::PATIENCE;
 
 /// A storage behind a proxy of its own, and a way past it to its server.
-struct OnPostgres {
-    storage: PostgresStorage,
+struct OnPostgres<S> {
+    storage: S,
     direct: PgPool,
     proxy: FaultProxy,
     /// Whether a request is the one that makes a verb happen. What prepares a statement, and what tries a connection, is not.
     applies: fn(&[u8]) -> bool,
 }
 
-impl OnPostgres {
+impl<S> OnPostgres<S> {
     /// Changes the row of a record and nothing else.
     async fn damage(&self, key: &RecordKey, damage: &'static str) -> Inflicted {
         let damaged = sqlx::query(damage).bind(key.as_str()).execute(&self.direct).await.unwrap();
@@ -38,10 +39,10 @@ impl OnPostgres {
     }
 }
 
-impl Harness for OnPostgres {
-    type Storage = PostgresStorage;
+impl<S: Storage> Harness for OnPostgres<S> {
+    type Storage = S;
 
-    fn storage(&self) -> &PostgresStorage {
+    fn storage(&self) -> &S {
         &self.storage
     }
 
@@ -107,6 +108,29 @@ async fn postgres_conforms() {
     let binds = |request: &[u8]| request.first() == Some(&BIND);
     let entrance = ("127.0.0.1", server.port());
     let report = conforms(&server, entrance, binds, PostgresStorage::builder).await;
+    println!("{report}");
+    report.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_in_transactions_conforms() {
+    let server = SqlServer::builder(Product::Postgres).without_fsync().start();
+    let direct = PgPool::connect(&server.url()).await.unwrap();
+    PostgresStorage::new(direct.clone()).migrate().await.unwrap();
+    let harness = async || {
+        let proxy = FaultProxy::start(("127.0.0.1", server.port()));
+        let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+        let pool = pool.connect(&proxy.before(&server.url())).await.unwrap();
+        let storage = SharedStorage::new(PostgresStorage::new(pool.clone()));
+        let applies = |request: &[u8]| request.windows(7).any(|bytes| bytes == b"COMMIT\0");
+        OnPostgres {
+            storage: InTransactions::new(storage, pool),
+            direct: direct.clone(),
+            proxy,
+            applies,
+        }
+    };
+    let report = conformance::run(harness).await;
     println!("{report}");
     report.assert_passed();
 }

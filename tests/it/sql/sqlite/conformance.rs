@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::SqliteStorage;
+use idem_runtime::storage::{SharedStorage, SqliteStorage, Storage};
+use idem_runtime::testing::InTransactions;
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
 use sqlx::SqlitePool;
-use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 /// A storage, and a way past it to its database.
-struct OnSqlite {
-    storage: SqliteStorage,
+struct OnSqlite<S> {
+    storage: S,
     direct: SqlitePool,
 }
 
-impl OnSqlite {
+impl<S> OnSqlite<S> {
     /// Changes the row of a record and nothing else.
     async fn damage(&self, key: &RecordKey, damage: &'static str) -> Inflicted {
         let key = key.as_str().to_owned();
@@ -26,10 +27,10 @@ impl OnSqlite {
     }
 }
 
-impl Harness for OnSqlite {
-    type Storage = SqliteStorage;
+impl<S: Storage> Harness for OnSqlite<S> {
+    type Storage = S;
 
-    fn storage(&self) -> &SqliteStorage {
+    fn storage(&self) -> &S {
         &self.storage
     }
 
@@ -95,6 +96,26 @@ async fn sqlite_in_memory_conforms() {
     storage.migrate().await.unwrap();
     let report =
         conformance::run(async || OnSqlite { storage: storage.clone(), direct: direct.clone() });
+    let report = report.await;
+    println!("{report}");
+    report.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_in_transactions_conforms() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let url = format!("sqlite://{}", dir.path().join("records.db").display());
+    let storage = SqliteStorage::connect(&url).await.unwrap();
+    storage.migrate().await.unwrap();
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    // Who waits to write waits for chance, and here every case does.
+    let options = options.busy_timeout(Duration::from_secs(30));
+    let pool = SqlitePoolOptions::new().max_connections(8).acquire_timeout(crate::stage::PATIENCE);
+    let direct = pool.connect_with(options).await.unwrap();
+    let report = conformance::run(async || OnSqlite {
+        storage: InTransactions::new(SharedStorage::new(storage.clone()), direct.clone()),
+        direct: direct.clone(),
+    });
     let report = report.await;
     println!("{report}");
     report.assert_passed();

@@ -1,0 +1,160 @@
+//! A storage that does in transactions what calls in transactions do.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Database, Pool, Transaction};
+use tokio::time::sleep;
+
+use crate::key::RecordKey;
+use crate::record::Record;
+use crate::storage::sql::transaction::{Records, TransactionDatabase, Uncommitted};
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, SharedStorage, Storage, StorageError,
+    StorageErrorKind, Wakeup, Written,
+};
+
+/// Makes each claim, completion and release in a transaction of its own, which it commits: what [`in_transaction`](crate::Idempotency::in_transaction)
+/// makes part of the application's. So the [conformance suite](super::conformance) says of those what it says of the others.
+#[derive(Debug)]
+pub struct InTransactions<DB: TransactionDatabase> {
+    storage: SharedStorage,
+    pool: Pool<DB>,
+}
+
+impl<DB: TransactionDatabase> InTransactions<DB> {
+    /// Transactions on `pool`, for the records of `storage`, which is on the same database.
+    pub fn new(storage: SharedStorage, pool: Pool<DB>) -> Self {
+        Self { storage, pool }
+    }
+
+    /// Does it again, in a new transaction, where the database decided for another one; and claims again for a moment where another one holds
+    /// the key, as calls that wait do.
+    async fn transact<V, R>(&self, verb: V, work: Work<DB, V, R>) -> Result<R, StorageError>
+    where
+        V: Clone + Send + Sync + 'static,
+        R: MayPass + Send + 'static,
+    {
+        let mut left = ATTEMPTS;
+        loop {
+            let reply = self.transact_once(verb.clone(), work).await;
+            let may_pass = match &reply {
+                Ok(reply) => reply.may_pass(),
+                Err(error) => error.kind() == StorageErrorKind::NotApplied,
+            };
+            left -= 1;
+            if left == 0 || !may_pass {
+                return reply;
+            }
+            sleep(Duration::from_millis(fastrand::u64(1..5))).await;
+        }
+    }
+
+    /// In a task of its own: a caller that goes away must not leave a connection inside a transaction.
+    async fn transact_once<V, R>(&self, verb: V, work: Work<DB, V, R>) -> Result<R, StorageError>
+    where
+        V: Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        let (storage, pool) = (self.storage.clone(), self.pool.clone());
+        let task = tokio::spawn(async move {
+            let Some(storage) = storage.as_a::<DB::Storage>() else {
+                return Err(trouble(StorageErrorKind::Configuration, "another database"));
+            };
+            let mut transaction = pool.begin().await.map_err(|error| {
+                trouble(StorageErrorKind::NotApplied, "no transaction").with_source(error)
+            })?;
+            match work(storage, &mut transaction, &verb).await {
+                Ok(reply) => commit(storage, transaction).await.map(|()| reply),
+                Err(error) => {
+                    // What cannot be rolled back is rolled back by the server.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(trouble(StorageErrorKind::Indeterminate, "it was broken off").with_source(error))
+        })
+    }
+}
+
+/// How often a verb is tried.
+const ATTEMPTS: u32 = 20;
+
+/// Whether a reply may be another one a moment later.
+trait MayPass {
+    fn may_pass(&self) -> bool;
+}
+
+impl MayPass for Claimed {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::InProgress { .. })
+    }
+}
+
+impl MayPass for Written {
+    fn may_pass(&self) -> bool {
+        false
+    }
+}
+
+/// A verb in a transaction.
+type Work<DB, V, R> = for<'c> fn(
+    &'c <DB as Records>::Storage,
+    &'c mut <DB as Database>::Connection,
+    &'c V,
+) -> BoxFuture<'c, Result<R, StorageError>>;
+
+async fn commit<DB: Records>(
+    storage: &DB::Storage,
+    transaction: Transaction<'_, DB>,
+) -> Result<(), StorageError> {
+    DB::commit(storage, transaction).await.map_err(|uncommitted| match uncommitted {
+        Uncommitted::Refused(error) | Uncommitted::Unanswered(error) => error,
+    })
+}
+
+fn trouble(kind: StorageErrorKind, text: &'static str) -> StorageError {
+    StorageError::new(kind, text)
+}
+
+impl<DB: TransactionDatabase> Storage for InTransactions<DB> {
+    fn backend(&self) -> &'static str {
+        DB::CALLED
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.transact(claim.clone(), DB::claim).await
+    }
+
+    /// By itself: there is nothing to renew in a transaction.
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        self.storage.renew(renewals).await
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        self.transact(complete.clone(), DB::complete).await
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        self.transact(release.clone(), DB::release).await
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        self.storage.load(key).await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        self.storage.purge(limit).await
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        self.storage.scan(after, limit).await
+    }
+
+    /// None: a commit of the application's wakes nobody.
+    async fn watch(&self, _key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(None)
+    }
+}
