@@ -30,8 +30,9 @@ fn exists(name: &str) -> bool {
         Some(name) => (root.join("examples/payments/tests"), name),
         None => (root.join("tests/http"), name),
     };
-    let Some((module, function)) = name.split_once("::") else { return false };
-    let text = fs::read_to_string(folder.join(module).with_extension("rs")).unwrap_or_default();
+    let Some((module, function)) = name.rsplit_once("::") else { return false };
+    let module = folder.join(module.replace("::", "/")).with_extension("rs");
+    let text = fs::read_to_string(module).unwrap_or_default();
     let declared = format!("fn {function}(");
     // What is declared is run: by an attribute of its own, or as one that runs on every storage.
     let listed = text.lines().any(|line| line.trim() == format!("{function},"));

@@ -1,0 +1,225 @@
+//! What is decided by what the storage knows of the key.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use http::{HeaderName, Method};
+use idempotency::http::{IdempotencyLayer, OverLimit, Profile, anonymous};
+use idempotency::record::{CrashPolicy, OwnerId};
+use idempotency::storage::{Claim, Claimed, Storage};
+use idempotency::testing::{Fault, Verb};
+use idempotency::{Fingerprinter, Key, RecordKey};
+
+use crate::client::Client;
+use crate::service::{Counting, Gate, joined, serve};
+use crate::stage::{Count, PATIENCE, Stage};
+
+on_every_storage! {
+    d08_nothing_is_handled_while_the_storage_is_down,
+    d09_another_request_with_the_key_is_refused,
+    d09_mismatch_wins_over_in_progress,
+    d10_a_request_that_is_being_handled_is_a_conflict,
+    d10_or_it_is_waited_for,
+    d11_a_response_is_replayed,
+    d12_what_could_not_be_stored_is_not_handled_again,
+    d12_a_parked_crash_is_not_handled_again,
+    d13_the_quota_is_of_new_keys,
+}
+
+async fn d08_nothing_is_handled_while_the_storage_is_down(stage: Stage) {
+    let (idem, faults) = stage.process();
+    let service = Counting::behind(IdempotencyLayer::new(idem, anonymous())).await;
+    faults.always(Verb::Claim, Fault::Refuse);
+    let reply = service.client.post("/a", "k", "x").await;
+    reply.assert_problem(503, "storage-unavailable");
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(service.runs(), 0);
+    faults.clear();
+    assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
+}
+
+async fn d09_another_request_with_the_key_is_refused(stage: Stage) {
+    let service = Counting::with(&stage, |layer| {
+        let patch_and_post = [Method::POST, Method::PATCH];
+        let host = HeaderName::from_static("x-version");
+        layer.methods(patch_and_post).fingerprint_headers([http::header::CONTENT_TYPE, host])
+    })
+    .await;
+    let client = &service.client;
+    let plain = || client.request(Method::POST, "/a?b=c").header("idempotency-key", "k");
+    let first = client.send(plain().header("content-type", "text/plain"), "x").await;
+    assert_eq!(first.text(), "run 1 of x");
+    let refused = async |request, body: &'static str| {
+        client.send(request, body).await.assert_problem(422, "key-reused");
+    };
+    let keyed = |method, path| {
+        client
+            .request(method, path)
+            .header("idempotency-key", "k")
+            .header("content-type", "text/plain")
+    };
+    refused(keyed(Method::POST, "/a?b=c"), "y").await;
+    refused(keyed(Method::POST, "/a?b=c"), "").await;
+    refused(keyed(Method::POST, "/other?b=c"), "x").await;
+    refused(keyed(Method::POST, "/a?b=d"), "x").await;
+    refused(keyed(Method::POST, "/a"), "x").await;
+    refused(keyed(Method::PATCH, "/a?b=c"), "x").await;
+    refused(keyed(Method::POST, "/a?b=c").header("x-version", "2"), "x").await;
+    refused(plain().header("content-type", "text/html"), "x").await;
+    assert!(client.send(keyed(Method::POST, "/a?b=c"), "x").await.is_replayed());
+    assert_eq!(service.runs(), 1);
+}
+
+#[tokio::test]
+async fn d09_profiles_say_with_which_status() {
+    let stage = Stage::on_memory();
+    let service = Counting::with(&stage, |layer| layer.profile(Profile::stripe())).await;
+    service.client.post("/a", "k", "x").await;
+    service.client.post("/a", "k", "y").await.assert_problem(400, "key-reused");
+}
+
+async fn d09_mismatch_wins_over_in_progress(stage: Stage) {
+    let gate = Gate::default();
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous());
+    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
+    let elsewhere = IdempotencyLayer::new(stage.idem(), anonymous());
+    let other = Counting::behind(elsewhere).await;
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.post("/a", "k", "x").await }
+    });
+    gate.until_begun(1).await;
+    client.post("/a", "k", "y").await.assert_problem(422, "key-reused");
+    other.client.post("/a", "k", "y").await.assert_problem(422, "key-reused");
+    gate.open();
+    assert_eq!(joined(first).await.text(), "run 1");
+}
+
+async fn d10_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
+    let gate = Gate::default();
+    let lease = Duration::from_secs(20);
+    let layer = || IdempotencyLayer::new(stage.idem(), anonymous()).lease(lease);
+    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer())).await);
+    let elsewhere = Counting::behind(layer()).await;
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.post("/a", "k", "x").await }
+    });
+    gate.until_begun(1).await;
+    for client in [&client, &elsewhere.client] {
+        let reply = client.post("/a", "k", "x").await;
+        reply.assert_problem(409, "in-progress");
+        let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=20).contains(&seconds), "{seconds}");
+    }
+    gate.open();
+    assert_eq!(joined(first).await.text(), "run 1");
+    assert_eq!((gate.begun(), elsewhere.runs()), (1, 0));
+    assert!(elsewhere.client.post("/a", "k", "x").await.is_replayed());
+}
+
+async fn d10_or_it_is_waited_for(stage: Stage) {
+    let gate = Gate::default();
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(PATIENCE);
+    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
+    let post = || {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("/a", "k", "x").await })
+    };
+    let all: Vec<_> = (0..5).map(|_| post()).collect();
+    gate.until_begun(1).await;
+    gate.open();
+    let mut replayed = 0;
+    for reply in all {
+        let reply = joined(reply).await;
+        assert_eq!(reply.text(), "run 1");
+        replayed += usize::from(reply.is_replayed());
+    }
+    assert_eq!((gate.begun(), replayed), (1, 4));
+}
+
+async fn d11_a_response_is_replayed(stage: Stage) {
+    let service = Counting::on(&stage).await;
+    let elsewhere = Counting::on(&stage).await;
+    let first = service.client.post("/a", "k", "x").await;
+    assert!(!first.is_replayed());
+    for client in [&service.client, &elsewhere.client] {
+        let again = client.post("/a", "k", "x").await;
+        assert!(again.is_replayed());
+        assert_eq!((again.status, again.body), (first.status, first.body.clone()));
+    }
+    assert_eq!((service.runs(), elsewhere.runs()), (1, 0));
+    assert_eq!(service.client.post("/a", "another", "x").await.text(), "run 2 of x");
+}
+
+async fn d12_what_could_not_be_stored_is_not_handled_again(stage: Stage) {
+    let service = Counting::with(&stage, |layer| layer.response_limit(4, OverLimit::Refuse)).await;
+    assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
+    for _ in 0..2 {
+        let again = service.client.post("/a", "k", "x").await;
+        again.assert_problem(409, "response-not-stored");
+        assert_eq!(again.header("retry-after"), None);
+    }
+    assert_eq!(service.runs(), 1);
+}
+
+async fn d12_a_parked_crash_is_not_handled_again(stage: Stage) {
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous()).on_crash(CrashPolicy::Park);
+    let runs = Count::default();
+    let counted = Count::clone(&runs);
+    let dies = post(async move || -> String {
+        counted.fetch_add(1, Ordering::SeqCst);
+        panic!("half way")
+    });
+    let client = Client::new(serve(Router::new().route("/a", dies).layer(layer)).await);
+    client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
+    // A panic is recorded while its client already has the answer.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let again = client.post("/a", "k", "x").await;
+        if again.text().contains("outcome-unknown") {
+            break again.assert_problem(409, "outcome-unknown");
+        }
+        again.assert_problem(409, "in-progress");
+        assert!(tokio::time::Instant::now() < deadline, "it is never parked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+async fn d13_the_quota_is_of_new_keys(stage: Stage) {
+    let hour = Duration::from_secs(3600);
+    let service = Counting::with(&stage, |layer| layer.quota(2, hour)).await;
+    let client = &service.client;
+    assert_eq!(client.post("/a", "k1", "x").await.status, 200);
+    assert_eq!(client.post("/a", "k2", "x").await.status, 200);
+    for _ in 0..2 {
+        let refused = client.post("/a", "k3", "x").await;
+        refused.assert_problem(429, "quota-exceeded");
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=3600).contains(&seconds), "{seconds}");
+    }
+    assert!(client.post("/a", "k1", "x").await.is_replayed());
+    assert_eq!(service.runs(), 2);
+    let elsewhere = Counting::on(&stage).await;
+    assert_eq!(elsewhere.client.post("/a", "k3", "x").await.status, 200, "it left nothing behind");
+}
+
+/// A record of another key space is not in the way: what functions are keyed by, clients cannot choose.
+#[tokio::test]
+async fn keys_of_functions_are_not_reached() {
+    let stage = Stage::on_memory();
+    let claim = Claim {
+        key: RecordKey::new(stage.namespace(), None, &Key::new("k").unwrap()).unwrap(),
+        owner: OwnerId::random(),
+        fingerprint: Fingerprinter::new("charge").finish(),
+        lease: PATIENCE,
+        ttl: PATIENCE,
+        on_crash: CrashPolicy::Retry,
+    };
+    assert!(matches!(stage.storage().claim(&claim).await, Ok(Claimed::Acquired { .. })));
+    let service = Counting::on(&stage).await;
+    assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
+}

@@ -1,0 +1,5 @@
+//! What becomes of a request: a test for each number of the layer's list.
+
+mod keys;
+mod requests;
+mod responses;
