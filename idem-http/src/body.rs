@@ -1,7 +1,8 @@
 //! Bodies: read whole up to a limit, or passed through.
 
-use std::collections::VecDeque;
+use std::error::Error as StdError;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+/// As the bodies of tower's and axum's world make one of their errors.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 pin_project! {
     /// The body of a request or a response that has come through the layer.
@@ -26,7 +30,7 @@ pin_project! {
         /// All of it.
         Whole { data: Option<Bytes>, trailers: Option<HeaderMap> },
         /// What was read of it before it was too much, and the rest.
-        Begun { read: VecDeque<Bytes>, rest: Pin<Box<B>> },
+        Begun { read: Option<Bytes>, rest: Pin<Box<B>> },
         /// As it came.
         Untouched { #[pin] body: B },
     }
@@ -56,7 +60,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
                 let data = data.take().map(Frame::data);
                 Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
             }
-            KindProjection::Begun { read, rest } => match read.pop_front() {
+            KindProjection::Begun { read, rest } => match read.take() {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 None => rest.as_mut().poll_frame(context),
             },
@@ -67,29 +71,38 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Whole { data, trailers } => data.is_none() && trailers.is_none(),
-            Kind::Begun { read, rest } => read.is_empty() && rest.is_end_stream(),
+            Kind::Begun { read, rest } => read.is_none() && rest.is_end_stream(),
             Kind::Untouched { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Whole { data, .. } => {
-                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
-            }
+            Kind::Whole { data, trailers: None } => SizeHint::with_exact(len(data.as_ref())),
+            // HTTP/1.1 has trailers only behind a body whose length was not told before.
+            Kind::Whole { data, trailers: Some(_) } => at_least(len(data.as_ref())),
             Kind::Begun { read, rest } => {
-                let read: u64 = read.iter().map(|data| data.len() as u64).sum();
+                let read = len(read.as_ref());
                 let of_rest = rest.size_hint();
-                let mut hint = SizeHint::new();
+                let mut hint = at_least(of_rest.lower().saturating_add(read));
                 if let Some(upper) = of_rest.upper() {
                     hint.set_upper(upper.saturating_add(read));
                 }
-                hint.set_lower(of_rest.lower().saturating_add(read));
                 hint
             }
             Kind::Untouched { body } => body.size_hint(),
         }
     }
+}
+
+fn len(data: Option<&Bytes>) -> u64 {
+    data.map_or(0, |data| data.len() as u64)
+}
+
+fn at_least(bytes: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(bytes);
+    hint
 }
 
 /// All of a body.
@@ -118,32 +131,46 @@ pub(crate) async fn read<B: HttpBody<Data = Bytes>>(
         return Ok(Read::Whole(Whole::default()));
     }
     let mut rest = Box::pin(body);
-    let mut read = VecDeque::new();
+    let mut read = Pieces::default();
     let mut trailers = None;
-    let mut len = 0;
     while let Some(frame) = poll_fn(|context| rest.as_mut().poll_frame(context)).await {
         match frame?.into_data() {
-            Ok(data) => {
-                len += data.len();
-                read.push_back(data);
-            }
+            Ok(data) => read.add(data),
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
-        if len > limit {
+        if read.len() > limit {
+            let read = Some(read.joined());
             return Ok(Read::TooLarge(Body { kind: Kind::Begun { read, rest } }));
         }
     }
-    Ok(Read::Whole(Whole { data: joined(read, len), trailers }))
+    Ok(Read::Whole(Whole { data: read.joined(), trailers }))
 }
 
-/// One piece is taken as it is.
-fn joined(mut pieces: VecDeque<Bytes>, len: usize) -> Bytes {
-    if pieces.len() == 1 {
-        return pieces.pop_front().unwrap_or_default();
+/// What has been read. The first piece is taken as it is and is most often the only one; the others are copied behind it at once, since a
+/// sender who makes them small would otherwise be given far more memory than it has sent bytes.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&piece);
     }
-    let mut joined = BytesMut::with_capacity(len);
-    for piece in pieces {
-        joined.extend_from_slice(&piece);
+
+    fn len(&self) -> usize {
+        self.first.len() + self.all.len()
     }
-    joined.freeze()
+
+    fn joined(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }

@@ -1,5 +1,7 @@
 //! A request with a key: read, then handled once in a task of its own, which goes on when the client goes away.
 
+use std::error::Error as StdError;
+use std::iter::successors;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use http_body_util::LengthLimitError;
 use idem_runtime::codec::MsgPack;
 use idem_runtime::policy::ReleaseErrors;
 use idem_runtime::record::CrashPolicy;
@@ -17,7 +20,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::answer::Answer;
-use crate::body::{Body, Read, Whole, read};
+use crate::body::{Body, BoxError, Read, Whole, read};
 use crate::bypass::Bypass;
 use crate::extract::IdempotencyKey;
 use crate::layer::{Config, OverLimit};
@@ -56,29 +59,32 @@ where
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     Q: HttpBody<Data = Bytes> + Send + 'static,
+    Q::Error: Into<BoxError>,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Send,
 {
     let config = Arc::clone(&call.config);
     let refused = |kind| Ok(config.problem(kind).into_response());
+    head.extensions.insert(IdempotencyKey::new(&call.key));
     let limit = config.request_limit;
     let body = match timeout(config.body_timeout, read(body, limit.bytes)).await {
         Ok(Ok(Read::Whole(body))) => body,
         Ok(Ok(Read::TooLarge(body))) if limit.over == OverLimit::Bypass => {
+            let why = Bypass::RequestTooLarge;
+            head.extensions.insert(why);
             let response = inner.call(Request::from_parts(head, body)).await?;
             let mut response = response.map(Body::untouched);
-            Bypass::RequestTooLarge.tell(response.headers_mut());
+            why.tell(response.headers_mut());
             return Ok(response);
         }
         Ok(Ok(Read::TooLarge(_))) => return refused(ProblemKind::BodyTooLarge),
-        Ok(Err(_)) => return refused(ProblemKind::BodyUnreadable),
+        Ok(Err(error)) => return refused(unread(&*error.into())),
         Err(_) => return refused(ProblemKind::BodyTimeout),
     };
     let operation = match call.operation(&head, &body) {
         Ok(operation) => operation,
-        Err(error) => return Ok(config.told(Problem::from(error)).into_response()),
+        Err(error) => return Ok(config.failed(&error).into_response()),
     };
-    head.extensions.insert(IdempotencyKey::new(call.key));
     let request = Request::from_parts(head, Body::whole(body));
     let task = run(Arc::clone(&config), call.principal, operation, inner, request);
     let task = task.in_current_span();
@@ -89,6 +95,16 @@ where
             tracing::error!(%error, "a handler did not come to its end");
             refused(ProblemKind::HandlerFailed)
         }
+    }
+}
+
+/// A body may also be cut at a limit that somebody outside of this layer has set.
+fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
+    let mut causes = successors(Some(error), |&error| error.source());
+    if causes.any(<dyn StdError>::is::<LengthLimitError>) {
+        ProblemKind::BodyTooLarge
+    } else {
+        ProblemKind::BodyUnreadable
     }
 }
 
@@ -132,7 +148,7 @@ where
         Ok(answer) => Ok(answer.into_response()),
         Err(Failed::Service(error)) => Err(error),
         Err(Failed::Panicked) => Ok(config.problem(ProblemKind::HandlerFailed).into_response()),
-        Err(Failed::Ours(error)) => Ok(config.told(Problem::from(error)).into_response()),
+        Err(Failed::Ours(error)) => Ok(config.failed(&error).into_response()),
     }
 }
 

@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use idem_runtime::{Context, current};
 
+use crate::bypass::Bypass;
 use crate::problem::{Problem, ProblemKind};
 
 /// The key of the request, as its client chose it: an extractor for axum, and an extension of every request that the layer handles.
@@ -17,7 +18,7 @@ use crate::problem::{Problem, ProblemKind};
 pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
-    pub(crate) fn new(key: String) -> Self {
+    pub(crate) fn new(key: &str) -> Self {
         Self(key.into())
     }
 
@@ -46,7 +47,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 /// The run that the handler is: its fence and attempt to hand on downstream, and whether its lease is lost. An extractor for axum; what it
 /// gives is a [`Context`].
 ///
-/// As an argument it refuses requests that are handled without idempotency with a 400; as `Option<IdempotentRun>` it does not.
+/// As an argument it refuses requests that are handled without idempotency: with a 400 where there is no key, a 413 where the body was too large
+/// for it, a 503 where the storage is down and the layer fails open. As `Option<IdempotentRun>` it refuses none.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -72,8 +74,19 @@ impl Deref for IdempotentRun {
 impl<S: Sync> FromRequestParts<S> for IdempotentRun {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Problem> {
-        current().map(Self).ok_or_else(|| Problem::new(ProblemKind::KeyMissing))
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        current().map(Self).ok_or_else(|| Problem::new(why_there_is_none(request)))
+    }
+}
+
+/// Why a request is handled without idempotency.
+fn why_there_is_none(request: &Parts) -> ProblemKind {
+    if request.extensions.get::<IdempotencyKey>().is_none() {
+        ProblemKind::KeyMissing
+    } else if request.extensions.get::<Bypass>().is_some() {
+        ProblemKind::BodyTooLarge
+    } else {
+        ProblemKind::StorageUnavailable
     }
 }
 

@@ -1,14 +1,15 @@
 //! The layer and its settings.
 
 use std::borrow::Cow;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
-use idem_runtime::Idempotency;
 use idem_runtime::record::CrashPolicy;
+use idem_runtime::{Error, Idempotency};
 use tower_layer::Layer;
 
 use crate::principal::{Principal, ResolvePrincipal};
@@ -23,7 +24,8 @@ use crate::telemetry;
 /// Makes a service honour the header `Idempotency-Key`. What it does with a request is the numbered list of the [module](crate).
 ///
 /// Put it inside of authentication, so that a replay is authorised like the first request, and inside of compression, so that what is stored
-/// is not compressed for one client.
+/// is not compressed for one client. With axum it is best a [`Router::route_layer`](axum::Router::route_layer): as a layer of the whole router it also
+/// asks for a key where there is no route, so that a 404 becomes a 400.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -32,7 +34,7 @@ use crate::telemetry;
 /// let idem = idem_runtime::Idempotency::memory();
 /// let router: Router = Router::new()
 ///     .route("/orders", post(async || "ordered"))
-///     .layer(IdempotencyLayer::new(idem, anonymous()));
+///     .route_layer(IdempotencyLayer::new(idem, anonymous()));
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -251,7 +253,17 @@ impl Config {
         self.told(Problem::new(kind))
     }
 
-    /// Likewise, of an error.
+    /// Likewise, of what the engine says; what the client has no part in is logged, since the document does not tell it.
+    pub(crate) fn failed(&self, error: &Error) -> Problem {
+        let problem = Problem::from(error);
+        if problem.kind().status().is_server_error() {
+            let (code, error) = (problem.kind().code(), error as &(dyn StdError + 'static));
+            tracing::error!(code, error, "a request with a key could not be answered");
+        }
+        self.told(problem)
+    }
+
+    /// A problem that is made already, as this layer tells it, counted.
     pub(crate) fn told(&self, problem: Problem) -> Problem {
         telemetry::problem(problem.kind().code());
         let status: StatusCode = self.profile.status_of(problem.kind());

@@ -11,7 +11,7 @@
 //! let idem = Idempotency::connect("memory:").await?; // or redis://…
 //! let router: Router = Router::new()
 //!     .route("/payments", post(async || "paid"))
-//!     .layer(IdempotencyLayer::new(idem, anonymous()));
+//!     .route_layer(IdempotencyLayer::new(idem, anonymous()));
 //! # Ok(())
 //! # }
 //! ```
@@ -20,7 +20,8 @@
 //!
 //! The first line that holds decides:
 //!
-//! 1. The method is none that the layer concerns (POST and PATCH): the request passes through untouched.
+//! 1. The method is none that the layer concerns (POST and PATCH), or another such layer outside of this one handles the request already: it
+//!    passes through untouched.
 //! 2. It has no key: 400 `key-missing` where one is required; else it passes through untouched.
 //! 3. It has two: 400 `key-repeated`.
 //! 4. The key is no string, or too long: 400 `key-malformed`, `key-too-long`.
@@ -43,7 +44,8 @@
 //!     and the key is released, so that a repeated request is handled again.
 //! 16. Its response is one of server-sent events or an upgrade to another protocol: likewise, as it comes. Its body has more bytes than the
 //!     limit: it goes to the client; duplicates get line 12, or the key is released and the response says `Idempotency-Bypassed`.
-//! 17. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the handler made it.
+//! 17. Its body is read to its end. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the
+//!     handler made it.
 //!
 //! # What is stored
 //!

@@ -11,8 +11,9 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use crate::body::Body;
+use crate::body::{Body, BoxError};
 use crate::call::{Call, handle};
+use crate::extract::IdempotencyKey;
 use crate::future::ResponseFuture;
 use crate::header::key;
 use crate::layer::Config;
@@ -37,7 +38,7 @@ where
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     Q: HttpBody<Data = Bytes> + Send + 'static,
-    Q::Error: Send,
+    Q::Error: Into<BoxError> + Send,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Send,
 {
@@ -69,7 +70,9 @@ where
 
 /// Lines 1 to 5 of the [list](crate): whether idempotency concerns a request, and whose call it then is.
 fn concern(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
-    if !config.methods.contains(&request.method) {
+    // What is inside of two layers is the outer one's: the inner one would find the key in use, by this very request.
+    let is_anothers = request.extensions.get::<IdempotencyKey>().is_some();
+    if is_anothers || !config.methods.contains(&request.method) {
         return Ok(None);
     }
     let Some(key) = key(&request.headers, &config.header, config.profile.max_key_len)? else {

@@ -79,12 +79,16 @@ impl Kept {
         &self,
         method: &Method,
         headers: &'r HeaderMap,
+        has_trailers: bool,
     ) -> Vec<(&'r HeaderName, &'r HeaderValue)> {
         // A response to HEAD announces the length of a body that it does not have; any other's length is that of its body.
         let keeps_length = method == Method::HEAD;
         let of_connection = Connection::of(headers);
         let keeps = |name: &HeaderName| {
-            (self.has(name) || keeps_length && name == header::CONTENT_LENGTH)
+            (self.has(name)
+                || keeps_length && name == header::CONTENT_LENGTH
+                // Over HTTP/1.1 only trailers that were announced are sent.
+                || has_trailers && name == header::TRAILER)
                 && !of_connection.names(name)
         };
         headers.iter().filter(|(name, _)| keeps(name)).collect()
@@ -121,11 +125,12 @@ pub(crate) struct Snapshot<'r> {
 impl<'r> Snapshot<'r> {
     pub(crate) fn of(kept: &Kept, method: &Method, response: &'r Parts, body: &'r Whole) -> Self {
         let trailers = body.trailers.iter().flatten();
+        let trailers: Vec<_> = trailers.filter(|(name, _)| !is_never_kept(name)).collect();
         Self {
             status: response.status,
-            headers: kept.of(method, &response.headers),
+            headers: kept.of(method, &response.headers, !trailers.is_empty()),
             body: &body.data,
-            trailers: trailers.filter(|(name, _)| !is_never_kept(name)).collect(),
+            trailers,
         }
     }
 }

@@ -1,21 +1,24 @@
 //! Bodies in both directions: whole, in pieces, with trailers, and too large.
 
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{any, post};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Limited, StreamBody};
 use idempotency::http::{IdempotencyLayer, OverLimit, anonymous};
 
 use crate::client::Client;
-use crate::service::{Counting, serve};
-use crate::stage::Stage;
+use crate::service::{Counting, counting, serve};
+use crate::stage::{Count, Stage};
 use crate::wire::exchange;
 
 fn trailers(of: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -44,6 +47,28 @@ async fn trailers_are_replayed_but_for_those_that_are_never_stored() {
     assert!(again.is_replayed());
     assert_eq!(again.text(), "ab");
     assert_eq!(again.trailers.unwrap(), trailers(&[("x-checksum", "17")]));
+}
+
+/// There they come behind a body without a length, if they were announced and the client wants them.
+#[tokio::test]
+async fn trailers_are_replayed_over_http1_as_well() {
+    let sent = trailers(&[("x-checksum", "17"), ("set-cookie", "secret")]);
+    let answers = post(async move || {
+        let mut response = Response::new(pieces(vec!["a", "b"], Some(sent.clone())));
+        response.headers_mut().insert("trailer", HeaderValue::from_static("x-checksum"));
+        response
+    });
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let addr = serve(Router::new().route("/a", answers).layer(layer)).await;
+    let request = "POST /a HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\nconnection: close, te\r\n\
+                   te: trailers\r\ncontent-length: 1\r\n\r\nx";
+    for replayed in [false, true] {
+        let reply = exchange(addr, request).await;
+        assert_eq!(reply.contains("\r\nidempotent-replayed: true\r\n"), replayed, "{reply}");
+        assert!(reply.contains("\r\ntransfer-encoding: chunked\r\n"), "{reply}");
+        assert!(reply.contains("\r\ntrailer: x-checksum\r\n"), "{reply}");
+        assert!(reply.ends_with("2\r\nab\r\n0\r\nx-checksum: 17\r\n\r\n"), "{reply}");
+    }
 }
 
 #[tokio::test]
@@ -117,6 +142,21 @@ async fn a_body_in_pieces_that_turns_out_too_large_is_refused_or_passes_through_
     assert!(reply.contains("idempotency-bypassed: request-too-large"), "{reply}");
     assert!(reply.contains("run 1 of abcdefghi"), "{reply}");
     assert_eq!(runs, 1);
+}
+
+/// Where the application's own limit is lower, or outside of the layer.
+#[tokio::test]
+async fn a_body_that_is_cut_at_anothers_limit_is_too_large_too() {
+    let limited = from_fn(async |request: Request, next: Next| {
+        let limited = request.map(|body| Body::new(Limited::new(body, 5)));
+        next.run(limited).await
+    });
+    let runs = Count::default();
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let router = Router::new().route("/a", counting(&runs)).layer(layer).layer(limited);
+    let reply = exchange(serve(router).await, &format!("{CHUNKED}\r\n")).await;
+    assert!(reply.starts_with("HTTP/1.1 413 ") && reply.contains("body-too-large"), "{reply}");
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
 }
 
 /// Whoever asks before it sends learns that it need not send.

@@ -7,6 +7,8 @@
 //!    not asked for again: it would stay the same.
 //! 5. When it has been sent as often as it may be, or the pause is longer than the time that is left, the last response or error is the caller's.
 //! 6. Every other response is the caller's.
+//!
+//! How long one attempt may take is for a layer inside of this one to say, such as tower's `Timeout`; its error is one of line 3.
 
 mod retry;
 
