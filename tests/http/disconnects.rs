@@ -79,6 +79,29 @@ async fn shut_down_waits_for_work_without_a_client(stage: Stage) {
     assert!(Counting::on(&stage).await.client.post("/a", "k", "x").await.is_replayed());
 }
 
+/// Over HTTP/2 a client takes a request back and keeps its connection.
+#[tokio::test]
+async fn work_goes_on_when_its_stream_is_reset() {
+    let gate = Gate::default();
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let tasks = layer.tasks();
+    let addr = serve(Router::new().route("/a", gate.handler()).layer(layer)).await;
+    let client = Client::speaking_http2(addr);
+    let request = tokio::spawn({
+        let client = client.clone();
+        async move { client.post("/a", "k", "x").await }
+    });
+    gate.until_begun(1).await;
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
+    client.post("/a", "k", "x").await.assert_problem(409, "in-progress");
+    assert_eq!((tasks.len(), gate.ended()), (1, 0));
+    gate.open();
+    timeout(PATIENCE, tasks.drain()).await.expect("it comes to its end");
+    assert!(client.post("/a", "k", "x").await.is_replayed());
+    assert_eq!(gate.begun(), 1);
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_claims_nothing() {
     let stage = Stage::on_memory();

@@ -112,6 +112,22 @@ async fn the_path_is_the_one_that_the_client_asked_for() {
     assert!(client.post("/a/pay", "k", "x").await.is_replayed());
 }
 
+/// As a layer of the whole router it is in front of what there is not, too.
+#[tokio::test]
+async fn a_layer_of_the_routes_leaves_what_has_no_route_alone() {
+    let runs = Count::default();
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let router = || Router::new().route("/a", counting(&runs));
+    let of_routes = client_of(router().route_layer(layer.clone())).await;
+    let of_all = client_of(router().layer(layer)).await;
+    let lost = async |client: &Client| {
+        client.send(client.request(Method::POST, "/nowhere"), "x").await.status.as_u16()
+    };
+    assert_eq!((lost(&of_routes).await, lost(&of_all).await), (404, 400));
+    assert_eq!(of_routes.post("/a", "k", "x").await.text(), "run 1 of x");
+    assert!(of_all.post("/a", "k", "x").await.is_replayed());
+}
+
 #[tokio::test]
 async fn rejections_of_extractors_are_responses_like_others() {
     let runs = Count::default();

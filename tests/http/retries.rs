@@ -176,6 +176,22 @@ async fn a_pause_without_end_is_no_panic() {
 }
 
 #[tokio::test]
+async fn a_service_that_comes_back_gets_the_request_once() {
+    let runs = Count::default();
+    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let addr = serve(Router::new().route("/a", counting(&runs)).layer(layer)).await;
+    let proxy = FaultProxy::start(addr);
+    proxy.refuse();
+    let to = proxy.addr();
+    let request = tokio::spawn(async move { send(&mut client(), request(Method::POST, to)).await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    proxy.accept();
+    let (status, _, text) = request.await.unwrap();
+    assert_eq!((status.as_u16(), text.as_str()), (200, "run 1 of x"));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn nobody_there_is_an_error_in_the_end() {
     let nobody = FaultProxy::start("127.0.0.1:9");
     nobody.refuse();

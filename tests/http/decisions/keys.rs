@@ -22,6 +22,7 @@ on_every_storage! {
     d09_mismatch_wins_over_in_progress,
     d10_a_request_that_is_being_handled_is_a_conflict,
     d10_or_it_is_waited_for,
+    d10_and_not_for_ever,
     d11_a_response_is_replayed,
     d12_what_could_not_be_stored_is_not_handled_again,
     d12_a_parked_crash_is_not_handled_again,
@@ -138,6 +139,23 @@ async fn d10_or_it_is_waited_for(stage: Stage) {
         replayed += usize::from(reply.is_replayed());
     }
     assert_eq!((gate.begun(), replayed), (1, 4));
+}
+
+/// One that has waited as long as it may is told what one is told that does not wait.
+async fn d10_and_not_for_ever(stage: Stage) {
+    let gate = Gate::default();
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(Duration::from_millis(50));
+    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.post("/a", "k", "x").await }
+    });
+    gate.until_begun(1).await;
+    let reply = client.post("/a", "k", "x").await;
+    reply.assert_problem(409, "in-progress");
+    assert!(reply.header("retry-after").is_some());
+    gate.open();
+    assert_eq!(joined(first).await.text(), "run 1");
 }
 
 async fn d11_a_response_is_replayed(stage: Stage) {
