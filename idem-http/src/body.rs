@@ -174,3 +174,38 @@ impl Pieces {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// A byte in a buffer of its own, which is free again when nobody holds the byte.
+    struct Piece(#[expect(dead_code, reason = "it counts")] Arc<()>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    #[tokio::test]
+    async fn small_pieces_do_not_keep_what_they_came_in() {
+        let buffers = Arc::new(());
+        let most = AtomicUsize::new(0);
+        let pieces = (0..1000).map(|_| {
+            most.fetch_max(Arc::strong_count(&buffers) - 1, Ordering::Relaxed);
+            Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Piece(Arc::clone(&buffers)))))
+        });
+        let whole = read(StreamBody::new(stream::iter(pieces)), 1000).await;
+        let Ok(Read::Whole(Whole { data, .. })) = whole else { panic!("it is within the limit") };
+        assert_eq!(data, [b'x'; 1000].as_slice());
+        assert!(most.into_inner() <= 1);
+    }
+}

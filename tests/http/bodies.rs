@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Limited, StreamBody};
 use idempotency::http::{IdempotencyLayer, OverLimit, anonymous};
 
 use crate::client::Client;
-use crate::service::{Counting, counting, serve};
+use crate::service::{Counting, client_of, counting, serve};
 use crate::stage::{Count, Stage};
 use crate::wire::exchange;
 
@@ -94,7 +94,7 @@ async fn a_response_to_head_is_replayed_with_the_length_that_it_announced() {
 async fn a_response_without_a_body_is_replayed_without_one() {
     let answers = post(async || StatusCode::NO_CONTENT);
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", answers).layer(layer)).await);
+    let client = client_of(answers, layer).await;
     for replayed in [false, true] {
         let reply = client.post("/a", "k", "x").await;
         assert_eq!((reply.status.as_u16(), reply.is_replayed()), (204, replayed));
@@ -193,7 +193,7 @@ async fn a_response_that_breaks_off_is_a_failure_and_is_not_stored() {
         Response::new(Body::new(StreamBody::new(stream::iter(frames))))
     });
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", breaks).layer(layer)).await);
+    let client = client_of(breaks, layer).await;
     for _ in 0..2 {
         client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
     }

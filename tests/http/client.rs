@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::stage::PATIENCE;
@@ -34,6 +35,17 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, key: &str, body: &str) -> Reply {
         self.send(self.request(Method::POST, path).header("idempotency-key", key), body.to_owned())
             .await
+    }
+
+    /// Likewise, in a task.
+    pub(crate) fn post_meanwhile(
+        &self,
+        path: &'static str,
+        key: &'static str,
+        body: &'static str,
+    ) -> JoinHandle<Reply> {
+        let client = self.clone();
+        tokio::spawn(async move { client.post(path, key, body).await })
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> http::request::Builder {

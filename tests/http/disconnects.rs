@@ -87,10 +87,7 @@ async fn work_goes_on_when_its_stream_is_reset() {
     let tasks = layer.tasks();
     let addr = serve(Router::new().route("/a", gate.handler()).layer(layer)).await;
     let client = Client::speaking_http2(addr);
-    let request = tokio::spawn({
-        let client = client.clone();
-        async move { client.post("/a", "k", "x").await }
-    });
+    let request = client.post_meanwhile("/a", "k", "x");
     gate.until_begun(1).await;
     request.abort();
     assert!(request.await.unwrap_err().is_cancelled());

@@ -11,18 +11,14 @@ use idempotency::http::{IdempotencyKey, IdempotencyLayer, IdempotentRun, Problem
 use idempotency::{Error, Idempotency, idempotent};
 
 use crate::client::Client;
-use crate::service::{counting, serve};
+use crate::service::{client_of, counting, serve};
 use crate::stage::{Count, Stage};
-
-async fn client_of(router: Router) -> Client {
-    Client::new(serve(router).await)
-}
 
 #[tokio::test]
 async fn the_key_is_the_clients_without_its_quotes() {
     let tells = post(async |key: IdempotencyKey| key.as_str().to_owned());
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = client_of(Router::new().route("/a", tells).layer(layer)).await;
+    let client = client_of(tells, layer).await;
     assert_eq!(client.post("/a", r#""k \"1\"""#, "x").await.text(), r#"k "1""#);
 }
 
@@ -35,7 +31,7 @@ async fn a_handler_knows_which_run_it_is() {
         (if busy { http::StatusCode::SERVICE_UNAVAILABLE } else { http::StatusCode::OK }, told)
     });
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
-    let client = client_of(Router::new().route("/a/{id}", tells).layer(layer)).await;
+    let client = Client::new(serve(Router::new().route("/a/{id}", tells).layer(layer)).await);
     // The fence starts again with the record that the 503 released, so that it is the first run once more.
     for _ in 0..2 {
         let reply = client.post("/a/17", "k", "x").await;
@@ -52,7 +48,7 @@ async fn handlers_that_need_a_key_refuse_requests_without_one() {
     });
     let router = Router::new().route("/key", key).route("/run", run).route("/optional", optional);
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous()).optional();
-    let client = client_of(router.layer(layer)).await;
+    let client = Client::new(serve(router.layer(layer)).await);
     let without = async |path| client.send(client.request(Method::POST, path), "x").await;
     without("/key").await.assert_problem(400, "key-missing");
     without("/run").await.assert_problem(400, "key-missing");
@@ -89,7 +85,7 @@ async fn a_handler_may_call_idempotent_functions() {
             Ok::<_, Problem>(format!("charge {charged}"))
         });
     let router = Router::new().route("/pay", pay).layer(layer).with_state(app.clone());
-    let client = client_of(router).await;
+    let client = Client::new(serve(router).await);
     for (key, order, charged) in [("k1", "a", 1), ("k2", "a", 1), ("k1", "a", 1), ("k3", "b", 2)] {
         let reply = client.post("/pay", key, order).await;
         assert_eq!(reply.text(), format!("charge {charged}"), "{key}");
@@ -106,7 +102,7 @@ async fn the_path_is_the_one_that_the_client_asked_for() {
         let layer = IdempotencyLayer::new(idem.clone(), anonymous());
         Router::new().route("/pay", counting(&runs)).layer(layer)
     };
-    let client = client_of(Router::new().nest("/a", nested()).nest("/b", nested())).await;
+    let client = Client::new(serve(Router::new().nest("/a", nested()).nest("/b", nested())).await);
     assert_eq!(client.post("/a/pay", "k", "x").await.text(), "run 1 of x");
     client.post("/b/pay", "k", "x").await.assert_problem(422, "key-reused");
     assert!(client.post("/a/pay", "k", "x").await.is_replayed());
@@ -118,8 +114,8 @@ async fn a_layer_of_the_routes_leaves_what_has_no_route_alone() {
     let runs = Count::default();
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
     let router = || Router::new().route("/a", counting(&runs));
-    let of_routes = client_of(router().route_layer(layer.clone())).await;
-    let of_all = client_of(router().layer(layer)).await;
+    let of_routes = Client::new(serve(router().route_layer(layer.clone())).await);
+    let of_all = Client::new(serve(router().layer(layer)).await);
     let lost = async |client: &Client| {
         client.send(client.request(Method::POST, "/nowhere"), "x").await.status.as_u16()
     };
@@ -139,7 +135,7 @@ async fn rejections_of_extractors_are_responses_like_others() {
         },
     );
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = client_of(Router::new().route("/a", reads).layer(layer)).await;
+    let client = client_of(reads, layer).await;
     for replayed in [false, true] {
         let request = client.request(Method::POST, "/a").header("idempotency-key", "k");
         let reply = client.send(request.header("content-type", "application/json"), "}").await;

@@ -8,7 +8,7 @@ use idempotency::ErrorKind;
 use idempotency::http::{IdempotencyLayer, PROBLEMS_PAGE, Problem, ProblemKind, anonymous};
 
 use crate::client::Client;
-use crate::service::{Counting, serve};
+use crate::service::{Counting, client_of, serve};
 use crate::stage::Stage;
 
 const PAGE: &str = include_str!("../../docs/http-problems.md");
@@ -52,7 +52,7 @@ async fn handlers_answer_with_problems_of_the_functions_that_they_call() {
 async fn a_problem_of_the_handlers_own_is_stored_like_any_response() {
     let fails = post(async || Problem::new(ProblemKind::OutcomeUnknown));
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", fails).layer(layer)).await);
+    let client = client_of(fails, layer).await;
     assert!(!client.post("/a", "k", "x").await.is_replayed());
     let again = client.post("/a", "k", "x").await;
     assert!(again.is_replayed());

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tower_service::Service;
 
 use crate::client::{Client, Reply};
-use crate::service::{Counting, Gate, counting, joined, serve};
+use crate::service::{Counting, Gate, client_of, counting, joined, serve};
 use crate::stage::{Count, Stage};
 use crate::wire::exchange;
 
@@ -137,7 +137,7 @@ async fn what_is_secret_is_never_stored(stage: Stage) {
     for name in NEVER.into_iter().filter(|&name| name != "x-unlisted") {
         layer = layer.replay_header(HeaderName::from_static(name));
     }
-    let client = Client::new(serve(Router::new().route("/a", answers).layer(layer)).await);
+    let client = client_of(answers, layer).await;
     let first = client.post("/a", "k", "x").await;
     assert_eq!(first.header("set-cookie"), Some("secret"), "its own client gets it");
     let again = client.post("/a", "k", "x").await;
@@ -206,11 +206,8 @@ async fn what_is_no_key_claims_nothing_and_kills_nothing(stage: Stage) {
 async fn problems_tell_nothing_of_anothers_request(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.post("/a", "the-key", "confidential").await }
-    });
+    let client = client_of(gate.handler(), layer).await;
+    let first = client.post_meanwhile("/a", "the-key", "confidential");
     gate.until_begun(1).await;
     let mismatch = client.post("/a", "the-key", "guess").await;
     mismatch.assert_problem(422, "key-reused");

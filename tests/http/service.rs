@@ -22,6 +22,11 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     addr
 }
 
+/// A client of a service that has this handler behind the layer, under the path `/a`.
+pub(crate) async fn client_of(handler: MethodRouter, layer: IdempotencyLayer) -> Client {
+    Client::new(serve(Router::new().route("/a", handler).layer(layer)).await)
+}
+
 /// One that answers with the number of its run and what it was sent, under every path and method.
 pub(crate) fn counting(runs: &Count) -> MethodRouter {
     let runs = Arc::clone(runs);

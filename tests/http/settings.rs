@@ -3,15 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::post;
 use http::{HeaderName, Method, StatusCode};
 use idempotency::http::{IdempotencyLayer, ProblemKind, Profile, anonymous};
 use idempotency::testing::{Fault, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::Client;
-use crate::service::{Counting, serve};
+use crate::service::{Counting, client_of};
 use crate::stage::{Count, PATIENCE, Stage};
 use crate::wire::begin;
 
@@ -59,7 +57,7 @@ async fn which_statuses_are_stored_may_be_said() {
     });
     let profile = Profile::ietf().stores(|status| status.is_success());
     let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous()).profile(profile);
-    let client = Client::new(serve(Router::new().route("/a", answers).layer(layer)).await);
+    let client = client_of(answers, layer).await;
     for (status, replayed) in [("200", true), ("404", false), ("500", false)] {
         client.post("/a", status, status).await;
         assert_eq!(client.post("/a", status, status).await.is_replayed(), replayed, "{status}");

@@ -13,7 +13,7 @@ use idempotency::testing::{Fault, Verb};
 use idempotency::{Fingerprinter, Key, RecordKey};
 
 use crate::client::Client;
-use crate::service::{Counting, Gate, joined, serve};
+use crate::service::{Counting, Gate, client_of, joined, serve};
 use crate::stage::{Count, PATIENCE, Stage};
 
 on_every_storage! {
@@ -84,13 +84,10 @@ async fn d09_profiles_say_with_which_status() {
 async fn d09_mismatch_wins_over_in_progress(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
+    let client = client_of(gate.handler(), layer).await;
     let elsewhere = IdempotencyLayer::new(stage.idem(), anonymous());
     let other = Counting::behind(elsewhere).await;
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.post("/a", "k", "x").await }
-    });
+    let first = client.post_meanwhile("/a", "k", "x");
     gate.until_begun(1).await;
     client.post("/a", "k", "y").await.assert_problem(422, "key-reused");
     other.client.post("/a", "k", "y").await.assert_problem(422, "key-reused");
@@ -104,10 +101,7 @@ async fn d10_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
     let layer = || IdempotencyLayer::new(stage.idem(), anonymous()).lease(lease);
     let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer())).await);
     let elsewhere = Counting::behind(layer()).await;
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.post("/a", "k", "x").await }
-    });
+    let first = client.post_meanwhile("/a", "k", "x");
     gate.until_begun(1).await;
     for client in [&client, &elsewhere.client] {
         let reply = client.post("/a", "k", "x").await;
@@ -124,7 +118,7 @@ async fn d10_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
 async fn d10_or_it_is_waited_for(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(PATIENCE);
-    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
+    let client = client_of(gate.handler(), layer).await;
     let post = || {
         let client = client.clone();
         tokio::spawn(async move { client.post("/a", "k", "x").await })
@@ -145,11 +139,8 @@ async fn d10_or_it_is_waited_for(stage: Stage) {
 async fn d10_and_not_for_ever(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(Duration::from_millis(50));
-    let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer)).await);
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.post("/a", "k", "x").await }
-    });
+    let client = client_of(gate.handler(), layer).await;
+    let first = client.post_meanwhile("/a", "k", "x");
     gate.until_begun(1).await;
     let reply = client.post("/a", "k", "x").await;
     reply.assert_problem(409, "in-progress");
@@ -191,7 +182,7 @@ async fn d12_a_parked_crash_is_not_handled_again(stage: Stage) {
         counted.fetch_add(1, Ordering::SeqCst);
         panic!("half way")
     });
-    let client = Client::new(serve(Router::new().route("/a", dies).layer(layer)).await);
+    let client = client_of(dies, layer).await;
     client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
     // A panic is recorded while its client already has the answer.
     let deadline = tokio::time::Instant::now() + PATIENCE;

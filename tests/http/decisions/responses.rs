@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::Client;
-use crate::service::{Counting, serve};
+use crate::service::{Counting, client_of, serve};
 use crate::stage::{Count, PATIENCE, Stage};
 
 on_every_storage! {
@@ -30,7 +30,7 @@ async fn d14_a_panic_is_a_crash_by_policy(stage: Stage) {
         assert_ne!(counted.fetch_add(1, Ordering::SeqCst), 0, "half way");
         "done"
     });
-    let client = Client::new(serve(Router::new().route("/a", dies_once).layer(layer)).await);
+    let client = client_of(dies_once, layer).await;
     let first = client.post("/a", "k", "x").await;
     first.assert_problem(500, "handler-failed");
     assert!(!first.text().contains("half way"));
@@ -50,7 +50,7 @@ async fn d15_a_failure_that_may_pass_releases_the_key(stage: Stage) {
         }
     });
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", answers).layer(layer)).await);
+    let client = client_of(answers, layer).await;
     let mut before = 0;
     let mut ran = async |status: &str, times: usize| {
         for _ in 0..times {
@@ -96,7 +96,7 @@ async fn d16_an_event_stream_passes_through(stage: Stage) {
         (kind, format!("data: {run}\n\n"))
     });
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
-    let client = Client::new(serve(Router::new().route("/a", streams).layer(layer)).await);
+    let client = client_of(streams, layer).await;
     for run in 1..=2 {
         let reply = client.post("/a", "k", "x").await;
         assert_eq!(reply.text(), format!("data: {run}\n\n"));
@@ -176,7 +176,7 @@ async fn d17_a_response_is_stored_as_it_is(stage: Stage) {
     });
     let own = HeaderName::from_static("x-own");
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).replay_header(own);
-    let client = Client::new(serve(Router::new().route("/a", answers).layer(layer)).await);
+    let client = client_of(answers, layer).await;
     let first = client.post("/a", "k", "x").await;
     assert_eq!(first.header("x-other"), Some("1"));
     let again = client.post("/a", "k", "x").await;
