@@ -36,6 +36,9 @@ impl Tasks {
 
     /// Waits until none is: call it after the server has stopped taking requests.
     ///
+    /// A response that the storage would not take is written in the background after that, as long as its lease lasts;
+    /// [`Idempotency::in_flight`](idem_runtime::Idempotency::in_flight) counts those as well.
+    ///
     /// # Cancel safety
     ///
     /// May be dropped and called again at any time.
