@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::body::{Body, Read, Whole, read};
 use crate::bypass::Bypass;
 use crate::layer::{Config, OverLimit};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::snapshot::{Restored, Snapshot};
 
 /// A handler's response. Its caller gets it as it is; what is stored of it, and so what its duplicates get, is its [`Snapshot`].
@@ -28,18 +28,20 @@ pub(crate) enum Answer<B> {
 }
 
 impl<B: HttpBody<Data = Bytes>> Answer<B> {
-    /// Reads a handler's response as far as the layer may.
-    pub(crate) async fn of(config: &Arc<Config>, method: Method, response: Response<B>) -> Self {
+    /// Reads a handler's response as far as the layer may; an error where it breaks off.
+    pub(crate) async fn of(
+        config: &Arc<Config>,
+        method: Method,
+        response: Response<B>,
+    ) -> Result<Self, B::Error> {
         if let Some(why) = unending(&response) {
             why.count();
-            return Self::Passing { response: response.map(Body::untouched), releases: true };
+            return Ok(Self::Passing { response: response.map(Body::untouched), releases: true });
         }
         let (response, body) = response.into_parts();
-        match read(body, config.response_limit.bytes).await {
-            Ok(Read::Whole(body)) => {
-                Self::Whole { response, body, method, config: Arc::clone(config) }
-            }
-            Ok(Read::TooLarge(body)) => {
+        Ok(match read(body, config.response_limit.bytes).await? {
+            Read::Whole(body) => Self::Whole { response, body, method, config: Arc::clone(config) },
+            Read::TooLarge(body) => {
                 let mut response = Response::from_parts(response, body);
                 let releases = config.response_limit.over == OverLimit::Bypass;
                 if releases {
@@ -47,11 +49,7 @@ impl<B: HttpBody<Data = Bytes>> Answer<B> {
                 }
                 Self::Passing { response, releases }
             }
-            Err(_) => {
-                tracing::error!("a response broke off while it was read to be stored");
-                Self::Problem(config.problem(ProblemKind::HandlerFailed))
-            }
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::iter::successors;
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
-use idem_runtime::codec::MsgPack;
-use idem_runtime::policy::ReleaseErrors;
-use idem_runtime::record::CrashPolicy;
+use idem_runtime::codec::{AnyCodec, CodecError, MsgPack};
+use idem_runtime::policy::ErrorPolicy;
+use idem_runtime::record::{CrashPolicy, Failure, Payload};
 use idem_runtime::{Error, Operation};
 use tokio::time::timeout;
 use tower_service::Service;
@@ -42,9 +42,23 @@ const KEYS: &str = "http:";
 enum Failed<E> {
     /// The service's own error: the key is released, and the server gets it.
     Service(E),
-    /// The handler panicked, and the next request is to be handled again.
-    Panicked,
+    /// The handler panicked or its response broke off: how far it came, nobody knows.
+    Crashed,
     Ours(Error),
+}
+
+/// What is recorded where there is no answer.
+struct ByCrashPolicy(CrashPolicy);
+
+impl<E> ErrorPolicy<Failed<E>> for ByCrashPolicy {
+    fn record(&self, failed: &Failed<E>, _: &AnyCodec) -> Option<Failure> {
+        let parks = self.0 == CrashPolicy::Park && matches!(failed, Failed::Crashed);
+        parks.then_some(Failure::Indeterminate)
+    }
+
+    fn revive(&self, _: &Payload, _: &AnyCodec) -> Option<Result<Failed<E>, CodecError>> {
+        None
+    }
 }
 
 /// Lines 6 to 17 of the [list](crate).
@@ -90,7 +104,7 @@ where
     let task = task.in_current_span();
     match config.tasks.spawn(task).await {
         Ok(response) => response,
-        // It has panicked, or the runtime is going away. The engine has seen that and goes by its crash policy.
+        // The runtime is going away. The engine has seen that and goes by its crash policy.
         Err(error) => {
             tracing::error!(%error, "a handler did not come to its end");
             refused(ProblemKind::HandlerFailed)
@@ -129,17 +143,14 @@ where
         }
         let handled = AssertUnwindSafe(async {
             let response = inner.call(request).await.map_err(Failed::Service)?;
-            Ok(Answer::of(&config, method, response).await)
+            let answer = Answer::of(&config, method, response).await;
+            answer.map_err(|_| Failed::Crashed)
         });
-        match (handled.catch_unwind().await, config.on_crash) {
-            (Ok(answer), _) => answer,
-            // The engine would release the key as well, but after the client got its 500 and perhaps tried again.
-            (Err(_), CrashPolicy::Retry) => Err(Failed::Panicked),
-            (Err(panic), _) => resume_unwind(panic),
-        }
+        // The engine knows what to do with a panic, but does it after the client got its 500 and perhaps tried again.
+        handled.catch_unwind().await.unwrap_or(Err(Failed::Crashed))
     };
     let answer = operation
-        .errors(ReleaseErrors)
+        .errors(ByCrashPolicy(config.on_crash))
         .store_if(Answer::is_kept)
         .map_err(Failed::Ours)
         .call(body)
@@ -147,7 +158,10 @@ where
     match answer {
         Ok(answer) => Ok(answer.into_response()),
         Err(Failed::Service(error)) => Err(error),
-        Err(Failed::Panicked) => Ok(config.problem(ProblemKind::HandlerFailed).into_response()),
+        Err(Failed::Crashed) => {
+            tracing::error!("a handler panicked, or its response broke off");
+            Ok(config.problem(ProblemKind::HandlerFailed).into_response())
+        }
         Err(Failed::Ours(error)) => Ok(config.failed(&error).into_response()),
     }
 }

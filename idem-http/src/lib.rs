@@ -39,7 +39,7 @@
 //!     policy is to park: 409 `outcome-unknown`.
 //! 13. The principal has used up its [quota](IdempotencyLayer::quota) of new keys: 429 `quota-exceeded` with `Retry-After`.
 //! 14. Otherwise the handler runs, in a task that goes on when the client goes away. A panic is a crash, by policy, and a 500
-//!     `handler-failed`.
+//!     `handler-failed`; so is a response that breaks off while it is read.
 //! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
 //!     and the key is released, so that a repeated request is handled again.
 //! 16. Its response is one of server-sent events or an upgrade to another protocol: likewise, as it comes. Its body has more bytes than the

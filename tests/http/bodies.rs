@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Limited, StreamBody};
 use idempotency::http::{IdempotencyLayer, OverLimit, anonymous};
+use idempotency::record::CrashPolicy;
 
 use crate::client::Client;
 use crate::service::{Counting, client_of, counting, serve};
@@ -187,14 +188,17 @@ async fn a_response_in_pieces_that_turns_out_too_large_reaches_its_client_whole(
 }
 
 #[tokio::test]
-async fn a_response_that_breaks_off_is_a_failure_and_is_not_stored() {
-    let breaks = post(async || {
-        let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err("torn")];
-        Response::new(Body::new(StreamBody::new(stream::iter(frames))))
-    });
-    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
-    let client = client_of(breaks, layer).await;
-    for _ in 0..2 {
+async fn a_response_that_breaks_off_is_a_crash_by_policy() {
+    for (policy, status, code) in
+        [(CrashPolicy::Retry, 500, "handler-failed"), (CrashPolicy::Park, 409, "outcome-unknown")]
+    {
+        let breaks = post(async || {
+            let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err("torn")];
+            Response::new(Body::new(StreamBody::new(stream::iter(frames))))
+        });
+        let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+        let client = client_of(breaks, layer.on_crash(policy)).await;
         client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
+        client.post("/a", "k", "x").await.assert_problem(status, code);
     }
 }
