@@ -184,8 +184,9 @@ fn next_run() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The machine's monotonic clock, the same in every process.
-fn now() -> u128 {
+/// The machine's monotonic clock in nanoseconds, the same in every process: what [`Entry::at`] is counted in.
+#[must_use]
+pub fn now() -> u128 {
     let time = ClockId::CLOCK_MONOTONIC.now().expect("every system has a monotonic clock");
     Duration::from(time).as_nanos()
 }

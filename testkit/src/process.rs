@@ -46,6 +46,40 @@ pub(crate) fn command_ended_by(signal: &str, program: impl AsRef<OsStr>) -> Comm
     command
 }
 
+/// Lets a process write to no file beyond so many bytes, or to all again, with `prlimit` of util-linux.
+///
+/// A write beyond the limit fails for a process that ignores SIGXFSZ; another one is killed by it. Nothing happens to a process that has ended.
+///
+/// # Panics
+///
+/// When the program is missing, or this user may not do so.
+#[track_caller]
+pub fn limit_files(pid: u32, bytes: Option<u64>) {
+    limit_files_by(pid, bytes, |_| {});
+}
+
+/// The same, by a command that is prepared to be run by the user of that process.
+#[track_caller]
+pub(crate) fn limit_files_by(pid: u32, bytes: Option<u64>, prepare: impl FnOnce(&mut Command)) {
+    let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+    let mut command = Command::new("prlimit");
+    // The soft limit alone, which whoever set it may lift again.
+    command.args(["--pid", &pid.to_string(), &format!("--fsize={limit}:")]);
+    prepare(&mut command);
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("prlimit of util-linux is needed: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let is_done = output.status.success() || errors.contains("No such process");
+    assert!(is_done, "the files of process {pid} cannot be limited: {errors}");
+}
+
+/// A command whose program fails to write a file beyond [its limit](limit_files) instead of being killed.
+pub fn command_that_survives_its_limits(program: impl AsRef<OsStr>) -> Command {
+    let mut command = command("env");
+    command.arg("--ignore-signal=XFSZ").arg(program);
+    command
+}
+
 /// A running child process; dropping it kills it.
 #[derive(Debug)]
 pub struct Process {

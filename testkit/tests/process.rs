@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::Stdio,
     time::Duration,
 };
 
 use testkit::{
-    process::{Process, command},
+    process::{Process, command, command_that_survives_its_limits, limit_files},
     wait,
 };
 
@@ -50,6 +50,31 @@ fn a_paused_process_can_be_killed() {
     process.pause();
     process.kill();
     assert_eq!(state_of(process.pid()), None);
+}
+
+#[test]
+fn a_process_cannot_write_beyond_its_limit_until_that_is_lifted() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut shell = command_that_survives_its_limits("sh");
+    // A line for each byte that it was asked to write: whether it could.
+    shell.args([
+        "-c",
+        "while read -r byte; do printf %s \"$byte\" >>written && echo yes || echo no; done",
+    ]);
+    shell.current_dir(&dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = Process::spawn(shell);
+    let mut input = process.take_stdin().unwrap();
+    let mut output = BufReader::new(process.take_stdout().unwrap()).lines();
+    let mut can_write = || {
+        input.write_all(b"x\n").unwrap();
+        output.next().unwrap().unwrap()
+    };
+    assert_eq!(can_write(), "yes");
+    limit_files(process.pid(), Some(2));
+    assert_eq!([can_write(), can_write()], ["yes", "no"]);
+    limit_files(process.pid(), None);
+    assert_eq!(can_write(), "yes");
+    assert_eq!(fs::read_to_string(dir.path().join("written")).unwrap(), "xxx");
 }
 
 #[test]

@@ -32,6 +32,8 @@ on_each_product!(
     a_paused_server_answers_nothing_until_it_is_resumed,
     a_restarted_server_has_its_port_and_data,
     a_server_can_be_reached_through_a_proxy,
+    a_server_that_is_stopped_at_once_has_its_committed_data_after_a_restart,
+    a_server_without_room_takes_no_more_until_it_has_some,
     a_setting_reaches_the_server,
     commits_wait_for_the_disk_unless_told_otherwise,
     databases_of_a_shared_server_are_apart,
@@ -91,6 +93,36 @@ fn a_killed_server_has_its_committed_data_after_a_restart(product: Product) {
         server.start_again();
     }
     assert_eq!(server.query("SELECT * FROM words ORDER BY word"), "0\n1\n2");
+}
+
+fn a_server_that_is_stopped_at_once_has_its_committed_data_after_a_restart(product: Product) {
+    let mut server = SqlServer::start(product);
+    server.query("CREATE TABLE kept AS SELECT 7 AS number");
+    server.stop_immediately();
+    assert!(!server.is_running());
+    server.start_again();
+    assert_eq!(server.query("SELECT number FROM kept"), "7");
+    if product == Product::Postgres {
+        assert!(
+            server.log().contains("database system was not properly shut down"),
+            "{}",
+            server.log()
+        );
+    }
+}
+
+fn a_server_without_room_takes_no_more_until_it_has_some(product: Product) {
+    let mut server = SqlServer::start(product);
+    server.query("CREATE TABLE kept AS SELECT 7 AS number");
+    server.limit_files(4096);
+    let write = "INSERT INTO kept SELECT 8";
+    assert!(server.try_query(write).is_err(), "there was room");
+    server.unlimit_files();
+    // Not being able to write its log is the end of it, or of what it has started meanwhile.
+    server.stop_immediately();
+    server.start_again();
+    server.query(write);
+    assert_eq!(server.query("SELECT min(number), max(number) FROM kept"), "7\t8");
 }
 
 fn a_paused_server_answers_nothing_until_it_is_resumed(product: Product) {

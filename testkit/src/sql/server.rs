@@ -157,6 +157,43 @@ impl SqlServer {
         family::kill_all(&children);
     }
 
+    /// Has it end at once, so that it recovers when it is started again: Postgres by its immediate stop, another product by SIGKILL.
+    #[track_caller]
+    pub fn stop_immediately(&mut self) {
+        if self.options.product() != Product::Postgres {
+            return self.kill();
+        }
+        let children = family::children(self.pid());
+        self.process.signal(Signal::SIGQUIT);
+        self.process.wait(PATIENCE);
+        family::kill_all(&children);
+    }
+
+    /// Whether its first process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().is_none()
+    }
+
+    /// Lets none of its processes write to a file beyond so many bytes, as if the disk were full, until it is started again or
+    /// [`unlimit_files`](Self::unlimit_files). What a product makes of that is its own business: it may well end.
+    #[track_caller]
+    pub fn limit_files(&self, bytes: u64) {
+        self.set_limit(Some(bytes));
+    }
+
+    /// Ends [`limit_files`](Self::limit_files).
+    #[track_caller]
+    pub fn unlimit_files(&self) {
+        self.set_limit(None);
+    }
+
+    #[track_caller]
+    fn set_limit(&self, bytes: Option<u64>) {
+        for pid in self.pids() {
+            process::limit_files_by(pid, bytes, account::demote);
+        }
+    }
+
     /// Has it end in order, without waiting for its clients, and waits until it has.
     #[track_caller]
     pub fn stop_gracefully(&mut self) {
