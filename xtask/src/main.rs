@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program to be used by hand")]
 
 mod bench;
+mod chaos;
 mod run;
 mod servers;
 mod test;
@@ -22,6 +23,10 @@ cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
 cargo xtask verify [--long] [--seed SEED]
     Hunts for violations of the guarantees in the model and the simulation, and with --long on real storages.
+cargo xtask chaos [--minutes N] [--seed S] [--only BACKEND]... [--round N] [--jobs N] [--seconds N]
+    Kills, stops, cuts and fills processes, connections and servers, and has a judge look at what became of the calls.
+cargo xtask soak [--hours H] [--seed S]
+    Calls Redis and SQLite for hours with 5 % faults, and looks whether memory grows and whether anything stays.
 ";
 
 fn main() -> ExitCode {
@@ -50,6 +55,10 @@ fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
         Some(Arg::Value(task)) if task == "verify" => {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             Ok(verify::run(&rest))
+        }
+        Some(Arg::Value(task)) if task == "chaos" || task == "soak" => {
+            let rest: Vec<OsString> = arguments.raw_args()?.collect();
+            Ok(chaos::run(&task.string()?, &rest))
         }
         Some(other) => Err(other.unexpected()),
     }
