@@ -5,20 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idem_runtime::record::Status;
+use idem_runtime::record::{Record, Status};
 use idem_runtime::storage::{SharedStorage, Storage};
 use idem_runtime::{Error, Idempotency, Key, RecordKey};
 use testkit::ledger::Ledger;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::diary::{Diary, What};
+use crate::diary::{Answer, Diary, What};
 use crate::load::{Load, Plan};
 use crate::oracle;
 use crate::worker::{ask, execution};
 
 /// Keys that are called at once.
 const AT_ONCE: usize = 16;
+
+/// A storage that has just come back may refuse once more, as long as nobody's body has run.
+const ATTEMPTS: u64 = 5;
 
 /// How much longer than a lease a caller waits for its answer: longer than the judge lets pass.
 const LONGER: Duration = Duration::from_secs(6);
@@ -64,16 +67,22 @@ async fn call_all(load: &Load, keys: BTreeSet<String>, dir: &Path) -> Vec<(Strin
             calls.join_next().await;
         }
         let plan = Plan { takes: Duration::ZERO, ..Plan::named(load.seed, key, load.lease) };
-        let call = u64::from(load.number) << 32 | number as u64;
+        let first = u64::from(load.number) << 32 | (number as u64 * ATTEMPTS);
         let (idem, ledger, diary, lease) =
             (idem.clone(), ledger.clone(), Arc::clone(&diary), load.lease);
         calls.spawn(async move {
-            diary.note(call, What::Called { key: plan.key.clone(), parks: plan.parks });
-            let told = Arc::clone(&diary);
-            let body =
-                execution(ledger, plan.clone(), call, move |call| told.note(call, What::LeaseLost));
-            let answer = ask(&idem, &plan, lease, Some(lease + LONGER), body).await;
-            diary.note(call, What::Answered(answer));
+            for call in first..first + ATTEMPTS {
+                diary.note(call, What::Called { key: plan.key.clone(), parks: plan.parks });
+                let told = Arc::clone(&diary);
+                let lost = move |call| told.note(call, What::LeaseLost);
+                let body = execution(ledger.clone(), plan.clone(), call, lost);
+                let answer = ask(&idem, &plan, lease, Some(lease + LONGER), body).await;
+                let again = matches!(&answer, Answer::Refused { kind, .. } if kind == "storage");
+                diary.note(call, What::Answered(answer));
+                if !again {
+                    break;
+                }
+            }
         });
     }
     calls.join_all().await;
@@ -89,8 +98,7 @@ async fn unfinished(
     for key in keys {
         let name =
             Key::new(key.as_str()).and_then(|key| RecordKey::new(&load.namespace, None, &key));
-        let record = storage.load(&name.expect("the names are good")).await;
-        let record = record.expect("the storage is there, and the record can be read");
+        let record = load_patiently(storage, &name.expect("the names are good")).await;
         match record.map(|record| record.status()) {
             None => unfinished.push((key.clone(), "gone")),
             Some(Status::Processing) => unfinished.push((key.clone(), "at work")),
@@ -98,6 +106,18 @@ async fn unfinished(
         }
     }
     unfinished
+}
+
+async fn load_patiently(storage: &SharedStorage, name: &RecordKey) -> Option<Record> {
+    let begun = Instant::now();
+    loop {
+        match storage.load(name).await {
+            Err(error) if error.is_transient() && begun.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            record => return record.expect("the storage is there, and the record can be read"),
+        }
+    }
 }
 
 /// The storage, once it answers.

@@ -61,8 +61,9 @@ pub fn judge(story: &Story) -> Verdict {
         let (admitted, broken): (Vec<_>, Vec<_>) =
             told.findings(story).into_iter().partition(|finding| story.explains(finding));
         verdict.losses += u64::from(!admitted.is_empty());
-        let asked = told.calls.iter().filter(|call| call.process == story.last);
-        let late = asked.filter_map(|call| late(call, story.lease));
+        // One that was refused by a storage that had just come back was made again.
+        let asked = told.calls.iter().rfind(|call| call.process == story.last);
+        let late = asked.and_then(|call| late(call, story.lease));
         let broken = broken.into_iter().map(|Finding { guarantee, text, .. }| (guarantee, text));
         let of_key = |(guarantee, text)| Violation { guarantee, key: key.clone(), text };
         verdict.violations.extend(broken.chain(late).map(of_key));

@@ -39,6 +39,13 @@ pub struct Soak {
     pub rate: u32,
 }
 
+impl Soak {
+    /// How long it warms up; what its memory is meanwhile says nothing.
+    fn warm(&self) -> Duration {
+        self.length / 5
+    }
+}
+
 /// What it tells, a line of JSON each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Told {
@@ -193,19 +200,15 @@ fn watch(
         }
         keep(&file, &samples);
     }
-    // The first fifth is for pools, caches and buffers to become as large as they get.
-    let warm: Vec<Sample> = samples
-        .iter()
-        .copied()
-        .filter(|sample| sample.seconds > soak.length.as_secs_f64() / 5.0)
-        .collect();
+    let warm = soak.warm().as_secs_f64();
+    let samples: Vec<Sample> = samples.into_iter().filter(|sample| sample.seconds > warm).collect();
     Soaked {
         storage,
         disturbances: 0,
         left: left.expect("it tells what is left before it ends"),
-        slope: slope_per_hour(&warm),
+        slope: slope_per_hour(&samples),
         resident: samples.last().map_or(0, |sample| sample.resident),
-        samples: warm.len(),
+        samples: samples.len(),
     }
 }
 

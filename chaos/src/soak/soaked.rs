@@ -84,31 +84,63 @@ async fn connect(url: &str, over: &CancellationToken) -> SharedStorage {
     SharedStorage::new(storage)
 }
 
+/// How many times the calls of a second there are while it warms up, so that pools, caches and buffers become as large as they will get.
+const WARMING: u32 = 5;
+
 /// Makes calls at the rate that is asked for, each key about three times, and tells the memory; how many calls.
 async fn call_for(soak: &Soak, idem: &Idempotency, counts: &Arc<Counts>) -> u64 {
-    let begun = Instant::now();
-    let mut rng = Rng::with_seed(soak.seed);
-    let mut ticks = interval(Duration::from_secs(1) / soak.rate);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut calls = JoinSet::new();
-    let (mut made, mut told) = (0, None::<Instant>);
-    while begun.elapsed() < soak.length {
-        ticks.tick().await;
-        while calls.try_join_next().is_some() {}
-        made += 1;
-        let number = (made / 3_u64).saturating_sub(rng.u64(..3));
-        let takes = Duration::from_millis(if rng.u8(..50) == 0 { 2500 } else { rng.u64(..20) });
-        calls.spawn(call(idem.clone(), number, takes, rng.u8(..30) == 0, Arc::clone(counts)));
-        if told.is_none_or(|told| told.elapsed() > Duration::from_secs(5)) {
-            told = Some(Instant::now());
-            tell(&Told::Memory(Sample {
-                seconds: begun.elapsed().as_secs_f64(),
-                resident: resident(),
-            }));
+    let mut caller = Caller {
+        idem,
+        counts,
+        begun: Instant::now(),
+        rng: Rng::with_seed(soak.seed),
+        made: 0,
+        told: None,
+        calls: JoinSet::new(),
+    };
+    caller.call_until(soak.warm() / 2, soak.rate * WARMING).await;
+    caller.call_until(soak.length, soak.rate).await;
+    caller.calls.join_all().await;
+    caller.made
+}
+
+struct Caller<'a> {
+    idem: &'a Idempotency,
+    counts: &'a Arc<Counts>,
+    begun: Instant,
+    rng: Rng,
+    made: u64,
+    told: Option<Instant>,
+    calls: JoinSet<()>,
+}
+
+impl Caller<'_> {
+    /// Makes so many calls in a second until so much time has passed since the beginning.
+    async fn call_until(&mut self, end: Duration, rate: u32) {
+        let mut ticks = interval(Duration::from_secs(1) / rate);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.begun.elapsed() < end {
+            ticks.tick().await;
+            while self.calls.try_join_next().is_some() {}
+            self.made += 1;
+            let Self { rng, made, .. } = self;
+            let number = (*made / 3).saturating_sub(rng.u64(..3));
+            let takes = Duration::from_millis(if rng.u8(..50) == 0 { 2500 } else { rng.u64(..20) });
+            let goes_away = rng.u8(..30) == 0;
+            let counts = Arc::clone(self.counts);
+            self.calls.spawn(call(self.idem.clone(), number, takes, goes_away, counts));
+            self.tell_memory();
         }
     }
-    calls.join_all().await;
-    made
+
+    /// Every few seconds.
+    fn tell_memory(&mut self) {
+        if self.told.is_none_or(|told| told.elapsed() > Duration::from_secs(5)) {
+            self.told = Some(Instant::now());
+            let seconds = self.begun.elapsed().as_secs_f64();
+            tell(&Told::Memory(Sample { seconds, resident: resident() }));
+        }
+    }
 }
 
 /// One call; some callers go away at once.
