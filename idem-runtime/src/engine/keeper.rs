@@ -73,6 +73,13 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    /// A task that sleeps until something is due, for an hour at most, is not to outlive the handle by that.
+    fn drop(&mut self) {
+        self.runtimes.get_mut().iter().for_each(|(_, wake)| wake.notify_one());
+    }
+}
+
 /// A running keeper. When its task ends, be it with its runtime, the next call starts another.
 struct Registered {
     handle: Weak<Inner>,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Flight, Phase, renew};
@@ -66,6 +67,24 @@ async fn an_answer_to_a_call_that_has_ended_changes_nothing() {
     let finished = flight.until(|phase| matches!(phase, Phase::Finished(_)).then_some(()));
     assert!(timeout(LEASE, finished).await.is_ok());
     assert!(!flight.is_lost());
+}
+
+/// Found by the soak: nothing is due any more, so it sleeps for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
+    let idem = Idempotency::memory();
+    let call = idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
+    call.await.unwrap();
+    while idem.0.keeper.tick() < Duration::from_secs(3600) {
+        sleep(SHORT).await;
+    }
+    // It has begun to sleep.
+    sleep(SHORT).await;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks(), 1);
+    drop(idem);
+    sleep(SHORT).await;
+    assert_eq!(tasks(), 0);
 }
 
 #[tokio::test(start_paused = true)]
