@@ -76,7 +76,13 @@ pub async fn soaked(soak: &str) {
 /// The storage; in a file with a janitor, as in a service.
 async fn connect(url: &str, over: &CancellationToken) -> SharedStorage {
     if !url.starts_with("sqlite") {
-        return Idempotency::connect(url).await.expect("the server is there").storage().clone();
+        // Its connection is disturbed already.
+        loop {
+            match Idempotency::connect(url).await {
+                Ok(idem) => return idem.storage().clone(),
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+        }
     }
     let storage = SqliteStorage::connect(url).await.expect("the file can be made");
     storage.migrate().await.expect("the tables can be made");
