@@ -90,6 +90,7 @@ pub fn run(setup: &mut Setup, settings: &Settings) -> Outcome {
         flaw: settings.flaw,
     };
     let crew = Crew::start(&settings.program, load.clone(), settings.workers, setup.port());
+    crew.wait_until_all_call();
     let mut round = Round {
         setup,
         settings,

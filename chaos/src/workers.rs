@@ -7,6 +7,7 @@ use std::time::Duration;
 use testkit::ledger::Ledger;
 use testkit::process::{self, Process, command_that_survives_its_limits};
 use testkit::proxy::FaultProxy;
+use testkit::wait;
 
 use crate::diary::{Diary, now};
 use crate::load::Load;
@@ -15,6 +16,9 @@ use crate::worker::ledger_in;
 
 /// How long a process may take to end its calls: what a call waits for, and a storage that does not answer.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long a process may take to start and to connect.
+const START: Duration = Duration::from_secs(90);
 
 /// The processes of a round, in slots: when one is killed another takes its place.
 #[derive(Debug)]
@@ -65,6 +69,15 @@ impl Crew {
             Self { program: program.to_owned(), load, slots, gone: Vec::new(), started: 0 };
         (0..count).for_each(|slot| crew.start_in(slot));
         crew
+    }
+
+    /// Waits until each process has made a call: a busy machine takes its time to start one.
+    pub fn wait_until_all_call(&self) {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let dirs: Vec<_> = running.map(|running| &running.life.dir).collect();
+        wait::until("the workers call", START, || {
+            dirs.iter().all(|dir| Diary::read(dir).iter().any(|note| note.call != 0))
+        });
     }
 
     /// How many slots there are.

@@ -104,6 +104,11 @@ impl KeyStory {
         self.run_of(value).map(|run| run.process)
     }
 
+    /// From when on a result that was told at this time may have been recorded: who tells may have stood still between the two.
+    fn written(&self, value: &str, told: u64) -> u64 {
+        self.run_of(value).map_or(told, |run| run.end.min(told))
+    }
+
     fn more_than_one_result(&self, told: &BTreeMap<&str, u64>) -> Vec<Finding> {
         let mut results: Vec<(u64, &str)> = told.iter().map(|(value, at)| (*at, *value)).collect();
         results.sort_unstable();
@@ -111,10 +116,11 @@ impl KeyStory {
         let finding = |pair: &[(u64, &str)]| {
             let [(first, one), (second, two)] = pair else { return None };
             let begun = self.run_of(two).map_or(*second, |run| run.start);
+            let written = self.written(one, *first);
             Some(Finding {
                 guarantee: "G1",
                 text: format!("two results, of calls {} and {}", short(one), short(two)),
-                protected: Some(((*first).min(begun), *first, *second)),
+                protected: Some((written.min(begun), *first, *second)),
             })
         };
         pairs.filter_map(finding).collect()
@@ -122,11 +128,12 @@ impl KeyStory {
 
     fn run_again(&self, told: &BTreeMap<&str, u64>) -> Vec<Finding> {
         let again = |run: &Run| {
-            let before = told.values().filter(|at| **at < run.start).max()?;
+            let before = told.iter().filter(|(_, at)| **at < run.start);
+            let (value, before) = before.max_by_key(|(_, at)| **at)?;
             Some(Finding {
                 guarantee: "G4",
                 text: format!("call {:x} ran although the result had been told", run.call),
-                protected: Some((*before, *before, run.start)),
+                protected: Some((self.written(value, *before), *before, run.start)),
             })
         };
         self.runs.iter().filter_map(again).collect()

@@ -7,8 +7,8 @@ use idem_chaos::flaw::Flaw;
 use idem_chaos::round::{Settings, run};
 use idem_chaos::setup::Setup;
 
-/// It comes to light by chance, though seldom later than in the first round.
-const ROUNDS: u64 = 6;
+/// It comes to light by chance, though seldom later than in the first round where the machine has little else to do.
+const ROUNDS: u64 = 12;
 
 #[track_caller]
 fn is_found(flaw: Flaw, backend: Backend, guarantees: &[&str]) {

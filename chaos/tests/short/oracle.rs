@@ -265,4 +265,8 @@ fn what_a_backend_admits_to_lose_is_counted_apart_and_nothing_else_is() {
     assert_eq!(again().forgetful(Promise::ForgetsAtCrash, 5000, 6000).holds().losses, 1);
     again().forgetful(Promise::ForgetsAtCrash, 9500, 9900).breaks("G4");
     again().forgetful(Promise::KeepsAll, 1500, 2000).breaks("G4");
+    // It was recorded before the crash, and its caller stood still until after it.
+    let late = Scene::new().calls(0, 10, 1000).begins(0, 10, 1, 1001).finishes(0, 10, 1100);
+    let late = late.hears(0, 10, 3000, Answer::Executed(value(10))).executes(1, 20, 1, 9000);
+    assert_eq!(late.forgetful(Promise::ForgetsAtCrash, 2000, 2500).holds().losses, 1);
 }

