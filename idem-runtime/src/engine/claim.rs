@@ -18,22 +18,29 @@ pub(crate) async fn claim(
     claim: &Claim,
     deadline: Option<Instant>,
 ) -> Result<Claimed, StorageError> {
-    match ask(guard, claim).await? {
+    let first_asked = Instant::now();
+    match ask(guard, claim, first_asked).await? {
         Claimed::InProgress { .. } if let Some(deadline) = deadline => {
-            wait(guard, claim, deadline).await
+            wait(guard, claim, first_asked, deadline).await
         }
         answer => Ok(answer),
     }
 }
 
 /// One decision of the storage. A lost reply is asked for again with the same owner (G10).
-async fn ask(guard: &mut Guard<'_>, claim: &Claim) -> Result<Claimed, StorageError> {
+///
+/// What was asked first may arrive last, and be acquired by itself long after this claim was answered otherwise. So a lease may have begun
+/// at any time since then.
+async fn ask(
+    guard: &mut Guard<'_>,
+    claim: &Claim,
+    first_asked: Instant,
+) -> Result<Claimed, StorageError> {
     guard.asking();
-    let asked = Instant::now();
     let mut pauses = None;
     let mut perhaps_applied = false;
     loop {
-        match ask_once(guard, claim, asked).await {
+        match ask_once(guard, claim, first_asked).await {
             Ok(Claimed::Acquired { fence }) => return Ok(Claimed::Acquired { fence }),
             Ok(answer) => {
                 guard.refused();
@@ -96,6 +103,7 @@ async fn ask_once(
 async fn wait(
     guard: &mut Guard<'_>,
     claim: &Claim,
+    first_asked: Instant,
     deadline: Instant,
 ) -> Result<Claimed, StorageError> {
     // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
@@ -105,7 +113,7 @@ async fn wait(
     // The runner may have ended before the subscription began, so the first look is at once.
     let mut polls = polls(wakeup.is_some());
     loop {
-        let lease_left = match ask(guard, claim).await? {
+        let lease_left = match ask(guard, claim, first_asked).await? {
             Claimed::InProgress { lease_left } => lease_left,
             answer => return Ok(answer),
         };

@@ -3,5 +3,6 @@
 mod context;
 mod hooks;
 mod keeper;
+mod late_claims;
 mod policies;
 mod waiting;
