@@ -1,10 +1,8 @@
 //! Completions that go in one statement: see [`statements`](super::statements).
 
-use sqlx::{Encode, MySql, Type};
-
 use super::super::row::{FinishColumns, clamped_millis};
-use super::link::Bound;
 use super::statements::SIZES;
+use super::values::Value;
 use crate::storage::Complete;
 
 /// Most bytes of results in a statement of more than one. Servers refuse what is beyond `max_allowed_packet`, 16 MiB or more.
@@ -58,41 +56,47 @@ impl Chunk<'_> {
         SIZES.partition_point(|size| *size < self.completes.len())
     }
 
-    /// Gives the statement of its size its values.
-    pub(super) fn bind(&self, query: Bound<'static>) -> Bound<'static> {
+    /// The values of the statement of its size.
+    pub(super) fn values(&self) -> Vec<Value<'_>> {
         let (first, (_, with)) = (&self.columns[0], self.completes[0]);
-        let query = query.bind(first.status).bind(first.codec).bind(first.failure);
+        let ttl = Value::Integer(clamped_millis(with.ttl));
         // Three times, for the expiry and for what follows from it.
-        let query = (0..3).fold(query, |query, _| query.bind(clamped_millis(with.ttl)));
-        let payloads = self.columns.iter().map(|columns| columns.payload);
-        let query = self.bind_list(self.bind_keys(query), payloads, None);
-        let messages = self.columns.iter().map(|columns| columns.message);
-        let query = self.bind_list(self.bind_keys(query), messages, None);
-        let sizes = self.columns.iter().map(|columns| columns.size);
-        let query = self.bind_list(self.bind_keys(query), sizes, 0);
-        let owners = self.completes.iter().map(|(_, complete)| complete.owner.to_bytes().to_vec());
-        self.bind_list(self.bind_keys(self.bind_keys(query)), owners, Vec::new())
-    }
-
-    fn bind_keys(&self, query: Bound<'static>) -> Bound<'static> {
-        let keys = self.completes.iter().map(|(_, complete)| complete.key.as_str().as_bytes());
+        let mut values = vec![
+            Value::Text(first.status),
+            first.codec.into(),
+            first.failure.into(),
+            ttl,
+            ttl,
+            ttl,
+        ];
+        let keys: Vec<_> =
+            self.completes.iter().map(|(_, complete)| complete.key.as_str()).collect();
+        let keys = || keys.iter().map(|key| Value::Bytes(key.as_bytes()));
         // No key is empty.
-        self.bind_list(query, keys, b"")
+        let no_key = Value::Bytes(b"");
+        self.list(&mut values, keys(), no_key);
+        self.list(&mut values, self.columns.iter().map(|own| own.payload.into()), Value::Null);
+        self.list(&mut values, keys(), no_key);
+        self.list(&mut values, self.columns.iter().map(|own| own.message.into()), Value::Null);
+        self.list(&mut values, keys(), no_key);
+        let sizes = self.columns.iter().map(|own| Value::Integer(own.size));
+        self.list(&mut values, sizes, Value::Integer(0));
+        self.list(&mut values, keys(), no_key);
+        self.list(&mut values, keys(), no_key);
+        let owners = self.completes.iter().map(|(_, own)| Value::Owner(own.owner));
+        self.list(&mut values, owners, no_key);
+        values
     }
 
     /// A value for each of the completions, and `none` in the places that are left.
-    fn bind_list<'v, T>(
+    fn list<'v>(
         &self,
-        query: Bound<'static>,
-        values: impl Iterator<Item = T>,
-        none: T,
-    ) -> Bound<'static>
-    where
-        T: Clone + Encode<'v, MySql> + Type<MySql>,
-    {
+        values: &mut Vec<Value<'v>>,
+        own: impl Iterator<Item = Value<'v>>,
+        none: Value<'v>,
+    ) {
         let size = SIZES.get(self.size()).copied().unwrap_or_default();
-        let values = values.chain(std::iter::repeat(none)).take(size);
-        values.fold(query, Bound::bind)
+        values.extend(own.chain(std::iter::repeat(none)).take(size));
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Error, MySql};
+use sqlx::{AssertSqlSafe, Error, MySql, RawSql};
+use tokio::time::timeout;
 
 use super::super::fault::Fault;
 use super::super::table::Table;
 use super::error::{Broken, explain, no_answer};
+use super::values::{Value, bound, written_out};
 
 /// The pool, and the tables that statements are about.
 #[derive(Clone, Debug)]
@@ -19,8 +21,6 @@ pub(super) struct Link {
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
 }
-
-pub(super) type Bound<'q> = Query<'q, MySql, MySqlArguments>;
 
 impl Link {
     /// A connection, for the statements of one batch.
@@ -36,12 +36,12 @@ impl Link {
     }
 
     /// Runs a statement that reads.
-    pub(super) async fn fetch<'q>(
+    pub(super) async fn fetch(
         &self,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        values: &[Value<'_>],
     ) -> Result<Vec<MySqlRow>, Fault> {
-        self.session().await?.fetch(sql, bind).await
+        self.session().await?.fetch(sql, values).await
     }
 }
 
@@ -79,31 +79,45 @@ impl Session<'_> {
     }
 
     /// Runs a statement that reads, and gives its rows.
-    pub(super) async fn fetch<'q>(
+    pub(super) async fn fetch(
         &mut self,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        values: &[Value<'_>],
     ) -> Result<Vec<MySqlRow>, Fault> {
-        let answer = prepared(sql, bind).fetch_all(self.place.connection());
-        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        let limit = self.link.response_timeout;
+        let answer = match &mut self.place {
+            Place::Alone(connection) => {
+                timeout(limit, prepared(sql, values).fetch_all(&mut **connection)).await
+            }
+            Place::Within(connection) => {
+                timeout(limit, plain(written_out(sql, values)).fetch_all(&mut **connection)).await
+            }
+        };
         self.checked(answer.ok())
     }
 
     /// Runs a statement that writes, and gives the number of rows that it met or changed.
-    pub(super) async fn execute<'q>(
+    pub(super) async fn execute(
         &mut self,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        values: &[Value<'_>],
     ) -> Result<u64, Fault> {
-        let answer = prepared(sql, bind).execute(self.place.connection());
-        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        let limit = self.link.response_timeout;
+        let answer = match &mut self.place {
+            Place::Alone(connection) => {
+                timeout(limit, prepared(sql, values).execute(&mut **connection)).await
+            }
+            Place::Within(connection) => {
+                timeout(limit, plain(written_out(sql, values)).execute(&mut **connection)).await
+            }
+        };
         Ok(self.checked(answer.ok())?.rows_affected())
     }
 
-    /// Runs statements that cannot be prepared, and gives their rows. They have no arguments, so their text has to be of our own making.
+    /// Runs statements that cannot be prepared, and gives their rows.
     pub(super) async fn run(&mut self, sql: String) -> Result<Vec<MySqlRow>, Fault> {
-        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.place.connection());
-        let answer = tokio::time::timeout(self.link.response_timeout, answer).await;
+        let answer = plain(sql).fetch_all(self.place.connection());
+        let answer = timeout(self.link.response_timeout, answer).await;
         self.checked(answer.ok())
     }
 
@@ -123,7 +137,12 @@ impl Session<'_> {
     }
 }
 
-fn prepared<'q>(sql: &Arc<str>, bind: impl FnOnce(Bound<'q>) -> Bound<'q>) -> Bound<'q> {
+fn prepared(sql: &Arc<str>, values: &[Value<'_>]) -> Query<'static, MySql, MySqlArguments> {
     // The text has our own statements and checked names in it.
-    bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))))
+    bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), values)
+}
+
+fn plain(sql: String) -> RawSql {
+    // Likewise, and values that are digits.
+    sqlx::raw_sql(AssertSqlSafe(sql))
 }

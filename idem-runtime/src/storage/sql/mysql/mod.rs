@@ -8,6 +8,7 @@ mod link;
 mod migrate;
 mod statements;
 mod transaction;
+mod values;
 mod verbs;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::connect::MySqlBuilder;
+use self::values::Value;
 use self::verbs::{Backend, get, key};
 use super::grouped::Grouped;
 use super::row::{read, timestamp};
@@ -79,8 +81,7 @@ impl Storage for MySqlStorage {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
         let Backend { link, statements, .. } = &*self.0.backend;
-        let rows =
-            link.fetch(&statements.load, |query| query.bind(key.as_str().as_bytes())).await?;
+        let rows = link.fetch(&statements.load, &[Value::Bytes(key.as_str().as_bytes())]).await?;
         let Some(found) = rows.first() else { return Ok(None) };
         read(found, 1, timestamp(get(found, 0)?))
     }
@@ -92,16 +93,20 @@ impl Storage for MySqlStorage {
             let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
             let batch = left.min(row::LONGEST_PAGE);
             let mut session = link.session().await?;
-            let rows = session.fetch(&statements.expired, |query| query.bind(batch as u64)).await?;
+            let rows = session
+                .fetch(
+                    &statements.expired,
+                    &[Value::Integer(i64::try_from(batch).unwrap_or(i64::MAX))],
+                )
+                .await?;
             let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
             if keys.is_empty() {
                 break;
             }
             let found = keys.len();
             let keys = asked::stored_keys(&keys);
-            removed += session
-                .execute(&statements.claims.remove_expired, |query| query.bind(keys))
-                .await?;
+            removed +=
+                session.execute(&statements.claims.remove_expired, &[Value::Text(&keys)]).await?;
             if found < batch {
                 break;
             }
@@ -113,8 +118,9 @@ impl Storage for MySqlStorage {
         let Backend { link, statements, .. } = &*self.0.backend;
         let after = after.map_or("", |Cursor(key)| key).as_bytes();
         let limit = limit.clamp(1, row::LONGEST_PAGE);
-        let bind = |query: link::Bound<'static>| query.bind(after.to_vec()).bind(limit as u64);
-        let rows = link.fetch(&statements.scan, bind).await?;
+        let count = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [Value::Bytes(after), Value::Integer(count)];
+        let rows = link.fetch(&statements.scan, &values).await?;
         let found =
             rows.iter().map(|row| Ok((key(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
         Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))

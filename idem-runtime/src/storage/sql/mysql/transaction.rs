@@ -18,6 +18,7 @@ use super::asked::hex;
 use super::completions::chunks;
 use super::error::{explain, number};
 use super::link::Session;
+use super::values::Value;
 use super::verbs::{Backend, Path, get, seen};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
@@ -122,7 +123,7 @@ impl Records for MySql {
         Box::pin(async move {
             let Backend { link, statements, .. } = &*storage.0.backend;
             let key = part.key.as_str().as_bytes();
-            let rows = match link.fetch(&statements.owner, |query| query.bind(key)).await {
+            let rows = match link.fetch(&statements.owner, &[Value::Bytes(key)]).await {
                 // The transaction is still open.
                 Err(fault) if is_locked(&fault) => return Ok(None),
                 rows => rows?,
@@ -203,7 +204,7 @@ impl Backend {
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
         let key = claim.key.as_str().as_bytes();
-        let rows = session.fetch(&self.statements.find_locked, |query| query.bind(key)).await;
+        let rows = session.fetch(&self.statements.find_locked, &[Value::Bytes(key)]).await;
         let seen = seen(&rows.map_err(broken)?, 1).map_err(broken)?.pop();
         only(Ok(vec![seen.ok_or_else(broken_up)?.settle(claim)]))
     }

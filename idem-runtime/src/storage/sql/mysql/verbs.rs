@@ -32,6 +32,7 @@ use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
 use super::statements::{ClaimStatements, Statements};
 use super::transaction::Server;
+use super::values::Value;
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Fence, OwnerId, Record, State, Timestamp};
 use crate::storage::{
@@ -111,10 +112,10 @@ impl Backend {
         let mut keys = verbs.clone().map(Verb::key);
         let rows = if let (Some(key), None) = (keys.next(), keys.next()) {
             let key = key.as_str().as_bytes();
-            session.fetch(&self.statements.find_one, |query| query.bind(key)).await?
+            session.fetch(&self.statements.find_one, &[Value::Bytes(key)]).await?
         } else {
             let keys = asked::keys(verbs.clone().map(Verb::key));
-            session.fetch(&self.statements.find, |query| query.bind(keys)).await?
+            session.fetch(&self.statements.find, &[Value::Text(&keys)]).await?
         };
         seen(&rows, verbs.count())
     }
@@ -142,11 +143,11 @@ impl Backend {
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         if !expired.is_empty() {
             let keys = asked::keys(expired.iter().map(|claim| &claim.key));
-            session.execute(&statements.remove_expired, |query| query.bind(keys)).await?;
+            session.execute(&statements.remove_expired, &[Value::Text(&keys)]).await?;
         }
         let fields = asked::claims(verbs(claims));
         // It is refused as a whole where one of the keys has a row by now.
-        session.execute(&statements.insert, |query| query.bind(fields)).await?;
+        session.execute(&statements.insert, &[Value::Text(&fields)]).await?;
         let acquired = || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
         Ok(claims.iter().map(|_| acquired()).collect())
     }
@@ -160,7 +161,7 @@ impl Backend {
         fences: &[Fence],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         let fields = asked::takeovers(verbs(claims).zip(fences));
-        let count = session.execute(&statements.take_over, |query| query.bind(fields)).await?;
+        let count = session.execute(&statements.take_over, &[Value::Text(&fields)]).await?;
         if count == claims.len() as u64 {
             let acquired = |fence: &Fence| Claimed::Acquired { fence: fence.next() };
             return Ok(fences.iter().map(|fence| Answer::Settled(Ok(acquired(fence)))).collect());
@@ -184,7 +185,7 @@ impl Backend {
         claims: &[(usize, &Claim)],
     ) -> Result<Vec<Answer<Claimed>>, Fault> {
         let fields = asked::claims(verbs(claims));
-        session.execute(&statements.park, |query| query.bind(fields)).await?;
+        session.execute(&statements.park, &[Value::Text(&fields)]).await?;
         let seen = self.find_again(session, verbs(claims)).await?;
         Ok(seen.into_iter().zip(verbs(claims)).map(|(seen, claim)| seen.settle(claim)).collect())
     }
@@ -218,7 +219,7 @@ impl Backend {
         releases: &[(usize, &Release)],
     ) -> Result<Vec<Answer<Written>>, Fault> {
         let fields = asked::owned(verbs(releases), |release| release.owner);
-        let count = session.execute(&self.statements.release, |query| query.bind(fields)).await?;
+        let count = session.execute(&self.statements.release, &[Value::Text(&fields)]).await?;
         if count == releases.len() as u64 {
             return Ok(all_done(releases));
         }
@@ -240,7 +241,7 @@ impl Backend {
         chunk: &Chunk<'_>,
     ) -> Result<Vec<Answer<Written>>, Fault> {
         let statement = &self.statements.complete[chunk.size()];
-        let count = session.execute(statement, |query| chunk.bind(query)).await?;
+        let count = session.execute(statement, &chunk.values()).await?;
         if count == chunk.completes.len() as u64 {
             return Ok(all_done(&chunk.completes));
         }
@@ -314,7 +315,7 @@ impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
         let mut session = self.link.session().await?;
         let fields = asked::owned(batch, |renew| renew.owner);
-        let count = session.execute(&self.statements.renew, |query| query.bind(fields)).await?;
+        let count = session.execute(&self.statements.renew, &[Value::Text(&fields)]).await?;
         if count == batch.len() as u64 {
             return Ok(all_done(batch));
         }
@@ -340,7 +341,7 @@ impl Runs<Release> for Backend {
 impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let keys = asked::keys(keys);
-        let rows = self.link.fetch(&self.statements.processing, |query| query.bind(keys)).await?;
+        let rows = self.link.fetch(&self.statements.processing, &[Value::Text(&keys)]).await?;
         rows.iter().map(|row| key(row, 0)).collect()
     }
 }
