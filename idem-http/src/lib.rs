@@ -71,6 +71,9 @@ mod call;
 pub mod client;
 mod extract;
 mod future;
+#[cfg(feature = "_fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod layer;
 mod principal;

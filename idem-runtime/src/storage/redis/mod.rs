@@ -131,6 +131,9 @@ use self::error::Fault;
 use self::script::Lua;
 use self::transport::Transport;
 use self::watch::Wakeups;
+#[cfg(feature = "_fuzzing")]
+#[doc(hidden)]
+pub use self::wire::fuzzing;
 use self::wire::{Stored, StoredState};
 use super::{
     Claim, Claimed, Complete, Cursor, Lost, Page, Release, Renew, Storage, StorageError, Wakeup,

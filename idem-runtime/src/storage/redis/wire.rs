@@ -15,6 +15,9 @@
 //! Numbers are big-endian. The scripts read the fields up to 76 at these offsets; what follows is ours alone. A layout that is not
 //! compatible gets another version, which older readers answer with an error and leave alone.
 
+#[cfg(feature = "_fuzzing")]
+pub mod fuzzing;
+
 use std::time::Duration;
 
 use bytes::Bytes;

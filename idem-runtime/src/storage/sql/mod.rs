@@ -93,6 +93,9 @@
 
 mod conditions;
 mod fault;
+#[cfg(all(feature = "_fuzzing", feature = "sqlite"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod grouped;
 mod janitor;

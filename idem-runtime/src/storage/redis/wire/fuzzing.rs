@@ -1,0 +1,39 @@
+//! The decoder, opened for a fuzzer. Not for people.
+
+use super::{
+    FENCE, PREFIX_LEN, STATUS, Stored, StoredState, encode_finish, finished_prefix, owner_prefix,
+};
+use crate::record::{CrashPolicy, millis};
+use crate::storage::StorageError;
+
+/// Reads a record, and writes what it has read. What it does not keep, because it means nothing to it, it takes from the bytes: whether
+/// somebody waits, and what the policy of a finished call was.
+///
+/// # Errors
+///
+/// `Corrupt` or `NewerVersion`, as for every storage verb.
+pub fn written_again(bytes: &[u8]) -> Result<Vec<u8>, StorageError> {
+    let Stored { fingerprint, owner, fence, state } = Stored::decode(bytes.to_vec())?;
+    let mut prefix = [0; PREFIX_LEN];
+    prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
+    let mut tail = Vec::new();
+    match state {
+        StoredState::Processing { lease, ttl, on_crash } => {
+            prefix[STATUS] = if bytes.get(STATUS) == Some(&b'W') { b'W' } else { b'P' };
+            tail.push(match on_crash {
+                CrashPolicy::Retry => b'r',
+                CrashPolicy::Park => b'p',
+            });
+            tail.extend(millis(lease).to_be_bytes());
+            tail.extend(millis(ttl).to_be_bytes());
+        }
+        StoredState::Finished(finished) => {
+            prefix = finished_prefix(owner, &finished.finish);
+            tail.extend(bytes.get(super::POLICY));
+            tail.extend(finished.at.as_millis().to_be_bytes());
+            tail.extend(encode_finish(&finished.finish));
+        }
+    }
+    debug_assert_eq!(prefix.len(), FENCE);
+    Ok([&prefix, &fence.get().to_be_bytes()[..], fingerprint.as_bytes(), &tail].concat())
+}
