@@ -1,7 +1,9 @@
 //! `cargo xtask verify`.
 
 use std::ffi::OsString;
+use std::process::Command;
 
+use crate::root;
 use crate::run::cargo;
 use crate::servers;
 
@@ -10,7 +12,7 @@ pub(crate) fn run(arguments: &[OsString]) -> bool {
     let mut hunt = cargo("run --release --package idem-verify --");
     let holds = hunt.args(arguments).status().is_ok_and(|status| status.success());
     let long = arguments.iter().any(|argument| argument == "--long");
-    if long { in_process() & on_real_storages() & holds } else { holds }
+    if long { in_process() & without_races() & on_real_storages() & holds } else { holds }
 }
 
 /// What the tests do in seconds, for as long as there is time: schedules of the parts that live in one process, and bytes for the parsers.
@@ -18,6 +20,27 @@ fn in_process() -> bool {
     let tests = "test --release --package idem-schedules --package idem-fuzz -- --nocapture";
     let mut tests = cargo(tests);
     tests.env("IDEM_LONG", "1").status().is_ok_and(|status| status.success())
+}
+
+/// The tests of several threads in one process, under `ThreadSanitizer`. It needs flags that a stable compiler has only when it is told so; the
+/// standard library is the one that comes with that, and is not watched.
+fn without_races() -> bool {
+    let tests = "test --package idem-runtime --features testing,json,msgpack --target-dir target/tsan \
+                 --lib --test threads --test engine_regressions --test leases";
+    let Some(target) = host() else { return false };
+    let mut tests = cargo(tests);
+    tests.args(["--target", &target]).env("RUSTC_BOOTSTRAP", "1");
+    tests.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
+    let suppressions = root().join(".cargo/tsan-suppressions.txt");
+    tests.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
+    tests.status().is_ok_and(|status| status.success())
+}
+
+/// What the compiler builds for: named, so that build scripts and macros are built as always.
+fn host() -> Option<String> {
+    let version = Command::new("rustc").arg("-vV").output().ok()?.stdout;
+    let version = String::from_utf8(version).ok()?;
+    version.lines().find_map(|line| line.strip_prefix("host: ")).map(ToOwned::to_owned)
 }
 
 /// Random histories on real storages, as many as there is time for: against the state machine, and by concurrent clients under faults.

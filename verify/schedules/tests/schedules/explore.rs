@@ -55,7 +55,7 @@ const SEED: &str = "IDEM_SCHEDULE_SEED";
 
 /// Fails when the scenario does under one of these schedules: few, or with `IDEM_LONG` as many as there is time for.
 pub(crate) fn holds(scenario: &Scenario) {
-    let seeds = if std::env::var_os("IDEM_LONG").is_some() { 14 } else { 1 };
+    let seeds = if std::env::var_os("IDEM_LONG").is_some() { 15 } else { 1 };
     let seeds = match std::env::var(SEED) {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..seeds).collect(),
