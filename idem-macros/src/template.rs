@@ -155,9 +155,11 @@ fn member(text: &str, span: Span) -> Option<Member> {
 /// The identifier, raw where it is a keyword: in a template nobody writes `r#`.
 fn identifier(text: &str, span: Span) -> Option<Ident> {
     let mut ident = Ident::parse_any.parse_str(text).ok()?;
-    let is_special = ["self", "Self", "super", "crate", "_"].contains(&text);
-    if !is_special && syn::parse_str::<Ident>(text).is_err() {
-        ident = Ident::new_raw(text, span);
+    // Without the spaces that the parser has passed over.
+    let name = ident.to_string();
+    let is_special = ["self", "Self", "super", "crate", "_"].contains(&name.as_str());
+    if !is_special && syn::parse_str::<Ident>(&name).is_err() {
+        ident = Ident::new_raw(&name, span);
     }
     ident.set_span(span);
     Some(ident)
@@ -192,6 +194,11 @@ mod tests {
     #[test]
     fn keywords_become_raw_and_self_does_not() {
         assert_eq!(shown("{type}-{self.region}").unwrap(), ["<r#type+0>", "-", "<self+1>"]);
+    }
+
+    #[test]
+    fn spaces_behind_a_keyword_are_no_part_of_it() {
+        assert_eq!(shown("{type .0}-{self .region}").unwrap(), ["<r#type+1>", "-", "<self+1>"]);
     }
 
     #[test]
