@@ -202,13 +202,16 @@ fn processing_with_its_lease_over_retry_claim_by_another_is_taken_over() {
 #[test]
 fn processing_with_its_lease_over_park_claim_by_another_becomes_indeterminate() {
     for on_crash in [CrashPolicy::Retry, CrashPolicy::Park] {
-        let record = processing(CrashPolicy::Park);
-        let finder = Claim { ttl: TTL * 2, ..claim(M, on_crash) };
-        let (after, reply) = step(Some(record.clone()), &finder, lease_over());
-        let end = Finished { at: lease_over(), finish: indeterminate() };
-        assert_eq!(reply, Claimed::Replay(end.clone()));
-        let expires_at = lease_over().after(TTL);
-        assert_eq!(after, Some(Record { state: State::Finished(end), expires_at, ..record }));
+        // It is kept for its ttl from when it was found, not from when its lease was over.
+        for now in [lease_over(), lease_over().after(LEASE)] {
+            let record = processing(CrashPolicy::Park);
+            let finder = Claim { ttl: TTL * 2, ..claim(M, on_crash) };
+            let (after, reply) = step(Some(record.clone()), &finder, now);
+            let end = Finished { at: now, finish: indeterminate() };
+            assert_eq!(reply, Claimed::Replay(end.clone()));
+            let (state, expires_at) = (State::Finished(end), now.after(TTL));
+            assert_eq!(after, Some(Record { state, expires_at, ..record }));
+        }
     }
 }
 
