@@ -96,6 +96,7 @@ pub(crate) trait Records: Database {
 }
 
 /// What a claim is told of a transaction that it cannot look into.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) fn held(claim: &Claim) -> Claimed {
     /// How long the other transaction will take, as far as anybody knows.
     const SOON: Duration = Duration::from_secs(1);

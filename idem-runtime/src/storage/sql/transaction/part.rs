@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::key::RecordKey;
 use crate::record::{OwnerId, millis};
-use crate::storage::Claim;
 
 /// A call whose record is part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +15,10 @@ pub(crate) struct Part {
     pub(crate) ttl: Duration,
 }
 
+/// SQLite marks nothing.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 impl Part {
-    pub(crate) fn of(claim: &Claim) -> Self {
+    pub(crate) fn of(claim: &crate::storage::Claim) -> Self {
         Self { key: claim.key.clone(), owner: claim.owner, ttl: claim.ttl }
     }
 
@@ -40,7 +41,7 @@ impl fmt::Display for Part {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "postgres", feature = "mysql")))]
 mod tests {
     use std::time::Duration;
 
