@@ -5,6 +5,8 @@
 //! `guard` (dropped futures and panics), `settle` (writing the end), `keeper` (heartbeats).
 
 mod claim;
+#[cfg(feature = "_sql")]
+mod commit;
 mod connect;
 mod context;
 mod flight;

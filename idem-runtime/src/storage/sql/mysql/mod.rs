@@ -6,6 +6,7 @@ mod connect;
 mod error;
 mod link;
 mod migrate;
+mod seen;
 mod statements;
 mod transaction;
 mod values;

@@ -18,8 +18,9 @@ use super::asked::hex;
 use super::completions::chunks;
 use super::error::{explain, number};
 use super::link::Session;
+use super::seen::{Path, seen};
 use super::values::Value;
-use super::verbs::{Backend, Path, get, seen};
+use super::verbs::{Backend, get};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
 /// The savepoint that is there as long as the transaction which made it; the variable of the same name says what it is about.

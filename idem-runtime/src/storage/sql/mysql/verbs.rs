@@ -25,16 +25,17 @@ use tokio::sync::OnceCell;
 
 use super::super::fault::{Fault, Then};
 use super::super::group::{Answer, Runs, Verb};
-use super::super::row::{Found, corrupt, read, settle, timestamp};
+use super::super::row::corrupt;
 use super::super::wakeups::Polls;
 use super::asked;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
+use super::seen::{Path, Seen, is_at_work, seen};
 use super::statements::{ClaimStatements, Statements};
 use super::transaction::Server;
 use super::values::Value;
 use crate::key::RecordKey;
-use crate::record::{CrashPolicy, Fence, OwnerId, Record, State, Timestamp};
+use crate::record::Fence;
 use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
@@ -46,59 +47,6 @@ pub(super) struct Backend {
     pub(super) statements: Statements,
     /// What the server is, once that has been asked.
     pub(super) server: OnceCell<Server>,
-}
-
-/// What is there under a verb's key.
-pub(super) struct Seen {
-    now: Timestamp,
-    /// `None`: no row. The record is none where its retention is over.
-    row: Option<Found>,
-}
-
-impl Seen {
-    /// The record, if one can be read.
-    fn record(&self) -> Option<&Record> {
-        self.row.as_ref()?.as_ref().ok()?.as_ref()
-    }
-
-    /// Whether it can be said who took over from the owner with this fence: this one, another, or nobody yet.
-    fn tells_who_took(&self, fence: Fence, owner: OwnerId) -> bool {
-        self.record().is_some_and(|record| {
-            is_at_work(record, owner)
-                || record.owner != owner && [fence, fence.next()].contains(&record.fence)
-        })
-    }
-
-    pub(super) fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
-        settle(self.row.unwrap_or(Ok(None)), verb, self.now)
-    }
-
-    /// What a claim does after this look.
-    pub(super) fn path(self, claim: &Claim) -> Path {
-        let is_expired = matches!(self.row, Some(Ok(None)));
-        if is_expired || self.row.is_none() {
-            return Path::Insert { is_expired };
-        }
-        let terms = self.record().and_then(terms);
-        match (self.settle(claim), terms) {
-            (Answer::Settled(answer), _) => Path::Answered(answer),
-            (Answer::Stale, Some((fence, CrashPolicy::Retry))) => Path::TakeOver(fence),
-            (Answer::Stale, Some((_, CrashPolicy::Park))) => Path::Park,
-            (Answer::Stale, None) => Path::Answered(Err(corrupt())),
-        }
-    }
-}
-
-/// What a claim does about the row that it has seen.
-pub(super) enum Path {
-    /// Nothing: this is the answer.
-    Answered(Result<Claimed, StorageError>),
-    /// There is no row, or one that counts as none.
-    Insert { is_expired: bool },
-    /// The lease of the owner with this fence is over.
-    TakeOver(Fence),
-    /// Likewise, and nobody is to follow it.
-    Park,
 }
 
 impl Backend {
@@ -346,35 +294,8 @@ impl Polls for Backend {
     }
 }
 
-/// What the rows show of so many verbs: `number, now, columns of the row`.
-pub(super) fn seen(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Seen>, Fault> {
-    let absent = || Seen { now: Timestamp::from_millis(0), row: None };
-    let mut seen: Vec<_> = std::iter::repeat_with(absent).take(verbs).collect();
-    for row in rows {
-        let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
-        let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
-        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        if let Some(slot) = seen.get_mut(index) {
-            *slot = Seen { now, row: Some(read(row, 2, now)) };
-        }
-    }
-    Ok(seen)
-}
-
 fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> + Clone {
     numbered.iter().map(|(_, verb)| *verb)
-}
-
-/// The fence of an owner at work, and what is to be done when its lease is over.
-fn terms(record: &Record) -> Option<(Fence, CrashPolicy)> {
-    match record.state {
-        State::Processing { on_crash, .. } => Some((record.fence, on_crash)),
-        State::Finished(_) => None,
-    }
-}
-
-fn is_at_work(record: &Record, owner: OwnerId) -> bool {
-    record.owner == owner && matches!(record.state, State::Processing { .. })
 }
 
 fn all_done<V>(batch: &[V]) -> Vec<Answer<Written>> {
