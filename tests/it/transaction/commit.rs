@@ -187,6 +187,38 @@ async fn a_postgres_transaction_in_which_a_statement_failed_is_not_said_to_be_co
     assert_eq!((stage.balance().await, stage.records().await), (0, 0));
 }
 
+/// The server rolls the whole transaction of one of the two back, and sqlx goes on as if there were one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_transaction_that_lost_a_deadlock_is_not_said_to_be_committed() {
+    let stage = Stage::<MySql>::new().await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    let bob = "INSERT INTO accounts VALUES ('bob', 0)".to_owned();
+    MySql::run(&mut connection, bob).await.unwrap();
+    drop(connection);
+    let update = |name| format!("UPDATE accounts SET balance = balance + 1 WHERE name = '{name}'");
+    let (mut first, mut second) = (stage.begin().await, stage.begin().await);
+    for (tx, key, own) in [(&mut first, "1", "alice"), (&mut second, "2", "bob")] {
+        let operation = stage.idem.in_transaction(tx).operation("deposit").key(key);
+        let body = async |tx: &mut sqlx::MySqlConnection| {
+            MySql::run(tx, update(own)).await?;
+            Ok::<_, Failed>(1)
+        };
+        operation.call(body).await.unwrap();
+    }
+    let crossed = tokio::join!(
+        MySql::run(inside(&mut first), update("bob")),
+        MySql::run(inside(&mut second), update("alice"))
+    );
+    assert!(crossed.0.is_ok() != crossed.1.is_ok(), "{crossed:?}");
+    let (lost, won) = if crossed.0.is_ok() { (second, first) } else { (first, second) };
+    let error = stage.idem.commit(lost).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert!(error.is_retryable());
+    stage.idem.commit(won).await.unwrap();
+    assert_eq!(stage.records().await, 1);
+    assert_eq!(stage.number("SELECT sum(balance) DIV 1 FROM accounts").await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_the_database_refuses_says_whether_to_try_again() {
     let stage = Stage::<Postgres>::new().await;

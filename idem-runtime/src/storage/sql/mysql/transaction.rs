@@ -21,7 +21,7 @@ use super::link::Session;
 use super::seen::{Path, seen};
 use super::values::Value;
 use super::verbs::{Backend, get};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
 
 /// The savepoint that is there as long as the transaction which made it; the variable of the same name says what it is about.
 const MARK: &str = "idempotency_call";
@@ -100,7 +100,9 @@ impl Records for MySql {
             // The variable outlives the transaction, the savepoint does not.
             let read = format!("RELEASE SAVEPOINT {MARK}; SELECT @{MARK}");
             let rows = match session.run(read).await {
-                Err(fault) if number(&fault) == Some(NO_SAVEPOINT) => return Ok(None),
+                Err(fault) if number(&fault) == Some(NO_SAVEPOINT) => {
+                    return still_open(&mut session).await.map(|()| None);
+                }
                 rows => rows.map_err(broken)?,
             };
             let mark: Option<String> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
@@ -231,6 +233,18 @@ fn is_locked(fault: &Fault) -> bool {
 async fn mark(session: &mut Session<'_>, part: &Part) -> Result<(), Fault> {
     let digits = hex(part.to_string().as_bytes());
     session.run(format!("SET @{MARK} = '{digits}'; SAVEPOINT {MARK}")).await?;
+    Ok(())
+}
+
+/// Whether there still is a transaction, where the server can say it: a deadlock ends one, and what follows is not part of it.
+async fn still_open(session: &mut Session<'_>) -> Result<(), StorageError> {
+    let rows = session.run("SELECT @@in_transaction".to_owned()).await;
+    // MySQL has no such variable.
+    let open = rows.ok().and_then(|rows| get::<u64>(rows.first()?, 0).ok());
+    if open == Some(0) {
+        let message = "the server has ended the transaction before its commit, for a deadlock or by a statement that commits by itself";
+        return Err(StorageError::new(StorageErrorKind::NotApplied, message));
+    }
     Ok(())
 }
 
