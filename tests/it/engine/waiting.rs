@@ -73,7 +73,7 @@ async fn assert_woken(stage: Stage, end: impl AsyncFn(Running)) {
         waiters.push(stage.process().await);
     }
     let mut medians = Vec::new();
-    while medians.len() < 3 {
+    while medians.len() < 8 {
         let key = format!("attempt {}", medians.len());
         let running = runner.begin(&stage, &key, "first", |op| op.lease(TTL)).await;
         let mut waiting = Vec::new();

@@ -182,8 +182,8 @@ async fn trouble(stage: &Stage, seen: &Seen) {
 
     // A lease that is lost, and the warnings of the keeper.
     let name = key("stale");
-    process.faults.always(Verb::Renew, Fault::Refuse);
     let running = process.begin(stage, &name, SECRET, |op| op).await;
+    process.faults.always(Verb::Renew, Fault::Refuse);
     let other = stage.process().await;
     let second = other.begin(stage, &name, SECRET, |op| op.wait(PATIENCE)).await;
     seen.error(&running.finish().await.unwrap_err());

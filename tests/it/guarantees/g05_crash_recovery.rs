@@ -81,9 +81,10 @@ async fn a_caller_that_may_not_wait_is_told_how_long_the_lease_lasts(stage: Stag
 
 async fn the_late_owner_of_a_parked_key_heals_it(stage: Stage) {
     let late = stage.process().await;
-    late.faults.always(Verb::Renew, Fault::Refuse);
     let park = |op: idem_runtime::Operation| op.on_crash(CrashPolicy::Park);
     let running = late.begin(&stage, "k", "late", park).await;
+    // Not before: a claim that is answered late is renewed before its body begins.
+    late.faults.always(Verb::Renew, Fault::Refuse);
     let other = stage.process().await;
     let call = other.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
     assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
