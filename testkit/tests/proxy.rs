@@ -210,7 +210,7 @@ fn it_accepts_again_while_processes_are_being_started() {
                 }
             });
         }
-        for _ in 0..1000 {
+        for _ in 0..300 {
             proxy.refuse();
             proxy.accept();
         }

@@ -200,7 +200,10 @@ impl Core {
     async fn obey(&mut self, what: What, listener: &mut Option<TcpListener>) {
         match what {
             What::Cut => self.connections.shutdown().await,
-            What::Refuse => *listener = None,
+            What::Refuse => {
+                *listener = None;
+                until_refused(self.address).await;
+            }
             What::Accept if listener.is_some() => {}
             What::Accept => *listener = Some(listen(self.address).await),
         }
@@ -232,6 +235,16 @@ async fn listen(address: SocketAddr) -> TcpListener {
             }
             bound => return bound.expect("the proxy's port is reserved for it"),
         }
+    }
+}
+
+/// Waits until nobody is let in any more, for the same reason.
+async fn until_refused(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    while !TcpStream::connect(address).await.is_err_and(is_refused) {
+        assert!(Instant::now() < deadline, "somebody else accepts on the proxy's port");
+        sleep(Duration::from_millis(1)).await;
     }
 }
 
