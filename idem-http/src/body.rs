@@ -1,10 +1,9 @@
 //! Bodies: read whole up to a limit, or passed through.
 
 use std::error::Error as StdError;
-use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -119,31 +118,47 @@ pub(crate) enum Read<B> {
     TooLarge(Body<B>),
 }
 
-/// Reads a body as far as `limit` bytes. One that announces more is not read at all.
-pub(crate) async fn read<B: HttpBody<Data = Bytes>>(
-    body: B,
+/// Reads a body as far as `limit` bytes. Of one that announces more, nothing is read.
+pub(crate) fn read<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Reading<B> {
+    Reading { rest: Some(Box::pin(body)), read: Pieces::default(), trailers: None, limit }
+}
+
+/// The result of [`read`].
+pub(crate) struct Reading<B> {
+    /// None after its end.
+    rest: Option<Pin<Box<B>>>,
+    read: Pieces,
+    trailers: Option<HeaderMap>,
     limit: usize,
-) -> Result<Read<B>, B::Error> {
-    if body.size_hint().lower() > limit as u64 {
-        return Ok(Read::TooLarge(Body::untouched(body)));
-    }
-    if body.is_end_stream() {
-        return Ok(Read::Whole(Whole::default()));
-    }
-    let mut rest = Box::pin(body);
-    let mut read = Pieces::default();
-    let mut trailers = None;
-    while let Some(frame) = poll_fn(|context| rest.as_mut().poll_frame(context)).await {
-        match frame?.into_data() {
-            Ok(data) => read.add(data),
-            Err(frame) => trailers = frame.into_trailers().ok(),
+}
+
+impl<B: HttpBody<Data = Bytes>> Future for Reading<B> {
+    type Output = Result<Read<B>, B::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { rest: place, read, trailers, limit } = &mut *self;
+        while let Some(rest) = place {
+            let announced = rest.size_hint().lower();
+            if announced.saturating_add(read.len() as u64) > *limit as u64 {
+                break;
+            }
+            match ready!(rest.as_mut().poll_frame(context)?) {
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => read.add(data),
+                    Err(frame) => *trailers = frame.into_trailers().ok(),
+                },
+                None => {
+                    *place = None;
+                    let (data, trailers) = (mem::take(read).joined(), trailers.take());
+                    return Poll::Ready(Ok(Read::Whole(Whole { data, trailers })));
+                }
+            }
         }
-        if read.len() > limit {
-            let read = Some(read.joined());
-            return Ok(Read::TooLarge(Body { kind: Kind::Begun { read, rest } }));
-        }
+        // Polled again after its end, it has none.
+        let Some(rest) = place.take() else { return Poll::Pending };
+        let read = Some(mem::take(read).joined()).filter(|read| !read.is_empty());
+        Poll::Ready(Ok(Read::TooLarge(Body { kind: Kind::Begun { read, rest } })))
     }
-    Ok(Read::Whole(Whole { data: read.joined(), trailers }))
 }
 
 /// What has been read. The first piece is taken as it is and is most often the only one; the others are copied behind it at once, since a

@@ -1,4 +1,4 @@
-//! A request with a key: read, then handled once in a task of its own, which goes on when the client goes away.
+//! A request with a key: read, then handled once and to the end, even when the client goes away.
 
 use std::error::Error as StdError;
 use std::iter::successors;
@@ -15,18 +15,18 @@ use idem_runtime::codec::{AnyCodec, CodecError, MsgPack};
 use idem_runtime::policy::ErrorPolicy;
 use idem_runtime::record::{CrashPolicy, Failure, Payload};
 use idem_runtime::{Error, Operation};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
 use tower_service::Service;
-use tracing::Instrument;
 
 use crate::answer::Answer;
-use crate::body::{Body, BoxError, Read, Whole, read};
+use crate::body::{Body, BoxError, Read, Whole};
 use crate::bypass::Bypass;
 use crate::extract::IdempotencyKey;
 use crate::layer::{Config, OverLimit};
 use crate::principal::Principal;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::{fingerprint, operation_name};
+use crate::unstoppable::Unstoppable;
 
 /// Whose key it is, and under which settings.
 pub(crate) struct Call {
@@ -61,54 +61,55 @@ impl<E> ErrorPolicy<Failed<E>> for ByCrashPolicy {
     }
 }
 
-/// Lines 6 to 17 of the [list](crate).
-pub(crate) async fn handle<S, Q, R>(
-    call: Call,
-    mut inner: S,
-    mut head: Parts,
-    body: Q,
-) -> Result<Response<Body<R>>, S::Error>
-where
-    S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    Q: HttpBody<Data = Bytes> + Send + 'static,
-    Q::Error: Into<BoxError>,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Send,
-{
-    let config = Arc::clone(&call.config);
-    let refused = |kind| Ok(config.problem(kind).into_response());
-    head.extensions.insert(IdempotencyKey::new(&call.key));
-    let limit = config.request_limit;
-    let body = match timeout(config.body_timeout, read(body, limit.bytes)).await {
-        Ok(Ok(Read::Whole(body))) => body,
-        Ok(Ok(Read::TooLarge(body))) if limit.over == OverLimit::Bypass => {
-            let why = Bypass::RequestTooLarge;
-            head.extensions.insert(why);
-            let response = inner.call(Request::from_parts(head, body)).await?;
-            let mut response = response.map(Body::untouched);
-            why.tell(response.headers_mut());
-            return Ok(response);
-        }
-        Ok(Ok(Read::TooLarge(_))) => return refused(ProblemKind::BodyTooLarge),
-        Ok(Err(error)) => return refused(unread(&*error.into())),
-        Err(_) => return refused(ProblemKind::BodyTimeout),
-    };
-    let operation = match call.operation(&head, &body) {
-        Ok(operation) => operation,
-        Err(error) => return Ok(config.failed(&error).into_response()),
-    };
-    let request = Request::from_parts(head, Body::whole(body));
-    let task = run(Arc::clone(&config), call.principal, operation, inner, request);
-    let task = task.in_current_span();
-    match config.tasks.spawn(task).await {
-        Ok(response) => response,
-        // The runtime is going away. The engine has seen that and goes by its crash policy.
-        Err(error) => {
-            tracing::error!(%error, "a handler did not come to its end");
-            refused(ProblemKind::HandlerFailed)
-        }
+/// What becomes of a request whose body was read, or not.
+pub(crate) enum Next<F, R: Send + 'static, E: Send + 'static> {
+    /// It is handled without idempotency.
+    Pass {
+        response: F,
+        why: Bypass,
+    },
+    Respond(Response<Body<R>>),
+    Handle(Unstoppable<Result<Response<Body<R>>, E>>),
+}
+
+impl Call {
+    /// Lines 6 to 17 of the [list](crate).
+    pub(crate) fn go_on<S, Q, R>(
+        self,
+        mut inner: S,
+        mut head: Parts,
+        body: Result<Result<Read<Q>, Q::Error>, Elapsed>,
+    ) -> Next<S::Future, R, S::Error>
+    where
+        S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        Q: HttpBody<Data = Bytes> + Send + 'static,
+        Q::Error: Into<BoxError>,
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Send,
+    {
+        let config = &self.config;
+        head.extensions.insert(IdempotencyKey::new(&self.key));
+        let refused = match body {
+            Ok(Ok(Read::Whole(body))) => match self.operation(&head, &body) {
+                Ok(operation) => {
+                    let request = Request::from_parts(head, Body::whole(body));
+                    let config = Arc::clone(config);
+                    return Next::Handle(handle(config, self.principal, operation, inner, request));
+                }
+                Err(error) => config.failed(&error),
+            },
+            Ok(Ok(Read::TooLarge(body))) if config.request_limit.over == OverLimit::Bypass => {
+                let why = Bypass::RequestTooLarge;
+                head.extensions.insert(why);
+                return Next::Pass { response: inner.call(Request::from_parts(head, body)), why };
+            }
+            Ok(Ok(Read::TooLarge(_))) => config.problem(ProblemKind::BodyTooLarge),
+            Ok(Err(error)) => config.problem(unread(&*error.into())),
+            Err(Elapsed { .. }) => config.problem(ProblemKind::BodyTimeout),
+        };
+        Next::Respond(refused.into_response())
     }
 }
 
@@ -122,40 +123,49 @@ fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
     }
 }
 
-/// In the task: the same call into the engine that an `#[idempotent]` function makes.
-async fn run<S, Q, R>(
+/// The same call into the engine that an `#[idempotent]` function makes.
+fn handle<S, Q, R>(
     config: Arc<Config>,
     principal: Principal,
     operation: Operation,
     mut inner: S,
     request: Request<Body<Q>>,
-) -> Result<Response<Body<R>>, S::Error>
+) -> Unstoppable<Result<Response<Body<R>>, S::Error>>
 where
-    S: Service<Request<Body<Q>>, Response = Response<R>>,
-    R: HttpBody<Data = Bytes>,
+    S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    Q: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Send,
 {
-    let method = request.method().clone();
-    let body = async {
+    let handling = Arc::clone(&config);
+    let body = async move {
+        let config = handling;
         // Here, because only now it is known that the key is a new one.
         if let Err(retry_after) = config.take_of_quota(&principal) {
             let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
             return Ok(Answer::Problem(config.told(problem)));
         }
-        let handled = AssertUnwindSafe(async {
-            let response = inner.call(request).await.map_err(Failed::Service)?;
-            let answer = Answer::of(&config, method, response).await;
-            answer.map_err(|_| Failed::Crashed)
-        });
-        // The engine knows what to do with a panic, but does it after the client got its 500 and perhaps tried again.
-        handled.catch_unwind().await.unwrap_or(Err(Failed::Crashed))
+        let method = request.method().clone();
+        let response = inner.call(request).await.map_err(Failed::Service)?;
+        Answer::of(&config, method, response).await.map_err(|_| Failed::Crashed)
     };
-    let answer = operation
+    // The engine knows what to do with a panic, but does it after the client got its 500 and perhaps tried again.
+    let body = AssertUnwindSafe(body)
+        .catch_unwind()
+        .map(|handled| handled.unwrap_or(Err(Failed::Crashed)));
+    let answered = operation
         .errors(ByCrashPolicy(config.on_crash))
         .store_if(Answer::is_kept)
         .map_err(Failed::Ours)
-        .call(body)
-        .await;
-    match answer {
+        .call(body);
+    let tasks = config.tasks.clone();
+    // Whatever else panics, such as a storage, the engine has seen as well.
+    let answered = AssertUnwindSafe(answered)
+        .catch_unwind()
+        .map(|answered| answered.unwrap_or(Err(Failed::Crashed)));
+    let responded = answered.map(move |answer| match answer {
         Ok(answer) => Ok(answer.into_response()),
         Err(Failed::Service(error)) => Err(error),
         Err(Failed::Crashed) => {
@@ -163,7 +173,8 @@ where
             Ok(config.problem(ProblemKind::HandlerFailed).into_response())
         }
         Err(Failed::Ours(error)) => Ok(config.failed(&error).into_response()),
-    }
+    });
+    Unstoppable::new(tasks.track(responded))
 }
 
 impl Call {

@@ -39,7 +39,8 @@ use crate::telemetry;
 #[derive(Clone)]
 #[must_use]
 pub struct IdempotencyLayer {
-    config: Config,
+    /// Shared, since axum makes its services anew for every request.
+    config: Arc<Config>,
 }
 
 /// What is done with a body that has more bytes than its limit.
@@ -111,18 +112,18 @@ impl IdempotencyLayer {
             quota: None,
             page: Cow::Borrowed(PROBLEMS_PAGE),
         };
-        Self { config }
+        Self { config: Arc::new(config) }
     }
 
     /// Whose rules it follows. Default: [`Profile::ietf`].
     pub fn profile(mut self, profile: Profile) -> Self {
-        self.config.profile = profile;
+        self.settings().profile = profile;
         self
     }
 
     /// The methods that it concerns. Default: POST and PATCH, which HTTP does not define as idempotent.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.config.methods = methods.into_iter().collect();
+        self.settings().methods = methods.into_iter().collect();
         self
     }
 
@@ -141,97 +142,101 @@ impl IdempotencyLayer {
         mut self,
         requires: impl Fn(&Parts) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.config.requires_key = Some(Arc::new(requires));
+        self.settings().requires_key = Some(Arc::new(requires));
         self
     }
 
     /// The header with the key. Default: `Idempotency-Key`.
     pub fn header(mut self, name: HeaderName) -> Self {
-        self.config.header = name;
+        self.settings().header = name;
         self
     }
 
     /// How many bytes of a request's body are read, and what is done with more. Default: 1 MiB, refused.
     pub fn request_limit(mut self, bytes: usize, over: OverLimit) -> Self {
-        self.config.request_limit = Limit { bytes, over };
+        self.settings().request_limit = Limit { bytes, over };
         self
     }
 
     /// How many bytes of a response's body are read, and what is done with more. Default: 512 KiB, refused. A response must fit into the handle's
     /// `max_result_size` as well, with its headers.
     pub fn response_limit(mut self, bytes: usize, over: OverLimit) -> Self {
-        self.config.response_limit = Limit { bytes, over };
+        self.settings().response_limit = Limit { bytes, over };
         self
     }
 
     /// How long a request's body may take to arrive. Nothing is claimed meanwhile. Default: 30 seconds.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.config.body_timeout = timeout;
+        self.settings().body_timeout = timeout;
         self
     }
 
     /// The headers that are part of what a request asks for: the same key with another value is refused. Default: `Content-Type` and
     /// `Content-Encoding`. Add `Host` where one principal's hosts are different services.
     pub fn fingerprint_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.config.fingerprinted = names.into_iter().collect();
+        self.settings().fingerprinted = names.into_iter().collect();
         self
     }
 
     /// A response header that is stored besides the usual ones. What is never stored is not stored for this either: `Set-Cookie`, `Date`,
     /// credentials and what is about one connection.
     pub fn replay_header(mut self, name: HeaderName) -> Self {
-        self.config.kept.add(name);
+        self.settings().kept.add(name);
         self
     }
 
     /// How long a response is replayed, counted from its end. Default: the handle's.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.config.ttl = Some(ttl);
+        self.settings().ttl = Some(ttl);
         self
     }
 
     /// How long this process may be silent before others take its requests over. Default: the handle's.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = Some(lease);
+        self.settings().lease = Some(lease);
         self
     }
 
     /// How long a duplicate waits for the response of the request that is being handled, instead of getting a 409 at once.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.config.wait = Some(wait);
+        self.settings().wait = Some(wait);
         self
     }
 
     /// What becomes of the key when the handler panics or this process dies. Default: the next request is handled again.
     pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
-        self.config.on_crash = policy;
+        self.settings().on_crash = policy;
         self
     }
 
     /// Handles requests without idempotency while the storage is down, instead of refusing them with a 503. Only for effects that may happen
     /// twice.
     pub fn fail_open(mut self) -> Self {
-        self.config.fail_open = true;
+        self.settings().fail_open = true;
         self
     }
 
     /// How many new keys a principal may use within a period, so that nobody fills the storage: the next one is refused with a 429, and replays
     /// never are. It is counted in this process alone. Default: as many as it likes.
     pub fn quota(mut self, keys: u32, period: Duration) -> Self {
-        self.config.quota = Some(Arc::new(Quota::new(keys, period)));
+        self.settings().quota = Some(Arc::new(Quota::new(keys, period)));
         self
     }
 
     /// The page that describes the problems, with a section for every [code](ProblemKind::code). Default:
     /// [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
     pub fn problems_page(mut self, url: impl Into<Cow<'static, str>>) -> Self {
-        self.config.page = url.into();
+        self.settings().page = url.into();
         self
     }
 
     /// The requests that are being handled, to wait for them at shut-down.
     pub fn tasks(&self) -> Tasks {
         self.config.tasks.clone()
+    }
+
+    fn settings(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
     }
 }
 
@@ -275,7 +280,7 @@ impl<S> Layer<S> for IdempotencyLayer {
     type Service = IdempotencyService<S>;
 
     fn layer(&self, inner: S) -> IdempotencyService<S> {
-        IdempotencyService::new(Arc::new(self.config.clone()), inner)
+        IdempotencyService::new(Arc::clone(&self.config), inner)
     }
 }
 

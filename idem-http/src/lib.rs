@@ -38,7 +38,7 @@
 //! 12. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
 //!     policy is to park: 409 `outcome-unknown`.
 //! 13. The principal has used up its [quota](IdempotencyLayer::quota) of new keys: 429 `quota-exceeded` with `Retry-After`.
-//! 14. Otherwise the handler runs, in a task that goes on when the client goes away. A panic is a crash, by policy, and a 500
+//! 14. Otherwise the handler runs, and to its end even when the client goes away. A panic is a crash, by policy, and a 500
 //!     `handler-failed`; so is a response that breaks off while it is read.
 //! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
 //!     and the key is released, so that a repeated request is handled again.
@@ -59,8 +59,8 @@
 //!
 //! # Runtime
 //!
-//! The service must be called on a tokio runtime that has timers, as servers do. The handler runs in another task than the middleware outside
-//! of the layer: spans reach it and task-locals do not.
+//! The service must be called on a tokio runtime that has timers, as servers do. When the client goes away, the handler goes on in a task of
+//! its own: spans of the middleware outside of the layer still reach it there, and their task-locals do not.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -85,6 +85,7 @@ mod service;
 mod snapshot;
 mod tasks;
 mod telemetry;
+mod unstoppable;
 
 pub use body::Body;
 pub use extract::{IdempotencyKey, IdempotentRun};

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use axum::extract::{MatchedPath, OriginalUri};
 use http::request::Parts;
-use http::{HeaderName, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use idem_runtime::{Error, Fingerprint, Fingerprinter};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::body::Whole;
@@ -34,11 +35,24 @@ pub(crate) fn fingerprint(
         .arg(&uri.query())?
         .arg(&hex(&Sha256::digest(&body.data)))?;
     for name in headers {
-        let lines: Vec<_> =
-            request.headers.get_all(name).iter().map(|line| hex(line.as_bytes())).collect();
+        let lines: Vec<_> = request.headers.get_all(name).iter().map(Line::of).collect();
         fingerprinter = fingerprinter.arg(&(name.as_str(), lines))?;
     }
     Ok(fingerprinter.finish())
+}
+
+/// A header's line: most often a text, which no other bytes are written as.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'r> {
+    Text(&'r str),
+    Other { hex: String },
+}
+
+impl<'r> Line<'r> {
+    fn of(line: &'r HeaderValue) -> Self {
+        line.to_str().map_or_else(|_| Self::Other { hex: hex(line.as_bytes()) }, Self::Text)
+    }
 }
 
 /// A nested router takes the front of the path away, and two of them may have routes of the same name.
@@ -48,6 +62,10 @@ fn asked_for(request: &Parts) -> &Uri {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }

@@ -12,7 +12,7 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use crate::body::{Body, BoxError};
-use crate::call::{Call, handle};
+use crate::call::Call;
 use crate::extract::IdempotencyKey;
 use crate::future::ResponseFuture;
 use crate::header::key;
@@ -44,7 +44,7 @@ where
 {
     type Response = Response<Body<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, R, S::Error>;
+    type Future = ResponseFuture<S, Q, R>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -61,7 +61,7 @@ where
                 // The service that was polled ready is the one to call.
                 let fresh = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::idempotent(handle(call, inner, head, body))
+                ResponseFuture::idempotent(call, inner, head, body)
             }
             Err(problem) => ResponseFuture::ready(self.config.problem(problem).into_response()),
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TrackedFuture;
 
 /// The requests that a layer is handling. Clones are the same.
 ///
@@ -47,12 +47,9 @@ impl Tasks {
         self.0.wait().await;
     }
 
-    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.0.spawn(task)
+    /// `handling`, counted from now until it ends.
+    pub(crate) fn track<F: Future>(&self, handling: F) -> TrackedFuture<F> {
+        self.0.track_future(handling)
     }
 }
 
