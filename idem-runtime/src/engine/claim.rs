@@ -21,7 +21,8 @@ pub(crate) async fn claim(
     let first_asked = Instant::now();
     match ask(guard, claim, first_asked).await? {
         Claimed::InProgress { .. } if let Some(deadline) = deadline => {
-            wait(guard, claim, first_asked, deadline).await
+            // On the heap, for the sake of those that need not wait.
+            Box::pin(wait(guard, claim, first_asked, deadline)).await
         }
         answer => Ok(answer),
     }
