@@ -22,6 +22,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::fault::{Fault, Then};
@@ -156,7 +157,10 @@ struct Lane<V: Verb> {
 
 impl<V: Verb> Lane<V> {
     async fn run<B: Runs<V>>(mut self, backend: Arc<B>) {
-        while let Some(batch) = self.take() {
+        loop {
+            // Those who were woken together, by the batch before or by another, all get to ask before this one goes.
+            yield_now().await;
+            let Some(batch) = self.take() else { return };
             let mut sending = pin!(send_batch(&*backend, batch));
             if timeout(STALLED, &mut sending).await.is_err() {
                 self.hand_over(&backend);

@@ -4,8 +4,8 @@
 //!
 //! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. A
 //! write that goes out on such a connection would be part of that transaction, and be lost with it. So a write says how long ago its
-//! transaction began: in one of its own that is a moment, and no longer than the request itself has taken. Where it is more, the server is asked
-//! whether the transaction is still open, and then the connection is closed, which undoes the write, and it goes again on another.
+//! transaction began: in one of its own not before the request was sent. Where it may be more, the server is asked whether the transaction is
+//! still open, and then the connection is closed, which undoes the write, and it goes again on another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl Link {
             let begun = Instant::now();
             let rows = query.fetch_all(&mut *connection.connection).await?;
             let age = rows.iter().filter_map(age).max();
-            let is_odd = age.is_some_and(|age| age >= A_MOMENT || age >= begun.elapsed());
+            let is_odd = age.is_some_and(|age| age >= begun.elapsed());
             let is_open = is_odd && is_inside_transaction(&mut connection.connection).await?;
             Ok((rows, is_open))
         };
@@ -134,9 +134,6 @@ impl Link {
         }
     }
 }
-
-/// A transaction that is older may be one that others left open.
-const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// Whether what was just written is not committed yet.
 async fn is_inside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -8,8 +8,8 @@
 //! | claim | [`claim`](Statements::claim) inserts what has no row, and reads the row of what has | what is expired, or whose lease is over: [`take`](Statements::take) |
 //! | renew, complete, release | update or delete by key and owner | what was not the caller's: [`find`](Statements::find) |
 //!
-//! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING` only looks. Of what a statement did there is
-//! one row, with a list; a row each has only what was there before.
+//! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING` only looks. Of what a statement did with a batch
+//! there is one row, with a list; a row each has only what was there before.
 //!
 //! `clock_timestamp()` and not `now()`, which is the time at which the transaction began.
 //!
@@ -35,9 +35,11 @@ use super::super::table::Table;
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// How long ago the transaction began that this statement is part of, in microseconds: see [`link`](super::link).
-const AGE: &str =
-    "floor(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint";
+/// How long ago the transaction began that this statement is part of, in microseconds: see [`link`](super::link). For ever, where another
+/// statement began it: between a statement's own arrival and its execution there is only a moment.
+const AGE: &str = "CASE WHEN statement_timestamp() - transaction_timestamp() < interval '1 millisecond' \
+     THEN floor(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint \
+     ELSE 9223372036854775807 END";
 
 /// The arguments of a verb, each an array of its type.
 type Arguments = &'static [(&'static str, &'static str)];
@@ -80,18 +82,25 @@ pub(super) struct Batch {
 
 impl Batch {
     fn new(arguments: Arguments, rest: &str) -> Self {
-        let text = |asked: String| {
-            // What follows is a query, or begins with another one by name.
-            let comma = if rest.starts_with("SELECT") { "" } else { "," };
-            format!("WITH asked AS MATERIALIZED ({asked}){comma} {rest}").into()
-        };
-        Self { one: text(one(arguments)), many: text(many(arguments)) }
+        Self::of(arguments, rest, rest)
     }
 
     /// A write of owners: gives the list of the numbers of those who were, and its transaction's age.
     fn of_owners(arguments: Arguments, write: &str) -> Self {
-        let write = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {AGE} FROM done");
-        Self::new(arguments, &write)
+        let one = format!("{write} RETURNING ARRAY[a.n], {AGE}");
+        let many = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {AGE} FROM done");
+        Self::of(arguments, &one, &many)
+    }
+
+    fn of(arguments: Arguments, rest_of_one: &str, rest_of_many: &str) -> Self {
+        let text = |asked: String, rest: &str| {
+            // What follows is the statement, or begins with another query by name.
+            let is_statement =
+                ["SELECT", "UPDATE", "DELETE"].iter().any(|verb| rest.starts_with(verb));
+            let comma = if is_statement { "" } else { "," };
+            format!("WITH asked AS MATERIALIZED ({asked}){comma} {rest}").into()
+        };
+        Self { one: text(one(arguments), rest_of_one), many: text(many(arguments), rest_of_many) }
     }
 
     /// The text for so many verbs.
@@ -134,8 +143,8 @@ fn many(arguments: Arguments) -> String {
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// `number, now`, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are the
-    /// claims' now, and whose second is the transaction's age.
+    /// `number, now`, nothing, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are
+    /// the claims' now, and whose fourth is the transaction's age.
     pub(super) claim: Batch,
     /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
     /// the mark where the row was inserted, and the row that was there.
@@ -172,7 +181,7 @@ impl Statements {
         let there = there(&table);
         let purge_after = purge_after("(a.now_ms + a.ttl_ms)");
         Self {
-            claim: Batch::new(CLAIM, &claim(&table, &found)),
+            claim: Batch::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
             claim_within: claim_within(&table, &found).into(),
             mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
             marked: format!("SELECT current_setting('{MARK}', true)").into(),
@@ -243,17 +252,34 @@ fn there(table: &str) -> String {
     format!("LATERAL (SELECT * FROM {table} AS r WHERE r.key = a.key AND {INDEXED} LIMIT 1) AS r")
 }
 
-/// Inserts what has no row, and reads the row of what had one before.
-fn claim(table: &str, found: &str) -> String {
+/// Inserts what has no row.
+fn insert(table: &str) -> String {
     let [columns, values] = INSERTED;
-    let there = there(table);
     format!(
         "won AS (
              INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a
-             ON CONFLICT (key) DO NOTHING RETURNING key)
-         SELECT a.n, a.now_ms, NULL::text[], {found} FROM asked AS a CROSS JOIN {there}
+             ON CONFLICT (key) DO NOTHING RETURNING key)"
+    )
+}
+
+/// Inserts the row, or reads the one that was there before.
+fn claim_one(table: &str, found: &str) -> String {
+    let (insert, there) = (insert(table), there(table));
+    format!(
+        "{insert}
+         SELECT CASE WHEN won.key IS NULL THEN a.n END, a.now_ms, CASE WHEN won.key IS NOT NULL THEN ARRAY[won.key] END, {AGE}, {found}
+         FROM asked AS a LEFT JOIN won ON true LEFT JOIN {there} ON won.key IS NULL"
+    )
+}
+
+/// Inserts what has no row, and reads the row of what had one before.
+fn claim_many(table: &str, found: &str) -> String {
+    let (insert, there) = (insert(table), there(table));
+    format!(
+        "{insert}
+         SELECT a.n, a.now_ms, NULL::text[], NULL::bigint, {found} FROM asked AS a CROSS JOIN {there}
          UNION ALL
-         SELECT NULL::bigint, {AGE}, won.keys, {found}
+         SELECT NULL::bigint, NULL::bigint, won.keys, {AGE}, {found}
          FROM (SELECT array_agg(key) AS keys FROM won) AS won LEFT JOIN {table} AS r ON false"
     )
 }

@@ -48,8 +48,8 @@ impl Runs<Claim> for Backend {
         let mut session = Session::Alone(&self.link);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
-        let rows = session.write(text, bind, |row| age(row, 2, 1)).await?;
-        let mut answers = found(batch, &rows, 3)?;
+        let rows = session.write(text, bind, |row| age(row, 2, 3)).await?;
+        let mut answers = found(batch, &rows, 4)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
                 continue;
