@@ -40,13 +40,15 @@ impl<'a> Sampling<'a> {
         subjects: &mut [Subject<'_>],
     ) -> Vec<Vec<Sample>> {
         let runtime = self.runtime;
+        let mut turn = Duration::ZERO;
         for subject in &mut *subjects {
             // Some make things on their first call that all later ones use.
             subject(runtime, callers, callers);
+            turn = turn.max(subject(runtime, callers, callers).elapsed);
         }
         let mut samples = vec![Vec::new(); subjects.len()];
         let mut group = self.criterion.benchmark_group(group);
-        let round = slice(callers) * u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+        let round = slice(turn) * u32::try_from(subjects.len()).unwrap_or(u32::MAX);
         group
             .sampling_mode(SamplingMode::Flat)
             .throughput(Throughput::Elements(1))
@@ -74,12 +76,8 @@ impl<'a> Sampling<'a> {
     }
 }
 
-/// How long a sample of one subject is. Many short ones are best, because subjects that take turns then meet the same weather; but each
-/// caller should have its turn a dozen times, lest the beginning and the end be all there is.
-fn slice(callers: usize) -> Duration {
-    Duration::from_millis(match callers {
-        ..10 => 20,
-        10..100 => 40,
-        _ => 100,
-    })
+/// How long a sample of one subject is, where each caller has its turn in the given time. Many short ones are best, because subjects that take
+/// turns then meet the same weather; but each caller should have its turn a few dozen times, lest the beginning and the end be all there is.
+fn slice(turn: Duration) -> Duration {
+    (turn * 24).clamp(Duration::from_millis(20), Duration::from_millis(160))
 }
