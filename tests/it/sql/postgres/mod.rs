@@ -2,6 +2,7 @@
 
 mod conformance;
 mod errors;
+mod plans;
 mod pools;
 mod tables;
 mod verbs;
