@@ -166,6 +166,50 @@ async fn a_late_answer_to_a_renewal_does_not_hide_a_result_that_is_here() {
     assert_eq!((again.value, faults.calls(Verb::Claim)), (1, 1));
 }
 
+/// The storage has applied a claim whose answers are lost, or may have: the caller gives up, and nobody is kept waiting for its lease.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_claimed_in_vain_is_released() {
+    for then in [Fault::LoseReply, Fault::Refuse] {
+        let (idem, faults) = faulty();
+        faults.next(Verb::Claim, Fault::LoseReply);
+        faults.always(Verb::Claim, then);
+        let error = charge(&idem).call(async { Ok::<_, Error>(1) }).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        faults.clear();
+        let next = charge(&idem).call(async { Ok::<_, Error>(2) }).await;
+        assert_eq!(next.map_err(|error| error.kind()), Ok(2), "{then:?}");
+    }
+}
+
+/// In an outage there are many of these.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_refused_each_time_leaves_nothing_to_release() {
+    let (idem, faults) = faulty();
+    faults.always(Verb::Claim, Fault::Refuse);
+    let error = charge(&idem).call(async { Ok::<_, Error>(1) }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert_eq!((faults.calls(Verb::Release), idem.in_flight()), (0, 0));
+}
+
+/// A body has two thirds of its lease before it when it begins: what took longer is asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_body_begins_with_most_of_its_lease_before_it() {
+    let third = u64::try_from(LEASE.as_millis()).unwrap() / 3;
+    let renewals = async |claim, renewal| {
+        let [claim, renewal] = [claim, renewal].map(Duration::from_millis);
+        let (idem, faults) = faulty();
+        faults.next(Verb::Claim, Fault::DelayReply(claim));
+        faults.next(Verb::Renew, Fault::DelayReply(renewal));
+        let body = async { Ok::<_, Error>(faults.calls(Verb::Renew)) };
+        charge(&idem).call(body).await.unwrap()
+    };
+    assert_eq!(renewals(third - 1, 0).await, 0);
+    assert_eq!(renewals(third, 0).await, 1);
+    assert_eq!(renewals(third, third * 2 - 1).await, 1);
+    // The first renewal's answer takes too long as well, the second one's does not.
+    assert_eq!(renewals(third, third * 2).await, 2);
+}
+
 #[test]
 fn a_call_on_a_runtime_without_timers_is_refused_before_its_body() {
     let (idem, faults) = faulty();

@@ -95,7 +95,8 @@ async fn histories_have_an_order(stage: Stage) {
     let tally = hunt(&storages, &stage.namespace, many).await;
     let faults: usize = disturbances.into_iter().map(Disturbance::end).sum();
     let tally = tally.unwrap_or_else(|violation| panic!("{violation}"));
-    println!("{many} histories, {faults} faults of connections, {tally:?}");
+    let name = storages[0].backend();
+    println!("{name}: {many} histories, {faults} faults of connections, {tally:?}");
     let Tally { unanswered, replays, takeovers, lost_leases, .. } = tally;
     let rarest = [unanswered, replays, takeovers, lost_leases].into_iter().min();
     assert!(rarest > Some(0), "histories in which something never happens: {tally:?}");

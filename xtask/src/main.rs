@@ -21,8 +21,9 @@ cargo xtask test [--only STEP]... [--skip STEP]...
     Checks everything, and fetches the servers that are missing.
 cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
-cargo xtask verify [--long] [--seed SEED]
-    Hunts for violations of the guarantees in the model and the simulation, and with --long on real storages.
+cargo xtask verify [--long] [--only HUNT]... | --seed SEED
+    Hunts for violations of the guarantees in the model and the simulation, and with --long for long and everywhere; or tells the story of a
+    seed of the simulation.
 cargo xtask chaos [--minutes N] [--seed S] [--only BACKEND]... [--round N] [--jobs N] [--seconds N]
     Kills, stops, cuts and fills processes, connections and servers, and has a judge look at what became of the calls.
 cargo xtask soak [--hours H] [--seed S]
@@ -52,10 +53,7 @@ fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             Ok(bench::run(&rest))
         }
-        Some(Arg::Value(task)) if task == "verify" => {
-            let rest: Vec<OsString> = arguments.raw_args()?.collect();
-            Ok(verify::run(&rest))
-        }
+        Some(Arg::Value(task)) if task == "verify" => verify(arguments),
         Some(Arg::Value(task)) if task == "chaos" || task == "soak" => {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             Ok(chaos::run(&task.string()?, &rest))
@@ -66,7 +64,28 @@ fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
 
 fn help() -> String {
     let steps: Vec<_> = test::step_names().collect();
-    format!("{HELP}\nsteps of test, in this order: {}\n", steps.join(" "))
+    let hunts: Vec<_> = verify::names().collect();
+    let (steps, hunts) = (steps.join(" "), hunts.join(" "));
+    format!("{HELP}\nsteps of test, in this order: {steps}\nhunts of verify: {hunts}\n")
+}
+
+fn verify(mut arguments: Parser) -> Result<bool, lexopt::Error> {
+    let (mut long, mut only) = (false, Vec::new());
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("long") => long = true,
+            Arg::Long("seed") => return Ok(verify::tell(&arguments.value()?.string()?)),
+            Arg::Long("only") => {
+                let hunt = arguments.value()?.string()?;
+                if !verify::names().any(|name| name == hunt) {
+                    return Err(format!("there is no hunt {hunt:?}").into());
+                }
+                only.push(hunt);
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(verify::run(long, &only))
 }
 
 fn selection(mut arguments: Parser) -> Result<test::Selection, lexopt::Error> {

@@ -1,25 +1,68 @@
 //! `cargo xtask verify`.
 
-use std::ffi::OsString;
 use std::process::Command;
 
 use crate::root;
 use crate::run::cargo;
 use crate::servers;
 
-/// Hunts for violations of the guarantees with these arguments, and says whether there are none.
-pub(crate) fn run(arguments: &[OsString]) -> bool {
+/// Something that hunts for violations of the guarantees.
+struct Hunt {
+    name: &'static str,
+    /// Whether it also hunts when nobody says which, and not at length.
+    in_short: bool,
+    /// Says whether there are none.
+    run: fn(long: bool) -> bool,
+}
+
+const HUNTS: [Hunt; 7] = [
+    Hunt { name: "model", in_short: true, run: |long| in_worlds("--only=model", long) },
+    Hunt { name: "simulation", in_short: true, run: |long| in_worlds("--only=simulation", long) },
+    Hunt { name: "schedules", in_short: false, run: |long| in_process("idem-schedules", long) },
+    Hunt { name: "fuzzing", in_short: false, run: |long| in_process("idem-fuzz", long) },
+    Hunt { name: "races", in_short: false, run: |_| without_races() },
+    Hunt { name: "differential", in_short: false, run: |long| on_storages("differential::", long) },
+    Hunt { name: "histories", in_short: false, run: |long| on_storages("histories::", long) },
+];
+
+/// The names of all of them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    HUNTS.iter().map(|hunt| hunt.name)
+}
+
+/// Hunts, at length or not, with those that are named; says whether nothing was found.
+pub(crate) fn run(long: bool, only: &[String]) -> bool {
+    let is_meant = |hunt: &&Hunt| match only {
+        [] => long || hunt.in_short,
+        only => only.iter().any(|name| name == hunt.name),
+    };
+    HUNTS.iter().filter(is_meant).fold(true, |holds, hunt| (hunt.run)(long) & holds)
+}
+
+/// Tells the story of a seed of the simulation.
+pub(crate) fn tell(seed: &str) -> bool {
+    in_worlds(&format!("--seed={seed}"), false)
+}
+
+fn in_worlds(what: &str, long: bool) -> bool {
     let mut hunt = cargo("run --release --package idem-verify --");
-    let holds = hunt.args(arguments).status().is_ok_and(|status| status.success());
-    let long = arguments.iter().any(|argument| argument == "--long");
-    if long { in_process() & without_races() & on_real_storages() & holds } else { holds }
+    hunt.arg(what).args(long.then_some("--long"));
+    succeeds(&mut hunt)
 }
 
 /// What the tests do in seconds, for as long as there is time: schedules of the parts that live in one process, and bytes for the parsers.
-fn in_process() -> bool {
-    let tests = "test --release --package idem-schedules --package idem-fuzz -- --nocapture";
-    let mut tests = cargo(tests);
-    tests.env("IDEM_LONG", "1").status().is_ok_and(|status| status.success())
+fn in_process(package: &str, long: bool) -> bool {
+    let tests = format!("test --release --package {package} -- --nocapture");
+    succeeds(at_length(&mut cargo(&tests), long))
+}
+
+/// Tells tests to try as much as there is time for.
+fn at_length(tests: &mut Command, long: bool) -> &mut Command {
+    if long { tests.env("IDEM_LONG", "1") } else { tests }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// The tests of several threads in one process, under `ThreadSanitizer`. It needs flags that a stable compiler has only when it is told so; the
@@ -33,7 +76,7 @@ fn without_races() -> bool {
     tests.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
     let suppressions = root().join(".cargo/tsan-suppressions.txt");
     tests.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
-    tests.status().is_ok_and(|status| status.success())
+    succeeds(&mut tests)
 }
 
 /// What the compiler builds for: named, so that build scripts and macros are built as always.
@@ -43,11 +86,10 @@ fn host() -> Option<String> {
     version.lines().find_map(|line| line.strip_prefix("host: ")).map(ToOwned::to_owned)
 }
 
-/// Random histories on real storages, as many as there is time for: against the state machine, and by concurrent clients under faults.
-fn on_real_storages() -> bool {
-    let mut tests = cargo(
-        "test --release --package idem-tests --test it -- --nocapture differential histories",
-    );
+/// Random histories on real storages, as many as there is time for: against the state machine, or by concurrent clients under faults.
+fn on_storages(tests: &str, long: bool) -> bool {
+    let mut tests =
+        cargo(&format!("test --release --package idem-tests --test it -- --nocapture {tests}"));
     for find in [servers::redis, servers::postgres, servers::mysql] {
         match find() {
             Ok(server) => {
@@ -59,5 +101,5 @@ fn on_real_storages() -> bool {
             }
         }
     }
-    tests.env("IDEM_LONG", "1").status().is_ok_and(|status| status.success())
+    succeeds(at_length(&mut tests, long))
 }

@@ -156,3 +156,6 @@ pub(super) fn polls(woken: bool) -> impl Iterator<Item = Duration> {
         Some(Duration::from_millis(jittered))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod machine;
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use idem_runtime::RecordKey;
 use idem_runtime::record::OwnerId;
@@ -75,8 +76,12 @@ fn compare<B: Backend>(runtime: &Runtime, backend: &B, histories: u32) -> Result
     })
 }
 
+#[allow(clippy::print_stdout, reason = "the figures of long runs")]
 fn compare_all<B: Backend>(runtime: &Runtime, backend: &B, few: u32, many: u32) {
-    compare(runtime, backend, extent(few, many)).unwrap_or_else(|story| panic!("{story}"));
+    let (begun, histories) = (Instant::now(), extent(few, many));
+    compare(runtime, backend, histories).unwrap_or_else(|story| panic!("{story}"));
+    let name = backend.storage().backend();
+    println!("{name}: {histories} histories in {:.1?}", begun.elapsed());
 }
 
 #[test]

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use stateright::{Model, Property};
 
 pub use self::bugs::Bug;
-pub use self::explore::{Explored, explore};
+pub use self::explore::{Explored, explore, explore_some};
 pub use self::moves::Move;
 pub use self::rows::Row;
 use self::rows::Rows;

@@ -18,7 +18,6 @@ fn whatever_a_seed_has_in_store_the_guarantees_hold() {
         halves.map(|half| half.join().unwrap()).into()
     });
     let total = |count: fn(&Report) -> u32| reports.iter().flatten().map(count).sum::<u32>();
-    assert!(total(|report| report.faults) > 50 * 2_000, "things hardly went wrong");
     assert!(total(|report| report.executions) > 5 * 2_000, "hardly a body ran");
     assert!(total(|report| report.calls) > 30 * 2_000, "hardly anybody called");
 }
@@ -26,6 +25,7 @@ fn whatever_a_seed_has_in_store_the_guarantees_hold() {
 fn hold(seed: u64) -> Report {
     let report = report(seed, None);
     assert_eq!(report.broken, None, "see `cargo xtask verify --seed {seed}`");
+    assert!(report.faults >= 50, "in seed {seed} only {} things went wrong", report.faults);
     report
 }
 
