@@ -210,6 +210,7 @@ async fn a_short_wait_does_not_hide_a_result_that_is_there() {
     let duplicate = || idem.operation("op").key("k").wait(ms(5)).call(value(2));
     let (leader, follower) = tokio::join!(duplicate(), duplicate());
     assert_eq!((leader.unwrap(), follower.unwrap()), (1, 1));
+    assert_eq!(faults.calls(Verb::Claim), 1, "what one is told is for both");
 }
 
 #[tokio::test]

@@ -69,6 +69,19 @@ async fn a_task_left_behind_by_a_dropped_body_learns_that_the_lease_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dropped_body_leaves_what_its_policy_says() {
+    for (policy, left) in
+        [(CrashPolicy::Retry, Ok(2)), (CrashPolicy::Park, Err(ErrorKind::Indeterminate))]
+    {
+        let (idem, _) = faulty();
+        let call = charge(&idem).on_crash(policy).call(pending::<Result<u32, Error>>());
+        assert!(timeout(LEASE * 5, call).await.is_err());
+        let next = charge(&idem).on_crash(policy).call(async { Ok::<_, Error>(2) }).await;
+        assert_eq!(next.map_err(|error| error.kind()), left, "{policy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_left_behind_by_a_panic_learns_that_the_lease_is_lost() {
     let (idem, _) = faulty();
     let (sender, context) = oneshot::channel();
@@ -110,6 +123,62 @@ async fn a_task_left_behind_by_a_recorded_body_never_learns_of_a_loss() {
         let (sender, context) = oneshot::channel();
         let _ = charge(&idem).call(ended(sender, end)).await;
         assert!(!learns(context.await.unwrap()).await);
+    }
+}
+
+/// Nor does one whose caller goes away while the end is being written: it is written all the same.
+#[tokio::test(start_paused = true)]
+async fn a_task_left_behind_by_a_body_that_is_recorded_without_its_caller_never_learns_of_a_loss() {
+    let (idem, faults) = faulty();
+    faults.next(Verb::Complete, Fault::Delay(LEASE / 3));
+    let (sender, context) = oneshot::channel();
+    let call = charge(&idem).call(ended(sender, Ok::<_, Error>(1)));
+    assert!(timeout(LEASE / 10, call).await.is_err());
+    assert!(!learns(context.await.unwrap()).await);
+    assert_eq!(charge(&idem).call(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
+}
+
+/// There may be many of those in an outage, and nothing has run that others must be kept from.
+#[tokio::test(start_paused = true)]
+async fn a_claim_without_an_answer_is_not_released_for_as_long_as_its_lease() {
+    let (idem, faults) = faulty();
+    faults.always(Verb::Claim, Fault::HangAfter);
+    faults.always(Verb::Release, Fault::Refuse);
+    let call = charge(&idem).lease(LONG).call(async { Ok::<_, Error>(1) });
+    assert!(timeout(LEASE, call).await.is_err());
+    assert_eq!(idem.in_flight(), 1, "it is being released");
+    sleep(LONG / 60).await;
+    assert_eq!(idem.in_flight(), 0);
+}
+
+/// However long before the keeper has last looked.
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_when_a_third_of_it_is_over() {
+    let (idem, faults) = faulty();
+    for since in [0, 35, 70] {
+        sleep(Duration::from_millis(since)).await;
+        let body = async {
+            let before = faults.calls(Verb::Renew);
+            sleep(LEASE / 3 + Duration::from_millis(2)).await;
+            Ok::<_, Error>(faults.calls(Verb::Renew) - before)
+        };
+        let renewals = idem.operation("charge").key(format!("after {since}")).call(body).await;
+        assert_eq!(renewals.unwrap(), 1, "{since} ms after the last call");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_is_tried_again_before_the_lease_is_over() {
+    for (fault, times) in [(Fault::Refuse, 4), (Fault::Hang, 1)] {
+        let (idem, faults) = faulty();
+        (0..times).for_each(|_| faults.next(Verb::Renew, fault));
+        let body = async {
+            let lost = timeout(LEASE * 3, current().unwrap().lease_lost()).await;
+            Ok::<_, Error>(lost.is_ok())
+        };
+        assert!(!charge(&idem).call(body).await.unwrap(), "{fault:?}");
+        // Not without a pause either.
+        assert!(faults.calls(Verb::Renew) < 20, "{}", faults.calls(Verb::Renew));
     }
 }
 
