@@ -334,3 +334,6 @@ pub(crate) fn later(instant: Instant, duration: Duration) -> Instant {
     const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
     instant + duration.min(DECADES)
 }
+
+#[cfg(test)]
+mod tests;

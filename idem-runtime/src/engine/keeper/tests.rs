@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Flight, Phase, renew};
@@ -85,6 +85,28 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
     drop(idem);
     sleep(SHORT).await;
     assert_eq!(tasks(), 0);
+}
+
+/// No task per call, and none that is looked for on a runtime that has ended.
+#[test]
+fn a_runtime_has_one_keeper_for_as_long_as_it_lasts() {
+    let idem = Idempotency::memory();
+    let call = |key: &'static str| {
+        let call = idem.operation("op").key(key).lease(LEASE).call(async { Ok::<_, Error>(()) });
+        async { call.await.unwrap() }
+    };
+    let keepers = || idem.0.keeper.runtimes.lock().len();
+    let [one, another] = [0; 2].map(|_| Builder::new_current_thread().enable_time().build());
+    let (one, another) = (one.unwrap(), another.unwrap());
+    for (runtime, keys) in [(&one, ["a", "b", "c"]), (&another, ["d", "e", "f"])] {
+        keys.into_iter().for_each(|key| runtime.block_on(call(key)));
+        assert_eq!(runtime.metrics().num_alive_tasks(), 1);
+    }
+    assert_eq!(keepers(), 2);
+    drop(one);
+    assert_eq!(keepers(), 1);
+    another.block_on(call("g"));
+    assert_eq!((another.metrics().num_alive_tasks(), keepers()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
