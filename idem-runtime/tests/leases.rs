@@ -173,12 +173,14 @@ async fn a_renewal_that_fails_is_tried_again_before_the_lease_is_over() {
         let (idem, faults) = faulty();
         (0..times).for_each(|_| faults.next(Verb::Renew, fault));
         let body = async {
-            let lost = timeout(LEASE * 3, current().unwrap().lease_lost()).await;
+            let lost = timeout(LEASE * 3 / 5, current().unwrap().lease_lost()).await;
+            // Not all the time, and only once while it is not answered.
+            let tried = faults.calls(Verb::Renew);
+            assert!((1..=times).contains(&tried), "{fault:?}: {tried} times");
+            let lost = lost.or(timeout(LEASE * 3, current().unwrap().lease_lost()).await);
             Ok::<_, Error>(lost.is_ok())
         };
         assert!(!charge(&idem).call(body).await.unwrap(), "{fault:?}");
-        // Not without a pause either.
-        assert!(faults.calls(Verb::Renew) < 20, "{}", faults.calls(Verb::Renew));
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use futures_util::FutureExt;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Flight, Phase, renew};
@@ -87,26 +88,41 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
     assert_eq!(tasks(), 0);
 }
 
-/// No task per call, and none that is looked for on a runtime that has ended.
+/// No task per call, none that is looked for on a runtime that has ended, and no pause but the one in which it starts.
 #[test]
 fn a_runtime_has_one_keeper_for_as_long_as_it_lasts() {
     let idem = Idempotency::memory();
-    let call = |key: &'static str| {
+    let ends_at_once = |runtime: &Runtime, key: &'static str| {
         let call = idem.operation("op").key(key).lease(LEASE).call(async { Ok::<_, Error>(()) });
-        async { call.await.unwrap() }
+        runtime.block_on(async { call.now_or_never().is_some() })
     };
     let keepers = || idem.0.keeper.runtimes.lock().len();
     let [one, another] = [0; 2].map(|_| Builder::new_current_thread().enable_time().build());
     let (one, another) = (one.unwrap(), another.unwrap());
     for (runtime, keys) in [(&one, ["a", "b", "c"]), (&another, ["d", "e", "f"])] {
-        keys.into_iter().for_each(|key| runtime.block_on(call(key)));
+        assert_eq!(keys.map(|key| ends_at_once(runtime, key)), [false, true, true]);
         assert_eq!(runtime.metrics().num_alive_tasks(), 1);
     }
     assert_eq!(keepers(), 2);
     drop(one);
     assert_eq!(keepers(), 1);
-    another.block_on(call("g"));
+    assert!(ends_at_once(&another, "g"));
     assert_eq!((another.metrics().num_alive_tasks(), keepers()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_are_equal_are_renewed_together() {
+    let (idem, faults) = faulty();
+    let calls = ["a", "b", "c"].map(|key| {
+        let body = async {
+            sleep(LEASE / 2).await;
+            Ok::<_, Error>(())
+        };
+        idem.operation("op").key(key).lease(LEASE).call(body)
+    });
+    let [a, b, c] = calls;
+    tokio::try_join!(a, b, c).unwrap();
+    assert_eq!(faults.calls(Verb::Renew), 1);
 }
 
 #[tokio::test(start_paused = true)]
