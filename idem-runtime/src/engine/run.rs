@@ -362,3 +362,6 @@ fn heard(phase: &Phase, may_wait: bool) -> Option<Option<Followed>> {
         }
     }
 }
+
+#[cfg(all(test, feature = "json", feature = "testing"))]
+mod tests;

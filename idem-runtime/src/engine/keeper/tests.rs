@@ -131,6 +131,8 @@ async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
     let short = || idem.operation("op").key("short").lease(SHORT);
     short().call(async { Ok::<_, Error>(()) }).await.unwrap();
     assert_eq!(idem.0.keeper.tick(), SHORT / 3);
+    sleep(SHORT).await;
+    assert_eq!(idem.0.keeper.tick(), SHORT / 3, "nor is it forgotten at once");
     let long = idem.operation("op").key("long").lease(LEASE).call(async {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(idem.0.keeper.tick(), LEASE / 3);
