@@ -113,6 +113,8 @@ async fn a_task_left_behind_by_an_unrecorded_body_learns_that_the_lease_is_lost(
             charge(&idem).run(ended(sender, Ok::<_, Error>(1))).await.unwrap();
         assert_eq!(outcome.value, 1);
         assert!(learns(context.await.unwrap()).await, "{kind:?}");
+        let is_tried_again = kind == StorageErrorKind::NotApplied;
+        assert_eq!(faults.calls(Verb::Complete) > 1, is_tried_again, "{kind:?}");
     }
 }
 
