@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::engine::{Idempotency, Operation, Source};
+use crate::engine::{Idempotency, Operation, Source, current};
 use crate::error::{Error, ErrorKind};
 use crate::policy::ReplayErrors;
 use crate::storage::{MemoryStorage, StorageErrorKind};
@@ -46,6 +46,7 @@ impl fmt::Display for Declined {
 }
 
 /// What the library says instead of the body's error, with the text that it kept.
+#[expect(clippy::needless_pass_by_value, reason = "the form of `map_err`")]
 fn ours(error: Error) -> Declined {
     Declined(format!("{}: {}", error.kind().as_str(), error.failure().unwrap_or_default()))
 }
@@ -56,8 +57,9 @@ async fn only_a_storage_that_is_down_opens_what_fails_open() {
     faults.always(Verb::Claim, Fault::Refuse);
     let closed = charge(&idem).call(value(1)).await;
     assert_eq!(closed.map_err(|error| error.kind()), Err(ErrorKind::Storage));
-    let open = charge(&idem).fail_open().run(value(1)).await.unwrap();
-    assert_eq!((open.value, open.source), (1, Source::Unrecorded));
+    let body = async { Ok::<_, Error>(current().is_some()) };
+    let open = charge(&idem).fail_open().run(body).await.unwrap();
+    assert_eq!((open.value, open.source), (false, Source::Unrecorded), "nothing to hand on");
     faults.always(Verb::Claim, Fault::Fail(StorageErrorKind::Corrupt));
     let corrupt = charge(&idem).fail_open().call(value(1)).await;
     assert_eq!(corrupt.map_err(|error| error.kind()), Err(ErrorKind::Corrupt));
@@ -158,4 +160,17 @@ async fn a_duplicate_that_may_not_wait_is_told_at_once_and_by_the_call_that_is_t
         }
     }
     assert_eq!(faults.calls(Verb::Claim) - before, 1, "one asks for both");
+}
+
+#[tokio::test]
+async fn a_call_of_the_same_key_is_a_duplicate_only_where_it_is_about_the_same() {
+    let (idem, ..) = faulty();
+    let body = async {
+        let itself = charge(&idem).call(value(2)).await;
+        assert_eq!(itself.map_err(|error| error.kind()), Err(ErrorKind::Reentrant));
+        let refund = idem.operation("refund").key("k").call(value(2)).await;
+        assert_eq!(refund.map_err(|error| error.kind()), Err(ErrorKind::Mismatch));
+        idem.operation("charge").key("k2").call(value(2)).await
+    };
+    assert_eq!(charge(&idem).call(body).await.unwrap(), 2);
 }
