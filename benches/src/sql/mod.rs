@@ -163,6 +163,21 @@ impl<B: Bare, D: Database> Bench<B, D> {
         Ok(row)
     }
 
+    /// The bare statements against others in their place.
+    fn instead(
+        &self,
+        sampling: &mut Sampling<'_>,
+        scenario: &'static str,
+        callers: usize,
+        others: &impl Caller,
+    ) -> Row {
+        let mut subjects = [self.fresh_calls(others), self.fresh_calls(&self.fresh)];
+        let samples = sampling.contest(self.name, scenario, callers, &mut subjects);
+        let limit_is = "the same statements without it";
+        let comparison = Comparison { scenario, subject: 0, limit: 1, limit_is, at_least: None };
+        comparison.row(self.name, callers, &samples)
+    }
+
     /// What calls cost the database.
     fn cost(
         &self,

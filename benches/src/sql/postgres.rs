@@ -2,13 +2,14 @@
 
 use idempotency::Idempotency;
 use idempotency::storage::PostgresStorage;
-use sqlx::postgres::{PgArguments, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgListener, PgPool, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _, query, query_scalar};
 use testkit::sql::{Product, SqlServer};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
-use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
+use super::bare::{Bare, FINGERPRINT, Fresh, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
 use super::database::Database;
 use super::{Bench, CONNECTIONS, Promised};
 use crate::report::Row;
@@ -25,13 +26,44 @@ pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow:
     let storage = PostgresStorage::new(pool.clone());
     runtime.block_on(storage.migrate())?;
     let promised = Promised { fresh: 5.0, replay: Some(1.5) };
-    let (bare, server) = (Statements(pool.clone()), Server { server, pool });
-    Bench::new("postgres", Idempotency::new(storage)?, bare, server, promised)
-        .measure(sampling, callers)
+    let (silent, telling) = (Statements::new(&pool, false), Statements::new(&pool, true));
+    let server = Server { server, pool: pool.clone() };
+    let bench = Bench::new("postgres", Idempotency::new(storage)?, silent, server, promised);
+    let mut rows = bench.measure(sampling, callers)?;
+    if callers.contains(&64) {
+        let listeners: sqlx::Result<Vec<_>> =
+            (0..LISTENERS).map(|_| runtime.block_on(listen(&pool))).collect();
+        let listeners = listeners?;
+        rows.push(bench.instead(sampling, "NOTIFY", 64, &Fresh(telling)));
+        listeners.iter().for_each(JoinHandle::abort);
+    }
+    Ok(rows)
 }
 
+/// So many processes wait for keys of others.
+const LISTENERS: usize = 4;
+
+/// Hears of every key that is finished.
+async fn listen(pool: &PgPool) -> sqlx::Result<JoinHandle<()>> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(tokio::spawn(async move { while listener.recv().await.is_ok() {} }))
+}
+
+const CHANNEL: &str = "finished";
+
 #[derive(Clone)]
-struct Statements(PgPool);
+struct Statements {
+    pool: PgPool,
+    complete: &'static str,
+}
+
+impl Statements {
+    /// Those that tell waiters of what they complete, or that do not.
+    fn new(pool: &PgPool, telling: bool) -> Self {
+        Self { pool: pool.clone(), complete: if telling { COMPLETE_AND_TELL } else { COMPLETE } }
+    }
+}
 
 const CLAIM: &str = "
     WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms),
@@ -45,28 +77,41 @@ const CLAIM: &str = "
     FROM asked AS a LEFT JOIN won AS w ON true
     LEFT JOIN idempotency_records AS r ON r.key = $1 AND w.key IS NULL";
 
-const COMPLETE: &str = "
-    WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms)
-    UPDATE idempotency_records AS r
-    SET status = 'completed', finished_at = a.now_ms, expires_at = a.now_ms + $3, codec = 'json', payload = $4, size = $5
-    FROM asked AS a
-    WHERE r.key = $1 AND r.owner = $2 AND r.status = 'processing' AND r.expires_at > a.now_ms
-    RETURNING 1";
+macro_rules! complete {
+    ($returning:literal) => {
+        concat!(
+            "WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms)
+             UPDATE idempotency_records AS r
+             SET status = 'completed', finished_at = a.now_ms, expires_at = a.now_ms + $3, codec = 'json', payload = $4, size = $5
+             FROM asked AS a
+             WHERE r.key = $1 AND r.owner = $2 AND r.status = 'processing' AND r.expires_at > a.now_ms
+             RETURNING ",
+            $returning
+        )
+    };
+}
+
+const COMPLETE: &str = complete!("1");
+const COMPLETE_AND_TELL: &str = complete!("pg_notify('finished', r.key)");
 
 impl Bare for Statements {
     async fn claim(&self, key: &str) -> sqlx::Result<bool> {
-        let row = claim(key).fetch_one(&self.0).await?;
+        let row = claim(key).fetch_one(&self.pool).await?;
         row.try_get(0)
     }
 
     async fn complete(&self, key: &str) -> sqlx::Result<bool> {
-        let complete =
-            query(COMPLETE).bind(key).bind(&OWNER[..]).bind(ttl_ms()).bind(&RESULT[..]).bind(SIZE);
-        Ok(complete.fetch_optional(&self.0).await?.is_some())
+        let complete = query(self.complete)
+            .bind(key)
+            .bind(&OWNER[..])
+            .bind(ttl_ms())
+            .bind(&RESULT[..])
+            .bind(SIZE);
+        Ok(complete.fetch_optional(&self.pool).await?.is_some())
     }
 
     async fn replay(&self, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
-        let row = claim(key).fetch_one(&self.0).await?;
+        let row = claim(key).fetch_one(&self.pool).await?;
         row.try_get("payload")
     }
 }

@@ -54,7 +54,8 @@
 //!
 //! Waiters of a key are woken at once by what their own process finishes. For what others finish, all waiters of a process share one poll,
 //! about every 25 ms while there are any. Postgres could tell them through `LISTEN`/`NOTIFY`, but every commit that notifies takes a lock of the
-//! whole server, which slows down those who commit far more than the poll does; and it needs a session of its own, which poolers do not give.
+//! whole server: 64 callers reach 0.6 of what they do without it (four processes listening; `cargo xtask bench --quick --only postgres`, row
+//! *NOTIFY*). And it needs a session of its own, which poolers do not give.
 //!
 //! # Poolers, TLS
 //!
