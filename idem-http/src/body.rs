@@ -142,16 +142,14 @@ impl<B: HttpBody<Data = Bytes>> Future for Reading<B> {
             if announced.saturating_add(read.len() as u64) > *limit as u64 {
                 break;
             }
-            match ready!(rest.as_mut().poll_frame(context)?) {
-                Some(frame) => match frame.into_data() {
-                    Ok(data) => read.add(data),
-                    Err(frame) => *trailers = frame.into_trailers().ok(),
-                },
-                None => {
-                    *place = None;
-                    let (data, trailers) = (mem::take(read).joined(), trailers.take());
-                    return Poll::Ready(Ok(Read::Whole(Whole { data, trailers })));
-                }
+            let Some(frame) = ready!(rest.as_mut().poll_frame(context)?) else {
+                *place = None;
+                let (data, trailers) = (mem::take(read).joined(), trailers.take());
+                return Poll::Ready(Ok(Read::Whole(Whole { data, trailers })));
+            };
+            match frame.into_data() {
+                Ok(data) => read.add(data),
+                Err(frame) => *trailers = frame.into_trailers().ok(),
             }
         }
         // Polled again after its end, it has none.
