@@ -2,6 +2,7 @@
 
 mod configuration;
 mod conformance;
+mod releases;
 mod values;
 
 use idem_runtime::codec::CodecTag;

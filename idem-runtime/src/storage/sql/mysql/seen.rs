@@ -18,7 +18,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The record, if one can be read.
-    fn record(&self) -> Option<&Record> {
+    pub(super) fn record(&self) -> Option<&Record> {
         self.row.as_ref()?.as_ref().ok()?.as_ref()
     }
 

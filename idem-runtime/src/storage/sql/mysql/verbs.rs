@@ -15,6 +15,7 @@
 //! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
 //! | another process takes over first | the update does not meet its conditions, which name the fence, and reading back finds the other's id |
 //! | a takeover's own lease ends before it is read back | what is read no longer says whose it was: the caller is told that nobody knows |
+//! | of several releases some are too late | one whose record is not its own any more is told that nobody knows who has removed it |
 //! | a renewed lease ends before it is read back | the answer is what is true by then: the lease is lost |
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
@@ -172,13 +173,13 @@ impl Backend {
             return Ok(all_done(releases));
         }
         let seen = self.find_again(session, verbs(releases)).await?;
-        let answer = |(seen, release): (Seen, &Release)| match seen.row {
-            // It was there when this verb had begun, so it was this verb that removed it; others may have claimed the key since.
-            None if count > 0 => Answer::Settled(Ok(Written::Done)),
-            Some(Ok(Some(record))) if count > 0 && record.fence == Fence::FIRST => {
-                Answer::Settled(Ok(Written::Done))
+        let answer = |(seen, release): (Seen, &Release)| {
+            let is_there = seen.record().is_some_and(|record| record.owner == release.owner);
+            if count == 0 || is_there {
+                return seen.settle(release);
             }
-            row => Seen { row, ..seen }.settle(release),
+            let message = "the database released some of these keys and did not say which";
+            Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
         };
         Ok(seen.into_iter().zip(verbs(releases)).map(answer).collect())
     }
