@@ -41,8 +41,8 @@ async fn a_record_that_was_parked_meanwhile_is_not_said_to_be_released() {
     let both = tokio::spawn({
         let storage = storage.clone();
         async move {
-            let [parked, released] = &releases;
-            join(storage.release(parked), storage.release(released)).await
+            let [first, second] = &releases;
+            join(storage.release(first), storage.release(second)).await
         }
     });
     in_time(async {
@@ -54,13 +54,13 @@ async fn a_record_that_was_parked_meanwhile_is_not_said_to_be_released() {
     let park = "UPDATE idempotency_records SET status = 'failed', failure = 'indeterminate', size = 0, finished_at = 1 WHERE `key` = ?";
     sqlx::query(park).bind(key).execute(&mut *other).await.unwrap();
     other.commit().await.unwrap();
-    let (parked, released) = both.await.unwrap();
-    let Ok(Written::LeaseLost(Lost::Finished(finished))) = parked else {
-        panic!("it is still there: {parked:?}")
+    let (of_parked, of_other) = both.await.unwrap();
+    let Ok(Written::LeaseLost(Lost::Finished(finished))) = of_parked else {
+        panic!("it is still there: {of_parked:?}")
     };
     assert_eq!(finished.finish, Finish::Failed(Failure::Indeterminate));
     // Two were to be released and one was: the database does not say which. Asked again, it says that this one is gone.
-    assert_eq!(released.unwrap_err().kind(), StorageErrorKind::Indeterminate);
+    assert_eq!(of_other.unwrap_err().kind(), StorageErrorKind::Indeterminate);
     let again = storage.release(&release(&claims[1])).await.unwrap();
     assert_eq!(again, Written::LeaseLost(Lost::Gone));
 }
