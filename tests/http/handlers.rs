@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use http::Method;
 use idempotency::http::{IdempotencyKey, IdempotencyLayer, IdempotentRun, Problem, anonymous};
+use idempotency::storage::MemoryStorage;
 use idempotency::{Error, Idempotency, idempotent};
 
 use crate::client::Client;
@@ -142,4 +143,17 @@ async fn rejections_of_extractors_are_responses_like_others() {
         assert_eq!((reply.status.as_u16(), reply.is_replayed()), (400, replayed));
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// Not the handler, but what the application has hooked into the engine.
+#[tokio::test]
+async fn a_hook_that_panics_costs_its_request_a_500_and_nobody_the_connection() {
+    let idem = Idempotency::builder(MemoryStorage::new()).on_replay(|_| panic!("a hook"));
+    let runs = Count::default();
+    let layer = IdempotencyLayer::new(idem.build().unwrap(), anonymous());
+    let tasks = layer.tasks();
+    let client = client_of(counting(&runs), layer).await;
+    assert_eq!(client.post("/a", "k", "x").await.text(), "run 1 of x");
+    client.post("/a", "k", "x").await.assert_problem(500, "handler-failed");
+    assert_eq!((runs.load(Ordering::SeqCst), tasks.len()), (1, 0));
 }
