@@ -1,17 +1,21 @@
 //! Linearizability: what concurrent clients of every backend heard under faults can be put in one order that the contract allows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use idem_runtime::RecordKey;
-use idem_runtime::record::{CrashPolicy, Fence};
-use idem_runtime::storage::{Claimed, SharedStorage, Storage};
+use idem_runtime::codec::CodecTag;
+use idem_runtime::record::{CrashPolicy, Failure, Fence, Finish, Payload, Status};
+use idem_runtime::storage::{
+    Claim, Claimed, Complete, Lost, Renew, SharedStorage, Storage, Written,
+};
 use idem_runtime::testing::FaultyStorage;
 use idem_tests::extent;
 use idem_verify::linear::{Answer, History, Violation, check, record};
-use testkit::proxy::FaultProxy;
+use testkit::proxy::{FaultProxy, Loss};
 use tokio::task::JoinSet;
 
 use crate::conformance::flawed::{Flaw, Flawed};
@@ -128,7 +132,99 @@ async fn a_slow_takeover_says_that_it_took_over(stage: Stage) {
     assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2) });
 }
 
-on_every_server!(a_slow_takeover_says_that_it_took_over);
+/// Likewise: a claim that parked an operation answered with what its owner said of it afterwards.
+async fn a_slow_claim_that_parks_says_that_it_parked(stage: Stage) {
+    const SHORT: Duration = Duration::from_millis(10);
+    let dead = stage.dead_owner("late", SHORT, CrashPolicy::Park).await;
+    tokio::time::sleep(SHORT + GRAIN).await;
+    let proxy = stage.proxy().unwrap();
+    let slow = stage.storage_through(&proxy).await;
+    proxy.delay_requests(Duration::from_millis(60));
+    let claim = stage.claim("late", TTL, CrashPolicy::Park);
+    let parking = tokio::spawn(async move { slow.claim(&claim).await });
+
+    while stage.record("late").await.unwrap().status() == Status::Processing {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let result = Finish::Completed(Payload {
+        codec: CodecTag::new("json").unwrap(),
+        bytes: "1".to_owned().into(),
+    });
+    let healed = stage.storage().await.complete(&completion(&dead, result)).await;
+    assert_eq!(healed.unwrap(), Written::Done);
+    let Claimed::Replay(finished) = in_time(parking).await.unwrap().unwrap() else {
+        panic!("it was parked")
+    };
+    assert_eq!(finished.finish, Finish::Failed(Failure::Indeterminate));
+}
+
+/// Found by the histories: an end that was recorded was taken for one that was not.
+async fn nobody_knows_is_said_once(stage: Stage) {
+    let proxy = stage.proxy().unwrap();
+    let slow = stage.storage_through(&proxy).await;
+    let (mut completions, mut answers, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 10..26 {
+        let claim = stage.claim(&number.to_string(), TTL, CrashPolicy::Retry);
+        let is_own = number % 2 == 0;
+        if is_own {
+            assert!(matches!(slow.claim(&claim).await, Ok(Claimed::Acquired { .. })));
+            sent.push((claim.key.clone(), 0));
+        }
+        completions.push(completion(&claim, Finish::Failed(Failure::Indeterminate)));
+        answers.push(if is_own { Written::Done } else { Written::LeaseLost(Lost::Gone) });
+    }
+    // Those that come while the first is under way go together, and what is read back of them is of an earlier millisecond.
+    proxy.delay_requests(Duration::from_millis(5));
+    let sent = Mutex::new(sent);
+    proxy.drop_requests(Loss::next(1).of_requests(move |request| {
+        let names = |key: &RecordKey| {
+            let key = key.as_str().as_bytes();
+            request.windows(key.len()).any(|part| part == key)
+        };
+        let mut is_sent_again = false;
+        for (_, times) in sent.lock().unwrap().iter_mut().filter(|(key, _)| names(key)) {
+            *times += 1;
+            is_sent_again |= *times > 1;
+        }
+        is_sent_again
+    }));
+    let given = try_join_all(completions.iter().map(|completion| slow.complete(completion))).await;
+    assert_eq!(given.unwrap(), answers);
+}
+
+/// Likewise: a renewal answered with what became of the key afterwards.
+async fn a_slow_renewal_says_that_it_renewed(stage: Stage) {
+    const SHORT: Duration = Duration::from_millis(10);
+    let own = stage.dead_owner("own", SHORT, CrashPolicy::Retry).await;
+    let foreign = stage.claim("foreign", SHORT, CrashPolicy::Retry);
+    let before = stage.record("own").await;
+    let proxy = stage.proxy().unwrap();
+    let slow = stage.storage_through(&proxy).await;
+    proxy.delay_requests(Duration::from_millis(60));
+    let renewals = [own, foreign].map(|claim| Renew { key: claim.key, owner: claim.owner });
+    let renewing = tokio::spawn(async move { slow.renew(&renewals).await });
+
+    while stage.record("own").await == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(SHORT + GRAIN).await;
+    let rival = stage.claim("own", TTL, CrashPolicy::Retry);
+    let taken = stage.storage().await.claim(&rival).await.unwrap();
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2) });
+    let renewed: Result<Vec<_>, _> = in_time(renewing).await.unwrap().into_iter().collect();
+    assert_eq!(renewed.unwrap(), [Written::Done, Written::LeaseLost(Lost::Gone)]);
+}
+
+on_every_server!(
+    a_slow_takeover_says_that_it_took_over,
+    a_slow_renewal_says_that_it_renewed,
+    a_slow_claim_that_parks_says_that_it_parked,
+    nobody_knows_is_said_once,
+);
+
+fn completion(claim: &Claim, finish: Finish) -> Complete {
+    Complete { key: claim.key.clone(), owner: claim.owner, finish, ttl: claim.ttl }
+}
 
 /// Something goes wrong with the connections through a proxy every few milliseconds.
 struct Disturbance {

@@ -135,14 +135,14 @@ impl Event for Complete {
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
         match record {
+            Some(record) if record.owner == self.owner && has_finish(&record, &self.finish) => {
+                (Some(record), Written::Done)
+            }
             Some(record) if record.owner == self.owner && is_open(&record.state) => {
                 let finished = Finished { at: now, finish: self.finish.clone() };
                 let state = State::Finished(finished);
                 let expires_at = now.after(self.ttl);
                 (Some(Record { state, expires_at, ..record }), Written::Done)
-            }
-            Some(record) if record.owner == self.owner && has_finish(&record, &self.finish) => {
-                (Some(record), Written::Done)
             }
             other => lease_lost(other),
         }

@@ -40,6 +40,9 @@ pub enum Key {
 /// What may come of an operation: what is there afterwards, and the answer. There are two where nobody knows whether the lease is over.
 pub fn outcomes(key: Key, operation: &Operation, tolerance: u64) -> Vec<(Key, Answer)> {
     let ended = operation.answered.map_or(u64::MAX, |(at, _)| at);
+    if matches!(operation.answered, Some((_, Answer::Refused))) {
+        return vec![(key, Answer::Refused)];
+    }
     let moment = Moment { begun: operation.begun, ended, tolerance };
     match operation.request {
         Request::Claim { owner, fingerprint, lease, parks } => {

@@ -68,6 +68,8 @@ pub enum Answer {
     Done,
     /// Not written.
     Lost(There),
+    /// An error that says that nothing has changed.
+    Refused,
 }
 
 /// An operation with its times in microseconds.

@@ -74,7 +74,7 @@ impl Client {
         for _ in 0..self.random.usize(OPERATIONS) {
             self.pause().await;
             let request = self.request();
-            operations.extend(self.ask(request).await?);
+            operations.push(self.ask(request).await?);
         }
         Ok(operations)
     }
@@ -116,8 +116,8 @@ impl Client {
         claim
     }
 
-    /// What became of a request; none if the storage says that it changed nothing.
-    async fn ask(&mut self, request: Request) -> Result<Option<Operation>, StorageError> {
+    /// What became of a request.
+    async fn ask(&mut self, request: Request) -> Result<Operation, StorageError> {
         let begun = micros(self.origin.elapsed());
         let answer = if self.random.u8(..16) == 0 {
             let patience = Duration::from_micros(self.random.u64(..3_000));
@@ -129,13 +129,15 @@ impl Client {
         let answered = match answer {
             Some(Ok(answer)) => Some((ended, answer)),
             Some(Err(error)) => match error.kind() {
-                StorageErrorKind::NotApplied | StorageErrorKind::Full => return Ok(None),
+                StorageErrorKind::NotApplied | StorageErrorKind::Full => {
+                    Some((ended, Answer::Refused))
+                }
                 StorageErrorKind::Indeterminate => None,
                 _ => return Err(error),
             },
             None => None,
         };
-        Ok(Some(Operation { request, begun, answered }))
+        Ok(Operation { request, begun, answered })
     }
 
     async fn send(&self, request: Request) -> Result<Answer, StorageError> {

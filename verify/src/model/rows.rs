@@ -100,8 +100,10 @@ impl Row {
             (Verb::Renew, Answer::Done) if late => Self::RenewLate,
             (Verb::Renew, Answer::Done) => Self::Renew,
             (_, Answer::Done) => match before.map(|before| before.state) {
-                Some(Stand::Finished(End::Indeterminate)) => Self::Heal,
-                Some(Stand::Finished(_)) => Self::CompleteAgain,
+                Some(Stand::Finished(end)) if request.verb == Verb::Complete(end) => {
+                    Self::CompleteAgain
+                }
+                Some(Stand::Finished(_)) => Self::Heal,
                 _ if late => Self::CompleteLate,
                 _ => Self::Complete,
             },

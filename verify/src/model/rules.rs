@@ -189,6 +189,10 @@ impl Known {
                     self.held = None;
                 }
             }
+            // It is said again, and changes nothing.
+            Verb::Complete(End::Indeterminate) if held.parked && self.ended.is_none() => {
+                require(done && !is_changed, Rule::SafeRetries)?;
+            }
             Verb::Complete(end) => match self.ended.map(|ended| ended == end) {
                 None => {
                     require(done, Rule::FencedWrites)?;

@@ -254,7 +254,7 @@ fn indeterminate_complete_by_its_owner_is_healed() {
 
 #[test]
 fn finished_complete_again_with_the_same_finish_stays_and_is_done() {
-    for finish in [result("1"), failure()] {
+    for finish in [result("1"), failure(), indeterminate()] {
         let reply = stays(finished(finish.clone()), &complete(N, finish), lease_over());
         assert_eq!(reply, Written::Done);
     }

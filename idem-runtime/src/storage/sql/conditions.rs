@@ -6,9 +6,14 @@
 pub(super) const SOUND: &str = "r.version = 1 AND length(r.owner) = 16 AND length(r.fingerprint) = 33 \
                                 AND r.on_crash IN ('retry', 'park') AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
 
-/// Whether a record's owner may still say how it ended.
-pub(super) const OPEN: &str =
-    "(r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate'))";
+/// Whether a record's owner may still say that it ended with this `failure`, or without one. Nobody knows how what is indeterminate ended; that
+/// it is so is not said again.
+pub(super) fn open(failure: &str) -> String {
+    format!(
+        "(r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate' \
+         AND coalesce({failure}, '') <> 'indeterminate'))"
+    )
+}
 
 /// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, or its owner's lease is over.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | two verbs of one key | the second waits for the next batch: one statement changes a row once |
 //! | two batches lock each other's rows | batches are sorted by key; what the database still breaks up is sent again |
-//! | the database refuses a value of one verb | nothing of the batch was applied, and each verb goes by itself |
+//! | the database refuses a value of one verb | nothing of its statement was applied, and each verb of that goes by itself |
 //! | a row changed under the statement | the verbs of such rows go again, a bounded number of times |
 //! | a row is locked by an open transaction | the batch waits for it on its connection, and those that come later go by another |
 //! | a caller goes away | once sent its verb goes on: the batch is sent by a task of its own |
@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use super::answers::{Answer, Answers};
 use super::fault::{Fault, Then};
 use crate::engine::state::Event;
 use crate::key::RecordKey;
@@ -50,23 +51,14 @@ macro_rules! verbs {
 
 verbs!(Claim, Renew, Complete, Release);
 
-/// What one statement says of one of its verbs.
-#[derive(Debug)]
-pub(super) enum Answer<R> {
-    /// This is the verb's answer.
-    Settled(Result<R, StorageError>),
-    /// The row changed while the statement ran, so that it neither wrote nor saw why not.
-    Stale,
-}
-
 /// A statement that takes longer waits for something, such as the lock of an open transaction: the others no longer wait for it.
 const STALLED: Duration = Duration::from_millis(100);
 
 /// What runs batches of `V`.
 pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
-    /// Runs one batch as one atomic statement. The keys are distinct and sorted; there is one answer for each verb, in their order.
-    fn run(&self, batch: &[V])
-    -> impl Future<Output = Result<Vec<Answer<V::Reply>>, Fault>> + Send;
+    /// Runs one batch. The keys are distinct and sorted; there is one answer for each verb, in their order. An error means the same for all of
+    /// them: one that says that nothing changed does so for each.
+    fn run(&self, batch: &[V]) -> impl Future<Output = Result<Answers<V>, Fault>> + Send;
 }
 
 type Reply<V> = Result<<V as Event>::Reply, StorageError>;
@@ -225,6 +217,7 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
         match backend.run(&verbs).await {
             Ok(answers) => {
                 let mut again = (Vec::new(), Vec::new());
+                let mut alone = Vec::new();
                 for ((verb, caller), answer) in verbs.into_iter().zip(callers).zip(answers) {
                     match answer {
                         // A caller that has gone away does not want it.
@@ -233,8 +226,10 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
                             again.0.push(verb);
                             again.1.push(caller);
                         }
+                        Answer::Alone => alone.push(Waiting { verb, caller }),
                     }
                 }
+                send_singly(backend, alone).await;
                 (verbs, callers) = again;
                 if verbs.is_empty() {
                     return;
@@ -251,13 +246,18 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
                 None => return refuse(callers, &error),
             },
             Err(Fault { then: Then::Split, .. }) if verbs.len() > 1 => {
-                for (verb, caller) in verbs.into_iter().zip(callers) {
-                    Box::pin(send_batch(backend, vec![Waiting { verb, caller }])).await;
-                }
-                return;
+                let batch = verbs.into_iter().zip(callers);
+                let batch = batch.map(|(verb, caller)| Waiting { verb, caller });
+                return send_singly(backend, batch.collect()).await;
             }
             Err(Fault { error, .. }) => return refuse(callers, &error),
         }
+    }
+}
+
+async fn send_singly<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
+    for waiting in batch {
+        Box::pin(send_batch(backend, vec![waiting])).await;
     }
 }
 

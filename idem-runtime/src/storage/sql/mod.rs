@@ -31,7 +31,7 @@
 //! |---|---|---|
 //! | Postgres | one statement: `INSERT … ON CONFLICT DO NOTHING`, and what is there; a second takes over what has expired, or whose lease is over | one statement: `UPDATE` or `DELETE` by key and owner; a read for those who own nothing |
 //! | SQLite | a read; what is free by `INSERT … ON CONFLICT … RETURNING` | one statement; a read for those who own nothing |
-//! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE`; a read by owner | one statement, and a read by owner |
+//! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE` | one statement to complete, after a read to renew and release; where it meets some of a batch, another read, by owner |
 //!
 //! A replay writes nothing and takes no lock. Every write says in its own conditions what it needs, so that what was read before it is never
 //! trusted; a row that changed meanwhile is looked at again. What a row means to a verb that does not change it is decided by
@@ -92,6 +92,7 @@
 //! - **SQLite**: nothing in a file with `synchronous = FULL`, which a storage that opens the file sets; the last commits at a power failure
 //!   otherwise, which [`SqliteStorage::check`] reports. In memory, everything when the process ends.
 
+mod answers;
 mod conditions;
 mod fault;
 #[cfg(all(feature = "_fuzzing", feature = "sqlite"))]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::group::Answer;
+use super::answers::Answer;
 use crate::codec::CodecTag;
 use crate::engine::state::{Event, step};
 use crate::fingerprint::Fingerprint;

@@ -189,6 +189,11 @@ pub(super) fn complete(
         (Flaw::CompleteAgainWritesAgain, State::Finished(end)) if end.finish == complete.finish => {
             before.expires_at = now.after(complete.ttl);
         }
+        (Flaw::IndeterminateWritesAgain, State::Finished(end))
+            if parked && end.finish == complete.finish =>
+        {
+            before.expires_at = now.after(complete.ttl);
+        }
         (Flaw::LastFinishWins, State::Finished(_)) if owner => {
             let end = Finished { at: now, finish: complete.finish };
             return (Some(Record { state: State::Finished(end), ..before }), Written::Done);

@@ -15,8 +15,9 @@ local function complete(key, arg)
   end
   local usual = sub(stored, 1, 18) == ARGV[arg]
   if not usual then
-    local status = sub(stored, 18, 18)
-    if sub(stored, 1, 17) ~= sub(ARGV[arg], 1, 17) or (status ~= 'W' and status ~= 'I') then
+    local status, becomes = sub(stored, 18, 18), sub(ARGV[arg + 1], 18, 18)
+    local is_open = status == 'W' or (status == 'I' and becomes ~= 'I')
+    if sub(stored, 1, 17) ~= sub(ARGV[arg], 1, 17) or not is_open then
       return stored
     end
   end

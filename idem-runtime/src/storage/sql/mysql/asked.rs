@@ -53,7 +53,7 @@ pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String 
 }
 
 /// Claims of keys whose owners have these fences.
-pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, &'a Fence)>) -> String {
+pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, Fence)>) -> String {
     json(claims.into_iter().map(|(asked, fence)| {
         let (key, owner, fingerprint, policy, lease, ttl) = claim(asked);
         (key, owner, fingerprint, policy, lease, ttl, fence.get())

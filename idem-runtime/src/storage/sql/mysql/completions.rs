@@ -85,6 +85,7 @@ impl Chunk<'_> {
         self.list(&mut values, keys(), no_key);
         let owners = self.completes.iter().map(|(_, own)| Value::Owner(own.owner));
         self.list(&mut values, owners, no_key);
+        values.push(first.failure.into());
         values
     }
 

@@ -2,11 +2,12 @@
 
 use sqlx::mysql::MySqlRow;
 
+use super::super::answers::Answer;
 use super::super::fault::Fault;
-use super::super::group::{Answer, Verb};
+use super::super::group::Verb;
 use super::super::row::{Found, corrupt, read, settle, timestamp};
 use super::verbs::get;
-use crate::record::{CrashPolicy, Fence, OwnerId, Record, State, Timestamp};
+use crate::record::{CrashPolicy, Failure, Fence, Finish, OwnerId, Record, State, Timestamp};
 use crate::storage::{Claim, Claimed, StorageError};
 
 /// What is there under a verb's key.
@@ -22,11 +23,19 @@ impl Seen {
         self.row.as_ref()?.as_ref().ok()?.as_ref()
     }
 
-    /// Whether it can be said who took over from the owner with this fence: this one, another, or nobody yet.
-    pub(super) fn tells_who_took(&self, fence: Fence, owner: OwnerId) -> bool {
+    /// Whether it can be said who took over from an owner: this one, another, or nobody yet.
+    pub(super) fn tells_who_took(&self, from: Held, owner: OwnerId) -> bool {
         self.record().is_some_and(|record| {
-            is_at_work(record, owner)
-                || record.owner != owner && [fence, fence.next()].contains(&record.fence)
+            let is_another = record.owner != owner && record.fence == from.fence.next();
+            is_at_work(record, owner) || is_another || Held::of(record) == from
+        })
+    }
+
+    /// Whether it can be said that the operation was parked, or that nobody has done so.
+    pub(super) fn tells_whether_parked(&self) -> bool {
+        self.record().is_some_and(|record| match &record.state {
+            State::Processing { .. } => true,
+            State::Finished(finished) => finished.finish == PARKED,
         })
     }
 
@@ -40,12 +49,14 @@ impl Seen {
         if is_expired || self.row.is_none() {
             return Path::Insert { is_expired };
         }
-        let terms = self.record().and_then(terms);
-        match (self.settle(claim), terms) {
-            (Answer::Settled(answer), _) => Path::Answered(answer),
-            (Answer::Stale, Some((fence, CrashPolicy::Retry))) => Path::TakeOver(fence),
-            (Answer::Stale, Some((_, CrashPolicy::Park))) => Path::Park,
-            (Answer::Stale, None) => Path::Answered(Err(corrupt())),
+        let (now, terms) = (self.now, self.record().and_then(terms));
+        match self.settle(claim) {
+            Answer::Settled(answer) => Path::Answered(answer),
+            Answer::Stale | Answer::Alone => match terms {
+                Some((held, CrashPolicy::Retry)) => Path::TakeOver(held),
+                Some((_, CrashPolicy::Park)) => Path::Park(now),
+                None => Path::Answered(Err(corrupt())),
+            },
         }
     }
 }
@@ -56,11 +67,27 @@ pub(super) enum Path {
     Answered(Result<Claimed, StorageError>),
     /// There is no row, or one that counts as none.
     Insert { is_expired: bool },
-    /// The lease of the owner with this fence is over.
-    TakeOver(Fence),
-    /// Likewise, and nobody is to follow it.
-    Park,
+    /// The lease of this owner is over.
+    TakeOver(Held),
+    /// Likewise by this moment, and nobody is to follow it.
+    Park(Timestamp),
 }
+
+/// Who has a key. Its fence says no more where a key was released and is had anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    owner: OwnerId,
+    pub(super) fence: Fence,
+}
+
+impl Held {
+    fn of(record: &Record) -> Self {
+        Self { owner: record.owner, fence: record.fence }
+    }
+}
+
+/// What becomes of an operation whose owner is not to be followed.
+pub(super) const PARKED: Finish = Finish::Failed(Failure::Indeterminate);
 
 /// What the rows show of so many verbs: `number, now, columns of the row`.
 pub(super) fn seen(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Seen>, Fault> {
@@ -77,14 +104,14 @@ pub(super) fn seen(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Seen>, Fault> 
     Ok(seen)
 }
 
-/// The fence of an owner at work, and what is to be done when its lease is over.
-fn terms(record: &Record) -> Option<(Fence, CrashPolicy)> {
+/// The owner at work, and what is to be done when its lease is over.
+fn terms(record: &Record) -> Option<(Held, CrashPolicy)> {
     match record.state {
-        State::Processing { on_crash, .. } => Some((record.fence, on_crash)),
+        State::Processing { on_crash, .. } => Some((Held::of(record), on_crash)),
         State::Finished(_) => None,
     }
 }
 
-pub(super) fn is_at_work(record: &Record, owner: OwnerId) -> bool {
+fn is_at_work(record: &Record, owner: OwnerId) -> bool {
     record.owner == owner && matches!(record.state, State::Processing { .. })
 }

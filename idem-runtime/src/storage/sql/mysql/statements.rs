@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{OPEN, SOUND, purge_after};
+use super::super::conditions::{SOUND, open, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -150,7 +150,7 @@ impl ClaimStatements {
             .into(),
             park: format!(
                 "{before}UPDATE {claims}
-                 SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = {NOW},
+                 SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = ?,
                      r.expires_at = {NOW} + r.ttl_ms
                  WHERE r.on_crash = 'park' AND {free}"
             )
@@ -167,12 +167,13 @@ fn complete(table: &str, size: usize) -> String {
     let list = vec!["?"; size].join(", ");
     let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
     let alive = alive();
+    let open = open("?");
     let purge_after = purge_after(&format!("({NOW} + ?)"));
     format!(
         "UPDATE {table} AS r FORCE INDEX (PRIMARY)
          SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {NOW} + ?,
              r.purge_after = {purge_after}, r.payload = {own}, r.message = {own}, r.size = {own}
-         WHERE r.`key` IN ({list}) AND r.owner = {own} AND {OPEN} AND {alive}"
+         WHERE r.`key` IN ({list}) AND r.owner = {own} AND {open} AND {alive}"
     )
 }
 

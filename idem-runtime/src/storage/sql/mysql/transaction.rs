@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::{MySql, MySqlConnection, Transaction};
 
+use super::super::answers::{Answer, Answers};
 use super::super::fault::Fault;
-use super::super::group::Answer;
 use super::super::transaction::{
     Part, Records, Uncommitted, broken, broken_up, commit, held, only,
 };
@@ -87,7 +87,7 @@ impl Records for MySql {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
             let batch = std::slice::from_ref(release);
-            only(backend.release_those_owned(&mut session, batch).await)
+            only(backend.release(&mut session, batch).await)
         })
     }
 
@@ -167,7 +167,7 @@ impl Backend {
         server: Server,
         claim: &Claim,
         path: Path,
-    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+    ) -> Result<Answers<Claim>, Fault> {
         if server.is_mariadb {
             return self.follow(session, &self.statements.unwaiting, claim, path).await;
         }
@@ -185,7 +185,7 @@ impl Backend {
         statements: &super::statements::ClaimStatements,
         claim: &Claim,
         path: Path,
-    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+    ) -> Result<Answers<Claim>, Fault> {
         let claims = [(0, claim)];
         match path {
             Path::Answered(answer) => Ok(vec![Answer::Settled(answer)]),
@@ -195,8 +195,8 @@ impl Backend {
             Path::Insert { is_expired: false } => {
                 self.insert(session, statements, &claims, &[]).await
             }
-            Path::TakeOver(fence) => self.take_over(session, statements, &claims, &[fence]).await,
-            Path::Park => self.park(session, statements, &claims).await,
+            Path::TakeOver(held) => self.take_over(session, statements, &claims, &[held]).await,
+            Path::Park(now) => self.park(session, statements, &claims, now).await,
         }
     }
 

@@ -6,37 +6,40 @@
 //!
 //! | verb | statements |
 //! |---|---|
-//! | claim | read; insert where nothing was; take over where a lease was over, and read back if that did not meet all; or park, and read back |
-//! | renew, complete | update; read back if it did not meet all |
-//! | release | read; delete those of the caller; read back if it did not meet all |
+//! | claim | read; insert where nothing was; take over or park where a lease was over, and read back if that did not meet all |
+//! | renew, release | read; update, or delete, those of the caller; read back if that did not meet all |
+//! | complete | update; read back if it did not meet all |
 //!
 //! | what happens between two statements | why that is all right |
 //! |---|---|
 //! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
 //! | another process takes over first | the update does not meet its conditions, which name the fence, and reading back finds the other's id |
 //! | a takeover's own lease ends before it is read back | what is read no longer says whose it was: the caller is told that nobody knows |
-//! | of several releases some are too late | one whose record is not its own any more is told that nobody knows who has removed it |
-//! | a renewed lease ends before it is read back | the answer is what is true by then: the lease is lost |
+//! | a parked operation's owner says how it ended | of one claim by itself the count says that it parked; else likewise |
+//! | of several renewals or releases some are too late | one whose record is not its own any more is told that nobody knows whether it was |
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
+
+use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 use tokio::sync::OnceCell;
 
+use super::super::answers::{Answer, Answers, all_done, none_yet, place};
 use super::super::fault::{Fault, Then};
-use super::super::group::{Answer, Runs, Verb};
+use super::super::group::{Runs, Verb};
 use super::super::row::corrupt;
 use super::super::wakeups::Polls;
 use super::asked;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
-use super::seen::{Path, Seen, is_at_work, seen};
+use super::seen::{Held, PARKED, Path, Seen, seen};
 use super::statements::{ClaimStatements, Statements};
 use super::transaction::Server;
 use super::values::Value;
 use crate::key::RecordKey;
-use crate::record::Fence;
+use crate::record::{Fence, Finished, OwnerId, Record, Status, Timestamp};
 use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
@@ -89,7 +92,7 @@ impl Backend {
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         expired: &[&Claim],
-    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+    ) -> Result<Answers<Claim>, Fault> {
         if !expired.is_empty() {
             let keys = asked::keys(expired.iter().map(|claim| &claim.key));
             session.execute(&statements.remove_expired, &[Value::Text(&keys)]).await?;
@@ -101,98 +104,123 @@ impl Backend {
         Ok(claims.iter().map(|_| acquired()).collect())
     }
 
-    /// Claims of keys that had these fences when their owners' leases were over.
+    /// Claims of keys of owners whose leases were over.
     pub(super) async fn take_over(
         &self,
         session: &mut Session<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
-        fences: &[Fence],
-    ) -> Result<Vec<Answer<Claimed>>, Fault> {
-        let fields = asked::takeovers(verbs(claims).zip(fences));
+        from: &[Held],
+    ) -> Result<Answers<Claim>, Fault> {
+        let fields = asked::takeovers(verbs(claims).zip(from.iter().map(|held| held.fence)));
         let count = session.execute(&statements.take_over, &[Value::Text(&fields)]).await?;
         if count == claims.len() as u64 {
-            let acquired = |fence: &Fence| Claimed::Acquired { fence: fence.next() };
-            return Ok(fences.iter().map(|fence| Answer::Settled(Ok(acquired(fence)))).collect());
+            let acquired = |held: &Held| Claimed::Acquired { fence: held.fence.next() };
+            return Ok(from.iter().map(|held| Answer::Settled(Ok(acquired(held)))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
-        let answer = |((seen, claim), &fence): ((Seen, &Claim), &Fence)| {
-            if count == 0 || seen.tells_who_took(fence, claim.owner) {
-                return seen.settle(claim);
-            }
-            let message = "others have changed the record before the database said whose it was";
-            Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
+        let answer = |((seen, claim), &held): ((Seen, &Claim), &Held)| {
+            let is_known = count == 0 || seen.tells_who_took(held, claim.owner);
+            if is_known { seen.settle(claim) } else { changed() }
         };
-        Ok(seen.into_iter().zip(verbs(claims)).zip(fences).map(answer).collect())
+        Ok(seen.into_iter().zip(verbs(claims)).zip(from).map(answer).collect())
     }
 
-    /// Claims of keys whose owner's lease was over and who is not to be followed.
+    /// Claims of keys whose owner's lease was over by `now` and who is not to be followed.
     pub(super) async fn park(
         &self,
         session: &mut Session<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
-    ) -> Result<Vec<Answer<Claimed>>, Fault> {
+        now: Timestamp,
+    ) -> Result<Answers<Claim>, Fault> {
         let fields = asked::claims(verbs(claims));
-        session.execute(&statements.park, &[Value::Text(&fields)]).await?;
+        let moment = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let values = [Value::Text(&fields), Value::Integer(moment)];
+        let count = session.execute(&statements.park, &values).await?;
+        if count == claims.len() as u64 {
+            let parked = || Claimed::Replay(Finished { at: now, finish: PARKED });
+            return Ok(claims.iter().map(|_| Answer::Settled(Ok(parked()))).collect());
+        }
         let seen = self.find_again(session, verbs(claims)).await?;
-        Ok(seen.into_iter().zip(verbs(claims)).map(|(seen, claim)| seen.settle(claim)).collect())
+        let answer = |(seen, claim): (Seen, &Claim)| {
+            let is_known = count == 0 || seen.tells_whether_parked();
+            if is_known { seen.settle(claim) } else { changed() }
+        };
+        Ok(seen.into_iter().zip(verbs(claims)).map(answer).collect())
     }
 
-    pub(super) async fn release_those_owned(
+    pub(super) async fn release(
         &self,
         session: &mut Session<'_>,
         batch: &[Release],
-    ) -> Result<Vec<Answer<Written>>, Fault> {
+    ) -> Result<Answers<Release>, Fault> {
+        let release = OwnersWrite {
+            statement: &self.statements.release,
+            owner: |release: &Release| release.owner,
+            leaves: false,
+        };
+        self.write_those_owned(session, &release, batch).await
+    }
+
+    async fn write_those_owned<V: Verb<Reply = Written>>(
+        &self,
+        session: &mut Session<'_>,
+        write: &OwnersWrite<'_, V>,
+        batch: &[V],
+    ) -> Result<Answers<V>, Fault> {
         let seen = self.find(session, batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut own = Vec::new();
-        for (at, (seen, release)) in seen.into_iter().zip(batch).enumerate() {
-            let answer = seen.settle(release);
+        for (at, (seen, verb)) in seen.into_iter().zip(batch).enumerate() {
+            let answer = seen.settle(verb);
             if matches!(answer, Answer::Stale) {
-                own.push((at, release));
+                own.push((at, verb));
             }
             answers.push(answer);
         }
         if !own.is_empty() {
-            let released = self.release(session, &own).await;
-            place(&mut answers, own, released, batch.len())?;
+            let written = self.write(session, write, &own).await;
+            place(&mut answers, places(&own), written);
         }
         Ok(answers)
     }
 
-    /// Releases of records that were the caller's when they were read.
-    async fn release(
+    /// Writes to records that were the caller's when they were read.
+    async fn write<V: Verb<Reply = Written>>(
         &self,
         session: &mut Session<'_>,
-        releases: &[(usize, &Release)],
-    ) -> Result<Vec<Answer<Written>>, Fault> {
-        let fields = asked::owned(verbs(releases), |release| release.owner);
-        let count = session.execute(&self.statements.release, &[Value::Text(&fields)]).await?;
-        if count == releases.len() as u64 {
-            return Ok(all_done(releases));
+        write: &OwnersWrite<'_, V>,
+        own: &[(usize, &V)],
+    ) -> Result<Answers<V>, Fault> {
+        let fields = asked::owned(verbs(own), write.owner);
+        let count = session.execute(write.statement, &[Value::Text(&fields)]).await?;
+        if count == own.len() as u64 {
+            return Ok(all_done(own.len()));
         }
-        let seen = self.find_again(session, verbs(releases)).await?;
-        let answer = |(seen, release): (Seen, &Release)| {
-            let is_there = seen.record().is_some_and(|record| record.owner == release.owner);
-            if count == 0 || is_there {
-                return seen.settle(release);
+        let seen = self.find_again(session, verbs(own)).await?;
+        let answer = |(seen, verb): (Seen, &V)| {
+            let record = seen.record().filter(|record| record.owner == (write.owner)(verb));
+            match record.map(Record::status) {
+                _ if count == 0 => seen.settle(verb),
+                // Nobody becomes the owner again: a write that leaves the record to its owner has met it, and one that does not has not.
+                Some(Status::Processing) if write.leaves => Answer::Settled(Ok(Written::Done)),
+                Some(_) if !write.leaves => seen.settle(verb),
+                _ => changed(),
             }
-            let message = "the database released some of these keys and did not say which";
-            Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
         };
-        Ok(seen.into_iter().zip(verbs(releases)).map(answer).collect())
+        Ok(seen.into_iter().zip(verbs(own)).map(answer).collect())
     }
 
     pub(super) async fn complete(
         &self,
         session: &mut Session<'_>,
         chunk: &Chunk<'_>,
-    ) -> Result<Vec<Answer<Written>>, Fault> {
+    ) -> Result<Answers<Complete>, Fault> {
         let statement = &self.statements.complete[chunk.size()];
         let count = session.execute(statement, &chunk.values()).await?;
         if count == chunk.completes.len() as u64 {
-            return Ok(all_done(&chunk.completes));
+            return Ok(all_done(chunk.completes.len()));
         }
         let seen = self.find_again(session, verbs(&chunk.completes)).await?;
         let seen = seen.into_iter().zip(verbs(&chunk.completes));
@@ -201,12 +229,13 @@ impl Backend {
 }
 
 impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Vec<Answer<Claimed>>, Fault> {
+    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
         let statements = &self.statements.claims;
         let mut session = self.link.session().await?;
         let seen = self.find(&mut session, batch).await?;
         let (mut absent, mut expired) = (Vec::new(), Vec::new());
-        let (mut lapsed, mut fences, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lapsed, mut from, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut now = Timestamp::from_millis(0);
         let mut answers = Vec::with_capacity(batch.len());
         for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
             let answer = match seen.path(claim) {
@@ -216,13 +245,15 @@ impl Runs<Claim> for Backend {
                     absent.push((at, claim));
                     Answer::Stale
                 }
-                Path::TakeOver(fence) => {
+                Path::TakeOver(held) => {
                     lapsed.push((at, claim));
-                    fences.push(fence);
+                    from.push(held);
                     Answer::Stale
                 }
-                Path::Park => {
+                Path::Park(moment) => {
                     parked.push((at, claim));
+                    // The same for all that were read at once.
+                    now = moment;
                     Answer::Stale
                 }
             };
@@ -230,61 +261,59 @@ impl Runs<Claim> for Backend {
         }
         if !absent.is_empty() {
             let inserted = self.insert(&mut session, statements, &absent, &expired).await;
-            place(&mut answers, absent, inserted, batch.len())?;
+            place(&mut answers, places(&absent), inserted);
         }
         if !lapsed.is_empty() {
-            let taken = self.take_over(&mut session, statements, &lapsed, &fences).await;
-            place(&mut answers, lapsed, taken, batch.len())?;
+            let taken = self.take_over(&mut session, statements, &lapsed, &from).await;
+            place(&mut answers, places(&lapsed), taken);
         }
         if !parked.is_empty() {
-            let found = self.park(&mut session, statements, &parked).await;
-            place(&mut answers, parked, found, batch.len())?;
+            let found = self.park(&mut session, statements, &parked, now).await;
+            place(&mut answers, places(&parked), found);
         }
         Ok(answers)
     }
 }
 
 impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Vec<Answer<Written>>, Fault> {
+    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
         let mut session = self.link.session().await?;
-        let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
+        let mut answers = none_yet(batch);
         for chunk in chunks(batch) {
             // A result that is too large breaks the connection of the others.
             let written = match session.mend().await {
                 Ok(()) => self.complete(&mut session, &chunk).await,
                 Err(fault) => Err(fault),
             };
-            place(&mut answers, chunk.completes, written, batch.len())?;
+            place(&mut answers, places(&chunk.completes), written);
         }
         Ok(answers)
     }
 }
 
 impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
-        let mut session = self.link.session().await?;
-        let fields = asked::owned(batch, |renew| renew.owner);
-        let count = session.execute(&self.statements.renew, &[Value::Text(&fields)]).await?;
-        if count == batch.len() as u64 {
-            return Ok(all_done(batch));
-        }
-        let seen = self.find_again(&mut session, batch).await?;
-        let answer = |(seen, renew): (Seen, &Renew)| match seen.row {
-            // Nobody becomes the owner again, so the update has met it as well.
-            Some(Ok(Some(record))) if is_at_work(&record, renew.owner) => {
-                Answer::Settled(Ok(Written::Done))
-            }
-            row => Seen { row, ..seen }.settle(renew),
+    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
+        let renew = OwnersWrite {
+            statement: &self.statements.renew,
+            owner: |renew: &Renew| renew.owner,
+            leaves: true,
         };
-        Ok(seen.into_iter().zip(batch).map(answer).collect())
+        self.write_those_owned(&mut self.link.session().await?, &renew, batch).await
     }
 }
 
 impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
-        let mut session = self.link.session().await?;
-        self.release_those_owned(&mut session, batch).await
+    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
+        self.release(&mut self.link.session().await?, batch).await
     }
+}
+
+/// A write to records whose owners ask for it.
+struct OwnersWrite<'a, V> {
+    statement: &'a Arc<str>,
+    owner: fn(&V) -> OwnerId,
+    /// Whether its owner is still at work on a record afterwards.
+    leaves: bool,
 }
 
 impl Polls for Backend {
@@ -299,34 +328,14 @@ fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> +
     numbered.iter().map(|(_, verb)| *verb)
 }
 
-fn all_done<V>(batch: &[V]) -> Vec<Answer<Written>> {
-    batch.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect()
+/// The answer where a write met some rows of a batch, and what is there now does not say which.
+fn changed<R>() -> Answer<R> {
+    let message = "others have changed the record before the database said what became of it";
+    Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
 }
 
-/// Puts the answers of some verbs of a batch where they belong.
-fn place<V, R>(
-    answers: &mut [Answer<R>],
-    verbs: Vec<(usize, &V)>,
-    result: Result<Vec<Answer<R>>, Fault>,
-    batch: usize,
-) -> Result<(), Fault> {
-    let mut result = match result {
-        Ok(answers) => answers,
-        Err(fault) if fault.then == Then::Split && batch > 1 => return Err(fault),
-        Err(fault) => verbs.iter().map(|_| failed(&fault)).collect(),
-    };
-    for ((at, _), answer) in verbs.into_iter().zip(result.drain(..)) {
-        answers[at] = answer;
-    }
-    Ok(())
-}
-
-/// The answer to verbs whose statement failed, while others of their batch have theirs.
-fn failed<R>(fault: &Fault) -> Answer<R> {
-    match fault.then {
-        Then::Again => Answer::Stale,
-        Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
-    }
+fn places<'v, V>(numbered: &'v [(usize, &V)]) -> impl Iterator<Item = usize> + use<'v, V> {
+    numbered.iter().map(|(at, _)| *at)
 }
 
 /// A column of our own making.

@@ -28,7 +28,7 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{OPEN, SOUND, free, on_conflict, purge_after};
+use super::super::conditions::{SOUND, free, on_conflict, open, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -179,6 +179,7 @@ impl Statements {
             "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
         );
         let there = there(&table);
+        let open = open("a.failure");
         let purge_after = purge_after("(a.now_ms + a.ttl_ms)");
         Self {
             claim: Batch::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
@@ -208,7 +209,7 @@ impl Statements {
                          purge_after = {purge_after}, codec = a.codec, payload = a.payload, failure = a.failure,
                          message = a.message, size = a.size
                      FROM asked AS a
-                     WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
+                     WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
                 ),
             ),
             release: Batch::of_owners(

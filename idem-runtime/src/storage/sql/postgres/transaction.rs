@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::super::group::Answer;
+use super::super::answers::Answer;
 use super::super::row::{read, settle, timestamp};
 use super::super::transaction::{
     Part, Records, Uncommitted, broken, broken_up, commit, held, lock, only,
@@ -111,10 +111,10 @@ impl Backend {
         let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool>(row, 1)?);
         match settle(read(row, 3, now), claim, now) {
             Answer::Settled(answer) => answer,
-            Answer::Stale if !is_locked => Ok(held(claim)),
+            Answer::Stale | Answer::Alone if !is_locked => Ok(held(claim)),
             // The row is free, or came to be after the statement had begun: this one sees it.
-            Answer::Stale => {
-                let claimed = only(Ok(self.take(&mut session, from_ref(claim)).await))?;
+            Answer::Stale | Answer::Alone => {
+                let claimed = only(self.take(&mut session, from_ref(claim)).await)?;
                 if matches!(claimed, Claimed::Acquired { .. }) {
                     let marked = session.fetch(&self.statements.mark, |query| query.bind(mark));
                     marked.await.map_err(broken)?;

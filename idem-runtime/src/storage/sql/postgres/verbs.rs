@@ -5,15 +5,15 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Encode, Postgres, Row, Type, ValueRef};
 
-use super::super::fault::{Fault, Then};
-use super::super::group::{Answer, Runs, Verb};
+use super::super::answers::{Answer, Answers, none_yet, place, stale};
+use super::super::fault::Fault;
+use super::super::group::{Runs, Verb};
 use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
 use super::super::wakeups::Polls;
 use super::link::{Bound, Link, Session};
 use super::statements::Statements;
-use crate::engine::state::Event;
 use crate::key::RecordKey;
 use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
@@ -24,8 +24,6 @@ pub(super) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
 }
-
-type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
 
 /// Binds an argument of each verb: a list, or the one value.
 fn bind<'v, V, T>(query: Bound<'static>, batch: &'v [V], of: impl Fn(&'v V) -> T) -> Bound<'static>
@@ -63,9 +61,8 @@ impl Runs<Claim> for Backend {
         let free: Vec<_> = stale(&answers).collect();
         if !free.is_empty() {
             let claims: Vec<_> = free.iter().map(|&at| batch[at].clone()).collect();
-            for (at, answer) in free.into_iter().zip(self.take(&mut session, &claims).await) {
-                answers[at] = answer;
-            }
+            let taken = self.take(&mut session, &claims).await;
+            place(&mut answers, free, taken);
         }
         Ok(answers)
     }
@@ -78,7 +75,7 @@ impl Runs<Complete> for Backend {
 }
 
 impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Vec<Answer<Written>>, Fault> {
+    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
         let mut session = Session::Alone(&self.link);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let text = self.statements.renew.text(batch.len());
@@ -88,7 +85,7 @@ impl Runs<Renew> for Backend {
 }
 
 impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Vec<Answer<Written>>, Fault> {
+    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
         self.release(&mut Session::Alone(&self.link), batch).await
     }
 }
@@ -109,38 +106,23 @@ fn age(row: &PgRow, written: usize, age: usize) -> Option<Duration> {
     Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
 }
 
-/// The places of those that have no answer yet.
-fn stale<R>(answers: &[Answer<R>]) -> impl Iterator<Item = usize> {
-    let numbered = answers.iter().enumerate();
-    numbered.filter(|(_, answer)| matches!(answer, Answer::Stale)).map(|(at, _)| at)
-}
-
 impl Backend {
-    /// Claims of keys whose row is there and free. An error here is theirs alone: others of their batch have their answers.
+    /// Claims of keys whose row is there and free.
     pub(super) async fn take(
         &self,
         session: &mut Session<'_>,
         claims: &[Claim],
-    ) -> Vec<Answer<Claimed>> {
+    ) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
-        let taken = match session.write(text, bind, |row| age(row, 2, 5)).await {
-            Ok(rows) => answers(claims, &rows, |claim, row| {
-                let status: Option<String> = get(row, 2)?;
-                let Some(status) = status else {
-                    let now = timestamp(get(row, 1)?);
-                    return Ok(settle(read(row, 6, now), claim, now));
-                };
-                Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?)))
-            }),
-            Err(fault) => Err(fault),
-        };
-        taken.unwrap_or_else(|fault| {
-            let failed = |_| match fault.then {
-                Then::Again => Answer::Stale,
-                Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
+        let rows = session.write(text, bind, |row| age(row, 2, 5)).await?;
+        answers(claims, &rows, |claim, row| {
+            let status: Option<String> = get(row, 2)?;
+            let Some(status) = status else {
+                let now = timestamp(get(row, 1)?);
+                return Ok(settle(read(row, 6, now), claim, now));
             };
-            claims.iter().map(failed).collect()
+            Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?)))
         })
     }
 
@@ -185,11 +167,11 @@ impl Backend {
         batch: &[V],
         rows: &[PgRow],
     ) -> Result<Answers<V>, Fault> {
-        let mut written: Answers<V> = batch.iter().map(|_| Answer::Stale).collect();
+        let mut written = none_yet(batch);
         for row in rows {
             let done: Option<Vec<i64>> = get(row, 0).map_err(Fault::unreadable)?;
             for number in done.into_iter().flatten() {
-                if let Some(answer) = place(number).and_then(|place| written.get_mut(place)) {
+                if let Some(answer) = index(number).and_then(|index| written.get_mut(index)) {
                     *answer = Answer::Settled(Ok(Written::Done));
                 }
             }
@@ -201,16 +183,7 @@ impl Backend {
         let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
         let text = self.statements.find.text(verbs.len());
         let rows = session.fetch(text, |query| bind_keys(query, &verbs)).await;
-        match rows.and_then(|rows| found(&verbs, &rows, 2)) {
-            Ok(found) => lost.into_iter().zip(found).for_each(|(at, answer)| written[at] = answer),
-            // They go again: a write may be repeated, and others of their batch have their answers.
-            Err(fault) if fault.then == Then::Again => {}
-            Err(fault) => {
-                for at in lost {
-                    written[at] = Answer::Settled(Err(fault.error.clone()));
-                }
-            }
-        }
+        place(&mut written, lost, rows.and_then(|rows| found(&verbs, &rows, 2)));
         Ok(written)
     }
 }
@@ -237,11 +210,11 @@ fn answers<V: Verb>(
     rows: &[PgRow],
     answer: impl Fn(&V, &PgRow) -> Result<Answer<V::Reply>, StorageError>,
 ) -> Result<Answers<V>, Fault> {
-    let mut answers: Vec<_> = batch.iter().map(|_| Answer::Stale).collect();
+    let mut answers = none_yet(batch);
     for row in rows {
         let number: Option<i64> = get(row, 0).map_err(Fault::unreadable)?;
-        let Some(place) = number.and_then(place) else { continue };
-        if let (Some(verb), Some(slot)) = (batch.get(place), answers.get_mut(place)) {
+        let Some(index) = number.and_then(index) else { continue };
+        if let (Some(verb), Some(slot)) = (batch.get(index), answers.get_mut(index)) {
             *slot = answer(verb, row).unwrap_or_else(|error| Answer::Settled(Err(error)));
         }
     }
@@ -249,7 +222,7 @@ fn answers<V: Verb>(
 }
 
 /// The place of a verb in its batch, from its number in a statement.
-fn place(number: i64) -> Option<usize> {
+fn index(number: i64) -> Option<usize> {
     usize::try_from(number - 1).ok()
 }
 

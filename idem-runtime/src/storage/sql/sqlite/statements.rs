@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::super::conditions::{OPEN, SOUND, on_conflict, purge_after};
+use super::super::conditions::{SOUND, on_conflict, open, purge_after};
 use super::super::row;
 use super::super::table::Table;
 
@@ -89,6 +89,7 @@ impl Statements {
         let values: Vec<_> = (0..rows).map(|number| format!("({number}, {holes})")).collect();
         let asked = format!("WITH asked (n, {names}) AS (VALUES {})", values.join(", "));
         let table = &self.table;
+        let open = open("a.failure");
         let purge_after = purge_after(&format!("({NOW} + a.ttl_ms)"));
         let statement = match batch {
             Batch::Look => {
@@ -121,7 +122,7 @@ impl Statements {
                      purge_after = {purge_after}, codec = a.codec,
                      payload = a.payload, failure = a.failure, message = a.message, size = a.size
                  FROM asked AS a
-                 WHERE r.key = a.key AND r.owner = a.owner AND {OPEN} AND r.expires_at > {NOW} AND {SOUND}
+                 WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > {NOW} AND {SOUND}
                  RETURNING key"
             ),
             Batch::Release => format!(

@@ -7,15 +7,15 @@ use hashbrown::HashMap;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::super::answers::{Answer, Answers, all_done, none_yet, place, stale};
 use super::super::fault::Fault;
-use super::super::group::{Answer, LONGEST, Runs, Verb};
+use super::super::group::{LONGEST, Runs, Verb};
 use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
 use super::super::wakeups::Polls;
 use super::link::{Bound, Link, Session};
 use super::statements::{Batch, Statements};
-use crate::engine::state::Event;
 use crate::key::RecordKey;
 use crate::record::{OwnerId, Status};
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
@@ -26,8 +26,6 @@ pub(super) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
 }
-
-type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
@@ -195,16 +193,18 @@ impl Backend {
         done: &[SqliteRow],
     ) -> Result<Answers<V>, Fault> {
         if done.len() == batch.len() {
-            return Ok(batch.iter().map(|_| Answer::Settled(Ok(Written::Done))).collect());
+            return Ok(all_done(batch.len()));
         }
-        let mut answers = self.look(session, batch).await?;
+        let mut answers = none_yet(batch);
         for row in done {
             let key: &str = get(row, 0).map_err(Fault::unreadable)?;
-            let index = batch.iter().position(|verb| verb.key().as_str() == key);
-            if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
-                *answer = Answer::Settled(Ok(Written::Done));
+            if let Ok(at) = batch.binary_search_by(|verb| verb.key().as_str().cmp(key)) {
+                answers[at] = Answer::Settled(Ok(Written::Done));
             }
         }
+        let lost: Vec<_> = stale(&answers).collect();
+        let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
+        place(&mut answers, lost, self.look(session, &verbs).await);
         Ok(answers)
     }
 }

@@ -24,8 +24,8 @@ use sqlx::{Database, Transaction};
 
 pub use self::connection::TransactionConnection;
 pub(crate) use self::part::Part;
+use super::answers::Answer;
 use super::fault::{Fault, Then};
-use super::group::Answer;
 use crate::storage::{
     Claim, Claimed, Complete, Release, Storage, StorageError, StorageErrorKind, Written,
 };
@@ -124,7 +124,7 @@ pub(super) fn only<R>(answers: Result<Vec<Answer<R>>, Fault>) -> Result<R, Stora
     match answers.map_err(broken)?.pop() {
         Some(Answer::Settled(answer)) => answer,
         // The row changes under us, although it is locked: what it depends on is time. The next attempt sees it as it is then.
-        Some(Answer::Stale) | None => Err(broken_up()),
+        Some(Answer::Stale | Answer::Alone) | None => Err(broken_up()),
     }
 }
 

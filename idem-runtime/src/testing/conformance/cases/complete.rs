@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::check::{Verdict, between, same};
 use super::super::harness::Harness;
-use super::super::stage::{LONG, SHORT, Stage, completion, failure, replayed, result, rival};
+use super::super::stage::{
+    LONG, SHORT, Stage, completion, failure, indeterminate, replayed, result, rival,
+};
 use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status};
 use crate::storage::{Claim, Complete, Storage, Written};
@@ -135,7 +137,13 @@ async fn late_owner_fails_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict
 }
 
 async fn same_finish_again_changes_nothing<H: Harness>(stage: &Stage<H>) -> Verdict {
-    for (name, finish) in [("completed", result("1")?), ("failed", failure("declined"))] {
+    let finishes = [
+        ("completed", result("1")?),
+        ("failed", failure("declined")),
+        // Which is open to every other end, but has this one.
+        ("indeterminate", indeterminate()),
+    ];
+    for (name, finish) in finishes {
         let claim = stage.finished(name, &finish).await?;
         // Another ttl would show that the record was written again.
         let again = Complete { ttl: LONG * 2, ..completion(&claim, &finish) };
