@@ -1,10 +1,14 @@
 //! Servers that cannot be used: a kind, and a text that helps without a password in it.
 
+use std::time::Duration;
+
 use idem_runtime::storage::{Claimed, PostgresStorage, Storage, StorageErrorKind};
-use testkit::sql::{Product, SqlServer};
+use sqlx::postgres::PgPoolOptions;
+use testkit::sql::{PgBouncer, Product, SqlServer};
 
 use super::super::{claim, complete, fresh_key, key, run_once};
 use super::database;
+use crate::stage::in_time;
 
 #[tokio::test]
 async fn addresses_that_cannot_be_used_are_told_without_their_password() {
@@ -58,6 +62,37 @@ async fn standby_is_told_and_used_when_it_is_promoted() {
     assert_eq!(server.query("SELECT pg_promote()"), "t");
     assert!(matches!(storage.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
     run_once(&storage).await;
+}
+
+/// A pooler answers for a server that is gone, as if it were the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_was_asked_that_died_behind_a_pooler_may_have_happened() {
+    let mut server = SqlServer::builder(Product::Postgres).without_fsync().start();
+    let pooler = PgBouncer::before(&server, 2);
+    let url =
+        server.url().replace(&format!(":{}/", server.port()), &format!(":{}/", pooler.port()));
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let builder = PostgresStorage::builder().prepared_statements(false);
+    let storage = builder.build(pool).unwrap();
+    storage.migrate().await.unwrap();
+    let claim = claim(&fresh_key());
+    assert!(matches!(storage.claim(&claim).await, Ok(Claimed::Acquired { .. })));
+
+    let direct = PgPoolOptions::new().connect(&server.url()).await.unwrap();
+    let mut holder = direct.begin().await.unwrap();
+    let lock = "SELECT 1 FROM idempotency_records FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    let completing = tokio::spawn(async move { storage.complete(&complete(&claim, "1")).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    in_time(async {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&direct).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    server.kill();
+    let error = in_time(completing).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Indeterminate, "{error:?}");
 }
 
 /// Databases that were made long ago, in the encoding of those days.

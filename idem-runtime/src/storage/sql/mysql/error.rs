@@ -116,11 +116,12 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
         1040 | 1203 | 1226 => plain(Tell, NotApplied, "mysql has no connection left"),
         1047 => plain(Tell, NotApplied, "this node of the cluster is not ready"),
         1317 | 1969 | 3024 => plain(Tell, NotApplied, "mysql cancelled the statement"),
-        // The statement may have been committed when the server was told to stop.
-        1053 | 1077 | 1152 | 1158..=1161 | 1927 | 3169 | 4031 => {
+        // The statement may have been committed when the server was told to stop, or a proxy lost it, which says so with a client's number.
+        1053 | 1077 | 1152 | 1158..=1161 | 1927 | 2000..=2999 | 3169 | 4031 => {
             let kind = if sent { Indeterminate } else { NotApplied };
             (Tell, kind, "the mysql server is going away".to_owned(), Broken::Yes)
         }
+        1180 => plain(Tell, Indeterminate, "mysql did not say whether a write is committed"),
         1153 | 1301 => (
             Split,
             Configuration,
@@ -145,4 +146,27 @@ pub(super) fn number(fault: &Fault) -> Option<u16> {
 pub(super) fn no_answer() -> Fault {
     let message = "mysql did not answer in time";
     Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::table::Quote;
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_committed_is_not_said_to_be_refused() {
+        let kind = |number, sent| {
+            let (fault, _) =
+                refusal(number, Error::WorkerCrashed, sent, &Table::standard(Quote::Backtick));
+            fault.error.kind()
+        };
+        for lost in [1053, 1927, 2006, 2013] {
+            assert_eq!(kind(lost, true), StorageErrorKind::Indeterminate, "{lost}");
+            assert_eq!(kind(lost, false), StorageErrorKind::NotApplied, "{lost}");
+        }
+        assert_eq!(kind(1180, true), StorageErrorKind::Indeterminate);
+        for refused in [1021, 1213, 9001] {
+            assert_eq!(kind(refused, true), StorageErrorKind::NotApplied, "{refused}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What an error of the client or the server means for a caller.
 
 use sqlx::Error;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::fault::{Fault, Then};
 use super::super::migrate;
@@ -90,7 +91,8 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
             plain(Tell, Configuration, "postgres does not accept the user name or the password")
         }
         "3D000" => plain(Tell, Configuration, "postgres has no database of this name"),
-        "26000" | "42P05" | "08P01" => (
+        // A pooler that has lost its server says so with the same code, and that the connection ends.
+        "26000" | "42P05" | "08P01" if !ends_connection(&error) => (
             Tell,
             Configuration,
             "a pooler between us and postgres loses prepared statements: see `PostgresBuilder::prepared_statements`"
@@ -107,8 +109,8 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         "53300" => plain(Tell, NotApplied, "postgres has no connection left"),
         "57014" => plain(Tell, NotApplied, "postgres cancelled the statement"),
         "57P03" => plain(Tell, NotApplied, "postgres is starting up or shutting down"),
-        // The statement may have been committed when the server was told to stop.
-        code if code.starts_with("57P") || code.starts_with("08") => {
+        // The statement may have been committed when the server was told to stop, or a pooler lost it.
+        code if code == "40003" || code.starts_with("57P") || code.starts_with("08") => {
             let kind = if sent { Indeterminate } else { NotApplied };
             (Tell, kind, "the postgres server is going away".to_owned(), Broken::Yes)
         }
@@ -128,6 +130,18 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
     (Fault::new(then, kind, message, error), broken)
 }
 
+fn ends_connection(error: &Error) -> bool {
+    let refused = error.as_database_error().and_then(|error| error.try_downcast_ref());
+    let severity = refused.map(PgDatabaseError::severity);
+    matches!(severity, Some(PgSeverity::Panic | PgSeverity::Fatal))
+}
+
+/// The fault of a write of which it cannot be said whether it is committed.
+pub(super) fn uncertain(error: Error) -> Fault {
+    let message = "postgres did not say whether a write is committed";
+    Fault::new(Then::Tell, StorageErrorKind::Indeterminate, message, error)
+}
+
 /// The fault of a statement that was not answered in time.
 pub(super) fn no_answer() -> Fault {
     let message = "postgres did not answer in time";
@@ -139,4 +153,26 @@ pub(super) fn left_open() -> Fault {
     let message =
         "the connections of the postgres pool are inside of transactions that others left open";
     Fault { then: Then::Again, error: StorageError::new(StorageErrorKind::NotApplied, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::table::Quote;
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_committed_is_not_said_to_be_refused() {
+        let kind = |code, sent| {
+            let (fault, _) =
+                refusal(code, Error::WorkerCrashed, sent, &Table::standard(Quote::Double));
+            fault.error.kind()
+        };
+        for lost in ["40003", "57P01", "57P02", "08006"] {
+            assert_eq!(kind(lost, true), StorageErrorKind::Indeterminate, "{lost}");
+            assert_eq!(kind(lost, false), StorageErrorKind::NotApplied, "{lost}");
+        }
+        for refused in ["40001", "53100", "57014"] {
+            assert_eq!(kind(refused, true), StorageErrorKind::NotApplied, "{refused}");
+        }
+    }
 }

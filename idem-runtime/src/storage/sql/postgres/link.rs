@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Postgres};
 
 use super::super::fault::Fault;
 use super::super::table::Table;
-use super::error::{Broken, explain, left_open, no_answer};
+use super::error::{Broken, explain, left_open, no_answer, uncertain};
 
 /// The pool, and how statements use its connections.
 #[derive(Clone, Debug)]
@@ -90,18 +90,23 @@ impl Link {
         let running = async {
             if !self.named_statements {
                 let rows = pinned(query.persistent(false), &mut connection.connection).await?;
-                return Ok((rows, false));
+                return Ok((rows, Ok(false)));
             }
             let begun = Instant::now();
             let rows = query.fetch_all(&mut *connection.connection).await?;
             let age = rows.iter().filter_map(age).max();
             let is_odd = age.is_some_and(|age| age >= begun.elapsed());
-            let is_open = is_odd && is_inside_transaction(&mut connection.connection).await?;
+            let is_open = if is_odd {
+                is_inside_transaction(&mut connection.connection).await
+            } else {
+                Ok(false)
+            };
             Ok((rows, is_open))
         };
         let (answer, broken) = match self.answer(running).await {
-            (Ok((_, true)), _) => (Err(left_open()), Broken::Yes),
-            (Ok((rows, false)), broken) => (Ok(rows), broken),
+            (Ok((_, Ok(true))), _) => (Err(left_open()), Broken::Yes),
+            (Ok((_, Err(error))), _) => (Err(uncertain(error)), Broken::Yes),
+            (Ok((rows, Ok(false))), broken) => (Ok(rows), broken),
             (Err(fault), broken) => (Err(fault), broken),
         };
         connection.whole = broken == Broken::No;
