@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use idem_runtime::clock::ManualClock;
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::storage::{MemoryStorage, SharedStorage, Watchers};
+use idem_runtime::storage::{MemoryStorage, Release, SharedStorage, Storage, Watchers};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency, Key, RecordKey, current};
 use tokio::runtime::{Builder, Runtime};
@@ -162,7 +162,7 @@ async fn a_claim_that_was_taken_over_before_its_answer_came_does_not_run() {
     assert_eq!(first.unwrap(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_renewal_that_hangs_does_not_cost_another_lease_its_renewal() {
     let (idem, faults, _) = faulty();
     faults.next(Verb::Renew, Fault::Hang);
@@ -232,26 +232,36 @@ async fn a_wait_ends_in_time_although_the_subscription_hangs() {
     }
 }
 
+/// Because the storage is down, or because the record is not there any more when the end comes to be written.
 #[tokio::test]
 async fn a_result_that_stays_unrecorded_is_reported_although_its_caller_has_gone() {
-    let storage = FaultyStorage::new(MemoryStorage::new());
-    let faults = storage.faults().clone();
-    let reports = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&reports);
-    let count = move |_: &idem_runtime::hooks::Event<'_>| {
-        counter.fetch_add(1, Ordering::SeqCst);
-    };
-    let idem = Idempotency::builder(storage).on_unrecorded(count).build().unwrap();
-    faults.always(Verb::Complete, Fault::Refuse);
-    let call = idem.operation("op").key("k").lease(ms(100)).call(value(1));
-    assert!(timeout(ms(20), call).await.is_err());
-    let gone = async {
-        while idem.in_flight() > 0 {
-            sleep(ms(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), gone).await.unwrap();
-    assert_eq!(reports.load(Ordering::SeqCst), 1);
+    for fault in [Fault::Refuse, Fault::Delay(ms(50))] {
+        let records = MemoryStorage::new();
+        let storage = FaultyStorage::new(records.clone());
+        let faults = storage.faults().clone();
+        let reports = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&reports);
+        let count = move |_: &idem_runtime::hooks::Event<'_>| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        };
+        let idem = Idempotency::builder(storage).on_unrecorded(count).build().unwrap();
+        faults.always(Verb::Complete, fault);
+        let body = async {
+            let call = current().unwrap();
+            let key = RecordKey::new("default", None, call.key()).unwrap();
+            records.release(&Release { key, owner: call.owner() }).await.unwrap();
+            value(1).await
+        };
+        let call = idem.operation("op").key("k").lease(ms(100)).call(body);
+        assert!(timeout(ms(20), call).await.is_err());
+        let gone = async {
+            while idem.in_flight() > 0 {
+                sleep(ms(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), gone).await.unwrap();
+        assert_eq!(reports.load(Ordering::SeqCst), 1, "{fault:?}");
+    }
 }
 
 #[tokio::test]

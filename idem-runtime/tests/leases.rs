@@ -264,6 +264,21 @@ async fn a_claim_that_was_refused_each_time_leaves_nothing_to_release() {
     assert_eq!((faults.calls(Verb::Release), idem.in_flight()), (0, 0));
 }
 
+/// Nor do its duplicates ask again, one after the other.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_refused_was_refused_for_its_duplicates() {
+    let (idem, faults) = faulty();
+    faults.always(Verb::Claim, Fault::Refuse);
+    let call = || charge(&idem).call(async { Ok::<_, Error>(1) });
+    call().await.unwrap_err();
+    let claims = faults.calls(Verb::Claim);
+    let (first, second) = tokio::join!(call(), call());
+    for told in [first, second] {
+        assert_eq!(told.map_err(|error| error.kind()), Err(ErrorKind::Storage));
+    }
+    assert_eq!(faults.calls(Verb::Claim), claims * 2);
+}
+
 /// A body has two thirds of its lease before it when it begins: what took longer is asked for again.
 #[tokio::test(start_paused = true)]
 async fn a_body_begins_with_most_of_its_lease_before_it() {
