@@ -4,5 +4,6 @@ mod context;
 mod hooks;
 mod keeper;
 mod late_claims;
+pub(crate) mod metrics;
 mod policies;
 mod waiting;

@@ -6,8 +6,11 @@ use idem_runtime::record::{CrashPolicy, Fence};
 use idem_runtime::storage::{Claim, Claimed, Storage};
 use idem_runtime::transaction::TransactionConnection;
 use idem_runtime::{Error, ErrorKind, Fingerprinter, Key, Outcome, RecordKey, Source, current};
+use metrics_util::debugging::DebuggingRecorder;
+use sqlx::Sqlite;
 
 use super::stage::{Db, Failed, Stage, deposit, on_every_database};
+use crate::engine::metrics::{counted, expected};
 use crate::outbox::stage::{begin, inside};
 use crate::stage::TTL;
 
@@ -367,4 +370,24 @@ async fn keys_that_a_collation_would_merge_are_kept_apart<DB: Db>(stage: Stage<D
         }
     }
     assert_eq!(stage.balance().await, 100 * i64::try_from(keys.len()).unwrap());
+}
+
+/// On one thread, which is what the recorder is for.
+#[tokio::test]
+async fn a_call_in_a_transaction_is_counted_like_any_other() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::<Sqlite>::new().await;
+    let declined = || Error::new(ErrorKind::Configuration, "declined");
+    for result in [Ok(1), Ok(1), Err(declined())] {
+        let mut tx = stage.begin().await;
+        let key = format!("{}", result.is_ok());
+        let operation = stage.idem.in_transaction(&mut tx).operation("charge").key(key);
+        let told = operation.call(async |_| result.clone()).await;
+        assert_eq!(told.is_ok(), result.is_ok());
+        stage.idem.commit(tx).await.unwrap();
+    }
+    let counts = [("executed", 1), ("failed", 1), ("replayed", 1)];
+    assert_eq!(counted(&snapshotter), expected(&counts));
 }
