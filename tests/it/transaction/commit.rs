@@ -10,6 +10,7 @@ use url::Url;
 
 use super::stage::{Db, Failed, Stage, deposit};
 use crate::outbox::stage::{Db as _, inside, pool};
+use crate::stage::{PATIENCE, until};
 
 /// Short, since some of these tests wait for it in vain.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -115,6 +116,43 @@ async fn without_the_server_nobody_knows<DB: Server>(behind: Behind<DB>) {
     assert_eq!(behind.state().await, (100, 1));
 }
 
+async fn a_look_that_fails_is_not_the_last_one<DB: Server>(behind: Behind<DB>) {
+    let harm = |proxy: &FaultProxy| {
+        proxy.drop_replies(commits());
+        proxy.drop_requests(Loss::next(1).of_requests_with("idempotency_records"));
+    };
+    assert_eq!(behind.deposit(harm).await.unwrap(), 100);
+    assert_eq!(behind.state().await, (100, 1));
+    let counts = behind.proxy.counts();
+    assert_eq!((counts.dropped_replies, counts.dropped_requests), (1, 1));
+}
+
+/// The record has expired while it is looked for, and another call has the key: it is not there, though it was committed.
+async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(behind: Behind<DB>) {
+    let ttl = Duration::from_millis(100);
+    let idem = Idempotency::builder(behind.idem.storage().clone()).lease(ttl).ttl(ttl);
+    let idem = idem.build().unwrap();
+    let mut tx = behind.pool.begin().await.unwrap();
+    let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
+    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
+    behind.proxy.drop_replies(commits());
+    behind.proxy.refuse();
+    let next = async {
+        until("it is committed", || behind.proxy.counts().dropped_replies == 1).await;
+        tokio::time::sleep(ttl).await;
+        let mut tx = behind.stage.begin().await;
+        let operation = behind.stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
+        let operation = operation.wait(PATIENCE);
+        let balance = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?));
+        assert_eq!(balance.await.unwrap(), 200);
+        behind.stage.idem.commit(tx).await.unwrap();
+        behind.proxy.heal();
+    };
+    let (told, ()) = tokio::join!(idem.commit(tx), next);
+    let error = told.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+}
+
 /// What was marked by an earlier transaction on the same connection says nothing of a later one.
 async fn without_a_call_in_the_transaction_nobody_knows<DB: Server>(behind: Behind<DB>) {
     let mut connection = behind.pool.acquire().await.unwrap();
@@ -170,6 +208,8 @@ on_every_server!(
     a_commit_that_never_arrived_is_found_to_be_rolled_back,
     while_the_transaction_is_open_nobody_knows,
     without_the_server_nobody_knows,
+    a_look_that_fails_is_not_the_last_one,
+    a_record_that_has_expired_says_nothing_of_its_transaction,
     without_a_call_in_the_transaction_nobody_knows,
     a_replay_is_no_part_of_a_transaction,
 );
