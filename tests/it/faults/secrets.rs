@@ -9,7 +9,7 @@ use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
-use idem_runtime::{Error, ErrorKind, Operation, current};
+use idem_runtime::{Error, ErrorKind, Idempotency, Operation, current};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -91,7 +91,8 @@ async fn nothing_that_a_user_hands_over_is_shown(stage: Stage) {
     failures(&process, &seen).await;
     unreadable(&stage, &process, &seen).await;
     trouble(&stage, &seen).await;
-    seen.text(&format!("{:?} {:?}", process.idem, process.charge(&key("debug"))));
+    let builder = Idempotency::builder(stage.storage().await);
+    seen.text(&format!("{:?} {builder:?} {:?}", process.idem, process.charge(&key("debug"))));
     for name in ["result", "failure"] {
         seen.text(&format!("{:?}", stage.record(&key(name)).await.unwrap()));
     }
@@ -99,6 +100,9 @@ async fn nothing_that_a_user_hands_over_is_shown(stage: Stage) {
     let all = seen.all();
     assert!(all.contains("idempotent"), "the spans of the calls are logged");
     assert!(all.contains("the result of a call is not recorded"));
+    for shown in ["Idempotency { st", "Builder { st", "Operation { name", "Context { op"] {
+        assert!(all.contains(shown), "{shown}");
+    }
     let shown: Vec<_> = all.lines().filter(|line| line.contains(SECRET)).collect();
     assert!(shown.is_empty(), "{shown:#?}");
 }

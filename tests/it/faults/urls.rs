@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use idem_runtime::storage::RedisStorage;
 use idem_runtime::storage::redis::RedisBuilder;
+use idem_runtime::storage::{RedisStorage, Storage};
 use idem_runtime::{Error, ErrorKind, Idempotency};
 use testkit::redis::{ClusterSetup, RedisServer};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -59,6 +59,19 @@ async fn malformed_urls_are_configuration_errors_without_their_password() {
 }
 
 #[tokio::test]
+async fn what_names_no_storage_is_told_what_does() {
+    for (url, told) in [
+        ("amqp://user:hunter2@localhost/", "unknown storage URL `amqp:…`"),
+        ("git+ssh://user:hunter2@localhost/", "unknown storage URL `git+ssh:…`"),
+        ("user", "not a storage URL"),
+        ("hunter2-/-secret@localhost:6379", "not a storage URL"),
+    ] {
+        let error = refused(url).await.to_string();
+        assert!(error.contains(told) && error.contains("`postgres:`"), "{url}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn unreachable_servers_are_named_without_their_password() {
     // The port is free: nobody listens on a server's port after it is gone.
     let gone = RedisServer::start();
@@ -68,6 +81,11 @@ async fn unreachable_servers_are_named_without_their_password() {
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
     assert!(error.is_retryable());
+
+    for scheme in ["valkey", "postgres", "postgresql", "mysql", "mariadb"] {
+        let error = refused(&format!("{scheme}://user:{PASSWORD}@127.0.0.1:{port}/1")).await;
+        assert_eq!(error.kind(), ErrorKind::Storage, "{scheme}: {error}");
+    }
 
     let error = refused(&format!("redis://user:{PASSWORD}@name.invalid/")).await;
     assert_eq!(error.kind(), ErrorKind::Storage);
@@ -177,8 +195,11 @@ async fn timeouts_of_nothing_are_refused_and_endless_ones_work() {
 }
 
 #[tokio::test]
-async fn memory_url_gives_a_working_handle() {
-    let idem = Idempotency::connect("memory:").await.unwrap();
-    let call = async { Ok::<_, Error>(1) };
-    assert_eq!(idem.operation("charge").key("k").call(call).await.unwrap(), 1);
+async fn urls_that_need_no_server_give_a_working_handle() {
+    for (url, backend) in [("memory:", "memory"), ("sqlite::memory:", "sqlite")] {
+        let idem = Idempotency::connect(url).await.unwrap();
+        assert_eq!(idem.storage().backend(), backend);
+        let call = async { Ok::<_, Error>(1) };
+        assert_eq!(idem.operation("charge").key("k").call(call).await.unwrap(), 1);
+    }
 }
