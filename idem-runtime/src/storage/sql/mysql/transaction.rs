@@ -32,6 +32,9 @@ const LOCKED: [u16; 2] = [1205, 3572];
 /// There is a row of this key.
 const DUPLICATE: u16 = 1062;
 
+/// Of a transaction that has begun nothing can be changed but what it does.
+const INSIDE: u16 = 1568;
+
 /// There is no savepoint of this name.
 const NO_SAVEPOINT: u16 = 1305;
 
@@ -236,16 +239,17 @@ async fn mark(session: &mut Session<'_>, part: &Part) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether there still is a transaction, where the server can say it: a deadlock ends one, and what follows is not part of it.
+/// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
 async fn still_open(session: &mut Session<'_>) -> Result<(), StorageError> {
-    let rows = session.run("SELECT @@in_transaction".to_owned()).await;
-    // MySQL has no such variable.
-    let open = rows.ok().and_then(|rows| get::<u64>(rows.first()?, 0).ok());
-    if open == Some(0) {
-        let message = "the server has ended the transaction before its commit, for a deadlock or by a statement that commits by itself";
-        return Err(StorageError::new(StorageErrorKind::NotApplied, message));
+    // Refused inside of a transaction, and true of the next one anyway: the record that it writes could not be written otherwise.
+    match session.run("SET TRANSACTION READ WRITE".to_owned()).await {
+        Err(fault) if number(&fault) == Some(INSIDE) => Ok(()),
+        Err(fault) => Err(broken(fault)),
+        Ok(_) => {
+            let message = "the server has ended the transaction before its commit, for a deadlock or by a statement that commits by itself";
+            Err(StorageError::new(StorageErrorKind::NotApplied, message))
+        }
     }
-    Ok(())
 }
 
 /// The text that was written as hex digits.
