@@ -16,7 +16,7 @@ use std::{
 use nix::{
     sys::{
         signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
 };
@@ -172,10 +172,23 @@ impl Process {
     /// When it has ended.
     #[track_caller]
     pub fn pause(&self) {
-        self.signal(Signal::SIGSTOP);
-        let state = waitpid(self.nix_pid(), Some(WaitPidFlag::WUNTRACED));
+        let state = self.stop();
         let stopped = matches!(state, Ok(WaitStatus::Stopped(..)));
         assert!(stopped, "process {} ended instead of stopping: {state:?}", self.pid());
+    }
+
+    /// Stops it likewise, and says whether that is what it did, rather than end.
+    #[track_caller]
+    pub(crate) fn stops(&self) -> bool {
+        matches!(self.stop(), Ok(WaitStatus::Stopped(..)))
+    }
+
+    #[track_caller]
+    fn stop(&self) -> nix::Result<WaitStatus> {
+        self.signal(Signal::SIGSTOP);
+        // How it ended is left to be read by whoever waits for that.
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(self.nix_pid()), flags)
     }
 
     /// Continues it with SIGCONT.
@@ -229,4 +242,24 @@ fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
     let (answer, answered) = mpsc::channel();
     spawner.send((command, answer)).expect("the spawner never ends");
     answered.recv().expect("the spawner answers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRIEF: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn how_it_ended_can_be_read_though_somebody_wanted_it_to_stop() {
+        let mut shell = command("sh");
+        shell.args(["-c", "exit 3"]);
+        let mut process = Process::spawn(shell);
+        // Until it has ended, which only the system knows, it may stop.
+        while process.stops() {
+            process.resume();
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(process.wait(BRIEF).code(), Some(3));
+    }
 }

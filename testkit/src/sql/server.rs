@@ -150,8 +150,11 @@ impl SqlServer {
         if self.process.try_wait().is_some() {
             return;
         }
-        // Stopped first, so that it starts no process that is not in the list.
-        self.process.pause();
+        // Stopped first, so that it starts no process that is not in the list. A full disk may be its end meanwhile.
+        if !self.process.stops() {
+            self.process.wait(PATIENCE);
+            return;
+        }
         let children = family::children(self.pid());
         self.process.kill();
         family::kill_all(&children);
