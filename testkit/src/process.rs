@@ -255,11 +255,14 @@ mod tests {
         let mut shell = command("sh");
         shell.args(["-c", "exit 3"]);
         let mut process = Process::spawn(shell);
-        // Until it has ended, which only the system knows, it may stop.
-        while process.stops() {
-            process.resume();
-            thread::sleep(Duration::from_millis(1));
-        }
+        // Until it has ended it stops, and goes on.
+        wait::until("the shell ended", BRIEF, || {
+            let stops = process.stops();
+            if stops {
+                process.resume();
+            }
+            !stops
+        });
         assert_eq!(process.wait(BRIEF).code(), Some(3));
     }
 }

@@ -241,7 +241,7 @@ async fn mark(session: &mut Session<'_>, part: &Part) -> Result<(), Fault> {
 
 /// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
 async fn still_open(session: &mut Session<'_>) -> Result<(), StorageError> {
-    // Refused inside of a transaction, and true of the next one anyway: the record that it writes could not be written otherwise.
+    // Refused while one is open. Where none is, it says of the next one what holds wherever records can be written.
     match session.run("SET TRANSACTION READ WRITE".to_owned()).await {
         Err(fault) if number(&fault) == Some(INSIDE) => Ok(()),
         Err(fault) => Err(broken(fault)),
