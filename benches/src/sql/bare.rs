@@ -1,8 +1,22 @@
 //! The statements of a call with nothing around them: no hashing, no encoding, the same bytes every time.
+//!
+//! They are the texts that a call was seen to send. Beside them stand those that somebody writes by hand for this one call: they know that
+//! nothing goes wrong with it, so that none asks whether the row is sound, whether its owner's lease is over or what to tell whoever lost.
+
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Database, query};
 
 use crate::callers::Caller;
 use crate::load::Turns;
 use crate::payload::{Arguments, Pool, TTL};
+
+/// A statement as it was seen.
+pub(crate) fn again<D: Database>(text: &Arc<str>) -> Query<'static, D, D::Arguments> {
+    // A call of this program sent it.
+    query(AssertSqlSafe(Arc::clone(text)))
+}
 
 /// The statements of one database, each sent by itself.
 pub(crate) trait Bare: Clone + Send + Sync + 'static {

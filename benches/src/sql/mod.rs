@@ -1,5 +1,7 @@
 //! Fresh calls and replays on databases whose commits are durable, against the same statements issued one for each verb through the same pool.
 //!
+//! What the same takes with statements that somebody wrote by hand for it stands beside them.
+//!
 //! Statements and commits per call stand beside the figures, and the time on the processor that a call costs client and server, which says
 //! more than the clock where others use the machine or the disk is slow.
 //!
@@ -13,6 +15,7 @@ mod postgres;
 mod sqlite;
 mod statements;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idempotency::Idempotency;
@@ -20,10 +23,10 @@ use tokio::runtime::Runtime;
 
 use self::bare::{Bare, Fresh, Replay};
 use self::database::Database;
-use self::statements::counted;
+use self::statements::sent;
 use crate::callers::{Attribute, Caller};
-use crate::contest::Comparison;
-use crate::load::drive;
+use crate::contest::{Comparison, median};
+use crate::load::{Sample, drive};
 use crate::payload::Pool;
 use crate::placement::Apart;
 use crate::report::Row;
@@ -37,6 +40,9 @@ const REPLAYED: usize = 2048;
 
 /// Far from the numbers of fresh calls.
 const REPLAYED_FROM: usize = 90_000_000;
+
+/// Far from those, too.
+const SEEN_FROM: usize = 80_000_000;
 
 /// So many calls are counted.
 const COUNTED: usize = 2048;
@@ -70,51 +76,64 @@ pub(crate) fn measure(
     Ok(rows)
 }
 
+/// The statements about records that a fresh call sends, which is the first of its job.
+fn statements(runtime: &Runtime, idem: &Idempotency) -> Vec<Arc<str>> {
+    let attribute = Attribute(idem.clone());
+    let call = |job| {
+        let pool = Pool::starting_at(job, 1);
+        runtime.block_on(drive(1, 1, |turns| attribute.run(pool.clone(), turns)))
+    };
+    // The first connects.
+    call(SEEN_FROM);
+    let mut texts = sent(|| drop(call(SEEN_FROM + 1)));
+    texts.retain(|text| text.contains("idempotency_records"));
+    texts
+}
+
 /// One database, with its table still empty.
-struct Bench<B, D> {
+struct Bench<S, H, D> {
     name: &'static str,
     attribute: Attribute,
-    fresh: Fresh<B>,
-    replay: Replay<B>,
+    same: S,
+    by_hand: H,
     database: D,
     promised: Promised,
     /// The first job that nobody has done yet.
     next: AtomicUsize,
 }
 
-impl<B: Bare, D: Database> Bench<B, D> {
+impl<S: Bare, H: Bare, D: Database> Bench<S, H, D> {
     fn new(
         name: &'static str,
         idem: Idempotency,
-        bare: B,
+        same: S,
+        by_hand: H,
         database: D,
         promised: Promised,
     ) -> Self {
-        Self {
-            name,
-            attribute: Attribute(idem),
-            fresh: Fresh(bare.clone()),
-            replay: Replay(bare),
-            database,
-            promised,
-            next: AtomicUsize::new(0),
-        }
+        let (attribute, next) = (Attribute(idem), AtomicUsize::new(0));
+        Self { name, attribute, same, by_hand, database, promised, next }
     }
 
     fn measure(&self, sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow::Result<Vec<Row>> {
         let mut rows = vec![self.record(sampling.runtime)?];
         for &callers in callers {
-            let mut subjects = [self.fresh_calls(&self.attribute), self.fresh_calls(&self.fresh)];
+            let (same, by_hand) = (Fresh(self.same.clone()), Fresh(self.by_hand.clone()));
+            let mut subjects = [
+                self.fresh_calls(&self.attribute),
+                self.fresh_calls(&same),
+                self.fresh_calls(&by_hand),
+            ];
             rows.push(self.row(sampling, "fresh", callers, &mut subjects)?);
         }
         // What is replayed.
-        for made in [
-            replays(&self.attribute)(sampling.runtime, 64, REPLAYED),
-            replays(&self.fresh)(sampling.runtime, 64, REPLAYED),
-        ] {
+        let fresh = Fresh(self.same.clone());
+        for mut first in [replays(&self.attribute), replays(&fresh)] {
+            let made = first(sampling.runtime, 64, REPLAYED);
             anyhow::ensure!(made.failed == 0, "{} calls failed", made.failed);
         }
-        let mut subjects = [replays(&self.attribute), replays(&self.replay)];
+        let (same, by_hand) = (Replay(self.same.clone()), Replay(self.by_hand.clone()));
+        let mut subjects = [replays(&self.attribute), replays(&same), replays(&by_hand)];
         for &callers in callers {
             rows.push(self.row(sampling, "replay", callers, &mut subjects)?);
         }
@@ -135,7 +154,7 @@ impl<B: Bare, D: Database> Bench<B, D> {
         sampling: &mut Sampling<'_>,
         scenario: &'static str,
         callers: usize,
-        subjects: &mut [Subject<'_>; 2],
+        subjects: &mut [Subject<'_>; 3],
     ) -> anyhow::Result<Row> {
         let processes = self.database.processes();
         let _apart = (callers == 1 && !processes.is_empty()).then(|| Apart::keep(processes));
@@ -150,6 +169,8 @@ impl<B: Bare, D: Database> Bench<B, D> {
         let limit_is = "the same statements one by one";
         let comparison = Comparison { scenario, subject: 0, limit: 1, limit_is, at_least };
         let mut row = comparison.row(self.name, callers, &samples);
+        let by_hand = median(samples[2].iter().map(Sample::per_second));
+        row.remark(&format!("by hand {by_hand:.0}/s"));
         let (ours, bare) = (
             self.cost(sampling.runtime, callers, &mut subjects[0])?,
             self.cost(sampling.runtime, callers, &mut subjects[1])?,
@@ -163,7 +184,7 @@ impl<B: Bare, D: Database> Bench<B, D> {
         Ok(row)
     }
 
-    /// The bare statements against others in their place.
+    /// The statements by hand against others in their place.
     fn instead(
         &self,
         sampling: &mut Sampling<'_>,
@@ -171,7 +192,8 @@ impl<B: Bare, D: Database> Bench<B, D> {
         callers: usize,
         others: &impl Caller,
     ) -> Row {
-        let mut subjects = [self.fresh_calls(others), self.fresh_calls(&self.fresh)];
+        let fresh = Fresh(self.by_hand.clone());
+        let mut subjects = [self.fresh_calls(others), self.fresh_calls(&fresh)];
         let samples = sampling.contest(self.name, scenario, callers, &mut subjects);
         let limit_is = "the same statements without it";
         let comparison = Comparison { scenario, subject: 0, limit: 1, limit_is, at_least: None };
@@ -186,10 +208,11 @@ impl<B: Bare, D: Database> Bench<B, D> {
         subject: &mut Subject<'_>,
     ) -> anyhow::Result<Cost> {
         let (commits, cpu) = (self.database.commits(runtime)?, self.database.cpu());
-        let statements = counted(|| drop(subject(runtime, callers, COUNTED)));
+        let statements = sent(|| drop(subject(runtime, callers, COUNTED))).len();
         let cpu = self.database.cpu().saturating_sub(cpu);
         let commits = self.database.commits(runtime)? - commits;
-        let [statements, commits] = [statements, commits].map(|it| it as f64 / COUNTED as f64);
+        let [statements, commits] =
+            [statements as u64, commits].map(|it| it as f64 / COUNTED as f64);
         Ok(Cost { statements, commits, cpu_us: cpu.as_secs_f64() * 1e6 / COUNTED as f64 })
     }
 

@@ -1,15 +1,18 @@
 //! MariaDB or MySQL.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use idempotency::Idempotency;
 use idempotency::storage::MySqlStorage;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{MySql, Row as _, query, query_as, query_scalar};
 use testkit::sql::{Product, SqlServer};
 use tokio::runtime::Runtime;
 
-use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
+use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, again, ttl_ms};
 use super::database::Database;
-use super::{Bench, CONNECTIONS, Promised};
+use super::{Bench, CONNECTIONS, Promised, statements};
 use crate::report::Row;
 use crate::sampling::Sampling;
 
@@ -25,13 +28,70 @@ pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow:
     let storage = MySqlStorage::new(pool.clone());
     runtime.block_on(storage.migrate())?;
     let promised = Promised { fresh: 2.0, replay: None };
-    let (bare, server) = (Statements(pool.clone()), Server { server, pool });
-    Bench::new("mysql", Idempotency::new(storage)?, bare, server, promised)
-        .measure(sampling, callers)
+    let idem = Idempotency::new(storage)?;
+    let seen = statements(runtime, &idem);
+    let [look, claim, complete] = seen.try_into().ok().context("three statements")?;
+    let same = Same { pool: pool.clone(), look, claim, complete };
+    let (by_hand, server) = (ByHand(pool.clone()), Server { server, pool });
+    Bench::new("mysql", idem, same, by_hand, server, promised).measure(sampling, callers)
 }
 
 #[derive(Clone)]
-struct Statements(MySqlPool);
+struct Same {
+    pool: MySqlPool,
+    look: Arc<str>,
+    claim: Arc<str>,
+    complete: Arc<str>,
+}
+
+impl Bare for Same {
+    async fn claim(&self, key: &str) -> sqlx::Result<bool> {
+        if self.replay(key).await?.is_some() {
+            return Ok(false);
+        }
+        let [key, owner, fingerprint] = [key.as_bytes(), &OWNER, &FINGERPRINT].map(hex);
+        let (lease, ttl) = (LEASE_MS, ttl_ms());
+        let claims = format!(r#"[["{key}","{owner}","{fingerprint}","retry",{lease},{ttl}]]"#);
+        let claim = again::<MySql>(&self.claim).bind(claims).execute(&self.pool).await?;
+        Ok(claim.rows_affected() == 1)
+    }
+
+    async fn complete(&self, key: &str) -> sqlx::Result<bool> {
+        let complete = again::<MySql>(&self.complete)
+            .bind("completed")
+            .bind("json")
+            .bind(None::<&str>)
+            .bind(ttl_ms())
+            .bind(ttl_ms())
+            .bind(ttl_ms())
+            .bind(key.as_bytes())
+            .bind(&RESULT[..])
+            .bind(key.as_bytes())
+            .bind(None::<&[u8]>)
+            .bind(key.as_bytes())
+            .bind(SIZE)
+            .bind(key.as_bytes())
+            .bind(key.as_bytes())
+            .bind(&OWNER[..])
+            .bind(None::<&str>);
+        Ok(complete.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    async fn replay(&self, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
+        let look = again::<MySql>(&self.look).bind(key.as_bytes());
+        let mut rows = look.fetch_all(&self.pool).await?;
+        rows.pop().map_or(Ok(None), |row| row.try_get("payload"))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+#[derive(Clone)]
+struct ByHand(MySqlPool);
 
 /// This moment, in milliseconds since the Unix epoch.
 macro_rules! now {
@@ -67,7 +127,7 @@ const COMPLETE: &str = concat!(
     now!()
 );
 
-impl Bare for Statements {
+impl Bare for ByHand {
     async fn claim(&self, key: &str) -> sqlx::Result<bool> {
         if self.replay(key).await?.is_some() {
             return Ok(false);

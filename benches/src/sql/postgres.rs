@@ -1,17 +1,20 @@
 //! Postgres.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use idempotency::Idempotency;
 use idempotency::storage::PostgresStorage;
-use sqlx::postgres::{PgArguments, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgListener, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row as _, query, query_scalar};
+use sqlx::{Postgres, Row as _, ValueRef as _, query, query_scalar};
 use testkit::sql::{Product, SqlServer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::bare::{Bare, FINGERPRINT, Fresh, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
+use super::bare::{Bare, FINGERPRINT, Fresh, LEASE_MS, OWNER, RESULT, SIZE, again, ttl_ms};
 use super::database::Database;
-use super::{Bench, CONNECTIONS, Promised};
+use super::{Bench, CONNECTIONS, Promised, statements};
 use crate::report::Row;
 use crate::sampling::Sampling;
 
@@ -26,9 +29,12 @@ pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow:
     let storage = PostgresStorage::new(pool.clone());
     runtime.block_on(storage.migrate())?;
     let promised = Promised { fresh: 5.0, replay: Some(1.5) };
-    let (silent, telling) = (Statements::new(&pool, false), Statements::new(&pool, true));
+    let idem = Idempotency::new(storage)?;
+    let [claim, complete] = statements(runtime, &idem).try_into().ok().context("two statements")?;
+    let same = Same { pool: pool.clone(), claim, complete };
+    let (silent, telling) = (ByHand::new(&pool, false), ByHand::new(&pool, true));
     let server = Server { server, pool: pool.clone() };
-    let bench = Bench::new("postgres", Idempotency::new(storage)?, silent, server, promised);
+    let bench = Bench::new("postgres", idem, same, silent, server, promised);
     let mut rows = bench.measure(sampling, callers)?;
     if callers.contains(&64) {
         let listeners: sqlx::Result<Vec<_>> =
@@ -53,12 +59,58 @@ async fn listen(pool: &PgPool) -> sqlx::Result<JoinHandle<()>> {
 const CHANNEL: &str = "finished";
 
 #[derive(Clone)]
-struct Statements {
+struct Same {
+    pool: PgPool,
+    claim: Arc<str>,
+    complete: Arc<str>,
+}
+
+impl Same {
+    /// The row that a claim gives.
+    async fn row(&self, key: &str) -> sqlx::Result<PgRow> {
+        let claim = again::<Postgres>(&self.claim)
+            .bind(key)
+            .bind(&OWNER[..])
+            .bind(&FINGERPRINT[..])
+            .bind("retry")
+            .bind(LEASE_MS)
+            .bind(ttl_ms());
+        let mut rows = claim.fetch_all(&self.pool).await?;
+        rows.pop().ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+impl Bare for Same {
+    async fn claim(&self, key: &str) -> sqlx::Result<bool> {
+        Ok(!self.row(key).await?.try_get_raw(2)?.is_null())
+    }
+
+    async fn complete(&self, key: &str) -> sqlx::Result<bool> {
+        let complete = again::<Postgres>(&self.complete)
+            .bind(key)
+            .bind(&OWNER[..])
+            .bind(ttl_ms())
+            .bind("completed")
+            .bind("json")
+            .bind(&RESULT[..])
+            .bind(None::<&str>)
+            .bind(None::<&[u8]>)
+            .bind(SIZE);
+        Ok(!complete.fetch_all(&self.pool).await?.is_empty())
+    }
+
+    async fn replay(&self, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
+        self.row(key).await?.try_get("payload")
+    }
+}
+
+#[derive(Clone)]
+struct ByHand {
     pool: PgPool,
     complete: &'static str,
 }
 
-impl Statements {
+impl ByHand {
     /// Those that tell waiters of what they complete, or that do not.
     fn new(pool: &PgPool, telling: bool) -> Self {
         Self { pool: pool.clone(), complete: if telling { COMPLETE_AND_TELL } else { COMPLETE } }
@@ -94,7 +146,7 @@ macro_rules! complete {
 const COMPLETE: &str = complete!("1");
 const COMPLETE_AND_TELL: &str = complete!("pg_notify('finished', r.key)");
 
-impl Bare for Statements {
+impl Bare for ByHand {
     async fn claim(&self, key: &str) -> sqlx::Result<bool> {
         let row = claim(key).fetch_one(&self.pool).await?;
         row.try_get(0)

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::Context as _;
 use idempotency::Idempotency;
 use idempotency::storage::SqliteStorage;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{query, query_scalar};
+use sqlx::{Row as _, Sqlite, query, query_scalar};
 use tokio::runtime::Runtime;
 
-use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, ttl_ms};
+use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, again, ttl_ms};
 use super::database::Database;
-use super::{Bench, CONNECTIONS, Promised};
+use super::{Bench, CONNECTIONS, Promised, statements};
 use crate::report::Row;
 use crate::sampling::Sampling;
 
@@ -33,12 +34,58 @@ pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow:
     runtime.block_on(storage.migrate())?;
     let promised = Promised { fresh: 5.0, replay: Some(1.5) };
     let idem = Idempotency::new(storage)?;
-    let (bare, file) = (Statements(pool.clone()), File { pool, commits });
-    Bench::new("sqlite", idem, bare, file, promised).measure(sampling, callers)
+    let seen = statements(runtime, &idem);
+    let [look, claim, complete] = seen.try_into().ok().context("three statements")?;
+    let same = Same { pool: pool.clone(), look, claim, complete };
+    let (by_hand, file) = (ByHand(pool.clone()), File { pool, commits });
+    Bench::new("sqlite", idem, same, by_hand, file, promised).measure(sampling, callers)
 }
 
 #[derive(Clone)]
-struct Statements(SqlitePool);
+struct Same {
+    pool: SqlitePool,
+    look: Arc<str>,
+    claim: Arc<str>,
+    complete: Arc<str>,
+}
+
+impl Bare for Same {
+    async fn claim(&self, key: &str) -> sqlx::Result<bool> {
+        if self.replay(key).await?.is_some() {
+            return Ok(false);
+        }
+        let claim = again::<Sqlite>(&self.claim)
+            .bind(key)
+            .bind(&OWNER[..])
+            .bind(&FINGERPRINT[..])
+            .bind("retry")
+            .bind(LEASE_MS)
+            .bind(ttl_ms());
+        Ok(!claim.fetch_all(&self.pool).await?.is_empty())
+    }
+
+    async fn complete(&self, key: &str) -> sqlx::Result<bool> {
+        let complete = again::<Sqlite>(&self.complete)
+            .bind(key)
+            .bind(&OWNER[..])
+            .bind(ttl_ms())
+            .bind("completed")
+            .bind("json")
+            .bind(&RESULT[..])
+            .bind(None::<&str>)
+            .bind(None::<&[u8]>)
+            .bind(SIZE);
+        Ok(!complete.fetch_all(&self.pool).await?.is_empty())
+    }
+
+    async fn replay(&self, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
+        let mut rows = again::<Sqlite>(&self.look).bind(key).fetch_all(&self.pool).await?;
+        rows.pop().map_or(Ok(None), |row| row.try_get("payload"))
+    }
+}
+
+#[derive(Clone)]
+struct ByHand(SqlitePool);
 
 const CLAIM: &str = "
     WITH asked AS (SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) AS now_ms)
@@ -59,7 +106,7 @@ const COMPLETE: &str = "
 const LOOK: &str = "SELECT payload, status, finished_at FROM idempotency_records
     WHERE key = ? AND expires_at > CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 
-impl Bare for Statements {
+impl Bare for ByHand {
     async fn claim(&self, key: &str) -> sqlx::Result<bool> {
         let claim = query(CLAIM)
             .bind(key)
