@@ -1,8 +1,8 @@
 //! Sends verbs one by one while there are few, and many at once as one statement and one commit.
 //!
 //! A durable commit waits for the disk, and a statement for the network: at many callers these waits are the cost of a call. So verbs that
-//! come while a statement is under way queue up, and whatever has queued goes as one multi-row statement. A lone verb never waits for
-//! company: it goes at once.
+//! come while a statement is under way queue up, and whatever has queued goes as one multi-row statement. A verb never waits for company that
+//! may not come: once verbs have come one at a time for a while it goes at once, and else after the tasks that can run at this moment.
 //!
 //! | what could go wrong in a batch | what is done |
 //! |---|---|
@@ -54,6 +54,9 @@ verbs!(Claim, Renew, Complete, Release);
 /// A statement that takes longer waits for something, such as the lock of an open transaction: the others no longer wait for it.
 const STALLED: Duration = Duration::from_millis(100);
 
+/// After so many batches of one verb in a row they come one at a time.
+const SPARSE: u32 = 16;
+
 /// What runs batches of `V`.
 pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
     /// Runs one batch. The keys are distinct and sorted; there is one answer for each verb, in their order. An error means the same for all of
@@ -68,6 +71,8 @@ pub(super) struct Group<V: Verb>(Arc<Mutex<Queue<V>>>);
 
 struct Queue<V: Verb> {
     waiting: Vec<Waiting<V>>,
+    /// Batches of one verb since the last that had more.
+    singles: u32,
     /// Tasks that are sending what is waiting.
     lanes: usize,
     most_lanes: usize,
@@ -81,7 +86,12 @@ struct Waiting<V: Verb> {
 impl<V: Verb> Group<V> {
     /// A group that has at most `lanes` statements under way at once.
     pub(super) fn new(lanes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue { waiting: Vec::new(), lanes: 0, most_lanes: lanes })))
+        Self(Arc::new(Mutex::new(Queue {
+            waiting: Vec::new(),
+            singles: SPARSE,
+            lanes: 0,
+            most_lanes: lanes,
+        })))
     }
 
     /// Sends a verb.
@@ -149,16 +159,25 @@ struct Lane<V: Verb> {
 
 impl<V: Verb> Lane<V> {
     async fn run<B: Runs<V>>(mut self, backend: Arc<B>) {
-        loop {
-            // Those who were woken together, by the batch before or by another, all get to ask before this one goes.
+        if self.is_busy() {
+            // Those who were woken together by another batch all get to ask before this one goes.
             yield_now().await;
+        }
+        loop {
             let Some(batch) = self.take() else { return };
             let mut sending = pin!(send_batch(&*backend, batch));
             if timeout(STALLED, &mut sending).await.is_err() {
                 self.hand_over(&backend);
                 return sending.await;
             }
+            // Likewise those whom this one woke.
+            yield_now().await;
         }
+    }
+
+    /// Whether verbs have come together lately.
+    fn is_busy(&self) -> bool {
+        self.queue.lock().singles < SPARSE
     }
 
     /// Lets another lane send what is waiting.
@@ -180,8 +199,10 @@ impl<V: Verb> Lane<V> {
             return None;
         }
         if queue.waiting.len() == 1 {
+            queue.singles = queue.singles.saturating_add(1);
             return Some(std::mem::take(&mut queue.waiting));
         }
+        queue.singles = 0;
         let mut keys = HashSet::with_capacity(queue.waiting.len().min(LONGEST));
         let mut batch: Vec<_> = queue
             .waiting
