@@ -76,7 +76,7 @@ pub(crate) fn measure(
     Ok(rows)
 }
 
-/// The statements about records that a fresh call sends, which is the first of its job.
+/// The statements about records that a fresh call sends.
 fn statements(runtime: &Runtime, idem: &Idempotency) -> Vec<Arc<str>> {
     let attribute = Attribute(idem.clone());
     let call = |job| {
@@ -170,6 +170,8 @@ impl<S: Bare, H: Bare, D: Database> Bench<S, H, D> {
         let comparison = Comparison { scenario, subject: 0, limit: 1, limit_is, at_least };
         let mut row = comparison.row(self.name, callers, &samples);
         let by_hand = median(samples[2].iter().map(Sample::per_second));
+        let failed: usize = samples[2].iter().map(|sample| sample.failed).sum();
+        anyhow::ensure!(failed == 0, "{failed} calls by hand failed");
         row.remark(&format!("by hand {by_hand:.0}/s"));
         let (ours, bare) = (
             self.cost(sampling.runtime, callers, &mut subjects[0])?,
