@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Database, query};
+use sqlx::{AssertSqlSafe, Database, Encode, Type, query};
 
 use crate::callers::Caller;
 use crate::load::Turns;
@@ -16,6 +16,37 @@ use crate::payload::{Arguments, Pool, TTL};
 pub(crate) fn again<D: Database>(text: &Arc<str>) -> Query<'static, D, D::Arguments> {
     // A call of this program sent it.
     query(AssertSqlSafe(Arc::clone(text)))
+}
+
+/// A claim of `key` with these arguments in our order, where the database takes them as they are.
+pub(crate) fn claim_again<D: Database>(
+    text: &Arc<str>,
+    key: &str,
+) -> Query<'static, D, D::Arguments>
+where
+    for<'t> &'t str: Encode<'t, D> + Type<D>,
+    for<'t> &'t [u8]: Encode<'t, D> + Type<D>,
+    for<'t> i64: Encode<'t, D> + Type<D>,
+{
+    let claim = again(text).bind(key).bind(&OWNER[..]).bind(&FINGERPRINT[..]);
+    claim.bind("retry").bind(LEASE_MS).bind(ttl_ms())
+}
+
+/// Likewise the end of the operation.
+pub(crate) fn complete_again<D: Database>(
+    text: &Arc<str>,
+    key: &str,
+) -> Query<'static, D, D::Arguments>
+where
+    for<'t> &'t str: Encode<'t, D> + Type<D>,
+    for<'t> &'t [u8]: Encode<'t, D> + Type<D>,
+    for<'t> Option<&'t str>: Encode<'t, D> + Type<D>,
+    for<'t> Option<&'t [u8]>: Encode<'t, D> + Type<D>,
+    for<'t> i64: Encode<'t, D> + Type<D>,
+{
+    let complete = again(text).bind(key).bind(&OWNER[..]).bind(ttl_ms());
+    let complete = complete.bind("completed").bind("json").bind(&RESULT[..]);
+    complete.bind(None::<&str>).bind(None::<&[u8]>).bind(SIZE)
 }
 
 /// The statements of one database, each sent by itself.

@@ -12,7 +12,9 @@ use testkit::sql::{Product, SqlServer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::bare::{Bare, FINGERPRINT, Fresh, LEASE_MS, OWNER, RESULT, SIZE, again, ttl_ms};
+use super::bare::{
+    Bare, FINGERPRINT, Fresh, LEASE_MS, OWNER, RESULT, SIZE, claim_again, complete_again, ttl_ms,
+};
 use super::database::Database;
 use super::{Bench, CONNECTIONS, Promised, statements};
 use crate::report::Row;
@@ -68,13 +70,7 @@ struct Same {
 impl Same {
     /// The row that a claim gives.
     async fn row(&self, key: &str) -> sqlx::Result<PgRow> {
-        let claim = again::<Postgres>(&self.claim)
-            .bind(key)
-            .bind(&OWNER[..])
-            .bind(&FINGERPRINT[..])
-            .bind("retry")
-            .bind(LEASE_MS)
-            .bind(ttl_ms());
+        let claim = claim_again::<Postgres>(&self.claim, key);
         let mut rows = claim.fetch_all(&self.pool).await?;
         rows.pop().ok_or(sqlx::Error::RowNotFound)
     }
@@ -86,16 +82,7 @@ impl Bare for Same {
     }
 
     async fn complete(&self, key: &str) -> sqlx::Result<bool> {
-        let complete = again::<Postgres>(&self.complete)
-            .bind(key)
-            .bind(&OWNER[..])
-            .bind(ttl_ms())
-            .bind("completed")
-            .bind("json")
-            .bind(&RESULT[..])
-            .bind(None::<&str>)
-            .bind(None::<&[u8]>)
-            .bind(SIZE);
+        let complete = complete_again::<Postgres>(&self.complete, key);
         Ok(!complete.fetch_all(&self.pool).await?.is_empty())
     }
 

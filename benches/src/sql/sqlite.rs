@@ -12,7 +12,9 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, query, query_scalar};
 use tokio::runtime::Runtime;
 
-use super::bare::{Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, again, ttl_ms};
+use super::bare::{
+    Bare, FINGERPRINT, LEASE_MS, OWNER, RESULT, SIZE, again, claim_again, complete_again, ttl_ms,
+};
 use super::database::Database;
 use super::{Bench, CONNECTIONS, Promised, statements};
 use crate::report::Row;
@@ -54,27 +56,12 @@ impl Bare for Same {
         if self.replay(key).await?.is_some() {
             return Ok(false);
         }
-        let claim = again::<Sqlite>(&self.claim)
-            .bind(key)
-            .bind(&OWNER[..])
-            .bind(&FINGERPRINT[..])
-            .bind("retry")
-            .bind(LEASE_MS)
-            .bind(ttl_ms());
+        let claim = claim_again::<Sqlite>(&self.claim, key);
         Ok(!claim.fetch_all(&self.pool).await?.is_empty())
     }
 
     async fn complete(&self, key: &str) -> sqlx::Result<bool> {
-        let complete = again::<Sqlite>(&self.complete)
-            .bind(key)
-            .bind(&OWNER[..])
-            .bind(ttl_ms())
-            .bind("completed")
-            .bind("json")
-            .bind(&RESULT[..])
-            .bind(None::<&str>)
-            .bind(None::<&[u8]>)
-            .bind(SIZE);
+        let complete = complete_again::<Sqlite>(&self.complete, key);
         Ok(!complete.fetch_all(&self.pool).await?.is_empty())
     }
 
