@@ -18,6 +18,7 @@ use crate::stage::{PATIENCE, in_time, until};
 
 on_every_database!(
     a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing,
+    a_thousand_begins_that_are_given_up_swallow_no_record,
     one_connection_serves_the_storage_and_its_bodies,
     a_pool_that_is_used_up_is_an_error_to_call_again_after,
 );
@@ -62,6 +63,27 @@ async fn a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing(
     assert_eq!(ended.len(), CALLS);
     assert!(ended.values().all(|times| *times == 1), "{ended:?}");
     assert_eq!(database.rows().await, i64::try_from(CALLS).unwrap());
+    nothing_is_open(&database).await;
+}
+
+/// A `begin` that is given up may leave its connection inside a transaction (sqlx 0.9.0). The pool is the application's, so that it does so to
+/// us as well.
+async fn a_thousand_begins_that_are_given_up_swallow_no_record(kind: Kind) {
+    let database = Database::migrated(kind).await;
+    let pool = One::connect(&database, PATIENCE).await;
+    let (idem, other) = (pool.handle(), database.handle().await);
+    let ended = Ended::default();
+    for number in 0..1_000 {
+        let key = format!("begun-{number}");
+        let call = |idem: &Idempotency| {
+            in_time(
+                idem.operation("charge").key(key.as_str()).run(body(key.clone(), ended.clone())),
+            )
+        };
+        pool.give_up_beginning(Duration::from_micros(fastrand::u64(..600))).await;
+        assert!(!call(&idem).await.unwrap().is_replayed());
+        assert!(call(&other).await.unwrap().is_replayed(), "{key} is recorded nowhere");
+    }
     nothing_is_open(&database).await;
 }
 
@@ -127,6 +149,20 @@ impl One {
             Self::Sqlite(pool) => SharedStorage::new(SqliteStorage::new(pool)),
         };
         Idempotency::new(storage).unwrap()
+    }
+
+    /// Begins a transaction, and gives it up where it has not begun by then.
+    async fn give_up_beginning(&self, after: Duration) {
+        macro_rules! give_up {
+            ($pool:ident) => {
+                drop(tokio::time::timeout(after, $pool.begin()).await)
+            };
+        }
+        match self {
+            Self::Postgres(pool) => give_up!(pool),
+            Self::MySql(pool) => give_up!(pool),
+            Self::Sqlite(pool) => give_up!(pool),
+        }
     }
 
     /// Takes the connection for as long as `holding` takes.

@@ -3,17 +3,17 @@
 //! # Transactions that others left open
 //!
 //! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. A
-//! write that goes out on such a connection would be part of that transaction, and be lost with it. So a write says how long ago its
-//! transaction began: in one of its own not before the request was sent. Where it may be more, the server is asked whether the transaction is
-//! still open, and then the connection is closed, which undoes the write, and it goes again on another.
+//! write that goes out on such a connection would be part of that transaction, and be lost with it. So a write says whether its transaction is
+//! older than itself. Then the server is asked whether it is still open, and if so the connection is closed, which undoes the write, and it
+//! goes again on another.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, Postgres, Row};
 
 use super::super::fault::Fault;
 use super::super::table::Table;
@@ -46,7 +46,10 @@ impl Session<'_> {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<PgRow>, Fault> {
-        self.write(sql, bind, |_| None).await
+        match self {
+            Self::Alone(link) => link.fetch(sql, bind).await,
+            Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
+        }
     }
 
     /// Likewise for a statement that may write: see [`Link::write`].
@@ -54,10 +57,10 @@ impl Session<'_> {
         &mut self,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-        age: impl Fn(&PgRow) -> Option<Duration>,
+        is_inside: usize,
     ) -> Result<Vec<PgRow>, Fault> {
         match self {
-            Self::Alone(link) => link.write(sql, bind, age).await,
+            Self::Alone(link) => link.write(sql, bind, is_inside).await,
             // It is to be part of a transaction of others.
             Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
         }
@@ -71,15 +74,24 @@ impl Link {
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<PgRow>, Fault> {
-        self.write(sql, bind, |_| None).await
+        self.run(sql, bind, None).await
     }
 
-    /// Likewise for a statement that may write: `age` tells of a row how long ago the transaction began in which it has.
+    /// Likewise for a statement that may write: its column `is_inside` is true where its transaction may be somebody else's.
     pub(super) async fn write<'q>(
         &self,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-        age: impl Fn(&PgRow) -> Option<Duration>,
+        is_inside: usize,
+    ) -> Result<Vec<PgRow>, Fault> {
+        self.run(sql, bind, Some(is_inside)).await
+    }
+
+    async fn run<'q>(
+        &self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        is_inside: Option<usize>,
     ) -> Result<Vec<PgRow>, Fault> {
         // The text has our own statements and checked names in it.
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
@@ -92,11 +104,12 @@ impl Link {
                 let rows = pinned(query.persistent(false), &mut connection.connection).await?;
                 return Ok((rows, Ok(false)));
             }
-            let begun = Instant::now();
             let rows = query.fetch_all(&mut *connection.connection).await?;
-            let age = rows.iter().filter_map(age).max();
-            let is_odd = age.is_some_and(|age| age >= begun.elapsed());
-            let is_open = if is_odd {
+            let is_inside = |row: &PgRow| {
+                is_inside
+                    .is_some_and(|column| row.try_get(column).unwrap_or(Some(true)) == Some(true))
+            };
+            let is_open = if rows.iter().any(is_inside) {
                 is_inside_transaction(&mut connection.connection).await
             } else {
                 Ok(false)

@@ -35,11 +35,12 @@ use super::super::table::Table;
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// How long ago the transaction began that this statement is part of, in microseconds: see [`link`](super::link). For ever, where another
-/// statement began it: between a statement's own arrival and its execution there is only a moment.
-const AGE: &str = "CASE WHEN statement_timestamp() - transaction_timestamp() < interval '1 millisecond' \
-     THEN floor(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint \
-     ELSE 9223372036854775807 END";
+/// Whether the transaction that this statement is part of began before it: see [`link`](super::link).
+///
+/// One that a statement begins has the time at which its arguments arrived, and so has the cursor that they make. The text of another
+/// statement, which a pooler may send ahead, would make it a little older.
+const INSIDE: &str =
+    "(SELECT max(c.creation_time) > transaction_timestamp() FROM pg_cursor() AS c)";
 
 /// The arguments of a verb, each an array of its type.
 type Arguments = &'static [(&'static str, &'static str)];
@@ -85,10 +86,11 @@ impl Batch {
         Self::of(arguments, rest, rest)
     }
 
-    /// A write of owners: gives the list of the numbers of those who were, and its transaction's age.
+    /// A write of owners: gives the list of the numbers of those who were, and whether its transaction is older.
     fn of_owners(arguments: Arguments, write: &str) -> Self {
-        let one = format!("{write} RETURNING ARRAY[a.n], {AGE}");
-        let many = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {AGE} FROM done");
+        let one = format!("{write} RETURNING ARRAY[a.n], {INSIDE}");
+        let many =
+            format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {INSIDE} FROM done");
         Self::of(arguments, &one, &many)
     }
 
@@ -144,7 +146,7 @@ fn many(arguments: Arguments) -> String {
 #[derive(Debug)]
 pub(super) struct Statements {
     /// `number, now`, nothing, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are
-    /// the claims' now, and whose fourth is the transaction's age.
+    /// the claims' now, and whose fourth says whether the transaction is older.
     pub(super) claim: Batch,
     /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
     /// the mark where the row was inserted, and the row that was there.
@@ -157,11 +159,11 @@ pub(super) struct Statements {
     pub(super) is_unlocked: Arc<str>,
     /// The owner that a key's row names, expired or not.
     pub(super) owner: Arc<str>,
-    /// `number, now, status, fence, finished_at, age` of what was taken over, and the row that is there.
+    /// `number, now, status, fence, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
     pub(super) take: Batch,
     /// `number, now`, and the row that is there.
     pub(super) find: Batch,
-    /// The list of the numbers of those that were the caller's, and the transaction's age.
+    /// The list of the numbers of those that were the caller's, and whether the transaction is older.
     pub(super) renew: Batch,
     pub(super) complete: Batch,
     pub(super) release: Batch,
@@ -268,7 +270,7 @@ fn claim_one(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
         "{insert}
-         SELECT CASE WHEN won.key IS NULL THEN a.n END, a.now_ms, CASE WHEN won.key IS NOT NULL THEN ARRAY[won.key] END, {AGE}, {found}
+         SELECT CASE WHEN won.key IS NULL THEN a.n END, a.now_ms, CASE WHEN won.key IS NOT NULL THEN ARRAY[won.key] END, CASE WHEN won.key IS NOT NULL THEN {INSIDE} END, {found}
          FROM asked AS a LEFT JOIN won ON true LEFT JOIN {there} ON won.key IS NULL"
     )
 }
@@ -278,9 +280,9 @@ fn claim_many(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
         "{insert}
-         SELECT a.n, a.now_ms, NULL::text[], NULL::bigint, {found} FROM asked AS a CROSS JOIN {there}
+         SELECT a.n, a.now_ms, NULL::text[], NULL::boolean, {found} FROM asked AS a CROSS JOIN {there}
          UNION ALL
-         SELECT NULL::bigint, NULL::bigint, won.keys, {AGE}, {found}
+         SELECT NULL::bigint, NULL::bigint, won.keys, CASE WHEN won.keys IS NOT NULL THEN {INSIDE} END, {found}
          FROM (SELECT array_agg(key) AS keys FROM won) AS won LEFT JOIN {table} AS r ON false"
     )
 }
@@ -319,7 +321,7 @@ fn take(table: &str, found: &str) -> String {
              ORDER BY a.key
              {on_conflict}
              RETURNING r.key, r.status, r.fence, r.finished_at)
-         SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {AGE}, {found}
+         SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {INSIDE}, {found}
          FROM asked AS a
          LEFT JOIN won AS w ON w.key = a.key
          LEFT JOIN {there} ON w.key IS NULL"

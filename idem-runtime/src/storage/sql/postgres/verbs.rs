@@ -1,9 +1,7 @@
 //! The verbs as statements: arguments as arrays, and rows as answers.
 
-use std::time::Duration;
-
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Encode, Postgres, Row, Type, ValueRef};
+use sqlx::{Decode, Encode, Postgres, Row, Type};
 
 use super::super::answers::{Answer, Answers, none_yet, place, stale};
 use super::super::fault::Fault;
@@ -46,7 +44,7 @@ impl Runs<Claim> for Backend {
         let mut session = Session::Alone(&self.link);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
-        let rows = session.write(text, bind, |row| age(row, 2, 3)).await?;
+        let rows = session.write(text, bind, 3).await?;
         let mut answers = found(batch, &rows, 4)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
@@ -79,7 +77,7 @@ impl Runs<Renew> for Backend {
         let mut session = Session::Alone(&self.link);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let text = self.statements.renew.text(batch.len());
-        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
+        let rows = session.write(text, bind, 1).await?;
         self.written(&mut session, batch, &rows).await
     }
 }
@@ -99,13 +97,6 @@ pub(super) fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'stat
     bind(query, batch, |claim| clamped_millis(claim.ttl))
 }
 
-/// The age of a statement's transaction, if the row says that the statement has written: where its column `written` is not null.
-fn age(row: &PgRow, written: usize, age: usize) -> Option<Duration> {
-    let written = row.try_get_raw(written).is_ok_and(|value| !value.is_null());
-    let micros = written.then(|| row.try_get::<i64, _>(age).ok()).flatten()?;
-    Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
-}
-
 impl Backend {
     /// Claims of keys whose row is there and free.
     pub(super) async fn take(
@@ -115,7 +106,7 @@ impl Backend {
     ) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
-        let rows = session.write(text, bind, |row| age(row, 2, 5)).await?;
+        let rows = session.write(text, bind, 5).await?;
         answers(claims, &rows, |claim, row| {
             let status: Option<String> = get(row, 2)?;
             let Some(status) = status else {
@@ -145,7 +136,7 @@ impl Backend {
             bind(query, &finishes, |finish| finish.size)
         };
         let text = self.statements.complete.text(batch.len());
-        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
+        let rows = session.write(text, bind, 1).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -156,7 +147,7 @@ impl Backend {
     ) -> Result<Answers<Release>, Fault> {
         let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
         let text = self.statements.release.text(batch.len());
-        let rows = session.write(text, bind, |row| age(row, 0, 1)).await?;
+        let rows = session.write(text, bind, 1).await?;
         self.written(session, batch, &rows).await
     }
 
