@@ -14,6 +14,8 @@ pub(super) enum Answer<R> {
     Settled(Result<R, StorageError>),
     /// It changed nothing, because the row changed or others came first: it goes again.
     Stale,
+    /// It changed nothing, because its statement lost against others, or met this: it goes again.
+    Again(StorageError),
     /// It changed nothing, because a value of its statement was refused: it goes again by itself.
     Alone,
 }
@@ -44,7 +46,7 @@ pub(super) fn place<R>(
 
 fn failed<R>(fault: &Fault, is_alone: bool) -> Answer<R> {
     match fault.then {
-        Then::Again => Answer::Stale,
+        Then::Again => Answer::Again(fault.error.clone()),
         Then::Split if !is_alone => Answer::Alone,
         Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
     }
@@ -78,7 +80,7 @@ mod tests {
         let known = |answer: &Answer<u8>| match answer {
             Answer::Settled(Ok(_)) => "done",
             Answer::Settled(Err(_)) => "told",
-            Answer::Stale => "again",
+            Answer::Stale | Answer::Again(_) => "again",
             Answer::Alone => "alone",
         };
         answers.iter().map(known).collect()

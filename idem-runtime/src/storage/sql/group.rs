@@ -238,12 +238,16 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
         match backend.run(&verbs).await {
             Ok(answers) => {
                 let mut again = (Vec::new(), Vec::new());
+                let mut why = None;
                 let mut alone = Vec::new();
                 for ((verb, caller), answer) in verbs.into_iter().zip(callers).zip(answers) {
                     match answer {
                         // A caller that has gone away does not want it.
                         Answer::Settled(reply) => drop(caller.send(reply)),
-                        Answer::Stale => {
+                        Answer::Stale | Answer::Again(_) => {
+                            if let Answer::Again(error) = answer {
+                                why = Some(error);
+                            }
                             again.0.push(verb);
                             again.1.push(caller);
                         }
@@ -256,9 +260,7 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
                     return;
                 }
                 if pauses.next().is_none() {
-                    let message = "the record changed whenever it was looked at";
-                    let error = StorageError::new(StorageErrorKind::NotApplied, message);
-                    return refuse(callers, &error);
+                    return refuse(callers, &why.unwrap_or_else(ever_changing));
                 }
                 // Whoever changed the row has committed: there is nothing to wait for.
             }
@@ -280,6 +282,11 @@ async fn send_singly<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
     for waiting in batch {
         Box::pin(send_batch(backend, vec![waiting])).await;
     }
+}
+
+fn ever_changing() -> StorageError {
+    let message = "the record changed whenever it was looked at";
+    StorageError::new(StorageErrorKind::NotApplied, message)
 }
 
 fn refuse<T>(callers: Vec<oneshot::Sender<Result<T, StorageError>>>, error: &StorageError) {

@@ -83,7 +83,7 @@
 //! | the database refuses a value | the verbs of the batch go one by one, and one is refused |
 //! | a row cannot be read, or is of a newer version | the error says so, and the row stays as it is until it expires |
 //! | the server is a read-only replica | what would write is [`NotApplied`](super::StorageErrorKind::NotApplied). In Postgres every claim would; MySQL replays a result that the replica has |
-//! | others left a transaction open on a connection of the pool | Postgres: noticed, the connection is closed, and the statement goes on another |
+//! | a `begin` that was given up, or somebody else, left a transaction open on a connection of the application's pool | Postgres, MySQL: noticed, the connection is closed, and the statement goes on another. SQLite: sqlx has rolled the `begin` back |
 //!
 //! # What it can lose
 //!

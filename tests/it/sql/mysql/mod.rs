@@ -2,6 +2,7 @@
 
 mod configuration;
 mod conformance;
+mod left_open;
 mod releases;
 mod values;
 

@@ -117,7 +117,8 @@ async fn the_settings_of_a_session_change_nothing() {
     }
 }
 
-async fn pool_with(url: &str, setting: &'static str) -> MySqlPool {
+/// A pool whose sessions have a setting.
+pub(super) async fn pool_with(url: &str, setting: &'static str) -> MySqlPool {
     let set = MySqlPoolOptions::new().after_connect(move |connection, _| {
         Box::pin(async move { sqlx::raw_sql(setting).execute(connection).await.map(drop) })
     });

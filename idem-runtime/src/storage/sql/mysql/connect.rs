@@ -33,6 +33,7 @@ pub struct MySqlBuilder {
     database: Option<String>,
     table: String,
     response_timeout: Duration,
+    is_shared: bool,
 }
 
 impl MySqlBuilder {
@@ -51,6 +52,14 @@ impl MySqlBuilder {
     /// How long an answer may take until the request counts as lost; 10 seconds unless set.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
+        self
+    }
+
+    /// Whether others use the pool as well; true unless set. A `begin` that they give up, or forget, leaves a connection inside a transaction, with
+    /// which a record would be lost. So whatever writes makes sure that there is none, which `MariaDB` does by the way and MySQL in a round trip.
+    /// Where the pool is this storage's alone, `false` saves that.
+    pub fn shared_pool(mut self, is_shared: bool) -> Self {
+        self.is_shared = is_shared;
         self
     }
 
@@ -76,9 +85,9 @@ impl MySqlBuilder {
 
     fn on_table(&self, pool: MySqlPool, table: Table) -> MySqlStorage {
         let statements = Statements::new(&table);
-        let link = Link { pool, table, response_timeout: self.response_timeout };
-        let server = OnceCell::new();
-        MySqlStorage::from_backend(Backend { link, statements, server })
+        let Self { response_timeout, is_shared, .. } = *self;
+        let link = Link { pool, table, response_timeout, is_shared, server: OnceCell::new() };
+        MySqlStorage::from_backend(Backend { link, statements })
     }
 
     /// A storage on a small pool of its own, on the server that `url` names: `mysql://[user[:password]@]host[:port]/database`.
@@ -110,7 +119,7 @@ impl MySqlBuilder {
                 })
             });
         try_once(&options).await.map_err(|error| explain(error, false, &table).0)?;
-        Ok(self.on_table(pool.connect_lazy_with(options), table))
+        Ok(self.shared_pool(false).on_table(pool.connect_lazy_with(options), table))
     }
 }
 
@@ -140,6 +149,7 @@ impl MySqlStorage {
             database: None,
             table: DEFAULT_TABLE.to_owned(),
             response_timeout: Duration::from_secs(10),
+            is_shared: true,
         }
     }
 }
@@ -150,6 +160,7 @@ impl fmt::Debug for MySqlBuilder {
             .field("database", &self.database)
             .field("table", &self.table)
             .field("response_timeout", &self.response_timeout)
+            .field("is_shared", &self.is_shared)
             .finish()
     }
 }

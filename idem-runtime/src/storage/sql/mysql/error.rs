@@ -8,6 +8,9 @@ use super::super::migrate;
 use super::super::table::Table;
 use crate::storage::{StorageError, StorageErrorKind};
 
+/// The answer to a `SET TRANSACTION` inside of a transaction.
+pub(super) const INSIDE: u16 = 1568;
+
 /// Whether the connection is of use afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -65,6 +68,13 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
         // A deadlock, a lock that was not had in time, a row that changed under a snapshot, a key that another process has inserted.
         1213 | 1205 | 1020 | 1062 => {
             plain(Again, NotApplied, "mysql kept breaking the statement up in favour of others")
+        }
+        // Of a transaction that has begun nothing can be changed but what it does.
+        INSIDE => {
+            let message = "the connections of the mysql pool are inside of transactions that others left open, or do not commit by themselves \
+                           (`autocommit = 0`)";
+            let message = message.to_owned();
+            (Again, NotApplied, message, Broken::Yes)
         }
         // The tables were changed under a prepared statement.
         1615 => {

@@ -1,4 +1,10 @@
 //! Statements on their way to the server and back.
+//!
+//! # Transactions that others left open
+//!
+//! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. What is
+//! written on such a connection would be part of that transaction, and be lost with it. So what writes on a connection of the application's
+//! makes sure that there is none: see [`Guard`]. If there is one, the connection is closed, and the batch goes again on another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +13,65 @@ use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Error, MySql, RawSql};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::super::fault::Fault;
 use super::super::table::Table;
+use super::super::transaction::broken_up;
 use super::error::{Broken, explain, no_answer};
+use super::statements::Write;
 use super::values::{Value, bound, written_out};
+use super::verbs::get;
 
 /// The pool, and the tables that statements are about.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Link {
     pub(super) pool: MySqlPool,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
+    /// Others use the pool as well.
+    pub(super) is_shared: bool,
+    /// What the server is, once that has been asked.
+    pub(super) server: OnceCell<Server>,
 }
+
+/// What has to be known of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    pub(super) is_mariadb: bool,
+    /// A lock that is not had in time ends the transaction, not the statement alone.
+    pub(super) rolls_back: bool,
+    /// Its replicas run the statements again, each inside a transaction.
+    repeats: bool,
+}
+
+/// How it is known that a write is not inside a transaction of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard {
+    /// It is known.
+    Known,
+    /// By [`OUTSIDE`], which goes out before the first write.
+    Asks,
+    /// By the write itself, which does nothing inside of one. `MariaDB` has a variable for it.
+    Tells,
+}
+
+/// Refused inside of a transaction. Elsewhere it says of the next one what holds wherever records can be written.
+pub(super) const OUTSIDE: &str = "SET TRANSACTION READ WRITE";
 
 impl Link {
     /// A connection, for the statements of one batch.
     pub(super) async fn session(&self) -> Result<Session<'_>, Fault> {
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
-        Ok(Session { place: Place::Alone(connection), is_broken: false, link: self })
+        let place = Place::Alone { connection, guard: Guard::Known };
+        let mut session = Session { place, is_broken: false, link: self };
+        if self.is_shared {
+            let server = session.server().await?;
+            session.guard(server);
+        }
+        Ok(session)
     }
 
     /// The application's connection, for statements that are part of the transaction that it is in.
@@ -55,7 +99,7 @@ pub(super) struct Session<'a> {
 /// Where statements run.
 enum Place<'a> {
     /// On a connection of the pool. Each statement commits by itself.
-    Alone(PoolConnection<MySql>),
+    Alone { connection: PoolConnection<MySql>, guard: Guard },
     /// In the application's transaction.
     Within(&'a mut MySqlConnection),
 }
@@ -63,7 +107,7 @@ enum Place<'a> {
 impl Place<'_> {
     fn connection(&mut self) -> &mut MySqlConnection {
         match self {
-            Self::Alone(connection) => connection,
+            Self::Alone { connection, .. } => connection,
             Self::Within(connection) => connection,
         }
     }
@@ -86,7 +130,7 @@ impl Session<'_> {
     ) -> Result<Vec<MySqlRow>, Fault> {
         let limit = self.link.response_timeout;
         let answer = match &mut self.place {
-            Place::Alone(connection) => {
+            Place::Alone { connection, .. } => {
                 timeout(limit, prepared(sql, values).fetch_all(&mut **connection)).await
             }
             Place::Within(connection) => {
@@ -99,19 +143,69 @@ impl Session<'_> {
     /// Runs a statement that writes, and gives the number of rows that it met or changed.
     pub(super) async fn execute(
         &mut self,
-        sql: &Arc<str>,
+        write: &Write,
         values: &[Value<'_>],
     ) -> Result<u64, Fault> {
         let limit = self.link.response_timeout;
+        if self.is_guarded_by(Guard::Asks) {
+            self.outside().await?;
+        }
+        let tells = self.is_guarded_by(Guard::Tells);
         let answer = match &mut self.place {
-            Place::Alone(connection) => {
+            Place::Alone { connection, .. } => {
+                let sql = if tells { &write.outside } else { &write.anywhere };
                 timeout(limit, prepared(sql, values).execute(&mut **connection)).await
             }
             Place::Within(connection) => {
-                timeout(limit, plain(written_out(sql, values)).execute(&mut **connection)).await
+                let sql = written_out(&write.anywhere, values);
+                timeout(limit, plain(sql).execute(&mut **connection)).await
             }
         };
-        Ok(self.checked(answer.ok())?.rows_affected())
+        let count = self.checked(answer.ok())?.rows_affected();
+        if tells && count == 0 {
+            self.outside().await?;
+        }
+        Ok(count)
+    }
+
+    fn is_guarded_by(&self, by: Guard) -> bool {
+        matches!(&self.place, Place::Alone { guard, .. } if *guard == by)
+    }
+
+    /// Fails inside a transaction that others left open.
+    async fn outside(&mut self) -> Result<(), Fault> {
+        self.run(OUTSIDE.to_owned()).await?;
+        if let Place::Alone { guard, .. } = &mut self.place {
+            *guard = Guard::Known;
+        }
+        Ok(())
+    }
+
+    fn guard(&mut self, server: Server) {
+        if let Place::Alone { guard, .. } = &mut self.place {
+            *guard = if server.is_mariadb && !server.repeats { Guard::Tells } else { Guard::Asks };
+        }
+    }
+
+    /// What the server is.
+    pub(super) async fn server(&mut self) -> Result<Server, Fault> {
+        let link = self.link;
+        let ask = async || {
+            let mut first = async |ask: &str| {
+                let row = self.run(ask.to_owned()).await?.into_iter().next();
+                row.ok_or_else(|| Fault::unreadable(broken_up()))
+            };
+            let row = first("SELECT VERSION(), @@innodb_rollback_on_timeout").await?;
+            let version: String = get(&row, 0).map_err(Fault::unreadable)?;
+            let rolls_back: i64 = get(&row, 1).map_err(Fault::unreadable)?;
+            let is_mariadb = version.contains("MariaDB");
+            let repeats = is_mariadb && {
+                let row = first("SELECT @@log_bin AND @@binlog_format = 'STATEMENT'").await?;
+                get::<i64>(&row, 0).map_err(Fault::unreadable)? != 0
+            };
+            Ok(Server { is_mariadb, rolls_back: rolls_back != 0, repeats })
+        };
+        link.server.get_or_try_init(ask).await.copied()
     }
 
     /// Runs statements that cannot be prepared, and gives their rows.
@@ -129,7 +223,7 @@ impl Session<'_> {
         };
         if broken == Broken::Yes {
             self.is_broken = true;
-            if let Place::Alone(connection) = &mut self.place {
+            if let Place::Alone { connection, .. } = &mut self.place {
                 connection.close_on_drop();
             }
         }

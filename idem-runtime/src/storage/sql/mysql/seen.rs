@@ -52,7 +52,7 @@ impl Seen {
         let (now, terms) = (self.now, self.record().and_then(terms));
         match self.settle(claim) {
             Answer::Settled(answer) => Path::Answered(answer),
-            Answer::Stale | Answer::Alone => match terms {
+            Answer::Stale | Answer::Again(_) | Answer::Alone => match terms {
                 Some((held, CrashPolicy::Retry)) => Path::TakeOver(held),
                 Some((_, CrashPolicy::Park)) => Path::Park(now),
                 None => Path::Answered(Err(corrupt())),

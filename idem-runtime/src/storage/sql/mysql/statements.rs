@@ -52,10 +52,10 @@ pub(super) struct Statements {
     pub(super) claims: ClaimStatements,
     /// Those that wait for nobody's lock, where the server is a MariaDB.
     pub(super) unwaiting: ClaimStatements,
-    pub(super) renew: Arc<str>,
+    pub(super) renew: Write,
     /// For batches of each of [`SIZES`].
-    pub(super) complete: [Arc<str>; SIZES.len()],
-    pub(super) release: Arc<str>,
+    pub(super) complete: [Write; SIZES.len()],
+    pub(super) release: Write,
     pub(super) load: Arc<str>,
     pub(super) scan: Arc<str>,
     pub(super) expired: Arc<str>,
@@ -69,10 +69,25 @@ pub(super) struct Statements {
 /// What a claim writes.
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
-    pub(super) insert: Arc<str>,
-    pub(super) remove_expired: Arc<str>,
-    pub(super) take_over: Arc<str>,
-    pub(super) park: Arc<str>,
+    pub(super) insert: Write,
+    pub(super) remove_expired: Write,
+    pub(super) take_over: Write,
+    pub(super) park: Write,
+}
+
+/// A statement that writes, and says to what in its last condition.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) anywhere: Arc<str>,
+    /// It does nothing inside a transaction; of a `MariaDB`.
+    pub(super) outside: Arc<str>,
+}
+
+impl From<String> for Write {
+    fn from(anywhere: String) -> Self {
+        let outside = format!("{anywhere} AND @@in_transaction = 0").into();
+        Self { anywhere: anywhere.into(), outside }
+    }
 }
 
 impl Statements {
@@ -135,7 +150,7 @@ impl ClaimStatements {
                       expires_at, purge_after)
                  SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
                         a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
-                 FROM {}",
+                 FROM {} WHERE true",
                 asked(CLAIM)
             )
             .into(),

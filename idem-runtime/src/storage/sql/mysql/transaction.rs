@@ -16,8 +16,8 @@ use super::super::transaction::{
 use super::MySqlStorage;
 use super::asked::hex;
 use super::completions::chunks;
-use super::error::{explain, number};
-use super::link::Session;
+use super::error::{INSIDE, explain, number};
+use super::link::{OUTSIDE, Server, Session};
 use super::seen::{Path, seen};
 use super::values::Value;
 use super::verbs::{Backend, get};
@@ -32,19 +32,8 @@ const LOCKED: [u16; 2] = [1205, 3572];
 /// There is a row of this key.
 const DUPLICATE: u16 = 1062;
 
-/// Of a transaction that has begun nothing can be changed but what it does.
-const INSIDE: u16 = 1568;
-
 /// There is no savepoint of this name.
 const NO_SAVEPOINT: u16 = 1305;
-
-/// What transactions have to know of the server.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Server {
-    is_mariadb: bool,
-    /// A lock that is not had in time ends the transaction, not the statement alone.
-    rolls_back: bool,
-}
 
 impl Records for MySql {
     const CALLED: &'static str = "mysql";
@@ -155,7 +144,7 @@ impl Backend {
         if let Path::Answered(answer) = path {
             return answer;
         }
-        let server = self.server(session).await.map_err(broken)?;
+        let server = session.server().await.map_err(broken)?;
         match self.write_within(session, server, claim, path).await {
             Err(fault) if is_locked(&fault) && !server.rolls_back => Ok(held(claim)),
             Err(fault) if number(&fault) == Some(DUPLICATE) => self.settle(session, claim).await,
@@ -214,18 +203,6 @@ impl Backend {
         let seen = seen(&rows.map_err(broken)?, 1).map_err(broken)?.pop();
         only(Ok(vec![seen.ok_or_else(broken_up)?.settle(claim)]))
     }
-
-    async fn server(&self, session: &mut Session<'_>) -> Result<Server, Fault> {
-        let ask = async || {
-            let ask = "SELECT VERSION(), @@innodb_rollback_on_timeout".to_owned();
-            let rows = session.run(ask).await?;
-            let row = rows.first().ok_or_else(|| Fault::unreadable(broken_up()))?;
-            let version: String = get(row, 0).map_err(Fault::unreadable)?;
-            let rolls_back: i64 = get(row, 1).map_err(Fault::unreadable)?;
-            Ok(Server { is_mariadb: version.contains("MariaDB"), rolls_back: rolls_back != 0 })
-        };
-        self.server.get_or_try_init(ask).await.copied()
-    }
 }
 
 fn is_locked(fault: &Fault) -> bool {
@@ -241,8 +218,7 @@ async fn mark(session: &mut Session<'_>, part: &Part) -> Result<(), Fault> {
 
 /// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
 async fn still_open(session: &mut Session<'_>) -> Result<(), StorageError> {
-    // Refused while one is open. Where none is, it says of the next one what holds wherever records can be written.
-    match session.run("SET TRANSACTION READ WRITE".to_owned()).await {
+    match session.run(OUTSIDE.to_owned()).await {
         Err(fault) if number(&fault) == Some(INSIDE) => Ok(()),
         Err(fault) => Err(broken(fault)),
         Ok(_) => {

@@ -20,11 +20,8 @@
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
 
-use std::sync::Arc;
-
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
-use tokio::sync::OnceCell;
 
 use super::super::answers::{Answer, Answers, all_done, none_yet, place};
 use super::super::fault::{Fault, Then};
@@ -35,8 +32,7 @@ use super::asked;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
 use super::seen::{Held, PARKED, Path, Seen, seen};
-use super::statements::{ClaimStatements, Statements};
-use super::transaction::Server;
+use super::statements::{ClaimStatements, Statements, Write};
 use super::values::Value;
 use crate::key::RecordKey;
 use crate::record::{Fence, Finished, OwnerId, Record, Status, Timestamp};
@@ -49,8 +45,6 @@ use crate::storage::{
 pub(super) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
-    /// What the server is, once that has been asked.
-    pub(super) server: OnceCell<Server>,
 }
 
 impl Backend {
@@ -310,7 +304,7 @@ impl Runs<Release> for Backend {
 
 /// A write to records whose owners ask for it.
 struct OwnersWrite<'a, V> {
-    statement: &'a Arc<str>,
+    statement: &'a Write,
     owner: fn(&V) -> OwnerId,
     /// Whether its owner is still at work on a record afterwards.
     leaves: bool,

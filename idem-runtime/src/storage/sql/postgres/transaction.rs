@@ -111,9 +111,9 @@ impl Backend {
         let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool>(row, 1)?);
         match settle(read(row, 3, now), claim, now) {
             Answer::Settled(answer) => answer,
-            Answer::Stale | Answer::Alone if !is_locked => Ok(held(claim)),
+            Answer::Stale | Answer::Again(_) | Answer::Alone if !is_locked => Ok(held(claim)),
             // The row is free, or came to be after the statement had begun: this one sees it.
-            Answer::Stale | Answer::Alone => {
+            Answer::Stale | Answer::Again(_) | Answer::Alone => {
                 let claimed = only(self.take(&mut session, from_ref(claim)).await)?;
                 if matches!(claimed, Claimed::Acquired { .. }) {
                     let marked = session.fetch(&self.statements.mark, |query| query.bind(mark));

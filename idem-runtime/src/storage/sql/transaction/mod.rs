@@ -123,6 +123,7 @@ pub(super) fn broken_up() -> StorageError {
 pub(super) fn only<R>(answers: Result<Vec<Answer<R>>, Fault>) -> Result<R, StorageError> {
     match answers.map_err(broken)?.pop() {
         Some(Answer::Settled(answer)) => answer,
+        Some(Answer::Again(error)) => Err(broken_up().with_source(error)),
         // The row changes under us, although it is locked: what it depends on is time. The next attempt sees it as it is then.
         Some(Answer::Stale | Answer::Alone) | None => Err(broken_up()),
     }
