@@ -10,7 +10,7 @@ use url::Url;
 
 use super::stage::{Db, Failed, Stage, deposit};
 use crate::outbox::stage::{Db as _, inside, pool};
-use crate::stage::{PATIENCE, until};
+use crate::stage::{PATIENCE, in_time, until};
 
 /// Short, since some of these tests wait for it in vain.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,10 +24,15 @@ struct Behind<DB: Db> {
 }
 
 trait Server: Db {
+    /// Begins a transaction that goes on seeing what its first statement saw.
+    const BEGIN: &str;
+
     fn impatient(pool: Pool<Self>) -> SharedStorage;
 }
 
 impl Server for Postgres {
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+
     fn impatient(pool: Pool<Self>) -> SharedStorage {
         let storage = PostgresStorage::builder().response_timeout(RESPONSE_TIMEOUT);
         SharedStorage::new(storage.build(pool).unwrap())
@@ -35,6 +40,8 @@ impl Server for Postgres {
 }
 
 impl Server for MySql {
+    const BEGIN: &str = "BEGIN";
+
     fn impatient(pool: Pool<Self>) -> SharedStorage {
         let storage = MySqlStorage::builder().response_timeout(RESPONSE_TIMEOUT);
         SharedStorage::new(storage.build(pool).unwrap())
@@ -127,6 +134,28 @@ async fn a_look_that_fails_is_not_the_last_one<DB: Server>(behind: Behind<DB>) {
     assert_eq!((counts.dropped_replies, counts.dropped_requests), (1, 1));
 }
 
+/// A `begin` that is given up leaves a connection inside a transaction (sqlx 0.9.0), which may not see what others have committed since.
+async fn the_truth_is_not_what_a_transaction_sees_that_others_left_open<DB: Server>(
+    behind: Behind<DB>,
+) {
+    let mut tx = behind.pool.begin().await.unwrap();
+    // The next connection that is used.
+    let mut other = behind.pool.acquire().await.unwrap();
+    let see = format!("{}; SELECT count(*) FROM idempotency_records", DB::BEGIN);
+    DB::run(&mut other, see).await.unwrap();
+    drop(other);
+    until("it is given back", || behind.pool.num_idle() == 1).await;
+    let operation = behind.idem.in_transaction(&mut tx).operation("deposit").key("1");
+    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
+    behind.proxy.drop_replies(commits());
+    behind.idem.commit(tx).await.unwrap();
+    assert_eq!(behind.state().await, (100, 1));
+    // Nothing has kept a lock on the record.
+    let mut elsewhere = behind.stage.pool.acquire().await.unwrap();
+    let remove = "DELETE FROM idempotency_records".to_owned();
+    in_time(DB::run(&mut elsewhere, remove)).await.unwrap();
+}
+
 /// The record has expired while it is looked for, and another call has the key: it is not there, though it was committed.
 async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(behind: Behind<DB>) {
     let ttl = Duration::from_millis(100);
@@ -209,6 +238,7 @@ on_every_server!(
     while_the_transaction_is_open_nobody_knows,
     without_the_server_nobody_knows,
     a_look_that_fails_is_not_the_last_one,
+    the_truth_is_not_what_a_transaction_sees_that_others_left_open,
     a_record_that_has_expired_says_nothing_of_its_transaction,
     without_a_call_in_the_transaction_nobody_knows,
     a_replay_is_no_part_of_a_transaction,

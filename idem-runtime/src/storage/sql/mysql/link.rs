@@ -147,10 +147,10 @@ impl Session<'_> {
         values: &[Value<'_>],
     ) -> Result<u64, Fault> {
         let limit = self.link.response_timeout;
-        if self.is_guarded_by(Guard::Asks) {
+        let tells = self.is_guarded_by(Guard::Tells);
+        if !tells {
             self.outside().await?;
         }
-        let tells = self.is_guarded_by(Guard::Tells);
         let answer = match &mut self.place {
             Place::Alone { connection, .. } => {
                 let sql = if tells { &write.outside } else { &write.anywhere };
@@ -173,10 +173,10 @@ impl Session<'_> {
     }
 
     /// Fails inside a transaction that others left open.
-    async fn outside(&mut self) -> Result<(), Fault> {
-        self.run(OUTSIDE.to_owned()).await?;
-        if let Place::Alone { guard, .. } = &mut self.place {
+    pub(super) async fn outside(&mut self) -> Result<(), Fault> {
+        if let Place::Alone { guard: guard @ (Guard::Asks | Guard::Tells), .. } = &mut self.place {
             *guard = Guard::Known;
+            self.run(OUTSIDE.to_owned()).await?;
         }
         Ok(())
     }

@@ -118,7 +118,10 @@ impl Records for MySql {
         Box::pin(async move {
             let Backend { link, statements, .. } = &*storage.0.backend;
             let key = part.key.as_str().as_bytes();
-            let rows = match link.fetch(&statements.owner, &[Value::Bytes(key)]).await {
+            let mut session = link.session().await?;
+            // It locks the row for a moment.
+            session.outside().await?;
+            let rows = match session.fetch(&statements.owner, &[Value::Bytes(key)]).await {
                 // The transaction is still open.
                 Err(fault) if is_locked(&fault) => return Ok(None),
                 rows => rows?,

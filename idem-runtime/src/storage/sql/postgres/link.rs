@@ -3,9 +3,9 @@
 //! # Transactions that others left open
 //!
 //! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. A
-//! write that goes out on such a connection would be part of that transaction, and be lost with it. So a write says whether its transaction is
-//! older than itself. Then the server is asked whether it is still open, and if so the connection is closed, which undoes the write, and it
-//! goes again on another.
+//! write that goes out on such a connection would be part of that transaction, and be lost with it; a read might not see what others have
+//! committed since. So statements say whether their transaction is older than they are. Then the server is asked whether it is still open, and
+//! if so the connection is closed, which undoes a write, and the statement goes again on another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,15 +52,15 @@ impl Session<'_> {
         }
     }
 
-    /// Likewise for a statement that may write: see [`Link::write`].
-    pub(super) async fn write<'q>(
+    /// Likewise, see [`Link::outside`], for a statement that must not be part of anybody's transaction but the application's own.
+    pub(super) async fn outside<'q>(
         &mut self,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
         is_inside: usize,
     ) -> Result<Vec<PgRow>, Fault> {
         match self {
-            Self::Alone(link) => link.write(sql, bind, is_inside).await,
+            Self::Alone(link) => link.outside(sql, bind, is_inside).await,
             // It is to be part of a transaction of others.
             Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
         }
@@ -77,8 +77,8 @@ impl Link {
         self.run(sql, bind, None).await
     }
 
-    /// Likewise for a statement that may write: its column `is_inside` is true where its transaction may be somebody else's.
-    pub(super) async fn write<'q>(
+    /// Likewise for a statement that must not be part of anybody's transaction: its column `is_inside` is true where it may be.
+    pub(super) async fn outside<'q>(
         &self,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
@@ -153,10 +153,10 @@ impl Link {
     }
 }
 
-/// Whether what was just written is not committed yet.
+/// Whether a transaction is open. Of what is not prepared nothing is sent ahead.
 async fn is_inside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let inside = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL";
-    sqlx::query_scalar(inside).fetch_one(connection).await
+    let inside = "SELECT statement_timestamp() > transaction_timestamp()";
+    sqlx::raw_sql(inside).fetch_one(connection).await?.try_get(0)
 }
 
 /// A connection of the pool, which is closed rather than given back in the middle of something.

@@ -155,13 +155,13 @@ pub(super) struct Statements {
     pub(super) mark: Arc<str>,
     /// The transaction's mark; none, or an empty one, where it has none.
     pub(super) marked: Arc<str>,
-    /// Whether nobody holds the lock with this number.
+    /// Whether nobody holds the lock with this number, and whether the transaction is older.
     pub(super) is_unlocked: Arc<str>,
-    /// The owner that a key's row names, expired or not.
+    /// The owner that a key's row names, expired or not, and whether the transaction is older.
     pub(super) owner: Arc<str>,
     /// `number, now, status, fence, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
     pub(super) take: Batch,
-    /// `number, now`, and the row that is there.
+    /// `number, now`, whether the transaction is older, and the row that is there.
     pub(super) find: Batch,
     /// The list of the numbers of those that were the caller's, and whether the transaction is older.
     pub(super) renew: Batch,
@@ -188,12 +188,15 @@ impl Statements {
             claim_within: claim_within(&table, &found).into(),
             mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
             marked: format!("SELECT current_setting('{MARK}', true)").into(),
-            is_unlocked: "SELECT pg_try_advisory_xact_lock($1)".into(),
-            owner: format!("SELECT r.owner FROM {table} AS r WHERE r.key = $1 AND {INDEXED}").into(),
+            is_unlocked: format!("SELECT pg_try_advisory_xact_lock($1), {INSIDE}").into(),
+            owner: format!(
+                "SELECT (SELECT r.owner FROM {table} AS r WHERE r.key = $1 AND {INDEXED}), {INSIDE}"
+            )
+            .into(),
             take: Batch::new(CLAIM, &take(&table, &found)),
             find: Batch::new(
                 KEY,
-                &format!("SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {there} ON true"),
+                &format!("SELECT a.n, a.now_ms, {INSIDE}, {found} FROM asked AS a LEFT JOIN {there} ON true"),
             ),
             renew: Batch::of_owners(
                 OWNED,

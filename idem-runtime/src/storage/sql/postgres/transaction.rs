@@ -129,7 +129,8 @@ impl Backend {
             return Ok(Some(true));
         }
         let lock = lock(&self.link.table, &part.key);
-        let rows = self.link.fetch(&self.statements.is_unlocked, |query| query.bind(lock)).await?;
+        let unlocked = &self.statements.is_unlocked;
+        let rows = self.link.outside(unlocked, |query| query.bind(lock), 1).await?;
         if !rows.first().map_or(Ok(false), |row| get(row, 0))? {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl Backend {
     /// Whether the record of a call is there for everybody.
     async fn is_owner(&self, part: &Part) -> Result<bool, StorageError> {
         let key = part.key.as_str();
-        let rows = self.link.fetch(&self.statements.owner, |query| query.bind(key)).await?;
+        let rows = self.link.outside(&self.statements.owner, |query| query.bind(key), 1).await?;
         let owner: Option<Vec<u8>> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
         Ok(owner.is_some_and(|owner| owner == part.owner.to_bytes()))
     }

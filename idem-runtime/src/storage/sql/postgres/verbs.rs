@@ -44,7 +44,7 @@ impl Runs<Claim> for Backend {
         let mut session = Session::Alone(&self.link);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
-        let rows = session.write(text, bind, 3).await?;
+        let rows = session.outside(text, bind, 3).await?;
         let mut answers = found(batch, &rows, 4)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
@@ -77,7 +77,7 @@ impl Runs<Renew> for Backend {
         let mut session = Session::Alone(&self.link);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let text = self.statements.renew.text(batch.len());
-        let rows = session.write(text, bind, 1).await?;
+        let rows = session.outside(text, bind, 1).await?;
         self.written(&mut session, batch, &rows).await
     }
 }
@@ -106,7 +106,7 @@ impl Backend {
     ) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
-        let rows = session.write(text, bind, 5).await?;
+        let rows = session.outside(text, bind, 5).await?;
         answers(claims, &rows, |claim, row| {
             let status: Option<String> = get(row, 2)?;
             let Some(status) = status else {
@@ -136,7 +136,7 @@ impl Backend {
             bind(query, &finishes, |finish| finish.size)
         };
         let text = self.statements.complete.text(batch.len());
-        let rows = session.write(text, bind, 1).await?;
+        let rows = session.outside(text, bind, 1).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -147,7 +147,7 @@ impl Backend {
     ) -> Result<Answers<Release>, Fault> {
         let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
         let text = self.statements.release.text(batch.len());
-        let rows = session.write(text, bind, 1).await?;
+        let rows = session.outside(text, bind, 1).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -173,8 +173,8 @@ impl Backend {
         }
         let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
         let text = self.statements.find.text(verbs.len());
-        let rows = session.fetch(text, |query| bind_keys(query, &verbs)).await;
-        place(&mut written, lost, rows.and_then(|rows| found(&verbs, &rows, 2)));
+        let rows = session.outside(text, |query| bind_keys(query, &verbs), 2).await;
+        place(&mut written, lost, rows.and_then(|rows| found(&verbs, &rows, 3)));
         Ok(written)
     }
 }
