@@ -1,13 +1,13 @@
 //! Connections that others gave back inside a transaction.
 
-use idem_runtime::storage::{Claimed, MySqlStorage, Storage, StorageErrorKind, Written};
+use idem_runtime::storage::{MySqlStorage, Storage, StorageErrorKind};
 use sqlx::mysql::MySqlPoolOptions;
 use testkit::sql::{Product, SqlServer, shared};
 
+use super::super::run_where_others_left_one_open;
 use super::values::pool_with;
-use super::{claim, complete, migrated, replay, result, run};
+use super::{claim, migrated, replay, result, run};
 
-/// Claims and completes on connections that are inside a transaction, and looks from elsewhere for what became of it.
 async fn nothing_is_swallowed(url: &str) {
     // One connection, so that whoever comes next meets what the last one left.
     let pool = MySqlPoolOptions::new().max_connections(1).connect(url).await.unwrap();
@@ -17,17 +17,7 @@ async fn nothing_is_swallowed(url: &str) {
     let leave_one_open = async || {
         sqlx::raw_sql("BEGIN").execute(&pool).await.unwrap();
     };
-    for number in 0..5 {
-        let claim = claim(&format!("left-open-{number}"));
-        leave_one_open().await;
-        let claimed = storage.claim(&claim).await.unwrap();
-        assert!(matches!(claimed, Claimed::Acquired { .. }), "{claimed:?}");
-        assert!(elsewhere.load(&claim.key).await.unwrap().is_some(), "the claim is nowhere");
-        leave_one_open().await;
-        let written = storage.complete(&complete(&claim, result(vec![1]))).await.unwrap();
-        assert_eq!(written, Written::Done);
-        assert_eq!(replay(&elsewhere, &format!("left-open-{number}")).await, result(vec![1]));
-    }
+    run_where_others_left_one_open(&storage, &elsewhere, leave_one_open).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use idem_runtime::storage::{Claim, Claimed, PostgresStorage, Storage, StorageErr
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use super::super::{at_once, claim, complete, fresh_key, run_once};
+use super::super::{at_once, claim, complete, fresh_key, run_once, run_where_others_left_one_open};
 use super::database;
 use crate::stage::in_time;
 
@@ -96,18 +96,7 @@ async fn transaction_that_others_left_open_swallows_no_record() {
         sqlx::raw_sql("BEGIN").execute(&pool).await.unwrap();
         assert_eq!(idle_in_transaction(&direct).await, 1);
     };
-    for _ in 0..5 {
-        leave_one_open().await;
-        let claim = claim(&fresh_key());
-        let answer = storage.claim(&claim).await.unwrap();
-        assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
-        assert!(elsewhere.load(&claim.key).await.unwrap().is_some(), "the claim is nowhere");
-        leave_one_open().await;
-        assert_eq!(storage.complete(&complete(&claim, "1")).await.unwrap(), Written::Done);
-        let rival = Claim { owner: super::super::claim(&claim.key).owner, ..claim };
-        let replay = elsewhere.claim(&rival).await.unwrap();
-        assert!(matches!(replay, Claimed::Replay(_)), "{replay:?}");
-    }
+    run_where_others_left_one_open(&storage, &elsewhere, leave_one_open).await;
     in_time(async { while idle_in_transaction(&direct).await > 0 {} }).await;
 }
 

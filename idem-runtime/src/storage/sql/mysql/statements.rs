@@ -75,7 +75,7 @@ pub(super) struct ClaimStatements {
     pub(super) park: Write,
 }
 
-/// A statement that writes, and says to what in its last condition.
+/// A statement that writes. It ends with its condition.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) anywhere: Arc<str>,
