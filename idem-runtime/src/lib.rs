@@ -6,6 +6,8 @@ pub mod canonical;
 pub mod clock;
 pub mod codec;
 pub mod engine;
+#[cfg(any(feature = "redis", feature = "_sql"))]
+mod driver;
 mod error;
 mod fingerprint;
 pub mod hooks;
