@@ -1,48 +1,85 @@
-//! The thread that drives the storages' connections.
+//! Threads of the library's own, which no runtime of the application's can stop.
 //!
 //! A socket belongs to the tokio runtime that it was opened on, and a task runs on the one that it was spawned on. Both stand still with
 //! the thread of that runtime: when a handler computes, when nobody drives a current-thread runtime any more, when a runtime is dropped.
-//! actix-web has such a runtime for each worker. What several runtimes share (connections, batches, wake-ups) would stand still with the
-//! one that happened to start it, so it lives here: on a runtime of the library's own, with one thread, where no user code runs that
-//! could block it.
+//! actix-web has such a runtime for each worker. What several runtimes share would stand still with the one that happened to start it, so
+//! it runs here:
 //!
-//! The thread starts with the first storage that needs it and lasts as long as the process.
+//! | thread | runs | which is |
+//! |---|---|---|
+//! | `idempotency-io` | [`spawn`] | the library's code alone: connections, batches, wake-ups |
+//! | `idempotency` | [`engine`] | heartbeats and writes in the background, with the storage's verbs and the hooks |
+//!
+//! They are two because a storage or a hook of the application's may block its thread, against its contract. That then delays the leases
+//! of bodies whose own runtimes stand still at the same time, and no connection.
+//!
+//! Each thread starts with the first task for it and lasts as long as the process.
 
 use std::future::pending;
 use std::sync::OnceLock;
 use std::thread;
 
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Handle};
+#[cfg(any(feature = "redis", feature = "_sql"))]
 use tokio::task::JoinHandle;
 
-static DRIVER: OnceLock<Option<Handle>> = OnceLock::new();
-
-/// The driver's runtime; the caller's own where the process may not start a thread.
-///
-/// # Panics
-///
-/// Where there is neither: call it on a tokio runtime.
-fn handle() -> Handle {
-    DRIVER.get_or_init(start).clone().unwrap_or_else(Handle::current)
+/// The runtime for heartbeats and writes in the background; `None` where the process may not start a thread.
+pub(crate) fn engine() -> Option<&'static Handle> {
+    static ENGINE: OnceLock<Option<Handle>> = OnceLock::new();
+    ENGINE.get_or_init(|| start("idempotency")).as_ref()
 }
 
-fn start() -> Option<Handle> {
+/// Polls a future once, here; true when that was its end. Its timers and connections belong to `runtime`, which is to go on with it.
+pub(crate) fn begin_on(runtime: &Handle, future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+    // In a destructor of the thread itself no runtime can be entered.
+    if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
+        return false;
+    }
+    let _entered = runtime.enter();
+    future.now_or_never().is_some()
+}
+
+fn start(name: &str) -> Option<Handle> {
     let started = Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let handle = runtime.handle().clone();
         let drive = move || runtime.block_on(pending::<()>());
-        thread::Builder::new().name("idempotency".to_owned()).spawn(drive).map(|_| handle)
+        thread::Builder::new().name(name.to_owned()).spawn(drive).map(|_| handle)
     });
     started
         .inspect_err(|error| {
-            tracing::warn!(%error, "storages are driven by the runtime of their callers: no thread can be started");
+            tracing::warn!(%error, "no thread can be started: what runtimes share is driven by the runtime that starts it");
         })
         .ok()
 }
 
-/// Runs a task on the driver's thread. It goes on when its handle is dropped.
+/// The runtime for connections; the caller's own where the process may not start a thread.
+#[cfg(any(feature = "redis", feature = "_sql"))]
+fn io() -> Option<Handle> {
+    static IO: OnceLock<Option<Handle>> = OnceLock::new();
+    IO.get_or_init(|| start("idempotency-io")).clone().or_else(|| Handle::try_current().ok())
+}
+
+/// Runs a task on the thread for connections. It goes on when its handle is dropped.
+///
+/// # Panics
+///
+/// Where no thread can be started and the caller has no runtime either.
+#[cfg(any(feature = "redis", feature = "_sql"))]
 pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    handle().spawn(task)
+    io().unwrap_or_else(Handle::current).spawn(task)
+}
+
+/// Like [`spawn`] from where there may be no runtime, such as in a destructor: without any the task is dropped.
+#[cfg(feature = "redis")]
+pub(crate) fn spawn_anywhere<F>(task: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    if let Some(io) = io() {
+        io.spawn(task);
+    }
 }

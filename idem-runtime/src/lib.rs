@@ -5,9 +5,8 @@
 pub mod canonical;
 pub mod clock;
 pub mod codec;
-pub mod engine;
-#[cfg(any(feature = "redis", feature = "_sql"))]
 mod driver;
+pub mod engine;
 mod error;
 mod fingerprint;
 pub mod hooks;

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, Wakeup, Written};
+use testkit::proxy::FaultProxy;
 use testkit::redis::RedisServer;
 use testkit::wait;
+use tokio::task::JoinSet;
 
 use super::{claim, complete, connect, fresh_key, redis_key, release, renew};
 
@@ -203,4 +205,29 @@ fn waiters_of_a_later_runtime_are_woken() {
         storage.complete(&complete(&key, owner, "1")).await.unwrap();
         assert!(woken(&mut wakeup).await);
     });
+}
+
+/// A caller with a short patience and a server that is slow: the server subscribes all the same, and would keep that for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_that_leave_before_they_are_subscribed_leave_no_subscription() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(("127.0.0.1", server.port()));
+    let storage = connect(&proxy.url()).await;
+    // So that the connection for subscriptions is there.
+    drop(watch(&storage, &fresh_key()).await);
+    wait::until_async("nobody is subscribed", SOON * 4, || channels(&server).is_empty()).await;
+    proxy.delay(Duration::from_millis(700));
+    let mut waiters = JoinSet::new();
+    for _ in 0..40 {
+        let storage = storage.clone();
+        waiters.spawn(async move {
+            let patience = Duration::from_millis(200);
+            assert!(tokio::time::timeout(patience, storage.watch(&fresh_key())).await.is_err());
+        });
+    }
+    wait::until_async("the server has subscribed", SOON * 4, || !channels(&server).is_empty())
+        .await;
+    waiters.join_all().await;
+    proxy.heal();
+    wait::until_async("nobody is subscribed", SOON * 4, || channels(&server).is_empty()).await;
 }

@@ -5,21 +5,24 @@
 //! one pipeline, with one hand-over and one timer. Completions among them go as calls for several records each, which spares the server
 //! most of what a script costs. A lone command never waits for company.
 //!
-//! The queue is sent by a task that lives while there is something to send. A caller that goes away leaves its place in the queue; the
-//! others do not notice.
+//! The queue is sent by a task on the library's own thread that lives while there is something to send. A caller that goes away leaves
+//! its place in the queue; the others do not notice. One whose runtime stands still keeps nobody waiting: while its own command is under
+//! way, the others' queue up and are sent. Each caller waits for no longer than its own limit, on its own runtime.
 
 use std::iter;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::completion::{self, Completion};
-use super::error::Fault;
+use super::error::{Fault, abandoned, late};
 use super::script::Lua;
 use super::transport::Transport;
+use crate::driver;
 use crate::key::RecordKey;
 
 /// Most commands of a pipeline, so that the first of them is not kept waiting by the last.
@@ -67,6 +70,8 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Waiting>,
+    /// The number of the next command.
+    next: u64,
     /// Whether a command is under way by itself.
     alone: bool,
     /// Whether a task is sending what is waiting.
@@ -74,6 +79,7 @@ struct Queue {
 }
 
 struct Waiting {
+    number: u64,
     request: Request,
     caller: Caller,
 }
@@ -143,16 +149,30 @@ impl Sender {
     }
 
     async fn queue(&self, request: Request) -> Reply {
-        let (caller, reply) = oneshot::channel();
-        let sending = {
+        let (caller, mut reply) = oneshot::channel();
+        let (number, sending) = {
             let mut queue = self.0.queue.lock();
-            queue.waiting.push(Waiting { request, caller });
-            std::mem::replace(&mut queue.sending, true)
+            let number = queue.next;
+            queue.next += 1;
+            queue.waiting.push(Waiting { number, request, caller });
+            (number, std::mem::replace(&mut queue.sending, true))
         };
         if !sending {
-            tokio::spawn(Courier::new(&self.0).run());
+            driver::spawn(Courier::new(&self.0).run());
         }
-        reply.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned())))
+        match timeout(self.0.transport.patience(), &mut reply).await {
+            Ok(reply) => reply.unwrap_or_else(|_| Err(Fault::Sent(abandoned()))),
+            Err(_) if self.0.queue.lock().take_back(number) => Err(Fault::Unsent(late())),
+            Err(_) => reply.try_recv().unwrap_or_else(|_| Err(Fault::Sent(late()))),
+        }
+    }
+}
+
+impl Queue {
+    /// Removes a command that has not been sent; false where it has, or may have been.
+    fn take_back(&mut self, number: u64) -> bool {
+        let place = self.waiting.binary_search_by_key(&number, |waiting| waiting.number);
+        place.map(|place| self.waiting.remove(place)).is_ok()
     }
 }
 
@@ -205,11 +225,6 @@ fn checked(reply: Reply) -> Reply {
     Ok(reply?.extract_error()?)
 }
 
-/// The error of a command whose reply will not come.
-fn abandoned() -> RedisError {
-    std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
-}
-
 /// The task that sends what is waiting.
 struct Courier {
     inner: Arc<Inner>,
@@ -241,7 +256,7 @@ impl Courier {
         }
         let len = queue.waiting.len().min(LONGEST);
         let mut batch = Batch::default();
-        for Waiting { request, caller } in queue.waiting.drain(..len) {
+        for Waiting { request, caller, .. } in queue.waiting.drain(..len) {
             match request {
                 _ if caller.is_closed() => {}
                 Request::Command(cmd) => {
@@ -259,7 +274,8 @@ impl Courier {
 }
 
 impl Drop for Courier {
-    /// The runtime may end while commands are waiting: their callers get an error instead of waiting for another task.
+    /// Where the process may not start a thread, the task ends with the runtime of a caller: the others get an error then, instead of
+    /// waiting for another task.
     fn drop(&mut self) {
         if !self.ended {
             let mut queue = self.inner.queue.lock();

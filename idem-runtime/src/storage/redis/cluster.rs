@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, join_all};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use redis::aio::ConnectionLike;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -11,8 +12,6 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
     Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd,
 };
-
-use tokio::runtime::Handle;
 
 use super::error::Fault;
 use super::link::{Connect, Link, Lost};
@@ -62,18 +61,14 @@ fn builder(
 }
 
 impl Connect for ToCluster {
-    /// With the runtime that drives it.
-    type Connection = (ClusterConnection, tokio::runtime::Id);
+    type Connection = ClusterConnection;
 
     fn connect(&self, _lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>> {
         let limit = self.timeouts.connect.saturating_add(self.timeouts.response);
-        let runtime = Handle::current().id();
-        within(limit, self.client.get_async_connection())
-            .map_ok(move |nodes| (nodes, runtime))
-            .boxed()
+        within(limit, self.client.get_async_connection()).boxed()
     }
 
-    /// The client restores lost connections to nodes by itself; what is lost here is the runtime that drove them.
+    /// The client restores lost connections to nodes by itself; what is lost here is the client.
     fn has_lost(&self) {
         if let Some(subscriber) = &self.subscriber {
             subscriber.lost();
@@ -85,7 +80,7 @@ impl Cluster {
     /// Sends a command to this node, or to the one that holds its key.
     async fn route(&self, cmd: &Cmd, node: Option<&Node>) -> Result<Value, Fault> {
         let mut lease = self.link.get().await?;
-        let (nodes, runtime) = &mut lease.connection;
+        let nodes = &mut lease.connection;
         let result = match node {
             None => nodes.req_packed_command(cmd).await,
             Some(Node { host, port }) => {
@@ -93,9 +88,8 @@ impl Cluster {
                 nodes.route_command(cmd.clone(), RoutingInfo::SingleNode(node)).await
             }
         };
-        let timed_out = result.as_ref().is_err_and(RedisError::is_timeout);
-        if timed_out && *runtime != Handle::current().id() {
-            // Perhaps nobody drives it any more.
+        if result.as_ref().is_err_and(RedisError::is_connection_dropped) {
+            // The client restores the connections to its nodes, but nobody restores the client.
             self.link.give_up(&lease);
         }
         Ok(result?)
@@ -131,6 +125,10 @@ impl Transport for Cluster {
 
     fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
         self.route(cmd, Some(node)).boxed()
+    }
+
+    fn patience(&self) -> Duration {
+        self.link.connect().timeouts.of_a_command()
     }
 
     fn another(&self) -> Option<Box<dyn Transport>> {

@@ -51,7 +51,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a reply may take until the request counts as lost; 2 seconds unless set.
+    /// How long a reply may take until the request counts as lost; 2 seconds unless set. Shorter than the handle's
+    /// [`claim_timeout`](crate::Builder::claim_timeout), so that a request whose reply is lost is repeated within it.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.timeouts.response = limit;
         self

@@ -13,6 +13,16 @@ pub(super) enum Fault {
     Sent(RedisError),
 }
 
+/// The error of a command whose reply will not come.
+pub(super) fn abandoned() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
+}
+
+/// The error of a command whose reply did not come in time.
+pub(super) fn late() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
         Self::Sent(error)

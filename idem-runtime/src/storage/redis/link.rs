@@ -4,24 +4,27 @@
 //! answers at all, it does not ask the sentinels again, and its first command after a lost connection fails even when nothing was sent.
 //!
 //! A connection is given up when it breaks (the client tells at once, not only at the next command), when a reply does not come in time,
-//! when the server says that it is a replica, and when the runtime that drives it ends. Requests that are under way on it keep it until
-//! they have their answers; the next request makes a new one. Of many callers without a connection one connects, and the others share
-//! what comes of it, be it an error.
+//! and when the server says that it is a replica. Requests that are under way on it keep it until they have their answers; the next
+//! request makes a new one. Of many callers without a connection one connects, and the others share what comes of it, be it an error.
+//!
+//! Connections are made, and from then on driven, on the library's own thread. A caller only waits: its runtime may stand still or end
+//! in the middle of an attempt, and the others' requests go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redis::{RedisError, RedisResult};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 
-use super::error::Fault;
+use super::error::{Fault, abandoned};
+use crate::driver;
 
 /// Makes a connection. Calls the [`Lost`] when the connection breaks, if it can tell.
 pub(super) trait Connect: Send + Sync + 'static {
     type Connection: Clone + Send + Sync + 'static;
 
+    /// Ends in bounded time, whatever the server does.
     fn connect(&self, lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>>;
 
     /// Called when a connection has been given up.
@@ -41,41 +44,22 @@ impl Lost {
 /// The current connection, if there is one.
 pub(super) struct Link<C: Connect> {
     connect: Arc<C>,
-    current: Arc<Mutex<Option<Live<C::Connection>>>>,
-    /// The error of the last attempt; whoever holds the lock connects.
-    connecting: tokio::sync::Mutex<Option<RedisError>>,
-    /// How many attempts have ended.
-    attempts: AtomicU64,
+    state: Arc<Mutex<State<C::Connection>>>,
+}
+
+struct State<T> {
+    live: Option<Lease<T>>,
+    /// What comes of the attempt that is under way.
+    attempt: Option<Attempt<T>>,
     /// How many connections have been begun.
-    generations: AtomicU64,
+    generations: u64,
 }
 
-#[derive(Clone)]
-struct Live<T> {
-    connection: T,
-    generation: u64,
-    _runtime: Arc<Canary>,
-}
-
-/// Something that lives as long as the runtime it was made on.
-struct Canary(AbortHandle);
-
-impl Drop for Canary {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Calls a [`Lost`] when it is dropped.
-struct LostOnDrop(Lost);
-
-impl Drop for LostOnDrop {
-    fn drop(&mut self) {
-        self.0.call();
-    }
-}
+/// `None` until it has ended.
+type Attempt<T> = watch::Receiver<Option<Result<Lease<T>, RedisError>>>;
 
 /// A connection to send requests on.
+#[derive(Clone)]
 pub(super) struct Lease<T> {
     pub(super) connection: T,
     generation: u64,
@@ -83,62 +67,51 @@ pub(super) struct Lease<T> {
 
 impl<C: Connect> Link<C> {
     pub(super) fn new(connect: C) -> Self {
-        Self {
-            connect: Arc::new(connect),
-            current: Arc::default(),
-            connecting: tokio::sync::Mutex::default(),
-            attempts: AtomicU64::new(0),
-            generations: AtomicU64::new(0),
-        }
+        let state = State { live: None, attempt: None, generations: 0 };
+        Self { connect: Arc::new(connect), state: Arc::new(Mutex::new(state)) }
     }
 
     /// The current connection, or a new one.
     pub(super) async fn get(&self) -> Result<Lease<C::Connection>, Fault> {
-        if let Some(lease) = self.live() {
-            return Ok(lease);
-        }
-        let seen = self.attempts.load(Ordering::Acquire);
-        let mut last_error = self.connecting.lock().await;
-        if let Some(lease) = self.live() {
-            return Ok(lease);
-        }
-        if let Some(error) = &*last_error
-            && self.attempts.load(Ordering::Acquire) != seen
-        {
-            return Err(Fault::Unsent(error.clone()));
-        }
-        let generation = self.generations.fetch_add(1, Ordering::AcqRel) + 1;
-        let lost = self.lost(generation);
-        let result = self.connect.connect(lost.clone()).await;
-        self.attempts.fetch_add(1, Ordering::AcqRel);
-        match result {
-            Ok(connection) => {
-                *last_error = None;
-                let canary = tokio::spawn(async move {
-                    let _on_end = LostOnDrop(lost);
-                    std::future::pending::<()>().await;
-                });
-                let runtime = Arc::new(Canary(canary.abort_handle()));
-                let live = Live { connection: connection.clone(), generation, _runtime: runtime };
-                *self.current.lock() = Some(live);
-                Ok(Lease { connection, generation })
+        let mut attempt = {
+            let mut state = self.state.lock();
+            if let Some(lease) = &state.live {
+                return Ok(lease.clone());
             }
-            Err(error) => {
-                *last_error = Some(error.clone());
-                Err(Fault::Unsent(error))
-            }
+            // An attempt whose task is gone has no result.
+            let attempt = state.attempt.clone().filter(|attempt| attempt.has_changed().is_ok());
+            attempt.unwrap_or_else(|| self.begin(&mut state))
+        };
+        let ended = attempt.wait_for(Option::is_some).await;
+        match ended.ok().and_then(|ended| ended.clone()) {
+            Some(ended) => ended.map_err(Fault::Unsent),
+            None => Err(Fault::Unsent(abandoned())),
         }
+    }
+
+    /// Begins an attempt to connect.
+    fn begin(&self, state: &mut State<C::Connection>) -> Attempt<C::Connection> {
+        state.generations += 1;
+        let generation = state.generations;
+        let (ended, attempt) = watch::channel(None);
+        state.attempt = Some(attempt.clone());
+        let (connect, lost) = (Arc::clone(&self.connect), self.lost(generation));
+        let state = Arc::clone(&self.state);
+        driver::spawn(async move {
+            let result = connect.connect(lost).await;
+            let result = result.map(|connection| Lease { connection, generation });
+            let mut state = state.lock();
+            state.attempt = None;
+            state.live = result.as_ref().ok().cloned();
+            drop(state);
+            ended.send_replace(Some(result));
+        });
+        attempt
     }
 
     /// What makes the connections.
     pub(super) fn connect(&self) -> &C {
         &self.connect
-    }
-
-    fn live(&self) -> Option<Lease<C::Connection>> {
-        let current = self.current.lock();
-        let live = current.as_ref()?;
-        Some(Lease { connection: live.connection.clone(), generation: live.generation })
     }
 
     /// Gives up the connection that `lease` was on.
@@ -147,13 +120,13 @@ impl<C: Connect> Link<C> {
     }
 
     fn lost(&self, generation: u64) -> Lost {
-        let link = (Arc::downgrade(&self.current), Arc::downgrade(&self.connect));
+        let link = (Arc::downgrade(&self.state), Arc::downgrade(&self.connect));
         Lost(Arc::new(move || {
-            let (Some(current), Some(connect)) = (link.0.upgrade(), link.1.upgrade()) else {
+            let (Some(state), Some(connect)) = (link.0.upgrade(), link.1.upgrade()) else {
                 return;
             };
             // Dropping a connection runs code of its own, which is not to happen under the lock.
-            let ended = current.lock().take_if(|live| live.generation == generation);
+            let ended = state.lock().live.take_if(|live| live.generation == generation);
             if ended.is_some() {
                 connect.has_lost();
             }

@@ -50,6 +50,9 @@
 //! hears of wake-ups while somebody waits; to a cluster it is one for each node. Where many calls are under way, commands go as pipelines, and completions
 //! share a call of their script (`batch.rs`); each is decided by itself all the same.
 //!
+//! The connections are made and driven on a thread of the library's own, so that a storage goes on whatever becomes of the runtime that made
+//! or uses it.
+//!
 //! Messages go only to those who wait: a claim that meets another owner at work marks the record as waited for, and the end of a record
 //! that is not marked is not published. The mark stays through renewals and takeovers. A waiter subscribes first and claims then, so
 //! either that claim finds the end, or the end finds the mark.

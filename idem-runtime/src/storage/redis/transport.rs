@@ -12,7 +12,7 @@ use redis::{
     ServerErrorKind, Value,
 };
 
-use super::error::Fault;
+use super::error::{Fault, late};
 use super::link::{Connect, Link, Lost};
 
 /// How long to wait for what.
@@ -20,6 +20,13 @@ use super::link::{Connect, Link, Lost};
 pub(super) struct Timeouts {
     pub(super) connect: Duration,
     pub(super) response: Duration,
+}
+
+impl Timeouts {
+    /// How long a command may take: finding the server, connecting to it, and its reply.
+    pub(super) fn of_a_command(self) -> Duration {
+        self.connect.saturating_mul(2).saturating_add(self.response)
+    }
 }
 
 /// Whoever takes what servers push. It must not block.
@@ -47,6 +54,9 @@ pub(super) trait Transport: Send + Sync + 'static {
 
     /// Sends a command to one of the [`primaries`](Self::primaries).
     fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
+
+    /// How long one of these may take, connecting included.
+    fn patience(&self) -> Duration;
 
     /// Another connection like this one; `None` where commands of one connection do not wait for each other.
     fn another(&self) -> Option<Box<dyn Transport>>;
@@ -145,9 +155,7 @@ pub(super) async fn within<T>(
     limit: Duration,
     future: impl Future<Output = RedisResult<T>>,
 ) -> RedisResult<T> {
-    tokio::time::timeout(limit, future)
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+    tokio::time::timeout(limit, future).await.unwrap_or_else(|_| Err(late()))
 }
 
 impl Single {
@@ -193,6 +201,10 @@ impl Transport for Single {
 
     fn send_to<'a>(&'a self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
         self.send(cmd)
+    }
+
+    fn patience(&self) -> Duration {
+        self.link.connect().timeouts.of_a_command()
     }
 
     fn another(&self) -> Option<Box<dyn Transport>> {

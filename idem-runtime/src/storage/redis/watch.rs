@@ -4,6 +4,9 @@
 //! cluster message and record are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
 //! subscribed to while somebody waits for it. When the connection is lost or the key moves to another node, whatever is still waited for is subscribed to
 //! again, and its waiters are woken, for a message may have been missed.
+//!
+//! Subscriptions come and go on the library's own thread, whatever becomes of the waiter for whom that was begun and of its runtime. A key
+//! counts as subscribed to from before the command is sent: the server may subscribe although its answer is not heard.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +14,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use hashbrown::{DefaultHashBuilder, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, cmd};
-use tokio::runtime::Handle;
 
-use super::error::Fault;
+use super::error::{Fault, abandoned};
 use super::transport::{Subscriber, Transport};
+use crate::driver;
 use crate::key::RecordKey;
 use crate::storage::{Wakeup, Watchers};
 
@@ -31,8 +34,7 @@ struct Inner {
     prefix: Arc<str>,
     watchers: Watchers,
     connection: Box<dyn Transport>,
-    /// Keys whose subscription the server has acknowledged.
-    acknowledged: Mutex<HashSet<RecordKey>>,
+    subscriptions: Mutex<HashMap<RecordKey, Subscription>>,
     /// Whoever changes a key's subscription holds the lock that the key falls to, so that coming and going do not overtake each other.
     changing: [tokio::sync::Mutex<()>; STRIPES],
     hasher: DefaultHashBuilder,
@@ -40,22 +42,29 @@ struct Inner {
     unavailable: AtomicBool,
 }
 
+/// What is known of a key's subscription.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subscription {
+    /// The server may have been asked for it.
+    Asked,
+    Acknowledged,
+}
+
 impl Wakeups {
     pub(super) fn new(transport: &dyn Transport, prefix: Arc<str>) -> Self {
         Self(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let left = inner.clone();
             let watchers = Watchers::new(move |key: &RecordKey| {
-                // Without a runtime the subscription stays, and costs a message that nobody waits for.
-                if let (Some(inner), Ok(runtime)) = (left.upgrade(), Handle::try_current()) {
+                if let Some(inner) = left.upgrade() {
                     let key = key.clone();
-                    runtime.spawn(async move { inner.unsubscribe(&key).await });
+                    driver::spawn_anywhere(async move { inner.unsubscribe(&key).await });
                 }
             });
             Inner {
                 prefix,
                 watchers,
                 connection: transport.subscribed(Arc::new(Listener(inner.clone()))),
-                acknowledged: Mutex::default(),
+                subscriptions: Mutex::default(),
                 changing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
                 hasher: DefaultHashBuilder::default(),
                 unavailable: AtomicBool::new(false),
@@ -70,7 +79,11 @@ impl Wakeups {
             return Ok(None);
         }
         let (wakeup, _) = inner.watchers.subscribe(key);
-        match inner.subscribe(key).await {
+        let subscribing = {
+            let (inner, key) = (Arc::clone(inner), key.clone());
+            driver::spawn(async move { inner.subscribe(&key).await })
+        };
+        match subscribing.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned()))) {
             Ok(_) => Ok(Some(wakeup)),
             Err(fault) if fault.is_refusal() => {
                 inner.unavailable.store(true, Ordering::Relaxed);
@@ -95,26 +108,45 @@ impl Inner {
     }
 
     fn begin_subscribing_again(self: Arc<Self>) {
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { self.subscribe_again().await });
-        }
+        driver::spawn_anywhere(async move { self.subscribe_again().await });
     }
 
     /// Returns when the server has acknowledged; says whether it had not done so before.
     async fn subscribe(&self, key: &RecordKey) -> Result<bool, Fault> {
         let _changing = self.changing(key).lock().await;
-        if self.acknowledged.lock().contains(key) {
+        if self.is_acknowledged(key.as_str()) {
             return Ok(false);
         }
-        let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.channel(key))).await?;
-        reply.extract_error()?;
-        self.acknowledged.lock().insert(key.clone());
-        Ok(true)
+        // It may be that its waiter has gone, and with it whoever would unsubscribe.
+        if !self.watchers.is_watched(key) {
+            return Ok(false);
+        }
+        self.subscriptions.lock().insert(key.clone(), Subscription::Asked);
+        let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.channel(key))).await;
+        match reply.and_then(|reply| Ok(reply.extract_error()?)) {
+            Ok(_) => {
+                // It is not there any more where the connection has been lost since: then it will be subscribed to again.
+                if let Some(subscription) = self.subscriptions.lock().get_mut(key) {
+                    *subscription = Subscription::Acknowledged;
+                }
+                Ok(true)
+            }
+            Err(fault) => {
+                if fault.is_refusal() || matches!(fault, Fault::Unsent(_)) {
+                    self.subscriptions.lock().remove(key);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn is_acknowledged(&self, key: &str) -> bool {
+        self.subscriptions.lock().get(key) == Some(&Subscription::Acknowledged)
     }
 
     async fn unsubscribe(&self, key: &RecordKey) {
         let _changing = self.changing(key).lock().await;
-        if !self.watchers.is_watched(key) && self.acknowledged.lock().remove(key) {
+        if !self.watchers.is_watched(key) && self.subscriptions.lock().remove(key).is_some() {
             // If it fails, the connection is gone and the subscription with it.
             let _ = self.connection.send(cmd("SUNSUBSCRIBE").arg(self.channel(key))).await;
         }
@@ -156,11 +188,11 @@ impl Subscriber for Listener {
         match push.kind {
             PushKind::SMessage => inner.watchers.wake(key),
             // The client has subscribed anew by itself.
-            PushKind::SSubscribe if inner.acknowledged.lock().contains(key) => {
+            PushKind::SSubscribe if inner.is_acknowledged(key) => {
                 inner.watchers.wake(key);
             }
             // Unless nobody waits any more, the slot has moved to another node.
-            PushKind::SUnsubscribe if inner.acknowledged.lock().remove(key) => {
+            PushKind::SUnsubscribe if inner.subscriptions.lock().remove(key).is_some() => {
                 inner.begin_subscribing_again();
             }
             _ => {}
@@ -169,7 +201,7 @@ impl Subscriber for Listener {
 
     fn lost(&self) {
         let Some(inner) = self.0.upgrade() else { return };
-        inner.acknowledged.lock().clear();
+        inner.subscriptions.lock().clear();
         inner.begin_subscribing_again();
     }
 }
