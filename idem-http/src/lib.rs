@@ -29,7 +29,7 @@
 //! 6. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
 //!    `Idempotency-Bypassed`.
 //! 7. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
-//! 8. The storage is down: 503 `storage-unavailable`, and the request is not handled; or, where the layer
+//! 8. The storage is down, or does not answer within the handle's `claim_timeout`: 503 `storage-unavailable`, and the request is not handled; or, where the layer
 //!    [fails open](IdempotencyLayer::fail_open), it is handled without idempotency.
 //! 9. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
 //!    another method, path, query, body, `Content-Type` or `Content-Encoding`.

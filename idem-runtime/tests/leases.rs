@@ -11,6 +11,7 @@
 use std::future::{pending, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use idem_runtime::policy::ReleaseErrors;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::{MemoryStorage, Release, Storage, StorageErrorKind};
@@ -20,7 +21,7 @@ use idem_runtime::{
 };
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 const LEASE: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(3600);
@@ -311,4 +312,71 @@ fn a_call_on_a_runtime_without_timers_is_refused_before_its_body() {
     let timed = Builder::new_current_thread().enable_time().build().unwrap();
     let call = charge(&idem).call(async { Ok::<_, Error>(1) });
     assert_eq!(timed.block_on(call).unwrap(), 1);
+}
+
+/// The claim, its retries with the pauses between them, and the renewal of a lease whose claim was answered late.
+#[tokio::test(start_paused = true)]
+async fn everything_that_a_storage_does_before_a_body_has_one_limit() {
+    const LIMIT: Duration = Duration::from_millis(700);
+    for (verb, fault) in [
+        (Verb::Claim, Fault::Hang),
+        (Verb::Claim, Fault::HangAfter),
+        (Verb::Claim, Fault::LoseReply),
+        (Verb::Claim, Fault::Refuse),
+        (Verb::Renew, Fault::Hang),
+    ] {
+        let storage = FaultyStorage::new(MemoryStorage::new());
+        let faults = storage.faults().clone();
+        let builder = Idempotency::builder(storage).lease(LEASE).claim_timeout(LIMIT);
+        let idem = builder.build().unwrap();
+        faults.always(Verb::Claim, Fault::DelayReply(LEASE / 2));
+        faults.always(verb, fault);
+        let begun = Instant::now();
+        let call = charge(&idem).run(async { Ok::<_, Error>(1) });
+        let error = call.await.unwrap_err();
+        assert!(begun.elapsed() <= LIMIT, "{verb:?} {fault:?}: {:?}", begun.elapsed());
+        assert!(error.to_string().contains("did not answer within 700ms"), "{error}");
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Storage, true));
+        // What fails open does so within the same limit.
+        let begun = Instant::now();
+        let open = idem.operation("charge").key("open").fail_open();
+        let outcome = open.run(async { Ok::<_, Error>(1) }).await.unwrap();
+        assert_eq!(outcome.source, Source::Unrecorded);
+        assert!(begun.elapsed() <= LIMIT, "{verb:?} {fault:?}: {:?}", begun.elapsed());
+        faults.clear();
+        sleep(LEASE * 2).await;
+        let next = charge(&idem).run(async { Ok::<_, Error>(2) }).await.unwrap();
+        assert!(matches!(next.source, Source::Executed { .. }), "the first body did not run");
+    }
+}
+
+/// The effect has happened: its caller gets the value soon, and the write goes on without it.
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_hangs_after_the_body_does_not_keep_the_caller() {
+    let (idem, faults) = faulty();
+    faults.next(Verb::Complete, Fault::Hang);
+    let begun = Instant::now();
+    let call = charge(&idem).lease(LONG).run(async { Ok::<_, Error>(1) });
+    let outcome = call.await.unwrap();
+    assert_eq!((outcome.value, outcome.source), (1, Source::Unrecorded));
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((idem.in_flight(), faults.calls(Verb::Complete)), (0, 2), "it is written");
+}
+
+/// A duplicate in the same process learns nothing from a claim that has no answer, and waits for no longer than one may take.
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_of_a_call_that_stands_still_ends_with_its_wait() {
+    let (idem, faults) = faulty();
+    faults.next(Verb::Claim, Fault::Hang);
+    // Polled once, like a call on a runtime that stands still then.
+    let mut first = Box::pin(charge(&idem).run(async { Ok::<_, Error>(1) }));
+    assert!((&mut first).now_or_never().is_none());
+    for (wait, limit) in [(0, 4), (2, 4), (20, 20)].map(|(a, b)| (Duration::from_secs(a), b)) {
+        let begun = Instant::now();
+        let second = charge(&idem).wait(wait).run(async { Ok::<_, Error>(2) });
+        let error = second.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyProcessing, "{error}");
+        assert_eq!(begun.elapsed().as_secs(), limit);
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::post;
 use idempotency::Idempotency;
 use idempotency::http::{IdempotencyKey, IdempotencyLayer, IdempotentRun, anonymous};
-use idempotency::storage::{MemoryStorage, StorageErrorKind};
+use idempotency::storage::{MemoryStorage, RedisStorage, StorageErrorKind};
 use idempotency::testing::{Fault, FaultyStorage, Verb};
+
+use testkit::redis::RedisServer;
 
 use crate::client::Client;
 use crate::service::{Counting, serve};
@@ -72,4 +75,21 @@ async fn a_handler_that_needs_a_run_is_not_content_with_a_storage_that_is_down()
     faults.always(Verb::Claim, Fault::Refuse);
     client.post("/run", "k1", "x").await.assert_problem(503, "storage-unavailable");
     assert_eq!(client.post("/key", "k2", "x").await.text(), "k2");
+}
+
+/// It held each request for a quarter of a minute. The client gets its answer while it still waits, and may try again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_stopped_holds_a_request_for_three_seconds() {
+    let redis = RedisServer::start();
+    let idem = Idempotency::new(RedisStorage::connect(redis.url()).await.unwrap()).unwrap();
+    let service = Counting::behind(IdempotencyLayer::new(idem, anonymous())).await;
+    assert_eq!(service.client.post("/a", "before", "x").await.status.as_u16(), 200);
+    redis.pause();
+    let begun = Instant::now();
+    let reply = service.client.post("/a", "k", "x").await;
+    let elapsed = begun.elapsed();
+    redis.resume();
+    reply.assert_problem(503, "storage-unavailable");
+    assert!(elapsed < Duration::from_secs(8), "{elapsed:?}");
+    assert_eq!(service.runs(), 1);
 }

@@ -28,7 +28,7 @@ pub(crate) async fn claim(
     }
 }
 
-/// One decision of the storage. A lost reply is asked for again with the same owner (G10).
+/// One decision of the storage, within the handle's claim timeout. A lost reply is asked for again with the same owner (G10).
 ///
 /// What was asked first may arrive last, and be acquired by itself long after this claim was answered otherwise. So a lease may have begun
 /// at any time since then.
@@ -38,10 +38,16 @@ async fn ask(
     first_asked: Instant,
 ) -> Result<Claimed, StorageError> {
     guard.asking();
+    let limit = guard.inner.claim_timeout;
+    let until = later(Instant::now(), limit);
     let mut pauses = None;
     let mut perhaps_applied = false;
+    let mut trouble = None;
     loop {
-        match ask_once(guard, claim, first_asked).await {
+        let Ok(answer) = timeout_at(until, ask_once(guard, claim, first_asked)).await else {
+            return Err(unanswered(limit, StorageErrorKind::Indeterminate, trouble));
+        };
+        match answer {
             Ok(Claimed::Acquired { fence }) => return Ok(Claimed::Acquired { fence }),
             Ok(answer) => {
                 guard.refused();
@@ -60,9 +66,35 @@ async fn ask(
                     }
                     return Err(error);
                 };
+                if later(Instant::now(), pause) >= until {
+                    let kind = if perhaps_applied {
+                        StorageErrorKind::Indeterminate
+                    } else {
+                        error.kind()
+                    };
+                    if !perhaps_applied {
+                        guard.refused();
+                    }
+                    return Err(unanswered(limit, kind, Some(error)));
+                }
+                trouble = Some(error);
                 sleep(pause).await;
             }
         }
+    }
+}
+
+/// The storage gave no answer that is one within the claim timeout; `trouble` is what it said last.
+pub(super) fn unanswered(
+    limit: Duration,
+    kind: StorageErrorKind,
+    trouble: Option<StorageError>,
+) -> StorageError {
+    let text = format!("the storage did not answer within {limit:?}, the body did not run");
+    let error = StorageError::new(kind, text);
+    match trouble {
+        Some(trouble) => error.with_source(trouble),
+        None => error,
     }
 }
 
@@ -109,7 +141,8 @@ async fn wait(
 ) -> Result<Claimed, StorageError> {
     // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
     let subscribing = guard.inner.storage.watch(&claim.key);
-    let subscribed = timeout_at(deadline.min(later(Instant::now(), PATIENCE)), subscribing).await;
+    let patience = PATIENCE.min(guard.inner.claim_timeout);
+    let subscribed = timeout_at(deadline.min(later(Instant::now(), patience)), subscribing).await;
     let mut wakeup = subscribed.ok().and_then(Result::ok).flatten();
     // The runner may have ended before the subscription began, so the first look is at once.
     let mut polls = polls(wakeup.is_some());

@@ -126,11 +126,13 @@ impl Flights {
         flight.end(if followed { end() } else { Phase::Abandoned });
     }
 
-    /// The running calls whose leases are to be renewed at `now`.
-    pub(crate) fn due(&self, now: Instant) -> Vec<Arc<Flight>> {
+    /// The running calls whose leases are to be renewed at `now`. The caller takes that on: they are not due again until its request for
+    /// them must have been answered.
+    pub(crate) fn take_due(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut due = Vec::new();
         self.each_running(|flight, renew_at| {
-            if renew_at <= now {
+            if *renew_at <= now {
+                *renew_at = later(now, flight.lease / 3 + flight.lease / 12);
                 due.push(Arc::clone(flight));
             }
         });
@@ -141,7 +143,7 @@ impl Flights {
     pub(crate) fn next_renewal(&self) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         self.each_running(|_, renew_at| {
-            next = Some(next.map_or(renew_at, |next| next.min(renew_at)));
+            next = Some(next.map_or(*renew_at, |next| next.min(*renew_at)));
         });
         next
     }
@@ -154,10 +156,10 @@ impl Flights {
         self.shards.iter().filter_map(of_shard).min()
     }
 
-    fn each_running(&self, mut visit: impl FnMut(&Arc<Flight>, Instant)) {
+    fn each_running(&self, mut visit: impl FnMut(&Arc<Flight>, &mut Instant)) {
         for shard in &self.shards {
             for flight in shard.lock().iter() {
-                if let Phase::Running { renew_at, .. } = *flight.phase.lock() {
+                if let Phase::Running { renew_at, .. } = &mut *flight.phase.lock() {
                     visit(flight, renew_at);
                 }
             }

@@ -3,15 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::flight::Flights;
 use super::keeper::Keeper;
 use super::operation::{IntoKey, Operation};
 use crate::codec::AnyCodec;
+use crate::driver;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::{Event, Hooks};
 use crate::policy::{FromError, Storable, StoreErrors};
+use crate::runtime::Time;
 use crate::storage::{SharedStorage, Storage};
 
 /// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
@@ -43,11 +48,29 @@ pub(crate) struct Inner {
     pub(crate) namespace: String,
     pub(crate) ttl: Duration,
     pub(crate) lease: Duration,
+    pub(crate) claim_timeout: Duration,
     pub(crate) codec: AnyCodec,
     pub(crate) max_result_size: usize,
     pub(crate) flights: Flights,
     pub(crate) keeper: Keeper,
     pub(crate) hooks: Hooks,
+    /// The handle has been used where time is a test's.
+    in_paused_time: AtomicBool,
+}
+
+impl Inner {
+    /// The handle is used where time is of this kind.
+    pub(crate) fn lives_in(&self, time: Time) {
+        if time == Time::Paused {
+            self.in_paused_time.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The library's own runtime, for what must go on whatever becomes of the application's. `None` where there is none, and for a handle in a test's time: that runtime
+    /// has another, and a test wants to be alone with its calls.
+    pub(crate) fn driver(&self) -> Option<&'static Handle> {
+        if self.in_paused_time.load(Ordering::Relaxed) { None } else { driver::engine() }
+    }
 }
 
 impl Idempotency {
@@ -130,6 +153,7 @@ pub struct Builder {
     namespace: String,
     ttl: Duration,
     lease: Duration,
+    claim_timeout: Duration,
     codec: Option<AnyCodec>,
     max_result_size: usize,
     hooks: Hooks,
@@ -142,6 +166,7 @@ impl Builder {
             namespace: "default".to_owned(),
             ttl: Duration::from_secs(24 * 60 * 60),
             lease: Duration::from_secs(30),
+            claim_timeout: Duration::from_secs(3),
             codec: None,
             max_result_size: 1024 * 1024,
             hooks: Hooks::default(),
@@ -165,6 +190,21 @@ impl Builder {
     /// How long an owner may be silent before others may take over. Default: 30 seconds.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long the storage may take before a body begins or a duplicate is answered: the claim with its retries, and the renewal of a
+    /// lease that was claimed late. Default: 3 seconds.
+    ///
+    /// A storage that is down or hung is reported after this time at the latest, as a retryable [`Storage`](ErrorKind::Storage) error; the
+    /// body has not run, and what may have been claimed all the same is released in the background. An operation that fails open runs
+    /// its body then. In a transaction it is the limit of the claim there.
+    ///
+    /// The time that a duplicate waits for another's outcome ([`Operation::wait`]) does not count, but each look at the storage meanwhile
+    /// has this limit: a call without a body ends after `wait` and this at the latest. A retry after a reply that is lost helps only if it
+    /// fits, so let the storage's own timeouts (such as `RedisBuilder::response_timeout`, 2 seconds) be shorter.
+    pub fn claim_timeout(mut self, limit: Duration) -> Self {
+        self.claim_timeout = limit;
         self
     }
 
@@ -203,12 +243,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `Configuration`: an empty namespace, a zero duration, a ttl shorter than the lease, or no codec in a build without `json`.
+    /// `Configuration`: an empty namespace, a zero duration (the claim timeout included), a ttl shorter than the lease, or no codec in a build without `json`.
     pub fn build(mut self) -> Result<Idempotency, Error> {
         if self.namespace.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "the namespace is empty"));
         }
         check_durations(self.ttl, self.lease)?;
+        if self.claim_timeout.is_zero() {
+            let text = "the claim timeout is zero: no storage answers within it";
+            return Err(Error::new(ErrorKind::Configuration, text));
+        }
         #[cfg(feature = "json")]
         let default = Some(AnyCodec::from(crate::codec::Json));
         #[cfg(not(feature = "json"))]
@@ -228,11 +272,13 @@ impl Builder {
             namespace: self.namespace,
             ttl: self.ttl,
             lease: self.lease,
+            claim_timeout: self.claim_timeout,
             codec,
             max_result_size: self.max_result_size,
             flights: Flights::new(),
             keeper: Keeper::new(),
             hooks: self.hooks,
+            in_paused_time: AtomicBool::new(false),
         }))
     }
 }

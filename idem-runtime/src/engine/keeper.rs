@@ -1,10 +1,9 @@
-//! The keeper: one task per handle and runtime that renews the leases of all calls under way, in batches.
+//! The keeper: tasks that renew the leases of all calls under way of a handle, in batches.
 //!
-//! It is a task of its own so that a body which blocks its own task does not lose its lease (on a runtime with more than one worker
-//! thread). A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
-//! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good. A
-//! handle that is used from several runtimes has a keeper on each, since one of them may stand still; each renews
-//! whatever is due.
+//! A handle has one on each runtime that it is used from and one on the library's own thread ([`driver`](crate::driver)); each renews
+//! whatever is due, and what one has taken on is not due for the others. So a body keeps its lease though it blocks the only thread of its
+//! runtime, or nobody drives that runtime, or the storage blocks the library's thread. In a test's time the one on the library's thread is left out. A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
+//! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -34,26 +33,39 @@ impl Keeper {
     }
 
     /// Sees to it that a lease of this length will be renewed in time. True when a keeper had to be started or woken for it: the caller
-    /// should then yield once, so that a body that blocks its thread does not keep the keeper from starting.
+    /// should then yield once, so that the one on its runtime starts even if the body blocks the thread.
     pub(crate) fn watch_over(&self, inner: &Arc<Inner>, lease: Duration) -> bool {
         let lease = millis(lease);
         let shorter = lease < self.shortest_lease.load(Ordering::Relaxed)
             && lease < self.shortest_lease.fetch_min(lease, Ordering::Relaxed);
-        let Ok(here) = runtime::Handle::try_current() else { return false };
-        let mut runtimes = self.runtimes.lock();
+        let Ok(here) = Handle::try_current() else { return false };
+        let runtimes = self.runtimes.lock();
         if shorter {
             runtimes.iter().for_each(|(_, wake)| wake.notify_one());
         }
         let running = runtimes.iter().any(|(id, _)| *id == here.id());
+        drop(runtimes);
         if !running {
-            let wake = Arc::new(Notify::new());
-            runtimes.push((here.id(), Arc::clone(&wake)));
-            // A runtime that is shutting down drops the task at once, and `Registered` takes the lock.
-            drop(runtimes);
-            let registered = Registered { handle: Arc::downgrade(inner), runtime: here.id() };
-            here.spawn(run(registered, wake));
+            self.start(inner, &here, Whose::Application);
+            if let Some(driver) = inner.driver() {
+                self.start(inner, driver, Whose::Library);
+            }
         }
         shorter || !running
+    }
+
+    /// Starts a keeper on this runtime, unless there is one.
+    fn start(&self, inner: &Arc<Inner>, on: &Handle, whose: Whose) {
+        let wake = Arc::new(Notify::new());
+        let mut runtimes = self.runtimes.lock();
+        if runtimes.iter().any(|(id, _)| *id == on.id()) {
+            return;
+        }
+        runtimes.push((on.id(), Arc::clone(&wake)));
+        // A runtime that is shutting down drops the task at once, and `Registered` takes the lock.
+        drop(runtimes);
+        let registered = Registered { handle: Arc::downgrade(inner), runtime: on.id() };
+        on.spawn(run(registered, wake, whose));
     }
 
     /// Forgets leases that no call under way has. A call that this overlooks enters the list later, and then finds that it has to wake
@@ -97,7 +109,14 @@ impl Drop for Registered {
 /// After how many looks at the list a lease that is no longer used is forgotten: it costs the next call that has one a wake-up.
 const LOOKS: u32 = 16;
 
-async fn run(registered: Registered, wake: Arc<Notify>) {
+/// Whose runtime a keeper is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Application,
+    Library,
+}
+
+async fn run(registered: Registered, wake: Arc<Notify>, whose: Whose) {
     let handle = &registered.handle;
     let mut next: Option<Instant> = None;
     let mut looks = 0_u32;
@@ -111,14 +130,14 @@ async fn run(registered: Registered, wake: Arc<Notify>) {
             Some(()) = batches.next() => {}
         }
         let Some(inner) = handle.upgrade() else { return };
+        inner.lives_in(crate::runtime::time());
+        if whose == Whose::Library && inner.driver().is_none() {
+            return;
+        }
         // A batch is of equal leases, and no batch waits for another: what one lease can wait for is too long for a shorter one.
-        let mut due = inner.flights.due(Instant::now());
+        let mut due = inner.flights.take_due(Instant::now());
         due.sort_unstable_by_key(|flight| flight.lease);
         for batch in due.chunk_by(|one, other| one.lease == other.lease) {
-            // Not due again until this batch is answered, or has run out of patience.
-            for flight in batch {
-                ask_again(flight, flight.lease / 3 + flight.lease / 12);
-            }
             batches.push(renew(Arc::clone(&inner), batch.to_vec()));
         }
         next = inner.flights.next_renewal();

@@ -214,7 +214,7 @@ impl<E, S, M> Operation<E, S, M> {
     /// | the key is empty, too long, not UTF-8 or has control characters; the tenant or the namespace is too long, or the tenant empty; there is neither key nor fingerprint; the arguments cannot be hashed | [`KeyGeneration`](ErrorKind::KeyGeneration) |
     /// | a zero ttl or lease, a ttl shorter than the lease, no tokio runtime with timers | [`Configuration`](ErrorKind::Configuration) |
     /// | there is no handle | [`NotConfigured`](ErrorKind::NotConfigured) |
-    /// | the storage is down, or full | [`Storage`](ErrorKind::Storage) |
+    /// | the storage is down, full, or does not answer within the handle's [`claim_timeout`](super::handle::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage) |
     /// | the record cannot be read | [`Corrupt`](ErrorKind::Corrupt) |
     ///
     /// A result that cannot be encoded, or is too large, is given to its caller as

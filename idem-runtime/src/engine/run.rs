@@ -121,10 +121,11 @@ impl Call {
             let text = "the operation calls itself with the same key and would wait for itself";
             return Err(self.error(ErrorKind::Reentrant, text));
         }
-        runtime::check().map_err(|text| self.error(ErrorKind::Configuration, text))?;
+        let time = runtime::check();
+        self.inner.lives_in(time.map_err(|text| self.error(ErrorKind::Configuration, text))?);
         let deadline = self.wait.map(|wait| later(Instant::now(), wait));
         while let Some(there) = self.inner.flights.enter(&self.flight) {
-            match follow(&there, deadline).await {
+            match follow(&there, deadline, self.inner.claim_timeout).await {
                 Some(Followed::Finished(finished)) => return Ok(Turn::Replay(finished)),
                 Some(Followed::Refused(error)) => return Err(error),
                 Some(Followed::Busy { lease_until }) => {
@@ -334,15 +335,24 @@ enum Followed {
 }
 
 /// Waits for the call that is there; `None` when the duplicate has to claim for itself. One that may not wait, or no longer, still
-/// learns what the storage answers to the claim under way.
-async fn follow(flight: &Flight, deadline: Option<Instant>) -> Option<Followed> {
+/// learns what the storage answers to the claim under way, unless that takes longer than a claim may: then the call that is there is on
+/// a runtime that stands still.
+async fn follow(
+    flight: &Flight,
+    deadline: Option<Instant>,
+    claim_timeout: Duration,
+) -> Option<Followed> {
+    // The other one's time may be up a moment later than ours.
+    let answered_by = later(Instant::now(), claim_timeout.saturating_mul(3) / 2);
     if let Some(deadline) = deadline {
         let ended = flight.until(|phase| heard(phase, true));
         if let Ok(followed) = timeout_at(deadline, ended).await {
             return followed;
         }
     }
-    flight.until(|phase| heard(phase, false)).await
+    let answered = flight.until(|phase| heard(phase, false));
+    let unanswered = |_| Some(Followed::Busy { lease_until: Instant::now() });
+    timeout_at(answered_by, answered).await.unwrap_or_else(unanswered)
 }
 
 /// What a phase tells a duplicate, and nothing yet where that has to go on listening.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::flight::{Flight, Phase};
 use super::handle::Inner;
 use crate::clock::{Clock, MonotonicClock};
+use crate::driver;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
 use crate::record::Finished;
@@ -46,13 +47,24 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
+/// How long a caller whose body has run waits for a storage that does not answer. Then it gets its value, and the write goes on without it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the release of what may have been claimed is tried where no body ran: the lease does the same in the end.
+const BRIEF: Duration = Duration::from_secs(15);
+
 /// Writes `settlement` and ends the call for its followers.
 pub(crate) async fn settle(
     inner: &Arc<Inner>,
     flight: &Arc<Flight>,
     settlement: &Settlement,
 ) -> Settled {
-    match write_retrying(inner, settlement, pauses()).await {
+    let written = timeout(PATIENCE, write_retrying(inner, settlement, pauses())).await;
+    let unanswered = |_| {
+        let text = format!("the storage did not answer within {PATIENCE:?}");
+        Err(StorageError::new(StorageErrorKind::Indeterminate, text))
+    };
+    match written.unwrap_or_else(unanswered) {
         Ok(written) => end(inner, flight, settlement, written),
         Err(error) if may_pass(&error) => {
             // Duplicates in this process get the result from here while the background goes on trying; where there is none, they claim.
@@ -69,7 +81,8 @@ pub(crate) async fn settle(
     }
 }
 
-/// Writes `settlement` without a caller: its future was dropped, or the storage was down. `untold` says that there is a result which
+/// Writes `settlement` without a caller: its future was dropped, or the storage was down. That goes on on the library's own thread, as long as
+/// the process lives, for the caller's runtime may be about to end or never be driven again. `untold` says that there is a result which
 /// nobody has got yet; otherwise duplicates do not wait for the write, and the lease is not renewed for it.
 pub(crate) fn in_background(
     inner: &Arc<Inner>,
@@ -87,9 +100,11 @@ pub(crate) fn in_background(
         unrecorded: Some(Error::new(ErrorKind::Storage, "there is no runtime left to record it")),
     };
     let mut write = Box::pin(async move { writing.write(deadline).await });
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let Some(runtime) = inner.driver().cloned().or_else(|| Handle::try_current().ok()) else {
+        return;
+    };
     // A storage in this process answers at once, even while the runtime is being shut down.
-    if (&mut write).now_or_never().is_none() {
+    if !driver::begin_on(&runtime, &mut write) {
         if !untold {
             // After the write was begun, so that a duplicate's claim comes behind it.
             flight.end(end);
@@ -115,6 +130,7 @@ impl Writing {
         let pauses = pauses().chain(more.take_while(|_| Instant::now() < deadline));
         // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
         let patience = self.flight.lease.max(Duration::from_secs(1));
+        let patience = if deadline <= Instant::now() { patience.min(BRIEF) } else { patience };
         let write = write_retrying(&self.inner, &self.settlement, pauses);
         self.unrecorded = match timeout(patience, write).await {
             Ok(Ok(written)) => match end(&self.inner, &self.flight, &self.settlement, written) {

@@ -18,10 +18,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::Database;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
-use super::claim::polls;
+use super::claim::{polls, unanswered};
 use super::context;
 use super::flight::later;
 use super::handle::{Idempotency, Inner};
@@ -34,7 +34,7 @@ use crate::policy::{
 };
 use crate::runtime;
 use crate::storage::sql::transaction::{Records, TransactionConnection};
-use crate::storage::{Claim, Claimed, Complete, Release, Written};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageErrorKind, Written};
 use crate::telemetry;
 
 /// A transaction, before it is said what is to be done in it. From [`Idempotency::in_transaction`].
@@ -117,6 +117,7 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
     /// | what is wrong | kind |
     /// |---|---|
     /// | there is no transaction on the connection, or the handle's storage is on another kind of database | [`Configuration`](ErrorKind::Configuration) |
+    /// | the database does not answer the claim within the handle's [`claim_timeout`](super::handle::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
     /// | the database broke the transaction up, for a deadlock or because it saw too little of others' | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
     /// | the record is no longer part of the transaction when the body ends | [`LeaseLost`](ErrorKind::LeaseLost) |
     ///
@@ -247,7 +248,10 @@ async fn claim<C: TransactionConnection>(
     let deadline = call.wait.map(|wait| later(Instant::now(), wait));
     let mut polls = polls(false);
     loop {
-        let claimed = C::Database::claim(storage, connection.connection(), &request).await?;
+        let claimed = C::Database::claim(storage, connection.connection(), &request);
+        let claimed = timeout(call.inner.claim_timeout, claimed).await.unwrap_or_else(|_| {
+            Err(unanswered(call.inner.claim_timeout, StorageErrorKind::Indeterminate, None))
+        })?;
         let now = Instant::now();
         match (&claimed, deadline) {
             (Claimed::InProgress { .. }, Some(deadline)) if now < deadline => {

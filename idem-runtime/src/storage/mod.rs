@@ -15,6 +15,9 @@
 //! - Repeating a verb with the same owner and arguments after a lost reply is safe.
 //! - Keys are compared byte by byte.
 //! - Dropping the future leaves the record as it was or as the verb leaves it, never in between.
+//!
+//! Verbs are called from any runtime of the process, the library's own among them, which renews leases and writes in the background. None may
+//! need another runtime to be driven, or block its thread.
 
 mod erased;
 mod error;

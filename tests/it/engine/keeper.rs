@@ -144,21 +144,6 @@ fn a_handle_used_from_several_runtimes_in_turn_keeps_its_leases_on_each() {
     }
 }
 
-/// The runtime on which the keeper was started first stands still; the other one's calls keep their leases.
-#[test]
-fn a_runtime_that_stands_still_costs_another_none_of_its_leases() {
-    let stage = Stage::on_memory();
-    let still = Builder::new_current_thread().enable_all().build().unwrap();
-    let (process, rival) = still.block_on(async {
-        let process = stage.process().await;
-        process.charge("k").call(stage.body("k", "")).await.unwrap();
-        (process, stage.process().await)
-    });
-    // Nobody drives `still` from here on.
-    runtime().block_on(long_body_keeps_its_lease(&stage, &process, &rival, "other"));
-    drop(still);
-}
-
 /// A runtime that ends in the middle of a call drops the call: a crash that was seen.
 #[test]
 fn a_runtime_that_is_shut_down_frees_the_keys_of_its_calls() {

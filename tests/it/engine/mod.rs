@@ -1,9 +1,11 @@
 //! What the engine promises beside the guarantees.
 
+mod budget;
 mod context;
 mod hooks;
 mod keeper;
 mod late_claims;
 pub(crate) mod metrics;
 mod policies;
+mod runtimes;
 mod waiting;

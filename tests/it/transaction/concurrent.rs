@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use idem_runtime::{Error, ErrorKind, Idempotency, Outcome};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, MySql, Pool, Postgres, Sqlite};
+use testkit::proxy::{FaultProxy, Loss};
 use tokio::sync::Barrier;
 
 use super::stage::{Db, Failed, Stage, Tx, deposit, on_every_database};
 use crate::outbox::stage::{Db as _, inside};
-use crate::stage::in_time;
+use crate::stage::{in_time, until};
 
 /// Far longer than it takes to be told something, and shorter than anybody waits for a lock.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -232,7 +233,10 @@ fn is_passing(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01", "HY000", "5", "517"].contains(&&*code))
 }
 
-on_every_database!(under_every_isolation_each_call_happens_once);
+on_every_database!(
+    a_call_outside_of_transactions_on_a_key_that_one_holds_ends_within_the_budget,
+    under_every_isolation_each_call_happens_once,
+);
 
 /// A transaction that has looked at the table before another one's commit.
 async fn looked_before<DB: Isolation>(stage: &Stage<DB>, level: &str) -> Result<i64, Error> {
@@ -273,4 +277,51 @@ async fn an_sqlite_transaction_that_is_too_old_to_see_a_record_runs_nothing() {
     let error = looked_before(&stage, "DEFERRED").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
     assert!(error.is_retryable());
+}
+
+/// What a machine that is busy adds to a limit.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// It used to wait for as long as the other transaction was open, or as the server's own limit said.
+async fn a_call_outside_of_transactions_on_a_key_that_one_holds_ends_within_the_budget<DB: Db>(
+    stage: Stage<DB>,
+) {
+    let first = holding(&stage, "1").await;
+    let (_pool, idem) = stage.elsewhere().await;
+    let began = Instant::now();
+    let outside = idem.operation("deposit").key("1").call(async { Ok::<i64, Error>(0) });
+    let error = in_time(outside).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(3) + SLACK, "{:?}", began.elapsed());
+    stage.idem.commit(first).await.unwrap();
+    until("nothing is under way", || idem.in_flight() == 0).await;
+    let outcome = call(stage.elsewhere().await, "1", crate::stage::PATIENCE).await.unwrap();
+    assert_eq!((outcome.value, outcome.is_replayed()), (100, true));
+}
+
+async fn a_database_that_hangs_is_reported_within_the_budget<DB: Db>() {
+    let stage = Stage::<DB>::new().await;
+    let server = stage.url.split(['@', '/']).find(|part| part.contains("127.0.0.1:")).unwrap();
+    let proxy = FaultProxy::start(server);
+    let pool = crate::outbox::stage::pool::<DB>(&proxy.before(&stage.url)).await;
+    let mut tx = pool.begin().await.unwrap();
+    proxy.drop_requests(Loss::next(usize::MAX).hanging());
+    let began = Instant::now();
+    let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
+    let error = in_time(operation.call(async |_| Ok::<i64, Error>(0))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    assert!(error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("did not answer within 3s"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(3) + SLACK, "{:?}", began.elapsed());
+    proxy.cut();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_that_hangs_is_reported_within_the_budget() {
+    a_database_that_hangs_is_reported_within_the_budget::<Postgres>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_that_hangs_is_reported_within_the_budget() {
+    a_database_that_hangs_is_reported_within_the_budget::<MySql>().await;
 }

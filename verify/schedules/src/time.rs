@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::{Add, Sub};
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -61,6 +62,12 @@ impl Instant {
 
     pub fn elapsed(self) -> Duration {
         Self::now() - self
+    }
+
+    /// The real time stands still, so that this one counts as paused.
+    pub fn into_std(self) -> std::time::Instant {
+        static BEGINNING: OnceLock<std::time::Instant> = OnceLock::new();
+        *BEGINNING.get_or_init(std::time::Instant::now)
     }
 
     pub fn checked_sub(self, duration: Duration) -> Option<Self> {

@@ -33,7 +33,7 @@ async fn a_stale_answer_does_not_shorten_a_lease() {
     let (idem, faults) = faulty();
     let call = idem.operation("op").key("k").lease(LEASE).call(async {
         let inner = &idem.0;
-        let mut due = inner.flights.due(Instant::now() + LEASE);
+        let mut due = inner.flights.take_due(Instant::now() + LEASE);
         let flight = due.pop().unwrap();
         faults.next(Verb::Renew, Fault::DelayReply(Duration::from_secs(5)));
         let first = renew(inner.clone(), vec![flight.clone()]);
@@ -56,7 +56,7 @@ async fn an_answer_to_a_call_that_has_ended_changes_nothing() {
     faults.always(Verb::Complete, Fault::Refuse);
     let mut flight = None;
     let body = async {
-        flight = idem.0.flights.due(Instant::now() + LEASE).pop();
+        flight = idem.0.flights.take_due(Instant::now() + LEASE).pop();
         Ok::<_, Error>(())
     };
     let outcome = idem.operation("op").key("k").lease(LEASE).run(body).await;
@@ -90,7 +90,7 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
 
 /// No task per call, none that is looked for on a runtime that has ended, and no pause but the one in which it starts.
 #[test]
-fn a_runtime_has_one_keeper_for_as_long_as_it_lasts() {
+fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all() {
     let idem = Idempotency::memory();
     let ends_at_once = |runtime: &Runtime, key: &'static str| {
         let call = idem.operation("op").key(key).lease(LEASE).call(async { Ok::<_, Error>(()) });
@@ -103,11 +103,40 @@ fn a_runtime_has_one_keeper_for_as_long_as_it_lasts() {
         assert_eq!(keys.map(|key| ends_at_once(runtime, key)), [false, true, true]);
         assert_eq!(runtime.metrics().num_alive_tasks(), 1);
     }
-    assert_eq!(keepers(), 2);
+    assert_eq!(keepers(), 3);
     drop(one);
-    assert_eq!(keepers(), 1);
+    assert_eq!(keepers(), 2);
     assert!(ends_at_once(&another, "g"));
-    assert_eq!((another.metrics().num_alive_tasks(), keepers()), (1, 1));
+    assert_eq!((another.metrics().num_alive_tasks(), keepers()), (1, 2));
+}
+
+/// The library's thread has another time: what it did there would be a test's surprise, and differ from run to run.
+#[test]
+fn a_handle_in_paused_time_is_left_alone_by_the_librarys_thread() {
+    let idem = Idempotency::memory();
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let call = idem.operation("op").key("k").lease(SHORT).call(async {
+        // Far longer than the lease in the thread's time, and none in this runtime's.
+        std::thread::sleep(SHORT * 20);
+        let due = idem.0.flights.take_due(Instant::now());
+        Ok::<_, Error>((idem.0.keeper.runtimes.lock().len(), due.len()))
+    });
+    assert_eq!(runtime.block_on(call).unwrap(), (1, 0));
+}
+
+/// So is one whose time is paused only later.
+#[tokio::test]
+async fn the_librarys_keeper_ends_where_time_is_paused() {
+    let idem = Idempotency::memory();
+    let call = || idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
+    call().await.unwrap();
+    let keepers = || idem.0.keeper.runtimes.lock().len();
+    assert_eq!(keepers(), 2);
+    tokio::time::pause();
+    while keepers() == 2 {
+        sleep(SHORT).await;
+        std::thread::sleep(SHORT);
+    }
 }
 
 #[tokio::test(start_paused = true)]
