@@ -1,4 +1,4 @@
-//! Committing the application's transaction, and the truth about it.
+//! Committing the application's transaction, and what is certain of it when the reply to `COMMIT` is lost.
 
 use std::time::Duration;
 
@@ -11,17 +11,27 @@ use super::settle::pauses;
 use super::transaction::storage_of;
 use crate::error::{Error, ErrorKind};
 use crate::storage::StorageError;
-use crate::storage::sql::transaction::{Part, Records, TransactionDatabase, Uncommitted};
+use crate::storage::sql::transaction::{
+    Before, Records, TransactionDatabase, Uncommitted, Verdict,
+};
 
 impl Idempotency {
-    /// Commits a transaction and tells the truth about it, also where the answer to `COMMIT` is lost: then the record of the last call in
-    /// the transaction is looked for, until it is certain whether the transaction was committed.
+    /// Commits a transaction, and resolves an ambiguous commit when the reply to `COMMIT` is lost: the database is asked on another
+    /// connection what became of the transaction, for at most the storage's response timeout.
+    ///
+    /// | database | what is asked for | what it covers |
+    /// |---|---|---|
+    /// | Postgres | the transaction's own id | everything that the transaction wrote, with calls of this library in it or without |
+    /// | MySQL, MariaDB | the record of a call in the transaction | a transaction in which a call left its record, in whatever table and database of the server |
+    /// | SQLite | nothing: it runs in this process | |
     ///
     /// # Errors
     ///
-    /// - [`Storage`](ErrorKind::Storage): nothing was committed. [`Error::is_retryable`] says whether to do all of it again.
-    /// - [`Indeterminate`](ErrorKind::Indeterminate): the database does not answer, or no call of this library's was part of the
-    ///   transaction. Call again with the same key: it replays if the transaction was committed.
+    /// - [`Storage`](ErrorKind::Storage): nothing was committed, for certain. [`Error::is_retryable`] says whether to do all of it again.
+    /// - [`Indeterminate`](ErrorKind::Indeterminate): the outcome is unknown. The server cannot be reached, or still has the transaction
+    ///   open, or is another one by now; the transaction has ended before its commit, by a statement of its own; on Postgres it wrote
+    ///   nothing; on MySQL and MariaDB none of its calls left a record. Call again with the same key: it replays if the transaction
+    ///   was committed. A call that released its key recorded nothing, so it runs again.
     /// - [`Configuration`](ErrorKind::Configuration): the handle's storage is on another kind of database.
     ///
     /// # Cancel safety
@@ -32,35 +42,37 @@ impl Idempotency {
         mut transaction: Transaction<'_, DB>,
     ) -> Result<(), Error> {
         let storage = storage_of::<DB>(&self.0)?;
-        let part = DB::part(storage, &mut transaction).await.map_err(not_committed)?;
-        let sent = Instant::now();
+        // `COMMIT` has not been sent where this fails, and dropping the transaction rolls it back.
+        let before = DB::witness(storage, &mut transaction).await.map_err(not_committed)?;
+        let witness = match before {
+            Before::Open(witness) => witness,
+            Before::Ended(error) => return Err(unknown(error)),
+        };
         match DB::commit(storage, transaction).await {
             Ok(()) => Ok(()),
             Err(Uncommitted::Refused(error)) => Err(not_committed(error)),
-            Err(Uncommitted::Unanswered(error)) => match part {
-                Some(part) => find_out::<DB>(storage, &part, sent, error).await,
+            Err(Uncommitted::Unanswered(error)) => match witness {
+                Some(witness) => find_out::<DB>(storage, &witness, error).await,
                 None => Err(unknown(error)),
             },
         }
     }
 }
 
-/// Looks for the record of a call until it is certain whether its transaction was committed.
+/// Asks until it is certain whether the transaction was committed.
 async fn find_out<DB: Records>(
     storage: &DB::Storage,
-    part: &Part,
-    sent: Instant,
+    witness: &DB::Witness,
     mut error: StorageError,
 ) -> Result<(), Error> {
     let deadline = later(Instant::now(), DB::patience(storage));
     let more = std::iter::repeat(Duration::from_millis(400));
     for pause in pauses().chain(more) {
-        match timeout_at(deadline, DB::is_committed(storage, part)).await {
-            Ok(Ok(Some(true))) => return Ok(()),
-            // A record that has expired is no longer looked for.
-            Ok(Ok(Some(false))) if sent.elapsed() < part.ttl => return Err(not_committed(error)),
-            Ok(Ok(Some(false))) | Err(_) => break,
-            Ok(Ok(None)) => {}
+        match timeout_at(deadline, DB::verdict(storage, witness)).await {
+            Ok(Ok(Verdict::Committed)) => return Ok(()),
+            Ok(Ok(Verdict::RolledBack)) => return Err(not_committed(error)),
+            Ok(Ok(Verdict::Open)) => {}
+            Ok(Ok(Verdict::Unknown)) | Err(_) => break,
             Ok(Err(trouble)) => error = trouble,
         }
         if Instant::now() + pause >= deadline {
@@ -76,6 +88,6 @@ fn not_committed(error: StorageError) -> Error {
 }
 
 fn unknown(error: StorageError) -> Error {
-    let text = "nobody knows whether the transaction was committed";
+    let text = "commit outcome unknown: call again with the same key, which replays if the transaction was committed";
     Error::new(ErrorKind::Indeterminate, text).with_source(error)
 }

@@ -6,7 +6,7 @@
 //!                                       the body, on the same connection
 //!                                         │
 //!                                       complete, or release, in the transaction
-//! commit ──► COMMIT ──► its answer is lost? the record's owner, read back, says what became of it
+//! commit ──► witness ──► COMMIT ──► its reply is lost? the database is asked for what became of the witness
 //! ```
 //!
 //! `Idempotency::commit` is in `commit.rs`. There is no guard, no keeper and no list of calls: until the commit nobody sees the record, and whatever becomes of this process,
@@ -118,7 +118,7 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
     /// |---|---|
     /// | there is no transaction on the connection, or the handle's storage is on another kind of database | [`Configuration`](ErrorKind::Configuration) |
     /// | the database does not answer the claim within the handle's [`claim_timeout`](super::handle::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
-    /// | the database broke the transaction up, for a deadlock or because it saw too little of others' | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
+    /// | the transaction was aborted (deadlock or serialization failure) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
     /// | the record is no longer part of the transaction when the body ends | [`LeaseLost`](ErrorKind::LeaseLost) |
     ///
     /// Another transaction with this key that is not committed yet is [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), or is waited for as long

@@ -20,7 +20,15 @@ type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 pub struct Loss {
     left: usize,
     concerns: Option<Predicate>,
-    then: Then,
+    ending: Ending,
+}
+
+/// How a connection ends that lost something.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    pub(super) then: Then,
+    /// What the client hears in place of a reply.
+    pub(super) instead: Vec<u8>,
 }
 
 /// What becomes of a connection that lost something.
@@ -33,7 +41,8 @@ pub(super) enum Then {
 impl Loss {
     /// The next `count` requests or replies, each on a connection of its own, which is then closed.
     pub fn next(count: usize) -> Self {
-        Self { left: count, concerns: None, then: Then::Cut }
+        let ending = Ending { then: Then::Cut, instead: Vec::new() };
+        Self { left: count, concerns: None, ending }
     }
 
     /// Only requests that contain this text, or only the replies to them.
@@ -55,7 +64,14 @@ impl Loss {
     /// The connection stays open afterwards, and nothing more gets through in the direction of the loss.
     #[must_use]
     pub fn hanging(mut self) -> Self {
-        self.then = Then::Hang;
+        self.ending.then = Then::Hang;
+        self
+    }
+
+    /// The client hears this in place of the reply that is lost.
+    #[must_use]
+    pub fn answered_with(mut self, reply: impl Into<Vec<u8>>) -> Self {
+        self.ending.instead = reply.into();
         self
     }
 }
@@ -71,7 +87,7 @@ impl fmt::Debug for Loss {
         f.debug_struct("Loss")
             .field("left", &self.left)
             .field("of_all", &self.concerns.is_none())
-            .field("then", &self.then)
+            .field("ending", &self.ending)
             .finish()
     }
 }
@@ -112,7 +128,7 @@ struct Direction {
 
 impl Direction {
     /// Uses up one loss that concerns this request; `None` stands for a reply to nobody knows what.
-    fn take_loss(&mut self, request: Option<&[u8]>) -> Option<Then> {
+    fn take_loss(&mut self, request: Option<&[u8]>) -> Option<Ending> {
         let concerned = |loss: &&mut Loss| match (&loss.concerns, request) {
             (None, None) => true,
             (Some(concerns), Some(request)) => concerns(request),
@@ -120,16 +136,16 @@ impl Direction {
         };
         let loss = self.losses.iter_mut().filter(|loss| loss.left > 0).find(concerned)?;
         loss.left -= 1;
-        Some(loss.then)
+        Some(loss.ending.clone())
     }
 }
 
 /// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Fate {
     Passes,
     IsLost(Then),
-    ItsReplyIsLost(Then),
+    ItsReplyIsLost(Ending),
 }
 
 impl Faults {
@@ -167,14 +183,14 @@ impl Faults {
         let mut state = self.state();
         let lost =
             state.requests.take_loss(Some(request)).or_else(|| state.requests.take_loss(None));
-        if let Some(then) = lost {
-            return Fate::IsLost(then);
+        if let Some(ending) = lost {
+            return Fate::IsLost(ending.then);
         }
         state.replies.take_loss(Some(request)).map_or(Fate::Passes, Fate::ItsReplyIsLost)
     }
 
     /// Whether the reply that has just arrived is lost, whatever request it answers.
-    pub(super) fn reply_is_lost(&self) -> Option<Then> {
+    pub(super) fn reply_is_lost(&self) -> Option<Ending> {
         self.state().replies.take_loss(None)
     }
 

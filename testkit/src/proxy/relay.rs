@@ -10,7 +10,7 @@ use tokio::{
     },
 };
 
-use super::faults::{Fate, Faults, Then};
+use super::faults::{Ending, Fate, Faults, Then};
 
 /// Large enough that a request or a reply of a test is one read.
 const CHUNK: usize = 256 * 1024;
@@ -34,7 +34,7 @@ async fn pass_requests(
     mut client: ReadHalf<'_>,
     mut server: WriteHalf<'_>,
     faults: &Faults,
-    reply_lost: &Cell<Option<Then>>,
+    reply_lost: &Cell<Option<Ending>>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -47,7 +47,7 @@ async fn pass_requests(
         let request = &buffer[..length];
         match faults.fate_of_request(request) {
             Fate::Passes => {}
-            Fate::ItsReplyIsLost(then) => reply_lost.set(Some(then)),
+            Fate::ItsReplyIsLost(ending) => reply_lost.set(Some(ending)),
             Fate::IsLost(then) => {
                 faults.count(|counts| counts.dropped_requests += 1);
                 return lose_the_rest(client, then).await;
@@ -63,7 +63,7 @@ async fn pass_replies(
     mut server: ReadHalf<'_>,
     mut client: WriteHalf<'_>,
     faults: &Faults,
-    reply_lost: &Cell<Option<Then>>,
+    reply_lost: &Cell<Option<Ending>>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -71,9 +71,10 @@ async fn pass_replies(
         if length == 0 {
             return Ok(());
         }
-        if let Some(then) = reply_lost.take().or_else(|| faults.reply_is_lost()) {
+        if let Some(ending) = reply_lost.take().or_else(|| faults.reply_is_lost()) {
             faults.count(|counts| counts.dropped_replies += 1);
-            return lose_the_rest(server, then).await;
+            client.write_all(&ending.instead).await?;
+            return lose_the_rest(server, ending.then).await;
         }
         wait_for(faults.reply_delay()).await;
         client.write_all(&buffer[..length]).await?;

@@ -27,11 +27,23 @@ trait Server: Db {
     /// Begins a transaction that goes on seeing what its first statement saw.
     const BEGIN: &str;
 
+    /// What only the statement has in it that looks for the outcome.
+    const LOOK: &str;
+
+    /// What is said of a transaction without a call that was rolled back.
+    const WITHOUT_A_CALL: ErrorKind;
+
+    /// What is said of a transaction that was committed, and whose record is gone.
+    const WITHOUT_ITS_RECORD: Option<ErrorKind>;
+
     fn impatient(pool: Pool<Self>) -> SharedStorage;
 }
 
 impl Server for Postgres {
     const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+    const LOOK: &str = "pg_xact_status";
+    const WITHOUT_A_CALL: ErrorKind = ErrorKind::Storage;
+    const WITHOUT_ITS_RECORD: Option<ErrorKind> = None;
 
     fn impatient(pool: Pool<Self>) -> SharedStorage {
         let storage = PostgresStorage::builder().response_timeout(RESPONSE_TIMEOUT);
@@ -41,6 +53,9 @@ impl Server for Postgres {
 
 impl Server for MySql {
     const BEGIN: &str = "BEGIN";
+    const LOOK: &str = "FOR UPDATE NOWAIT";
+    const WITHOUT_A_CALL: ErrorKind = ErrorKind::Indeterminate;
+    const WITHOUT_ITS_RECORD: Option<ErrorKind> = Some(ErrorKind::Indeterminate);
 
     fn impatient(pool: Pool<Self>) -> SharedStorage {
         let storage = MySqlStorage::builder().response_timeout(RESPONSE_TIMEOUT);
@@ -126,7 +141,7 @@ async fn without_the_server_nobody_knows<DB: Server>(behind: Behind<DB>) {
 async fn a_look_that_fails_is_not_the_last_one<DB: Server>(behind: Behind<DB>) {
     let harm = |proxy: &FaultProxy| {
         proxy.drop_replies(commits());
-        proxy.drop_requests(Loss::next(1).of_requests_with("idempotency_records"));
+        proxy.drop_requests(Loss::next(1).of_requests_with(DB::LOOK));
     };
     assert_eq!(behind.deposit(harm).await.unwrap(), 100);
     assert_eq!(behind.state().await, (100, 1));
@@ -156,7 +171,8 @@ async fn the_truth_is_not_what_a_transaction_sees_that_others_left_open<DB: Serv
     in_time(DB::run(&mut elsewhere, remove)).await.unwrap();
 }
 
-/// The record has expired while it is looked for, and another call has the key: it is not there, though it was committed.
+/// The record has expired while it is looked for, and another call has the key: it is not there, though it was committed. What needs no record
+/// knows all the same.
 async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(behind: Behind<DB>) {
     let ttl = Duration::from_millis(100);
     let idem = Idempotency::builder(behind.idem.storage().clone()).lease(ttl).ttl(ttl);
@@ -178,12 +194,14 @@ async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(b
         behind.proxy.heal();
     };
     let (told, ()) = tokio::join!(idem.commit(tx), next);
-    let error = told.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    let kind = told.as_ref().err().map(Error::kind);
+    assert_eq!(kind, DB::WITHOUT_ITS_RECORD, "{told:?}");
 }
 
 /// What was marked by an earlier transaction on the same connection says nothing of a later one.
-async fn without_a_call_in_the_transaction_nobody_knows<DB: Server>(behind: Behind<DB>) {
+async fn an_earlier_call_on_the_connection_says_nothing_of_the_transaction<DB: Server>(
+    behind: Behind<DB>,
+) {
     let mut connection = behind.pool.acquire().await.unwrap();
     for committed_by_the_handle in [true, false] {
         let mut tx = crate::outbox::stage::begin::<DB>(&mut connection).await;
@@ -201,7 +219,7 @@ async fn without_a_call_in_the_transaction_nobody_knows<DB: Server>(behind: Behi
     DB::run(inside(&mut tx), update.to_owned()).await.unwrap();
     behind.proxy.drop_requests(commits());
     let error = behind.idem.commit(tx).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    assert_eq!(error.kind(), DB::WITHOUT_A_CALL, "{error:?}");
     assert_eq!(behind.stage.balance().await, 0);
 }
 
@@ -240,7 +258,7 @@ on_every_server!(
     a_look_that_fails_is_not_the_last_one,
     the_truth_is_not_what_a_transaction_sees_that_others_left_open,
     a_record_that_has_expired_says_nothing_of_its_transaction,
-    without_a_call_in_the_transaction_nobody_knows,
+    an_earlier_call_on_the_connection_says_nothing_of_the_transaction,
     a_replay_is_no_part_of_a_transaction,
 );
 

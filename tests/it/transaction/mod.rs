@@ -1,9 +1,11 @@
 //! Records that are part of the application's own transaction, on real databases.
 
+mod ambiguous;
 mod attribute;
 mod calls;
 mod commit;
 mod concurrent;
+mod ended;
 mod kills;
 mod refused;
 mod stage;

@@ -58,17 +58,20 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
     (Fault::new(then, kind, message, error), broken)
 }
 
-/// What the server's numbers mean. A statement that it answers with an error has changed nothing, unless the server went away meanwhile.
+/// What the server's numbers mean. Of most that are listed it is certain that the statement changed nothing; of others nothing is.
 fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
     use Then::{Again, Split, Tell};
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
     let (then, kind, message, broken) = match number {
-        // A deadlock, a lock that was not had in time, a row that changed under a snapshot, a key that another process has inserted.
-        1213 | 1205 | 1020 | 1062 => {
-            plain(Again, NotApplied, "mysql kept breaking the statement up in favour of others")
-        }
+        // A deadlock, a lock that was not had in time, a row that changed under a snapshot, a key that another process has inserted, a
+        // transaction that another member of the group has precluded.
+        1213 | 1205 | 1020 | 1062 | 3101 => plain(
+            Again,
+            NotApplied,
+            "mysql kept aborting the statement (deadlock or lock wait timeout)",
+        ),
         // Of a transaction that has begun nothing can be changed but what it does.
         INSIDE => {
             let message = "the connections of the mysql pool are inside of transactions that others left open, or do not commit by themselves \
@@ -120,18 +123,17 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
             "mysql is a read-only replica, or has become one".to_owned(),
             Broken::Yes,
         ),
-        1021 | 1026 | 1114 => {
+        1021 | 1114 => {
             plain(Tell, NotApplied, "the disk or the table space of the mysql server is full")
         }
         1040 | 1203 | 1226 => plain(Tell, NotApplied, "mysql has no connection left"),
-        1047 => plain(Tell, NotApplied, "this node of the cluster is not ready"),
-        1317 | 1969 | 3024 => plain(Tell, NotApplied, "mysql cancelled the statement"),
+        // Of a statement that reads.
+        3024 => plain(Tell, NotApplied, "mysql cancelled the statement"),
         // The statement may have been committed when the server was told to stop, or a proxy lost it, which says so with a client's number.
         1053 | 1077 | 1152 | 1158..=1161 | 1927 | 2000..=2999 | 3169 | 4031 => {
             let kind = if sent { Indeterminate } else { NotApplied };
             (Tell, kind, "the mysql server is going away".to_owned(), Broken::Yes)
         }
-        1180 => plain(Tell, Indeterminate, "mysql did not say whether a write is committed"),
         1153 | 1301 => (
             Split,
             Configuration,
@@ -141,7 +143,13 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
         1264 | 1366 | 1406 | 1690 => {
             plain(Split, Configuration, "mysql does not accept a value of the record")
         }
-        number => (Tell, NotApplied, format!("mysql refused the statement ({number})"), Broken::No),
+        // Among them: the commit failed (1180), the binary log cannot be written (1026, 1598), the statement was killed (1317, 1969). They may
+        // come when the engine, or the log that the server recovers from, has the commit already.
+        number => {
+            let kind = if sent { Indeterminate } else { NotApplied };
+            let message = format!("mysql did not say what became of the statement ({number})");
+            (Tell, kind, message, Broken::No)
+        }
     };
     (Fault::new(then, kind, message, error), broken)
 }
@@ -170,12 +178,11 @@ mod tests {
                 refusal(number, Error::WorkerCrashed, sent, &Table::standard(Quote::Backtick));
             fault.error.kind()
         };
-        for lost in [1053, 1927, 2006, 2013] {
+        for lost in [1026, 1047, 1053, 1180, 1317, 1598, 1927, 1969, 2006, 2013, 3100, 9001] {
             assert_eq!(kind(lost, true), StorageErrorKind::Indeterminate, "{lost}");
             assert_eq!(kind(lost, false), StorageErrorKind::NotApplied, "{lost}");
         }
-        assert_eq!(kind(1180, true), StorageErrorKind::Indeterminate);
-        for refused in [1021, 1213, 9001] {
+        for refused in [1021, 1062, 1205, 1213, 3101] {
             assert_eq!(kind(refused, true), StorageErrorKind::NotApplied, "{refused}");
         }
     }

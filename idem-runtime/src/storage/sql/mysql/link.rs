@@ -66,7 +66,7 @@ impl Link {
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
         let place = Place::Alone { connection, guard: Guard::Known };
-        let mut session = Session { place, is_broken: false, link: self };
+        let mut session = Session::new(place, self);
         if self.is_shared {
             let server = session.server().await?;
             session.guard(server);
@@ -76,7 +76,7 @@ impl Link {
 
     /// The application's connection, for statements that are part of the transaction that it is in.
     pub(super) fn within<'a>(&'a self, connection: &'a mut MySqlConnection) -> Session<'a> {
-        Session { place: Place::Within(connection), is_broken: false, link: self }
+        Session::new(Place::Within(connection), self)
     }
 
     /// Runs a statement that reads.
@@ -94,6 +94,9 @@ pub(super) struct Session<'a> {
     place: Place<'a>,
     is_broken: bool,
     link: &'a Link,
+    /// Statements that go in one text with the next one in a transaction, before it and after it.
+    before: &'static str,
+    after: String,
 }
 
 /// Where statements run.
@@ -113,7 +116,21 @@ impl Place<'_> {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(place: Place<'a>, link: &'a Link) -> Self {
+        Self { place, is_broken: false, link, before: "", after: String::new() }
+    }
+
+    /// Sends statements in one text with the next one in the transaction, before it. That one runs only if they succeed.
+    pub(super) fn send_before(&mut self, statements: &'static str) {
+        self.before = statements;
+    }
+
+    /// Likewise after it: they run only if it succeeds.
+    pub(super) fn send_after(&mut self, statements: String) {
+        self.after = statements;
+    }
+
     /// Takes another connection where this one broke.
     pub(super) async fn mend(&mut self) -> Result<(), Fault> {
         if self.is_broken {
@@ -134,7 +151,8 @@ impl Session<'_> {
                 timeout(limit, prepared(sql, values).fetch_all(&mut **connection)).await
             }
             Place::Within(connection) => {
-                timeout(limit, plain(written_out(sql, values)).fetch_all(&mut **connection)).await
+                let sql = together(&mut self.before, written_out(sql, values), &mut self.after);
+                timeout(limit, plain(sql).fetch_all(&mut **connection)).await
             }
         };
         self.checked(answer.ok())
@@ -158,6 +176,7 @@ impl Session<'_> {
             }
             Place::Within(connection) => {
                 let sql = written_out(&write.anywhere, values);
+                let sql = together(&mut self.before, sql, &mut self.after);
                 timeout(limit, plain(sql).execute(&mut **connection)).await
             }
         };
@@ -229,6 +248,12 @@ impl Session<'_> {
         }
         Err(fault)
     }
+}
+
+/// A statement with those that go with it, once.
+fn together(before: &mut &'static str, sql: String, after: &mut String) -> String {
+    let (before, after) = (std::mem::take(before), std::mem::take(after));
+    if before.is_empty() && after.is_empty() { sql } else { format!("{before}{sql}{after}") }
 }
 
 fn prepared(sql: &Arc<str>, values: &[Value<'_>]) -> Query<'static, MySql, MySqlArguments> {

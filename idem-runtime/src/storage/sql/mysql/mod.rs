@@ -11,6 +11,7 @@ mod statements;
 mod transaction;
 mod values;
 mod verbs;
+mod witness;
 
 use std::fmt;
 use std::sync::Arc;

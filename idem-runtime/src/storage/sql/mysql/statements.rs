@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::super::conditions::{SOUND, open, purge_after};
 use super::super::row;
 use super::super::table::Table;
+use crate::record::OwnerId;
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str =
@@ -52,6 +53,8 @@ pub(super) struct Statements {
     pub(super) claims: ClaimStatements,
     /// Those that wait for nobody's lock, where the server is a MariaDB.
     pub(super) unwaiting: ClaimStatements,
+    /// Those that wait for a lock for a second, where it is a MySQL: see [`PATIENT`].
+    pub(super) impatient: ClaimStatements,
     pub(super) renew: Write,
     /// For batches of each of [`SIZES`].
     pub(super) complete: [Write; SIZES.len()],
@@ -62,8 +65,6 @@ pub(super) struct Statements {
     pub(super) processing: Arc<str>,
     /// The row of a key as it is and not as the transaction's snapshot shows it; it locks the row.
     pub(super) find_locked: Arc<str>,
-    /// The owner that a key's row names, expired or not, unless a transaction has the row.
-    pub(super) owner: Arc<str>,
 }
 
 /// What a claim writes.
@@ -100,8 +101,9 @@ impl Statements {
         Self {
             find: format!("SELECT a.n, {NOW}, {found} FROM {keys}").into(),
             find_one: format!("SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
-            claims: ClaimStatements::new(&table, ""),
-            unwaiting: ClaimStatements::new(&table, "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "),
+            claims: ClaimStatements::new(&table, "", ""),
+            unwaiting: ClaimStatements::new(&table, "SET STATEMENT innodb_lock_wait_timeout = 0 FOR ", ""),
+            impatient: ClaimStatements::new(&table, IMPATIENT, AND_PATIENT),
             renew: format!(
                 "UPDATE {owned}
                  SET r.lease_until = {NOW} + r.lease_ms, r.expires_at = {NOW} + r.lease_ms + r.ttl_ms
@@ -129,14 +131,42 @@ impl Statements {
                 "SELECT 1, {NOW}, {found} FROM {table} AS r WHERE r.`key` = ? LOCK IN SHARE MODE"
             )
             .into(),
-            owner: format!("SELECT r.owner FROM {table} AS r WHERE r.`key` = ? FOR UPDATE NOWAIT").into(),
         }
     }
 }
 
+/// Has what follows wait for a lock for a second, the least that MySQL can, and keeps how long the session waits otherwise.
+///
+/// A session's value that is kept already was left behind by a call that was given up, and the present one is not the session's own.
+const IMPATIENT: &str = "SET @idempotency_wait = \
+                         CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), SESSION innodb_lock_wait_timeout = 1; ";
+
+/// Gives the session its own value back, where one is kept.
+///
+/// It goes in one text with the statement that is not to wait, so that the server comes to it though the caller does not. But it does not
+/// where that statement fails. So it is sent again after an error, and before the next call and the commit.
+pub(super) const PATIENT: &str = "SET SESSION innodb_lock_wait_timeout = \
+                                  CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), \
+                                  @idempotency_wait = NULL; ";
+
+const AND_PATIENT: &str =
+    "; SET SESSION innodb_lock_wait_timeout = @idempotency_wait, @idempotency_wait = NULL";
+
+/// A call's record as its transaction sees it: its fence, and how long it will not expire, in milliseconds.
+pub(super) fn own(table: &str, key: &str, owner: OwnerId) -> String {
+    format!(
+        "SELECT r.fence, r.expires_at - {NOW} FROM {table} AS r WHERE r.`key` = X'{key}' AND r.owner = X'{owner}'"
+    )
+}
+
+/// The owner and the fence of a key's row, expired or not, unless a transaction has the row.
+pub(super) fn unlocked(table: &str, key: &str) -> String {
+    format!("SELECT r.owner, r.fence FROM {table} AS r WHERE r.`key` = X'{key}' FOR UPDATE NOWAIT")
+}
+
 impl ClaimStatements {
-    /// The statements, with `before` in front of each.
-    fn new(table: &str, before: &str) -> Self {
+    /// The statements, with `before` in front of each, and `after` behind it.
+    fn new(table: &str, before: &str, after: &str) -> Self {
         let keys = by_key(table, &[KEY]);
         let (claims, takeovers) = (by_key(table, CLAIM), by_key(table, TAKEOVER));
         let free = format!(
@@ -150,24 +180,24 @@ impl ClaimStatements {
                       expires_at, purge_after)
                  SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
                         a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
-                 FROM {} WHERE true",
+                 FROM {} WHERE true{after}",
                 asked(CLAIM)
             )
             .into(),
-            remove_expired: format!("{before}DELETE r FROM {keys} WHERE r.expires_at <= {NOW}").into(),
+            remove_expired: format!("{before}DELETE r FROM {keys} WHERE r.expires_at <= {NOW}{after}").into(),
             take_over: format!(
                 "{before}UPDATE {takeovers}
                  SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
                      r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
                      r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
-                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}"
+                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}{after}"
             )
             .into(),
             park: format!(
                 "{before}UPDATE {claims}
                  SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = ?,
                      r.expires_at = {NOW} + r.ttl_ms
-                 WHERE r.on_crash = 'park' AND {free}"
+                 WHERE r.on_crash = 'park' AND {free}{after}"
             )
             .into(),
         }

@@ -11,29 +11,24 @@ use sqlx::{MySql, MySqlConnection, Transaction};
 use super::super::answers::{Answer, Answers};
 use super::super::fault::Fault;
 use super::super::transaction::{
-    Part, Records, Uncommitted, broken, broken_up, commit, held, only,
+    Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, only,
 };
 use super::MySqlStorage;
-use super::asked::hex;
 use super::completions::chunks;
-use super::error::{INSIDE, explain, number};
-use super::link::{OUTSIDE, Server, Session};
+use super::error::{explain, number};
+use super::link::{Server, Session};
 use super::seen::{Path, seen};
+use super::statements::PATIENT;
 use super::values::Value;
-use super::verbs::{Backend, get};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
-
-/// The savepoint that is there as long as the transaction which made it; the variable of the same name says what it is about.
-const MARK: &str = "idempotency_call";
+use super::verbs::Backend;
+use super::witness::{Part, Witness, mark_without_record};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
 /// A lock was not had in time.
 const LOCKED: [u16; 2] = [1205, 3572];
 
 /// There is a row of this key.
 const DUPLICATE: u16 = 1062;
-
-/// There is no savepoint of this name.
-const NO_SAVEPOINT: u16 = 1305;
 
 impl Records for MySql {
     const CALLED: &'static str = "mysql";
@@ -48,11 +43,7 @@ impl Records for MySql {
         Box::pin(async move {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
-            let claimed = backend.claim_within(&mut session, claim).await?;
-            if matches!(claimed, Claimed::Acquired { .. }) {
-                mark(&mut session, &Part::of(claim)).await.map_err(broken)?;
-            }
-            Ok(claimed)
+            backend.claim_within(&mut session, claim).await
         })
     }
 
@@ -64,6 +55,7 @@ impl Records for MySql {
         Box::pin(async move {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
+            session.send_after(Part::of(complete).mark(&backend.link.table));
             let batch = std::slice::from_ref(complete);
             let chunk = chunks(batch).pop().ok_or_else(broken_up)?;
             only(backend.complete(&mut session, &chunk).await)
@@ -78,27 +70,21 @@ impl Records for MySql {
         Box::pin(async move {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
+            session.send_after(mark_without_record());
             let batch = std::slice::from_ref(release);
             only(backend.release(&mut session, batch).await)
         })
     }
 
-    fn part<'c>(
+    type Witness = Witness;
+
+    fn witness<'c>(
         storage: &'c MySqlStorage,
         connection: &'c mut MySqlConnection,
-    ) -> BoxFuture<'c, Result<Option<Part>, StorageError>> {
+    ) -> BoxFuture<'c, Result<Before<Witness>, StorageError>> {
         Box::pin(async move {
             let mut session = storage.0.backend.link.within(connection);
-            // The variable outlives the transaction, the savepoint does not.
-            let read = format!("RELEASE SAVEPOINT {MARK}; SELECT @{MARK}");
-            let rows = match session.run(read).await {
-                Err(fault) if number(&fault) == Some(NO_SAVEPOINT) => {
-                    return still_open(&mut session).await.map(|()| None);
-                }
-                rows => rows.map_err(broken)?,
-            };
-            let mark: Option<String> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
-            Ok(mark.and_then(|digits| Part::parse(&from_hex(&digits)?)))
+            Witness::take(&mut session).await.map_err(broken)
         })
     }
 
@@ -107,27 +93,19 @@ impl Records for MySql {
         transaction: Transaction<'c, Self>,
     ) -> BoxFuture<'c, Result<(), Uncommitted>> {
         let link = &storage.0.backend.link;
-        let mean = |error| broken(explain(error, true, &link.table).0);
-        Box::pin(commit(transaction, link.response_timeout, mean))
+        let classify = |error| broken(explain(error, true, &link.table).0);
+        Box::pin(commit(transaction, link.response_timeout, classify))
     }
 
-    fn is_committed<'c>(
+    fn verdict<'c>(
         storage: &'c MySqlStorage,
-        part: &'c Part,
-    ) -> BoxFuture<'c, Result<Option<bool>, StorageError>> {
+        witness: &'c Witness,
+    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
         Box::pin(async move {
-            let Backend { link, statements, .. } = &*storage.0.backend;
-            let key = part.key.as_str().as_bytes();
-            let mut session = link.session().await?;
-            // It locks the row for a moment.
+            let mut session = storage.0.backend.link.session().await?;
+            // What it asks locks the row for a moment.
             session.outside().await?;
-            let rows = match session.fetch(&statements.owner, &[Value::Bytes(key)]).await {
-                // The transaction is still open.
-                Err(fault) if is_locked(&fault) => return Ok(None),
-                rows => rows?,
-            };
-            let owner: Option<Vec<u8>> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
-            Ok(Some(owner.is_some_and(|owner| owner == part.owner.to_bytes())))
+            Ok(witness.verdict(&mut session).await?)
         })
     }
 
@@ -142,12 +120,16 @@ impl Backend {
         session: &mut Session<'_>,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
+        let server = session.server().await.map_err(broken)?;
+        if !server.is_mariadb {
+            // An earlier call may have been given up half way.
+            session.send_before(PATIENT);
+        }
         let seen = self.find(session, [claim]).await.map_err(broken)?.pop();
         let path = seen.ok_or_else(broken_up)?.path(claim);
         if let Path::Answered(answer) = path {
             return answer;
         }
-        let server = session.server().await.map_err(broken)?;
         match self.write_within(session, server, claim, path).await {
             Err(fault) if is_locked(&fault) && !server.rolls_back => Ok(held(claim)),
             Err(fault) if number(&fault) == Some(DUPLICATE) => self.settle(session, claim).await,
@@ -166,11 +148,10 @@ impl Backend {
         if server.is_mariadb {
             return self.follow(session, &self.statements.unwaiting, claim, path).await;
         }
-        let impatient = "SET @idempotency_wait = @@SESSION.innodb_lock_wait_timeout, SESSION innodb_lock_wait_timeout = 1";
-        session.run(impatient.to_owned()).await?;
-        let answers = self.follow(session, &self.statements.claims, claim, path).await;
-        let patient = "SET SESSION innodb_lock_wait_timeout = @idempotency_wait";
-        session.run(patient.to_owned()).await?;
+        let answers = self.follow(session, &self.statements.impatient, claim, path).await;
+        if answers.is_err() {
+            session.run(PATIENT.to_owned()).await?;
+        }
         answers
     }
 
@@ -208,32 +189,6 @@ impl Backend {
     }
 }
 
-fn is_locked(fault: &Fault) -> bool {
+pub(super) fn is_locked(fault: &Fault) -> bool {
     number(fault).is_some_and(|number| LOCKED.contains(&number))
-}
-
-/// Has the transaction say which call became part of it.
-async fn mark(session: &mut Session<'_>, part: &Part) -> Result<(), Fault> {
-    let digits = hex(part.to_string().as_bytes());
-    session.run(format!("SET @{MARK} = '{digits}'; SAVEPOINT {MARK}")).await?;
-    Ok(())
-}
-
-/// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
-async fn still_open(session: &mut Session<'_>) -> Result<(), StorageError> {
-    match session.run(OUTSIDE.to_owned()).await {
-        Err(fault) if number(&fault) == Some(INSIDE) => Ok(()),
-        Err(fault) => Err(broken(fault)),
-        Ok(_) => {
-            let message = "the server has ended the transaction before its commit, for a deadlock or by a statement that commits by itself";
-            Err(StorageError::new(StorageErrorKind::NotApplied, message))
-        }
-    }
-}
-
-/// The text that was written as hex digits.
-fn from_hex(digits: &str) -> Option<String> {
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    String::from_utf8(pairs.map(byte).collect::<Option<_>>()?).ok()
 }

@@ -22,7 +22,8 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
     let code =
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(String::from);
     if let Some(code) = code {
-        return refusal(&code, error, sent, table);
+        let ends = sent && ends_connection(&error) && !AT_LOGIN.contains(&code.as_str());
+        return if ends { ended(&code, error) } else { refusal(&code, error, sent, table) };
     }
     let (kind, message, broken) = match &error {
         Error::PoolTimedOut => {
@@ -47,7 +48,19 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
     (Fault::new(then, kind, message, error), broken)
 }
 
-/// What the server's codes mean. A statement that it answers with an error has changed nothing, unless the server went away meanwhile.
+/// Said to those who connect, which a pooler does when it has a statement already.
+const AT_LOGIN: [&str; 5] = ["28000", "28P01", "3D000", "53300", "57P03"];
+
+/// An error with which the server ends the connection, whatever its code. The commit may have been written by then: where that fails half way,
+/// as on a full disk, the server panics, and recovers what it has written.
+fn ended(code: &str, error: Error) -> (Fault, Broken) {
+    let message = format!(
+        "postgres ended the connection before it said what became of the statement ({code})"
+    );
+    (Fault::new(Then::Tell, StorageErrorKind::Indeterminate, message, error), Broken::Yes)
+}
+
+/// What the server's codes mean. A statement that it answers with an error has changed nothing, unless the server ends the connection with it.
 fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
     use Then::{Again, Split, Tell};
@@ -55,7 +68,7 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
     let (then, kind, message, broken) = match code {
         "40001" | "40P01" | "55P03" => {
-            plain(Again, NotApplied, "postgres kept breaking the statement up in favour of others")
+            plain(Again, NotApplied, "postgres kept aborting the statement (deadlock or serialization failure)")
         }
         "25P02" => plain(
             Tell,
@@ -91,7 +104,6 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
             plain(Tell, Configuration, "postgres does not accept the user name or the password")
         }
         "3D000" => plain(Tell, Configuration, "postgres has no database of this name"),
-        // A pooler that has lost its server says so with the same code, and that the connection ends.
         "26000" | "42P05" | "08P01" if !ends_connection(&error) => (
             Tell,
             Configuration,

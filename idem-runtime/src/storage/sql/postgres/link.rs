@@ -137,6 +137,15 @@ impl Link {
         self.answer(query.persistent(self.named_statements).fetch_all(connection)).await.0
     }
 
+    /// Likewise, without arguments, for one that leaves nothing prepared behind.
+    pub(super) async fn raw_within(
+        &self,
+        connection: &mut PgConnection,
+        sql: &'static str,
+    ) -> Result<Vec<PgRow>, Fault> {
+        self.answer(sqlx::raw_sql(sql).fetch_all(connection)).await.0
+    }
+
     /// What became of a statement, and of its connection.
     async fn answer<T>(
         &self,

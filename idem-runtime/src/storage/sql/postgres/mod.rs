@@ -7,6 +7,7 @@ mod migrate;
 mod statements;
 mod transaction;
 mod verbs;
+mod witness;
 
 use std::fmt;
 use std::sync::Arc;

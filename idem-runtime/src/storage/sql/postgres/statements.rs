@@ -153,12 +153,11 @@ pub(super) struct Statements {
     pub(super) claim_within: Arc<str>,
     /// Marks the transaction.
     pub(super) mark: Arc<str>,
-    /// The transaction's mark; none, or an empty one, where it has none.
-    pub(super) marked: Arc<str>,
-    /// Whether nobody holds the lock with this number, and whether the transaction is older.
-    pub(super) is_unlocked: Arc<str>,
-    /// The owner that a key's row names, expired or not, and whether the transaction is older.
-    pub(super) owner: Arc<str>,
+    /// What a transaction is recognized by, see [`witness`](super::witness). It is not prepared.
+    pub(super) witness: &'static str,
+    /// What became of the transaction with an id, of this server's start, that began at a time; the owner that a key's row names, expired or not;
+    /// and whether the transaction is older.
+    pub(super) verdict: Arc<str>,
     /// `number, now, status, fence, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
     pub(super) take: Batch,
     /// `number, now`, whether the transaction is older, and the row that is there.
@@ -187,10 +186,9 @@ impl Statements {
             claim: Batch::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
             claim_within: claim_within(&table, &found).into(),
             mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
-            marked: format!("SELECT current_setting('{MARK}', true)").into(),
-            is_unlocked: format!("SELECT pg_try_advisory_xact_lock($1), {INSIDE}").into(),
-            owner: format!(
-                "SELECT (SELECT r.owner FROM {table} AS r WHERE r.key = $1 AND {INDEXED}), {INSIDE}"
+            witness: WITNESS,
+            verdict: format!(
+                "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED}), {INSIDE}"
             )
             .into(),
             take: Batch::new(CLAIM, &take(&table, &found)),
@@ -292,6 +290,24 @@ fn claim_many(table: &str, found: &str) -> String {
 
 /// The setting, gone with its transaction, that names the last call which became part of it.
 const MARK: &str = "idempotency.call";
+
+/// The transaction's id, whether there is a transaction, when the server was started and when the transaction began, and its mark: none, or
+/// an empty one, where it has none.
+///
+/// A statement that is not prepared has the time of its own transaction, unless it is inside of another. One that has an id is inside.
+const WITNESS: &str = "SELECT pg_current_xact_id_if_assigned()::text, \
+     pg_current_xact_id_if_assigned() IS NOT NULL OR statement_timestamp() <> transaction_timestamp(), \
+     (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, \
+     (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint, \
+     current_setting('idempotency.call', true)";
+
+/// `committed`, `aborted` or `in progress`; nothing where the server is another one, was started again, or has recovered from a crash since
+/// the transaction began: what it had not written to disk by then it has forgotten, and it gives the same id again.
+///
+/// A crash resets the server's statistics.
+const STATUS: &str = "CASE WHEN (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $2 \
+     AND coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint < $3 FROM pg_stat_bgwriter), true) \
+     THEN pg_xact_status($1::text::xid8) END";
 
 /// Inserts the row, if nobody else's transaction is about to, and reads the row that was there before. It waits for nobody.
 fn claim_within(table: &str, found: &str) -> String {

@@ -9,12 +9,13 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::super::answers::Answer;
 use super::super::row::{read, settle, timestamp};
 use super::super::transaction::{
-    Part, Records, Uncommitted, broken, broken_up, commit, held, lock, only,
+    Before, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held, lock, only,
 };
 use super::PostgresStorage;
 use super::error::explain;
 use super::link::Session;
 use super::verbs::{Backend, bind_claims, get};
+use super::witness::Witness;
 use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
@@ -55,17 +56,13 @@ impl Records for Postgres {
         })
     }
 
-    fn part<'c>(
+    type Witness = Witness;
+
+    fn witness<'c>(
         storage: &'c PostgresStorage,
         connection: &'c mut PgConnection,
-    ) -> BoxFuture<'c, Result<Option<Part>, StorageError>> {
-        Box::pin(async move {
-            let Backend { link, statements } = &*storage.0.backend;
-            let mut session = Session::Within(link, connection);
-            let rows = session.fetch(&statements.marked, |query| query).await.map_err(broken)?;
-            let mark: Option<String> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
-            Ok(mark.and_then(|mark| Part::parse(&mark)))
-        })
+    ) -> BoxFuture<'c, Result<Before<Witness>, StorageError>> {
+        Box::pin(storage.0.backend.witness(connection))
     }
 
     fn commit<'c>(
@@ -73,15 +70,15 @@ impl Records for Postgres {
         transaction: Transaction<'c, Self>,
     ) -> BoxFuture<'c, Result<(), Uncommitted>> {
         let link = &storage.0.backend.link;
-        let mean = |error| broken(explain(error, true, &link.table).0);
-        Box::pin(commit(transaction, link.response_timeout, mean))
+        let classify = |error| broken(explain(error, true, &link.table).0);
+        Box::pin(commit(transaction, link.response_timeout, classify))
     }
 
-    fn is_committed<'c>(
+    fn verdict<'c>(
         storage: &'c PostgresStorage,
-        part: &'c Part,
-    ) -> BoxFuture<'c, Result<Option<bool>, StorageError>> {
-        Box::pin(storage.0.backend.is_committed(part))
+        witness: &'c Witness,
+    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
+        Box::pin(storage.0.backend.verdict(witness))
     }
 
     fn patience(storage: &PostgresStorage) -> Duration {
@@ -122,27 +119,5 @@ impl Backend {
                 Ok(claimed)
             }
         }
-    }
-
-    async fn is_committed(&self, part: &Part) -> Result<Option<bool>, StorageError> {
-        if self.is_owner(part).await? {
-            return Ok(Some(true));
-        }
-        let lock = lock(&self.link.table, &part.key);
-        let unlocked = &self.statements.is_unlocked;
-        let rows = self.link.outside(unlocked, |query| query.bind(lock), 1).await?;
-        if !rows.first().map_or(Ok(false), |row| get(row, 0))? {
-            return Ok(None);
-        }
-        // What the transaction has committed is seen before its lock is gone, so this look is the last one.
-        self.is_owner(part).await.map(Some)
-    }
-
-    /// Whether the record of a call is there for everybody.
-    async fn is_owner(&self, part: &Part) -> Result<bool, StorageError> {
-        let key = part.key.as_str();
-        let rows = self.link.outside(&self.statements.owner, |query| query.bind(key), 1).await?;
-        let owner: Option<Vec<u8>> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
-        Ok(owner.is_some_and(|owner| owner == part.owner.to_bytes()))
     }
 }

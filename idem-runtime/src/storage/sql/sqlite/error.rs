@@ -78,9 +78,11 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Fault {
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned());
     let (then, kind, message) = match (code, code & 0xff) {
-        (BUSY_SNAPSHOT, _) | (_, 6) => {
-            plain(Again, NotApplied, "sqlite kept refusing the statement in favour of others")
-        }
+        (BUSY_SNAPSHOT, _) | (_, 6) => plain(
+            Again,
+            NotApplied,
+            "sqlite kept refusing the statement, because others wrote after it had read",
+        ),
         (_, BUSY) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
         (_, 1) if missing == Missing::Table => {
             let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";

@@ -3,19 +3,20 @@
 //! A claim writes before it looks: a transaction that had only read until then waits for its turn to write, and then sees what others have
 //! written, where one that had looked would be refused for having seen too little.
 
+use std::convert::Infallible;
 use std::slice::from_ref;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::super::transaction::{Part, Records, Uncommitted, broken, commit, only};
+use super::super::transaction::{Before, Records, Uncommitted, Verdict, broken, commit, only};
 use super::SqliteStorage;
 use super::error::explain;
 use super::link::Session;
 use super::statements::Batch;
 use super::verbs::{Backend, bind_claim, claimed};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
 
 /// A commit does no more than write to a file. One that takes longer is on a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,11 +59,22 @@ impl Records for Sqlite {
     }
 
     /// SQLite is in this process: it always answers.
-    fn part<'c>(
-        _storage: &'c SqliteStorage,
-        _connection: &'c mut SqliteConnection,
-    ) -> BoxFuture<'c, Result<Option<Part>, StorageError>> {
-        Box::pin(async { Ok(None) })
+    type Witness = Infallible;
+
+    fn witness<'c>(
+        storage: &'c SqliteStorage,
+        connection: &'c mut SqliteConnection,
+    ) -> BoxFuture<'c, Result<Before<Infallible>, StorageError>> {
+        Box::pin(async move {
+            // Refused inside of a transaction. SQLite ends one by itself where a statement meets a full disk, or says `OR ROLLBACK`.
+            if sqlx::raw_sql("BEGIN").execute(&mut *connection).await.is_err() {
+                return Ok(Before::Open(None));
+            }
+            let ended = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+            ended.map_err(|error| explain(error, true, &storage.0.backend.link.table))?;
+            let message = "sqlite, or a statement of the application, has ended the transaction before its commit";
+            Ok(Before::Ended(StorageError::new(StorageErrorKind::Indeterminate, message)))
+        })
     }
 
     fn commit<'c>(
@@ -73,11 +85,11 @@ impl Records for Sqlite {
         Box::pin(commit(transaction, PATIENCE, |error| broken(explain(error, true, table))))
     }
 
-    fn is_committed<'c>(
+    fn verdict<'c>(
         _storage: &'c SqliteStorage,
-        _part: &'c Part,
-    ) -> BoxFuture<'c, Result<Option<bool>, StorageError>> {
-        Box::pin(async { Ok(None) })
+        witness: &'c Infallible,
+    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
+        match *witness {}
     }
 
     fn patience(_storage: &SqliteStorage) -> Duration {

@@ -10,11 +10,19 @@
 //! | MySQL | they wait for one second, the least that it allows |
 //! | SQLite | one transaction writes at a time; a second one waits for it, as long as its busy timeout says |
 //!
-//! What can be committed without anybody hearing of it is marked: the transaction itself says, in a way that ends with it, which call last
-//! became part of it. When the answer to its `COMMIT` is lost, that call's record is looked for, and it is certain that it will not come
-//! once nobody holds the lock that the transaction held.
+//! A `COMMIT` whose reply is lost is ambiguous. So the transaction says just before it what it can be recognized by, its [witness](Records),
+//! and another connection asks for that afterwards:
+//!
+//! | database | witness | committed | rolled back |
+//! |---|---|---|---|
+//! | Postgres | the transaction's id | the server says so (`pg_xact_status`) | the server says so |
+//! | MySQL, MariaDB | the record of a call, as the transaction itself sees it | the record has its owner | the record has not, and nobody has it locked |
+//! | SQLite | none: it runs in this process, and its reply cannot be lost | | |
+//!
+//! Whatever else is found is [`Verdict::Unknown`].
 
 mod connection;
+#[cfg(feature = "postgres")]
 mod part;
 
 use std::time::Duration;
@@ -23,6 +31,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{Database, Transaction};
 
 pub use self::connection::TransactionConnection;
+#[cfg(feature = "postgres")]
 pub(crate) use self::part::Part;
 use super::answers::Answer;
 use super::fault::{Fault, Then};
@@ -42,8 +51,28 @@ impl<DB: Records> TransactionDatabase for DB {}
 pub(crate) enum Uncommitted {
     /// The database has rolled the transaction back.
     Refused(StorageError),
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unanswered(StorageError),
+}
+
+/// What a transaction says just before its `COMMIT`.
+#[derive(Debug)]
+pub(crate) enum Before<W> {
+    /// It is open, and this is what it can be recognized by, where there is something.
+    Open(Option<W>),
+    /// It has ended already, and some of what was done in it may be committed.
+    Ended(StorageError),
+}
+
+/// What the database says of a transaction whose `COMMIT` was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Committed,
+    RolledBack,
+    /// It has not ended: ask again.
+    Open,
+    /// It cannot be told, and asking again does not help.
+    Unknown,
 }
 
 /// The verbs in a transaction of the application's. Each runs on the connection that the transaction is on and leaves it open.
@@ -73,11 +102,14 @@ pub(crate) trait Records: Database {
         release: &'c Release,
     ) -> BoxFuture<'c, Result<Written, StorageError>>;
 
-    /// The last call that became part of the transaction. An error means that it cannot be committed.
-    fn part<'c>(
+    /// What the transaction is recognized by once its connection is lost.
+    type Witness: Send + Sync;
+
+    /// Asks the transaction for its witness. An error means that it cannot be committed.
+    fn witness<'c>(
         storage: &'c Self::Storage,
         connection: &'c mut Self::Connection,
-    ) -> BoxFuture<'c, Result<Option<Part>, StorageError>>;
+    ) -> BoxFuture<'c, Result<Before<Self::Witness>, StorageError>>;
 
     /// Commits, and says what an error means.
     fn commit<'c>(
@@ -85,11 +117,11 @@ pub(crate) trait Records: Database {
         transaction: Transaction<'c, Self>,
     ) -> BoxFuture<'c, Result<(), Uncommitted>>;
 
-    /// Whether the transaction of a call was committed; none while that is not decided.
-    fn is_committed<'c>(
+    /// Asks on another connection what became of the transaction.
+    fn verdict<'c>(
         storage: &'c Self::Storage,
-        part: &'c Part,
-    ) -> BoxFuture<'c, Result<Option<bool>, StorageError>>;
+        witness: &'c Self::Witness,
+    ) -> BoxFuture<'c, Result<Verdict, StorageError>>;
 
     /// How long an answer may take.
     fn patience(storage: &Self::Storage) -> Duration;
@@ -115,7 +147,7 @@ pub(super) fn broken(fault: Fault) -> StorageError {
 /// The database decided for others, or the transaction is too old to see what they did.
 pub(super) fn broken_up() -> StorageError {
     let message =
-        "the database broke the transaction up in favour of others: roll it back and try again";
+        "the transaction was aborted (deadlock or serialization failure): roll back and retry";
     StorageError::new(StorageErrorKind::NotApplied, message)
 }
 
@@ -129,17 +161,17 @@ pub(super) fn only<R>(answers: Result<Vec<Answer<R>>, Fault>) -> Result<R, Stora
     }
 }
 
-/// Commits within `patience`; `mean` says what an error means, and whether it is certain that the transaction was rolled back.
+/// Commits within `patience`; `classify` says what an error means, and whether it is certain that the transaction was rolled back.
 pub(super) async fn commit<DB: Records>(
     transaction: Transaction<'_, DB>,
     patience: Duration,
-    mean: impl FnOnce(sqlx::Error) -> StorageError,
+    classify: impl FnOnce(sqlx::Error) -> StorageError,
 ) -> Result<(), Uncommitted> {
     let error = match tokio::time::timeout(patience, transaction.commit()).await {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => mean(error),
+        Ok(Err(error)) => classify(error),
         Err(_) => {
-            let message = format!("{} did not answer in time", DB::CALLED);
+            let message = format!("{} did not answer COMMIT in time", DB::CALLED);
             StorageError::new(StorageErrorKind::Indeterminate, message)
         }
     };

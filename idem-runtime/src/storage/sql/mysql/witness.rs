@@ -1,0 +1,265 @@
+//! What became of a transaction whose `COMMIT` was not answered.
+//!
+//! The server has no answer to that, so a record is asked for that the transaction has written. Which calls were part of it, and in which
+//! tables, the session remembers in a variable, the last few. The variable outlives the transaction, and a call may have been rolled back to
+//! a savepoint. So each call leaves a savepoint too, which is gone with either. And what a call wrote may have been removed since, so just
+//! before its commit the transaction is asked for a record that it sees itself: that record will be there, with its owner, if the
+//! transaction is committed, and not if it is not.
+//!
+//! | what the row says, once nobody has it locked | verdict |
+//! |---|---|
+//! | the call's owner, whatever server it is on | committed: nobody but the transaction has written that owner |
+//! | nothing, or another owner, on another server | unknown: it may lag behind |
+//! | nothing, or another owner, after the record's retention | unknown |
+//! | a higher fence with another owner | unknown: of a key that was released, or whose lease was over, others may have become the owner |
+//! | nothing, or another owner with no higher fence | rolled back |
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::fault::{Fault, Then};
+use super::super::table::Table;
+use super::super::transaction::{Before, Verdict, broken_up};
+use super::asked::hex;
+use super::error::{INSIDE, number};
+use super::link::{OUTSIDE, Session};
+use super::statements::{PATIENT, own, unlocked};
+use super::transaction::is_locked;
+use super::verbs::get;
+use crate::record::OwnerId;
+use crate::storage::{Complete, StorageError, StorageErrorKind};
+
+/// The variable that remembers calls: see [`Part::mark`].
+const CALLS: &str = "idempotency_calls";
+
+/// Most calls that it remembers.
+const MOST_CALLS: usize = 8;
+
+/// The server, as far as its clients can tell it from others.
+const SERVER: &str = "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)";
+
+/// There is no savepoint of this name.
+const NO_SAVEPOINT: u16 = 1305;
+
+/// A call that recorded its outcome in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    owner: OwnerId,
+    /// As hex digits.
+    key: String,
+}
+
+impl Part {
+    pub(super) fn of(complete: &Complete) -> Self {
+        Self { owner: complete.owner, key: hex(complete.key.as_str().as_bytes()) }
+    }
+
+    /// Statements after the call's own that have the session remember it, and where its table is. All of it is hex digits, which go with
+    /// every character set that the session may have.
+    pub(super) fn mark(&self, table: &Table) -> String {
+        let Self { owner, key } = self;
+        let table = hex(table.records().as_bytes());
+        let call =
+            format!("CONCAT(_binary'{owner}:', COALESCE(HEX(DATABASE()), ''), ':{table}:{key}')");
+        format!("{}; SAVEPOINT {}", remember(&call), savepoint(self.owner))
+    }
+}
+
+/// Statements after those of a call that leaves no record.
+pub(super) fn mark_without_record() -> String {
+    remember("_binary'-'")
+}
+
+fn remember(call: &str) -> String {
+    format!(
+        "; SET @{CALLS} = SUBSTRING_INDEX(CONCAT_WS(_binary',', {call}, @{CALLS}), _binary',', {MOST_CALLS})"
+    )
+}
+
+fn savepoint(owner: OwnerId) -> String {
+    format!("idempotency_{owner}")
+}
+
+/// A call, and its table as other connections name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    part: Part,
+    table: String,
+}
+
+impl Placed {
+    /// A call as [`Part::mark`] has it.
+    fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split(':');
+        let mut field = || fields.next();
+        let owner = u128::from_str_radix(field()?, 16).ok()?;
+        let (database, table, key) = (from_hex(field()?)?, from_hex(field()?)?, field()?);
+        let is_name = |char: char| char.is_ascii_alphanumeric() || "_`.".contains(char);
+        if key.is_empty()
+            || !key.chars().all(|char| char.is_ascii_hexdigit())
+            || !table.chars().all(is_name)
+        {
+            return None;
+        }
+        let table = match (table.contains("`.`"), database.as_str()) {
+            (true, _) | (false, "") => table,
+            (false, database) => format!("`{}`.{table}", database.replace('`', "``")),
+        };
+        let owner = OwnerId::from_bytes(owner.to_be_bytes());
+        Some(Self { part: Part { owner, key: key.to_owned() }, table })
+    }
+
+    fn own(&self) -> String {
+        own(&self.table, &self.part.key, self.part.owner)
+    }
+}
+
+/// What a transaction is recognized by.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    placed: Placed,
+    fence: i64,
+    server: String,
+    taken: Instant,
+    /// How long from then on the record is kept.
+    kept: Duration,
+}
+
+impl Witness {
+    /// The witness of the transaction that the session is in.
+    pub(super) async fn take(session: &mut Session<'_>) -> Result<Before<Self>, Fault> {
+        let read = format!(
+            "SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL; SET @{CALLS} = NULL"
+        );
+        let taken = Instant::now();
+        let rows = session.run(read).await?;
+        let row = rows.first().ok_or_else(|| Fault::unreadable(broken_up()))?;
+        let calls: Option<Vec<u8>> = get(row, 0).map_err(Fault::unreadable)?;
+        let server: String = get(row, 1).map_err(Fault::unreadable)?;
+        if get::<i64>(row, 2).map_err(Fault::unreadable)? != 0 {
+            session.run(PATIENT.to_owned()).await?;
+        }
+        let calls = String::from_utf8(calls.unwrap_or_default()).unwrap_or_default();
+        let calls: Vec<_> = calls.split(',').map(Placed::parse).collect();
+        let mut is_open = false;
+        for placed in calls.iter().flatten() {
+            let ask =
+                format!("RELEASE SAVEPOINT {}; {}", savepoint(placed.part.owner), placed.own());
+            let rows = match session.run(ask).await {
+                Ok(rows) => rows,
+                // It is of an earlier transaction, or was rolled back to a savepoint.
+                Err(fault) if number(&fault) == Some(NO_SAVEPOINT) => continue,
+                // Its table cannot be asked any more.
+                Err(fault) if fault.error.kind() == StorageErrorKind::Configuration => continue,
+                Err(fault) => return Err(fault),
+            };
+            is_open = true;
+            let Some(row) = rows.first() else { continue };
+            let fence = get(row, 0).map_err(Fault::unreadable)?;
+            let kept: i64 = get(row, 1).map_err(Fault::unreadable)?;
+            let kept = Duration::from_millis(u64::try_from(kept).unwrap_or(0));
+            let placed = placed.clone();
+            return Ok(Before::Open(Some(Self { placed, fence, server, taken, kept })));
+        }
+        if is_open || is_inside(session).await? {
+            return Ok(Before::Open(None));
+        }
+        ended(session, &calls).await.map(Before::Ended)
+    }
+
+    /// What became of the transaction, asked on a connection that is not inside of another.
+    pub(super) async fn verdict(&self, session: &mut Session<'_>) -> Result<Verdict, Fault> {
+        let Placed { part, table } = &self.placed;
+        let rows = session.run(format!("SELECT {SERVER}")).await?;
+        let server: Option<String> =
+            rows.first().map(|row| get(row, 0)).transpose().map_err(Fault::unreadable)?;
+        let rows = match session.run(unlocked(table, &part.key)).await {
+            Err(fault) if is_locked(&fault) => return Ok(Verdict::Open),
+            rows => rows?,
+        };
+        let found = rows.first().map(|row| Ok((get(row, 0)?, get(row, 1)?))).transpose();
+        let found: Option<(Vec<u8>, i64)> = found.map_err(Fault::unreadable)?;
+        let is_certain = server.as_ref() == Some(&self.server) && self.taken.elapsed() < self.kept;
+        Ok(match found {
+            Some((owner, _)) if owner == part.owner.to_bytes() => Verdict::Committed,
+            Some((_, fence)) if fence > self.fence => Verdict::Unknown,
+            _ if is_certain => Verdict::RolledBack,
+            _ => Verdict::Unknown,
+        })
+    }
+}
+
+/// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
+async fn is_inside(session: &mut Session<'_>) -> Result<bool, Fault> {
+    match session.run(OUTSIDE.to_owned()).await {
+        Err(fault) if number(&fault) == Some(INSIDE) => Ok(true),
+        answer => answer.map(|_| false),
+    }
+}
+
+/// What is to be said of a transaction that the server has ended: an error if it rolled all of it back. A statement that commits by itself
+/// has committed what came before it, and what came after a deadlock was committed statement by statement. Then the record is there that the
+/// last call left, if it left one.
+async fn ended(session: &mut Session<'_>, calls: &[Option<Placed>]) -> Result<StorageError, Fault> {
+    let mut is_rolled_back = matches!(calls.first(), Some(Some(_)));
+    for placed in calls.iter().flatten() {
+        is_rolled_back &= session.run(placed.own()).await.is_ok_and(|rows| rows.is_empty());
+    }
+    if !is_rolled_back {
+        let message = "the transaction has ended before its commit, by a statement that commits by itself or by a deadlock";
+        return Ok(StorageError::new(StorageErrorKind::Indeterminate, message));
+    }
+    let message = "the server has rolled the transaction back before its commit (deadlock or lock wait timeout): retry";
+    let error = StorageError::new(StorageErrorKind::NotApplied, message);
+    Err(Fault { then: Then::Tell, error })
+}
+
+/// The text that was written as hex digits.
+fn from_hex(digits: &str) -> Option<String> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    String::from_utf8(pairs.map(byte).collect::<Option<_>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Part, Placed, hex};
+    use crate::record::OwnerId;
+
+    fn text(owner: OwnerId, database: &str, table: &str, key: &str) -> String {
+        let [database, table, key] = [database, table, key].map(|text| hex(text.as_bytes()));
+        format!("{owner}:{}:{table}:{key}", database.to_uppercase())
+    }
+
+    #[test]
+    fn a_call_is_found_in_the_table_that_it_wrote_to() {
+        let owner = OwnerId::random();
+        let part = || Part { owner, key: hex("n::Ä'".as_bytes()) };
+        for (database, table, named) in [
+            ("shop", "`records`", "`shop`.`records`"),
+            ("a`b", "`records`", "`a``b`.`records`"),
+            ("shop", "`other`.`records`", "`other`.`records`"),
+            ("", "`other`.`records`", "`other`.`records`"),
+        ] {
+            let placed = Placed { part: part(), table: named.to_owned() };
+            assert_eq!(Placed::parse(&text(owner, database, table, "n::Ä'")), Some(placed));
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_is_passed_by() {
+        let owner = OwnerId::random();
+        let broken = text(owner, "d", "t; DROP TABLE x", "k");
+        for text in [
+            "",
+            ":::",
+            "x:64:60:6b",
+            &format!("{owner}:64:60:zz"),
+            &format!("{owner}:6:60:6b"),
+            &broken,
+        ] {
+            assert_eq!(Placed::parse(text), None, "{text}");
+        }
+    }
+}

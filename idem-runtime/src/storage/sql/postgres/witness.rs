@@ -1,0 +1,72 @@
+//! What became of a transaction whose `COMMIT` was not answered.
+//!
+//! The server knows by the transaction's id, for a long time, and whatever the transaction did: its calls may have released their keys, be in
+//! other tables, or have been rolled back to a savepoint. But a server that crashed may give an id again that it had not written to disk, and
+//! another server gives the same ids to others. So the id counts as long as the server has been running without a break; after that only the
+//! record of a call does, if it is found: nobody but its transaction has written that owner.
+//!
+//! | server, since the transaction began | the id | the call's record | verdict |
+//! |---|---|---|---|
+//! | the same | committed, aborted, in progress | | as the id says |
+//! | the same | so old that it is forgotten | is there / is not | committed / unknown |
+//! | started again, crashed, another one | | is there / is not | committed / unknown |
+
+use sqlx::PgConnection;
+
+use super::super::transaction::{Before, Part, Verdict, broken};
+use super::link::Bound;
+use super::verbs::{Backend, get};
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// What a transaction is recognized by.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    id: String,
+    server_started: i64,
+    began: i64,
+    part: Option<Part>,
+}
+
+impl Backend {
+    pub(super) async fn witness(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Before<Witness>, StorageError> {
+        let rows = self.link.raw_within(connection, self.statements.witness).await;
+        let rows = rows.map_err(broken)?;
+        let Some(row) = rows.first() else { return Ok(Before::Open(None)) };
+        if !get::<bool>(row, 1)? {
+            let message =
+                "a statement of the application has ended the transaction before its commit";
+            return Ok(Before::Ended(StorageError::new(StorageErrorKind::Indeterminate, message)));
+        }
+        // Without an id it has written nothing.
+        let Some(id) = get::<Option<String>>(row, 0)? else { return Ok(Before::Open(None)) };
+        let mark: Option<String> = get(row, 4)?;
+        Ok(Before::Open(Some(Witness {
+            id,
+            server_started: get(row, 2)?,
+            began: get(row, 3)?,
+            part: mark.and_then(|mark| Part::parse(&mark)),
+        })))
+    }
+
+    pub(super) async fn verdict(&self, witness: &Witness) -> Result<Verdict, StorageError> {
+        let key = witness.part.as_ref().map(|part| part.key.as_str());
+        let bind = |query: Bound<'static>| {
+            let query = query.bind(witness.id.clone()).bind(witness.server_started);
+            query.bind(witness.began).bind(key)
+        };
+        let rows = self.link.outside(&self.statements.verdict, bind, 2).await?;
+        let Some(row) = rows.first() else { return Ok(Verdict::Unknown) };
+        let (status, owner): (Option<String>, Option<Vec<u8>>) = (get(row, 0)?, get(row, 1)?);
+        let is_owner = |part: &Part| owner.is_some_and(|owner| owner == part.owner.to_bytes());
+        Ok(match status.as_deref() {
+            Some("committed") => Verdict::Committed,
+            Some("aborted") => Verdict::RolledBack,
+            Some("in progress") => Verdict::Open,
+            _ if witness.part.as_ref().is_some_and(is_owner) => Verdict::Committed,
+            _ => Verdict::Unknown,
+        })
+    }
+}
