@@ -9,12 +9,13 @@ use sqlx::{MySql, MySqlPool, Sqlite};
 use testkit::sql::{Product, SqlServer};
 
 use super::stage::{Db, Failed, Stage, Tx, deposit, on_every_database};
-use crate::outbox::stage::{Db as _, inside};
+use crate::outbox::stage::{Db as _, begin, inside};
 use crate::stage::in_time;
 
 on_every_database!(
     a_transaction_that_the_application_has_committed_itself_is_not_said_to_be_rolled_back,
     a_transaction_without_a_call_is_committed,
+    a_transaction_inside_of_another_is_committed_with_it,
 );
 
 async fn deposited<DB: Db>(idem: &Idempotency, tx: &mut Tx<'_, DB>, key: &str, stores: bool) {
@@ -46,6 +47,23 @@ async fn a_transaction_without_a_call_is_committed<DB: Db>(stage: Stage<DB>) {
     assert_eq!(stage.balance().await, 7);
     let tx = stage.begin().await;
     stage.idem.commit(tx).await.unwrap();
+}
+
+async fn a_transaction_inside_of_another_is_committed_with_it<DB: Db>(stage: Stage<DB>) {
+    let mut tx = stage.begin().await;
+    deposited(&stage.idem, &mut tx, "1", true).await;
+    for call in [false, true] {
+        let mut nested = begin::<DB>(inside(&mut tx)).await;
+        deposit::<DB>(&mut nested, 7).await.unwrap();
+        if call {
+            deposited(&stage.idem, &mut nested, "2", true).await;
+        }
+        stage.idem.commit(nested).await.unwrap();
+    }
+    let nested = begin::<DB>(inside(&mut tx)).await;
+    nested.rollback().await.unwrap();
+    stage.idem.commit(tx).await.unwrap();
+    assert_eq!((stage.balance().await, stage.records().await), (214, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,7 +150,8 @@ impl Impatient {
     async fn session(&self) -> (i64, i64) {
         let mut connection = self.pool.acquire().await.unwrap();
         let ask = async |sql: &str, on: &mut _| MySql::number(on, sql.to_owned()).await.unwrap();
-        let wait = ask("SELECT @@SESSION.innodb_lock_wait_timeout", &mut connection).await;
+        let wait =
+            ask("SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS SIGNED)", &mut connection).await;
         (wait, ask("SELECT @idempotency_wait IS NOT NULL", &mut connection).await)
     }
 

@@ -11,7 +11,7 @@ use sqlx::{MySql, MySqlConnection, Transaction};
 use super::super::answers::{Answer, Answers};
 use super::super::fault::Fault;
 use super::super::transaction::{
-    Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, only,
+    Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, is_nested, only,
 };
 use super::MySqlStorage;
 use super::completions::chunks;
@@ -83,8 +83,9 @@ impl Records for MySql {
         connection: &'c mut MySqlConnection,
     ) -> BoxFuture<'c, Result<Before<Witness>, StorageError>> {
         Box::pin(async move {
+            let is_nested = is_nested::<MySql>(connection);
             let mut session = storage.0.backend.link.within(connection);
-            Witness::take(&mut session).await.map_err(broken)
+            Witness::take(&mut session, is_nested).await.map_err(broken)
         })
     }
 

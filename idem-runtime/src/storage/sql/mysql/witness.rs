@@ -127,13 +127,16 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// The witness of the transaction that the session is in.
-    pub(super) async fn take(session: &mut Session<'_>) -> Result<Before<Self>, Fault> {
-        let read = format!(
-            "SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL; SET @{CALLS} = NULL"
-        );
+    /// The witness of the transaction that the session is in; none of one inside of another, which is not committed yet. To ask for one of
+    /// our savepoints is to release those after it too, which only the end of the whole transaction can do without.
+    pub(super) async fn take(
+        session: &mut Session<'_>,
+        is_nested: bool,
+    ) -> Result<Before<Self>, Fault> {
+        let read = format!("SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL");
+        let forget = if is_nested { String::new() } else { format!("; SET @{CALLS} = NULL") };
         let taken = Instant::now();
-        let rows = session.run(read).await?;
+        let rows = session.run(read + &forget).await?;
         let row = rows.first().ok_or_else(|| Fault::unreadable(broken_up()))?;
         let calls: Option<Vec<u8>> = get(row, 0).map_err(Fault::unreadable)?;
         let server: String = get(row, 1).map_err(Fault::unreadable)?;
@@ -143,7 +146,7 @@ impl Witness {
         let calls = String::from_utf8(calls.unwrap_or_default()).unwrap_or_default();
         let calls: Vec<_> = calls.split(',').map(Placed::parse).collect();
         let mut is_open = false;
-        for placed in calls.iter().flatten() {
+        for placed in calls.iter().flatten().filter(|_| !is_nested) {
             let ask =
                 format!("RELEASE SAVEPOINT {}; {}", savepoint(placed.part.owner), placed.own());
             let rows = match session.run(ask).await {

@@ -102,7 +102,13 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Fault {
         (_, 13) => plain(Tell, NotApplied, "the disk of the sqlite database is full"),
         (_, 14) => plain(Tell, Configuration, "the file of the sqlite database cannot be opened"),
         (_, 18..=20) => plain(Split, Configuration, "sqlite does not accept a value of the record"),
-        _ => (Tell, NotApplied, format!("sqlite refused the statement (code {code})")),
+        (_, 3 | 4 | 7 | 9 | 12 | 15..=17 | 21..=25) => {
+            (Tell, NotApplied, format!("sqlite refused the statement (code {code})"))
+        }
+        _ => {
+            let message = format!("sqlite did not say what became of the statement (code {code})");
+            (Tell, Indeterminate, message)
+        }
     };
     Fault::new(then, kind, message, error)
 }

@@ -181,6 +181,14 @@ pub(super) async fn commit<DB: Records>(
     })
 }
 
+/// Whether a connection's transaction is inside of another one of sqlx's: then it is a savepoint.
+#[cfg(feature = "mysql")]
+pub(super) fn is_nested<DB: Database>(connection: &DB::Connection) -> bool {
+    use sqlx_core::transaction::TransactionManager;
+
+    DB::TransactionManager::get_transaction_depth(connection) > 1
+}
+
 /// The number of the lock that a key's transactions take in a table. Two keys that share one wait for each other, and nothing worse.
 #[cfg(feature = "postgres")]
 pub(super) fn lock(table: &super::table::Table, key: &crate::key::RecordKey) -> i64 {
