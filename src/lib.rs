@@ -69,10 +69,10 @@ pub use idem_runtime::testing;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))))]
 pub use idem_runtime::transaction;
 pub use idem_runtime::{
-    Alone, Builder, Context, Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, IntoKey,
-    InvalidFingerprint, Key, KeyBuilder, KeyGenerator, Operation, Outcome, RandomKeys, RecordKey,
-    Source, canonical, clock, codec, current, handle, hooks, policy, record, set_global, storage,
-    with,
+    Alone, Builder, Context, Detached, Disposition, Error, ErrorKind, Fingerprint, Fingerprinter,
+    Idempotency, IntoKey, InvalidFingerprint, Key, KeyBuilder, KeyGenerator, Operation, Outcome,
+    OwnRecord, RandomKeys, RecordKey, Source, canonical, clock, codec, current, handle, hooks,
+    policy, record, set_global, storage, with,
 };
 
 #[cfg(feature = "macros")]

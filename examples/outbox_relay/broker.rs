@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
+use idempotency::Disposition;
 use idempotency::outbox::{Event, PublishError, Publisher, RedisStreams};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamReadOptions, StreamReadReply};
+use redis::streams::{
+    StreamAutoClaimOptions, StreamAutoClaimReply, StreamReadOptions, StreamReadReply,
+};
 use tokio::sync::Mutex;
 
 use crate::say;
@@ -14,6 +17,7 @@ use crate::shop::TOPIC;
 
 /// The consumers that share the work.
 const GROUP: &str = "warehouse";
+const PACKER: &str = "packer-1";
 
 pub(crate) enum Broker {
     InProcess(Mutex<VecDeque<Event>>),
@@ -40,37 +44,61 @@ impl Broker {
     /// Hands what nobody has read yet to `handle`, and returns how many deliveries that were.
     pub(crate) async fn deliver(
         &self,
-        mut handle: impl AsyncFnMut(Event) -> anyhow::Result<()>,
+        mut handle: impl AsyncFnMut(Event) -> Disposition,
     ) -> anyhow::Result<usize> {
         let mut deliveries = 0;
         match self {
             Self::InProcess(events) => {
                 while let Some(event) = events.lock().await.pop_front() {
-                    handle(event).await?;
                     deliveries += 1;
+                    match handle(event.clone()).await {
+                        Disposition::Acknowledge => {}
+                        Disposition::DeadLetter => put_aside(&event.id.to_string()),
+                        _ => events.lock().await.push_back(event),
+                    }
                 }
             }
             Self::Redis { stream, connection, .. } => {
                 let mut redis = connection.clone();
-                let options = StreamReadOptions::default().group(GROUP, "packer-1").count(64);
+                let options = StreamReadOptions::default().group(GROUP, PACKER).count(64);
                 loop {
                     let reply: StreamReadReply =
                         redis.xread_options(&[stream], &[">"], &options).await?;
-                    let entries: Vec<_> = reply.keys.into_iter().flat_map(|key| key.ids).collect();
+                    let mut entries: Vec<_> =
+                        reply.keys.into_iter().flat_map(|key| key.ids).collect();
+                    if entries.is_empty() {
+                        // What was not acknowledged. Where there are other packers, they need some time for what they have read.
+                        let left: StreamAutoClaimReply =
+                            redis.xautoclaim_options(stream, GROUP, PACKER, 0, "0", all()).await?;
+                        entries = left.claimed;
+                    }
                     if entries.is_empty() {
                         break;
                     }
                     for entry in entries {
-                        handle(Event::try_from(&entry)?).await?;
-                        // Only now: who dies before gets it again.
-                        let _: usize = redis.xack(stream, GROUP, &[&entry.id]).await?;
                         deliveries += 1;
+                        match handle(Event::try_from(&entry)?).await {
+                            Disposition::Acknowledge => {}
+                            Disposition::DeadLetter => put_aside(&entry.id),
+                            _ => continue,
+                        }
+                        // Only now: where this process dies before, another one gets it.
+                        let _: usize = redis.xack(stream, GROUP, &[&entry.id]).await?;
                     }
                 }
             }
         }
         Ok(deliveries)
     }
+}
+
+fn all() -> StreamAutoClaimOptions {
+    StreamAutoClaimOptions::default().count(64)
+}
+
+/// A service copies it to where a person looks.
+fn put_aside(delivery: &str) {
+    say(&format!("put aside: {delivery}"));
 }
 
 impl Publisher for Broker {

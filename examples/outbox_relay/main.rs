@@ -113,6 +113,14 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
     warehouse.work(&broker).await?;
     warehouse.has_packed(&dates, 1)?;
     warehouse.has_packed(&quinces, 1)?;
+
+    title(6, "Late. The warehouse's belt stands still, and the event is delivered again.");
+    let grapes = shop.place("grapes").await?;
+    publish_all(&shop, shop.relay(Arc::clone(&broker))).await?;
+    warehouse.jam();
+    let deliveries = warehouse.work(&broker).await?;
+    anyhow::ensure!(deliveries == 2, "{deliveries} deliveries");
+    warehouse.has_packed(&grapes, 1)?;
     println!("\nThat is all. Where things can die, and what happens then, is in docs/outbox.md.");
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! A service that handles each event once, however often it is delivered.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use idempotency::outbox::Event;
+use idempotency::outbox::{Event, OutboxError};
 use idempotency::sqlx::SqlitePool;
 use idempotency::storage::SqliteStorage;
-use idempotency::{Idempotency, idempotent};
+use idempotency::{Disposition, Idempotency, idempotent};
 
 use crate::broker::Broker;
 use crate::say;
@@ -15,6 +16,33 @@ use crate::shop::OrderChanged;
 pub(crate) struct Warehouse {
     idem: Idempotency,
     packed: Mutex<Packed>,
+    /// The belt stands still the next time.
+    jammed: AtomicBool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PackError {
+    #[error("the belt stands still")]
+    Jammed,
+    #[error(transparent)]
+    Malformed(#[from] OutboxError),
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Error),
+}
+
+impl PackError {
+    /// What the broker is told.
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Jammed => Disposition::Redeliver { after: None },
+            Self::Malformed(_) => Disposition::DeadLetter,
+            Self::Idempotency(error) => error.disposition(),
+        }
+    }
+
+    fn passes(&self) -> bool {
+        matches!(self.disposition(), Disposition::Redeliver { .. })
+    }
 }
 
 /// The effect that must not happen twice: the versions of each order that were packed.
@@ -25,21 +53,41 @@ impl Warehouse {
         let records = SqliteStorage::new(pool);
         records.migrate().await?;
         let idem = Idempotency::builder(records).namespace("warehouse").build()?;
-        Ok(Self { idem, packed: Mutex::default() })
+        Ok(Self { idem, packed: Mutex::default(), jammed: AtomicBool::new(false) })
     }
 
     /// Handles what is waiting in the stream, and returns how many deliveries that were.
     pub(crate) async fn work(&self, broker: &Broker) -> anyhow::Result<usize> {
-        broker.deliver(async |event| self.on_event(event).await).await
+        broker.deliver(async |event| self.handle(event).await).await
     }
 
-    /// All that it takes: the event's id is the same in every delivery.
-    #[idempotent(key = "event:{event.id}", ttl = "7d", with = self.idem)]
-    async fn on_event(&self, event: Event) -> anyhow::Result<()> {
+    async fn handle(&self, event: Event) -> Disposition {
+        let Err(error) = self.on_event(event).await else { return Disposition::Acknowledge };
+        say(&format!("not packed: {error}"));
+        error.disposition()
+    }
+
+    /// All that it takes: the event's id is the same in every delivery, and an error that passes frees the key for the next one.
+    #[idempotent(
+        name = "warehouse",
+        key = "warehouse:{event.id}",
+        ttl = "7d",
+        retry_if = PackError::passes,
+        with = self.idem,
+    )]
+    async fn on_event(&self, event: Event) -> Result<(), PackError> {
+        if self.jammed.swap(false, Ordering::Relaxed) {
+            return Err(PackError::Jammed);
+        }
         let order: OrderChanged = event.json()?;
         say(&format!("packed {}, version {} of order {}", order.goods, order.version, event.key));
         self.packed().entry(event.key).or_default().push(order.version);
         Ok(())
+    }
+
+    /// The next order cannot be packed at the first try.
+    pub(crate) fn jam(&self) {
+        self.jammed.store(true, Ordering::Relaxed);
     }
 
     /// Stops the story unless every version of an order up to this one was packed once, in their order.

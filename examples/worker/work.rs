@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use idempotency::policy::ReleaseErrors;
 use idempotency::record::CrashPolicy;
 use idempotency::{Error, ErrorKind, Idempotency, Outcome, Source};
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,9 @@ pub(crate) async fn connect(setup: &Setup) -> Result<Idempotency, Error> {
 
 /// Charges an order once, however often it is delivered.
 ///
-/// This is what `#[idempotent(key = "charge:{order.id}", wait = "60s", on_crash = "retry")]` expands to, more or less. It is spelt out because the
-/// example wants to know where the result came from, and chooses the crash policy when it is started.
+/// This is what `#[idempotent(name = "charge", key = "charge:{order.id}", wait = "60s", on_error = "release", on_crash = "retry")]` expands to, more
+/// or less. It is spelt out because the example wants to know where the result came from, and chooses the crash policy when it is started.
+/// Errors free the key: the bank's pass by themselves, and a stored one would refuse every redelivery.
 async fn charge(
     idem: &Idempotency,
     on_crash: OnCrash,
@@ -72,6 +74,7 @@ async fn charge(
         .key(format!("charge:{}", order.id))
         .fingerprint(order)?
         .wait(std::time::Duration::from_secs(60))
+        .errors(ReleaseErrors)
         .on_crash(match on_crash {
             OnCrash::Retry => CrashPolicy::Retry,
             OnCrash::Park => CrashPolicy::Park,

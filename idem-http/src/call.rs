@@ -151,17 +151,13 @@ where
         let response = inner.call(request).await.map_err(Failed::Service)?;
         Answer::of(&config, method, response).await.map_err(|_| Failed::Crashed)
     };
-    // The engine knows what to do with a panic, but does it after the client got its 500 and perhaps tried again.
-    let body = AssertUnwindSafe(body)
-        .catch_unwind()
-        .map(|handled| handled.unwrap_or(Err(Failed::Crashed)));
     let answered = operation
         .errors(ByCrashPolicy(config.on_crash))
         .store_if(Answer::is_kept)
         .map_err(Failed::Ours)
         .call(body);
     let tasks = config.tasks.clone();
-    // Whatever else panics, such as a storage, the engine has seen as well.
+    // The engine lets a panic go on when the crash policy is applied, so before the client gets its 500 and perhaps tries again.
     let answered = AssertUnwindSafe(answered)
         .catch_unwind()
         .map(|answered| answered.unwrap_or(Err(Failed::Crashed)));

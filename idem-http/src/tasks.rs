@@ -13,10 +13,11 @@ use tokio_util::task::task_tracker::TrackedFuture;
 /// ```no_run
 /// # async fn example(listener: tokio::net::TcpListener, router: axum::Router, stop: std::future::Ready<()>) -> std::io::Result<()> {
 /// let idem = idem_runtime::Idempotency::memory();
-/// let layer = idem_http::IdempotencyLayer::new(idem, idem_http::anonymous());
+/// let layer = idem_http::IdempotencyLayer::new(idem.clone(), idem_http::anonymous());
 /// let tasks = layer.tasks();
 /// axum::serve(listener, router.layer(layer)).with_graceful_shutdown(stop).await?;
 /// tasks.drain().await;
+/// idem.drain_within(std::time::Duration::from_secs(20)).await;
 /// # Ok(())
 /// # }
 /// ```
@@ -37,7 +38,7 @@ impl Tasks {
     /// Waits until none is: call it after the server has stopped taking requests.
     ///
     /// A response that the storage would not take is written in the background after that, as long as its lease lasts;
-    /// [`Idempotency::in_flight`](idem_runtime::Idempotency::in_flight) counts those as well.
+    /// [`Idempotency::drain`](idem_runtime::Idempotency::drain) waits for those as well.
     ///
     /// # Cancel safety
     ///

@@ -27,6 +27,7 @@ pub(crate) struct Args {
     pub(crate) retry_if: Option<Expr>,
     pub(crate) store_if: Option<Expr>,
     pub(crate) on_crash: OnCrash,
+    pub(crate) on_cancel: OnCancel,
     pub(crate) skip: Vec<Ident>,
     pub(crate) tenant: Option<Expr>,
     pub(crate) name: Option<LitStr>,
@@ -58,6 +59,13 @@ pub(crate) enum OnCrash {
     Park,
 }
 
+#[derive(Clone, Copy, Default)]
+pub(crate) enum OnCancel {
+    #[default]
+    Crash,
+    Finish,
+}
+
 pub(crate) enum Codec {
     Json,
     MsgPack,
@@ -65,7 +73,7 @@ pub(crate) enum Codec {
 }
 
 /// Every option with an example, which is the help for a value that cannot be read.
-const OPTIONS: [(&str, &str); 16] = [
+const OPTIONS: [(&str, &str); 17] = [
     ("key", r#"`key = "payment:{order_id}"`"#),
     ("ttl", r#"`ttl = "15m"`"#),
     ("lease", r#"`lease = "30s"`"#),
@@ -74,6 +82,7 @@ const OPTIONS: [(&str, &str); 16] = [
     ("retry_if", "`retry_if = |error| error.is_timeout()`"),
     ("store_if", "`store_if = |value| value.is_final()`"),
     ("on_crash", r#"`on_crash = "park"`"#),
+    ("on_cancel", r#"`on_cancel = "finish"`"#),
     ("skip", "`skip(pool, clock)`"),
     ("tenant", "`tenant = req.tenant_id`"),
     ("name", r#"`name = "charge"`"#),
@@ -135,6 +144,10 @@ fn option(input: ParseStream<'_>, args: &mut Args) -> Result<(), Problem> {
         "store_if" => args.store_if = Some(value.function()?),
         "on_crash" => {
             args.on_crash = value.choice(&[("retry", OnCrash::Retry), ("park", OnCrash::Park)])?;
+        }
+        "on_cancel" => {
+            args.on_cancel =
+                value.choice(&[("crash", OnCancel::Crash), ("finish", OnCancel::Finish)])?;
         }
         "skip" => args.skip = value.names()?,
         "tenant" => args.tenant = Some(value.expr()?),

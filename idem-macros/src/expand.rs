@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprReference, LitStr, Token};
 
-use crate::args::{Codec, OnCrash, OnError, Time};
+use crate::args::{Codec, OnCancel, OnCrash, OnError, Time};
 use crate::function::{Argument, Function};
 use crate::placeholder::by_reference;
 use crate::returned::Returned;
@@ -65,7 +65,28 @@ fn inputs(plan: &Plan) -> TokenStream {
             Some(quote_spanned!(mixed()=> let #local: __idem_private::Duration = #expr;))
         }
     });
-    quote!(#fingerprint #key #tenant #handle #(#times)*)
+    let owned = owned(plan);
+    quote!(#owned #fingerprint #key #tenant #handle #(#times)*)
+}
+
+/// Asks for arguments that a body may keep when its caller is dropped.
+fn owned(plan: &Plan) -> TokenStream {
+    if !outlives_caller(plan) {
+        return TokenStream::new();
+    }
+    let arguments = plan.arguments.iter().map(|Argument { ident, pattern, cfgs, .. }| {
+        let at = mixed_at(ident.span());
+        let ident = if pattern.is_none() { used_silently(ident) } else { ident.clone() };
+        quote_spanned!(at=> #(#cfgs)* __idem_private::require_owned(&#ident);)
+    });
+    let receiver = plan.receiver.map(|receiver| {
+        quote_spanned!(mixed_at(receiver.span)=> __idem_private::require_owned(&#receiver);)
+    });
+    quote!(#receiver #(#arguments)*)
+}
+
+fn outlives_caller(plan: &Plan) -> bool {
+    matches!(plan.args.on_cancel, OnCancel::Finish)
 }
 
 fn fingerprint(plan: &Plan) -> TokenStream {
@@ -99,7 +120,7 @@ fn key(plan: &Plan) -> TokenStream {
     let key = match &plan.key {
         Key::Path => {
             let function = LitStr::new(&plan.function.sig.ident.unraw().to_string(), mixed());
-            if plan.has_receiver {
+            if plan.receiver.is_some() {
                 quote_spanned!(mixed()=> __idem_private::method_key::<Self>(#function, &__idem_fingerprint))
             } else {
                 quote_spanned! {mixed()=>
@@ -199,13 +220,15 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
         let within = call_within(tx, &operation, result, body);
         return quote!(#requirements #within);
     }
+    let run = if outlives_caller(plan) { "finish" } else { "run" };
+    let run = quote::format_ident!("{run}", span = mixed_at(plan.function.sig.ident.span()));
     // In a block of its own: what is borrowed and still there at the `.await` would be a part of the future.
     quote_spanned! {mixed()=>
         #requirements
         let __idem_call = {
             let __idem_operation = #operation;
             __idem_private::Call::<#result, _, _, _>::of(&__idem_operation)
-                .run(__idem_operation, #body)
+                .#run(__idem_operation, #body)
         };
         __idem_call.await
     }
@@ -227,7 +250,7 @@ fn call_within(
             __idem_private::CallWithin::<#result, _, _, _, _>::of(&__idem_operation, &*#tx);
         match __idem_call.begin(__idem_operation, &mut *#tx).await {
             __idem_private::Turn::Ended(__idem_result) => __idem_result,
-            __idem_private::Turn::Run(__idem_running) => {
+            __idem_private::Turn::Run(mut __idem_running) => {
                 let __idem_result = {
                     let #tx = &mut *#tx;
                     __idem_running.body(#body).await
@@ -246,7 +269,12 @@ fn requirements(plan: &Plan) -> TokenStream {
         .then(|| require("replayed_error", error, &error_type(plan)));
     let convertible =
         plan.args.map_err.is_none().then(|| require("error", error, &error_type(plan)));
-    quote!(#whole #storable #replayable #convertible)
+    let sent = outlives_caller(plan).then(|| {
+        let value = require("sent", value, &value_type(plan));
+        let error = require("sent", error, &error_type(plan));
+        quote!(#value #error)
+    });
+    quote!(#whole #storable #replayable #convertible #sent)
 }
 
 /// A call of `require_…` for `ty`, reported at `place`.
@@ -287,6 +315,7 @@ fn operation(plan: &Plan) -> TokenStream {
             quote_spanned!(mixed()=> .on_crash(__idem_private::CrashPolicy::Park))
         }
     };
+    let on_cancel = outlives_caller(plan).then(|| quote_spanned!(mixed()=> .finish_on_cancel()));
     let codec = args.codec.as_ref().map(|codec| match codec {
         Codec::Json => quote_spanned!(mixed()=> .codec(__idem_private::Json)),
         Codec::MsgPack => quote_spanned!(mixed()=> .codec(__idem_private::MsgPack)),
@@ -313,7 +342,7 @@ fn operation(plan: &Plan) -> TokenStream {
             .key(__idem_key)
             .with_fingerprint(__idem_fingerprint)
             #tenant #(#times)* #on_crash #codec
-            .errors(#errors) #retry_if #store_if #map_err
+            .errors(#errors) #retry_if #store_if #map_err #on_cancel
     }
 }
 

@@ -16,6 +16,7 @@ mod duration;
 mod expand;
 mod fallback;
 mod function;
+mod owned;
 mod placeholder;
 mod problem;
 mod returned;

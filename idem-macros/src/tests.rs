@@ -41,6 +41,21 @@ fn key_template() {
 }
 
 #[test]
+fn on_cancel_finish() {
+    snapshot!(
+        "on_cancel_finish",
+        (key = "payment:{req.order_id}", on_cancel = "finish", skip(shop)),
+        async fn charge(
+            self: Arc<Self>,
+            req: ChargeRequest,
+            shop: Shop,
+        ) -> Result<Receipt, PaymentError> {
+            shop.charge(req).await
+        }
+    );
+}
+
+#[test]
 fn key_prefix() {
     snapshot!(
         "key_prefix",

@@ -7,8 +7,9 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned};
 
-use crate::args::{Args, Time};
+use crate::args::{Args, OnCancel, Time};
 use crate::function::{Argument, Function, name_arguments};
+use crate::owned;
 use crate::problem::{Problem, Problems, did_you_mean, list};
 use crate::returned::{self, Returned};
 use crate::tail::{self, Tail};
@@ -25,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) arguments: Vec<Argument>,
     /// The argument that is a transaction.
     pub(crate) tx: Option<Ident>,
-    pub(crate) has_receiver: bool,
+    pub(crate) receiver: Option<Token![self]>,
     pub(crate) returned: Returned,
     pub(crate) body: Body,
     pub(crate) args: Args,
@@ -64,7 +65,6 @@ pub(crate) fn validate(
 ) -> Option<Plan> {
     let body = problems.take(body(&function));
     let returned = body.is_some().then(|| problems.take(returned(&function.sig))).flatten();
-    let has_receiver = function.sig.receiver().is_some();
     let self_token = receiver_token(&function.sig);
     let arguments = name_arguments(&mut function.sig);
     let tx = problems.take(transaction(&args, &arguments, &function.sig)).flatten();
@@ -72,6 +72,9 @@ pub(crate) fn validate(
     hashed.retain(|&index| args.tx.as_ref().is_none_or(|tx| arguments[index].ident != *tx));
     let key = problems.take(key(args.key.as_ref(), &arguments, self_token));
     problems.take(ttl_outlives_lease(&args));
+    if matches!(args.on_cancel, OnCancel::Finish) && args.tx.is_none() {
+        owned::check(&function.sig, problems);
+    }
     let name = problems.take(name(&args, &function.sig));
     Some(Plan {
         facade: args
@@ -83,7 +86,7 @@ pub(crate) fn validate(
         hashed,
         arguments,
         tx,
-        has_receiver,
+        receiver: self_token,
         returned: returned?,
         body: body?,
         args,
@@ -282,7 +285,9 @@ fn transaction(
     sig: &Signature,
 ) -> Result<Option<Ident>, Problem> {
     let Some(name) = &args.tx else { return Ok(None) };
-    if let Some(option) = args.given.iter().find(|given| *given == "lease" || *given == "on_crash")
+    let meaningless = ["lease", "on_crash", "on_cancel"];
+    if let Some(option) =
+        args.given.iter().find(|given| meaningless.iter().any(|option| *given == option))
     {
         return Err(Problem::new(
             option,

@@ -88,6 +88,21 @@ pub enum ErrorKind {
     Configuration,
 }
 
+/// What a consumer does with a message whose call ended with one of this crate's errors; see [`Error::disposition`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Disposition {
+    /// Do not acknowledge it: another delivery may succeed.
+    Redeliver {
+        /// When, where that is known: then the other runner's lease is over.
+        after: Option<Duration>,
+    },
+    /// Put it aside for a person, and acknowledge it: no delivery succeeds until somebody has changed something.
+    DeadLetter,
+    /// Acknowledge it: its effect has happened.
+    Acknowledge,
+}
+
 impl ErrorKind {
     /// The kind's stable name in `snake_case`, for metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -153,6 +168,55 @@ impl Error {
                 self.storage_error().is_some_and(StorageError::is_transient)
             }
             _ => false,
+        }
+    }
+
+    /// What a consumer of a queue does with the message whose call ended with this error. (An error of the handler's own is the handler's to judge.)
+    ///
+    /// | kind | disposition |
+    /// |---|---|
+    /// | `AlreadyProcessing` | redeliver after [`retry_after`](Self::retry_after): another consumer runs it |
+    /// | `LeaseLost`, `Storage`, an `Indeterminate` commit | redeliver: the next delivery replays or runs |
+    /// | `Configuration`, `NotConfigured`, `AlreadyConfigured` | redeliver: the consumer is broken, not the message |
+    /// | `PreviouslyFailed` | dead letter: it failed for good, in an earlier delivery |
+    /// | `Mismatch`, `KeyGeneration`, `Reentrant` | dead letter: the message or the code is wrong |
+    /// | `Corrupt`, a parked `Indeterminate` | dead letter: a person has to look |
+    /// | `TooLarge`, `Serialization` | acknowledge: the effect has happened, and its result cannot be replayed |
+    ///
+    /// ```
+    /// use idem_runtime::{Disposition, Error};
+    ///
+    /// fn on_error(error: &Error) -> &'static str {
+    ///     match error.disposition() {
+    ///         Disposition::Redeliver { after: _ } => "nak",
+    ///         Disposition::DeadLetter => "publish to the dead letters, then ack",
+    ///         Disposition::Acknowledge => "ack",
+    ///         _ => "nak",
+    ///     }
+    /// }
+    /// # let error = Error::new(idem_runtime::ErrorKind::Mismatch, "other arguments");
+    /// # assert_eq!(error.disposition(), Disposition::DeadLetter);
+    /// # assert!(on_error(&error).starts_with("publish"));
+    /// ```
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self.0.kind {
+            ErrorKind::Indeterminate if self.is_retryable() => {
+                Disposition::Redeliver { after: None }
+            }
+            ErrorKind::AlreadyProcessing
+            | ErrorKind::LeaseLost
+            | ErrorKind::Storage
+            | ErrorKind::Configuration
+            | ErrorKind::NotConfigured
+            | ErrorKind::AlreadyConfigured => Disposition::Redeliver { after: self.retry_after() },
+            ErrorKind::TooLarge | ErrorKind::Serialization => Disposition::Acknowledge,
+            ErrorKind::PreviouslyFailed
+            | ErrorKind::Indeterminate
+            | ErrorKind::Mismatch
+            | ErrorKind::KeyGeneration
+            | ErrorKind::Reentrant
+            | ErrorKind::Corrupt => Disposition::DeadLetter,
         }
     }
 
@@ -242,5 +306,47 @@ impl From<StorageError> for Error {
             StorageErrorKind::Configuration => ErrorKind::Configuration,
         };
         Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_says_what_a_consumer_does_with_its_message() {
+        let redeliver = Disposition::Redeliver { after: None };
+        for (kind, disposition) in [
+            (ErrorKind::AlreadyProcessing, redeliver),
+            (ErrorKind::PreviouslyFailed, Disposition::DeadLetter),
+            (ErrorKind::Indeterminate, Disposition::DeadLetter),
+            (ErrorKind::Mismatch, Disposition::DeadLetter),
+            (ErrorKind::LeaseLost, redeliver),
+            (ErrorKind::Storage, redeliver),
+            (ErrorKind::Serialization, Disposition::Acknowledge),
+            (ErrorKind::KeyGeneration, Disposition::DeadLetter),
+            (ErrorKind::NotConfigured, redeliver),
+            (ErrorKind::AlreadyConfigured, redeliver),
+            (ErrorKind::Reentrant, Disposition::DeadLetter),
+            (ErrorKind::Corrupt, Disposition::DeadLetter),
+            (ErrorKind::TooLarge, Disposition::Acknowledge),
+            (ErrorKind::Configuration, redeliver),
+        ] {
+            assert_eq!(Error::new(kind, "text").disposition(), disposition, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_busy_key_says_when_to_deliver_again() {
+        let after = Duration::from_secs(7);
+        let busy = Error::new(ErrorKind::AlreadyProcessing, "busy").with_retry_after(after);
+        assert_eq!(busy.disposition(), Disposition::Redeliver { after: Some(after) });
+    }
+
+    #[test]
+    fn an_ambiguous_commit_is_delivered_again_and_a_parked_call_is_not() {
+        let lost = StorageError::new(StorageErrorKind::Indeterminate, "the reply is lost");
+        let commit = Error::new(ErrorKind::Indeterminate, "the commit").with_source(lost);
+        assert_eq!(commit.disposition(), Disposition::Redeliver { after: None });
     }
 }

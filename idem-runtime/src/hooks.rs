@@ -1,5 +1,7 @@
 //! Functions of the user's that are called when something worth knowing happens.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::engine::CallName;
 use crate::error::Error;
 
@@ -28,13 +30,52 @@ impl<'a> Event<'a> {
     }
 }
 
+/// A body that did not come to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Abandoned<'a> {
+    /// Name of the operation.
+    pub operation: &'a str,
+    /// The key, without namespace and tenant. It may hold personal data: think before logging it.
+    pub key: &'a str,
+    /// The tenant, where the operation has one.
+    pub tenant: Option<&'a str>,
+    /// Why.
+    pub reason: AbandonReason,
+}
+
+/// Why a body did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AbandonReason {
+    /// The call's future was dropped while the body ran: a client hung up, a timeout ran out, another branch of a `select!` was faster, the
+    /// runtime was shut down.
+    Cancelled,
+    /// The body panicked.
+    Panicked,
+}
+
+impl<'a> Abandoned<'a> {
+    pub(crate) fn new(name: &'a CallName, reason: AbandonReason) -> Self {
+        Self {
+            operation: &name.operation,
+            key: name.key.as_str(),
+            tenant: name.tenant.as_deref(),
+            reason,
+        }
+    }
+}
+
 type Hook = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+
+pub(crate) type AbandonedHook = Box<dyn Fn(&Abandoned<'_>) + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) replay: Option<Hook>,
     pub(crate) unrecorded: Option<Hook>,
     pub(crate) takeover: Option<Hook>,
+    pub(crate) abandoned: Option<AbandonedHook>,
 }
 
 impl Hooks {
@@ -48,6 +89,14 @@ impl Hooks {
 
     pub(crate) fn takeover(&self, event: &Event<'_>) {
         call(self.takeover.as_ref(), event);
+    }
+
+    /// Called where a future is dropped, perhaps by a panic: a second one would end the process.
+    pub(crate) fn abandoned(&self, event: &Abandoned<'_>) {
+        let Some(hook) = &self.abandoned else { return };
+        if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+            tracing::error!(operation = %event.operation, "the hook `on_abandoned` panicked");
+        }
     }
 }
 

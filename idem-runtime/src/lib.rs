@@ -24,10 +24,10 @@ mod telemetry;
 pub mod testing;
 
 pub use engine::{
-    Alone, Builder, Context, Idempotency, IntoKey, Operation, Outcome, Source, current, handle,
-    set_global, with,
+    Alone, Builder, Context, Detached, Idempotency, IntoKey, Operation, Outcome, OwnRecord, Source,
+    current, handle, set_global, with,
 };
-pub use error::{Error, ErrorKind};
+pub use error::{Disposition, Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
 pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
 

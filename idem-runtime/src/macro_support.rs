@@ -27,7 +27,7 @@ pub use std::time::Duration;
 pub use crate::codec::Json;
 #[cfg(feature = "msgpack")]
 pub use crate::codec::MsgPack;
-pub use crate::engine::{Idempotency, Operation, handle};
+pub use crate::engine::{Detached, Idempotency, Operation, handle};
 pub use crate::error::Error;
 pub use crate::fingerprint::{Fingerprint, Fingerprinter};
 pub use crate::key::{Key, KeyBuilder};
@@ -261,6 +261,34 @@ pub fn require_replayed_error<E: ReplayableError>() {}
 /// Asks for an error that can carry this crate's.
 pub fn require_error<E: FromIdempotency>() {}
 
+/// An argument that a body may keep when its caller is dropped.
+#[diagnostic::on_unimplemented(
+    message = "an argument of the type `{Self}` cannot outlive the caller\n\n= help: with `on_cancel = \"finish\"` arguments \
+               have to be `Send` and `'static`: take an `Arc` instead of an `Rc`, or leave the option out",
+    label = "the body may go on in a task of its own"
+)]
+pub trait Owned: Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Owned for T {}
+
+/// Asks for an argument that may outlive the caller.
+pub fn require_owned<T: Owned>(_argument: &T) {}
+
+/// A result or error that a task may have made.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot be the result or the error of a body that may outlive its caller\n\n= help: with \
+               `on_cancel = \"finish\"` both have to be `Send` and `'static`, or leave the option out",
+    label = "the body may go on in a task of its own"
+)]
+pub trait Sent: Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Sent for T {}
+
+/// Asks for a result or error that a task may have made.
+pub fn require_sent<T: Sent>() {}
+
 /// Runs an operation whose body returns `R`.
 ///
 /// `run` is found here where all bounds are met, which is what the `require_…` functions have made sure of; else it is
@@ -277,7 +305,7 @@ pub struct NotCallable<R>(PhantomData<fn() -> R>);
 
 impl<R, E, S, M> Call<R, E, S, M> {
     /// For a call of `operation`.
-    pub fn of(_operation: &Operation<E, S, M>) -> Self {
+    pub fn of<P>(_operation: &Operation<E, S, M, P>) -> Self {
         Self { policies: PhantomData, otherwise: NotCallable(PhantomData) }
     }
 }
@@ -299,9 +327,32 @@ where
     }
 }
 
+impl<T, Er, E, S, M> Call<Result<T, Er>, E, S, M>
+where
+    T: Storable + Send + 'static,
+    Er: Send + 'static,
+    E: ErrorPolicy<Er> + Send + Sync + 'static,
+    S: StorePolicy<T> + Send + Sync + 'static,
+    M: MapError<Er> + Send + 'static,
+{
+    /// Runs the body, to its end without its caller if need be, or replays its result.
+    pub fn finish<F: Future<Output = Result<T, Er>> + Send + 'static>(
+        &self,
+        operation: Operation<E, S, M, Detached>,
+        body: F,
+    ) -> impl Future<Output = Result<T, Er>> + Send + use<T, Er, E, S, M, F> {
+        operation.call(body)
+    }
+}
+
 impl<R> NotCallable<R> {
     /// Stands in for the method of [`Call`], but is never compiled: there are errors already.
     pub fn run<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
+        const { panic!("a bound of `Call` was not asked for before") }
+    }
+
+    /// Likewise.
+    pub fn finish<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
         const { panic!("a bound of `Call` was not asked for before") }
     }
 }

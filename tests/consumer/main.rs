@@ -86,7 +86,7 @@ impl Consumer {
             Err(error) if error.kind() == ErrorKind::Indeterminate => {
                 Consumed::InDoubt { event: id.clone() }
             }
-            // It comes again.
+            // It is delivered again.
             Err(_) => return false,
         };
         self.comes_to(Point::Recorded, &id).await;
@@ -110,14 +110,23 @@ impl Consumer {
     }
 }
 
-#[idempotent(key = "event:{event.id}", wait = "1m", with = consumer.idem, skip(consumer))]
+#[idempotent(
+    name = "on_event",
+    key = "event:{event.id}",
+    wait = "1m",
+    on_error = "release",
+    with = consumer.idem,
+    skip(consumer)
+)]
 async fn on_event(consumer: &Consumer, event: Event) -> Result<(), Error> {
     consumer.effect(&event).await
 }
 
 #[idempotent(
+    name = "on_event_at_most_once",
     key = "event:{event.id}",
     wait = "1m",
+    on_error = "release",
     on_crash = "park",
     with = consumer.idem,
     skip(consumer)

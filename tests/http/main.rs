@@ -9,6 +9,7 @@
 #[macro_use]
 mod stage;
 
+mod annotated;
 mod bodies;
 mod client;
 mod conformance;
@@ -25,4 +26,5 @@ mod security;
 mod service;
 mod settings;
 mod streams;
+mod webhook;
 mod wire;

@@ -17,6 +17,7 @@ mod guarantees;
 mod histories;
 mod outbox;
 mod redis;
+mod seen;
 mod sql;
 mod transaction;
 mod worker;

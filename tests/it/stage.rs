@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use idem_runtime::engine::Builder;
+use idem_runtime::hooks::AbandonReason;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record};
 use idem_runtime::storage::{
     Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
@@ -15,6 +16,7 @@ use idem_runtime::{
     Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, Key, Operation, RecordKey,
 };
 use idem_tests::{Body, Job};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use testkit::ledger::Ledger;
 use testkit::proxy::FaultProxy;
@@ -167,6 +169,7 @@ pub(crate) struct Heard {
     replays: AtomicUsize,
     unrecorded: AtomicUsize,
     takeovers: AtomicUsize,
+    abandoned: Mutex<Vec<AbandonReason>>,
 }
 
 impl Stage {
@@ -301,7 +304,11 @@ impl Stage {
             .ttl(TTL)
             .on_replay(count(|heard| &heard.replays))
             .on_unrecorded(count(|heard| &heard.unrecorded))
-            .on_takeover(count(|heard| &heard.takeovers));
+            .on_takeover(count(|heard| &heard.takeovers))
+            .on_abandoned({
+                let heard = Arc::clone(&heard);
+                move |call| heard.abandoned.lock().push(call.reason)
+            });
         let idem = settings(builder).build().unwrap();
         Process { idem, faults, heard }
     }
@@ -452,6 +459,9 @@ impl Heard {
     }
     pub(crate) fn takeovers(&self) -> usize {
         self.takeovers.load(Ordering::SeqCst)
+    }
+    pub(crate) fn abandoned(&self) -> Vec<AbandonReason> {
+        self.abandoned.lock().clone()
     }
 }
 

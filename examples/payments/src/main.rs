@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let bank = Bank::open(&options.bank, options.bank_takes)
         .with_context(|| format!("cannot open {}", options.bank.display()))?;
     let idem = connect(&options.storage).await?;
-    let layer = IdempotencyLayer::new(idem, extension::<Account>());
+    let layer = IdempotencyLayer::new(idem.clone(), extension::<Account>());
     let requests = layer.tasks();
 
     let listener = TcpListener::bind(options.listen).await.context("cannot listen")?;
@@ -59,6 +59,9 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     // Clients may have gone away; what they asked for is brought to its end.
     requests.drain().await;
+    // Responses that the storage would not take are still being written.
+    let left = idem.drain_within(Duration::from_secs(20)).await;
+    anyhow::ensure!(left == 0, "{left} responses are not recorded");
     Ok(())
 }
 

@@ -39,7 +39,7 @@ async fn transfer(
     >::of(&__idem_operation, &*tx);
     match __idem_call.begin(__idem_operation, &mut *tx).await {
         __idem_private::Turn::Ended(__idem_result) => __idem_result,
-        __idem_private::Turn::Run(__idem_running) => {
+        __idem_private::Turn::Run(mut __idem_running) => {
             let __idem_result = {
                 let tx = &mut *tx;
                 __idem_running

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -33,6 +33,8 @@ pub(crate) struct Flight {
     /// Whether a duplicate has attached to this call.
     followed: AtomicBool,
     phase: Mutex<Phase>,
+    /// The body runs, or has run.
+    begun: AtomicBool,
     /// The body has ended and its end is being written.
     settling: AtomicBool,
     /// Others may run the body, now or soon.
@@ -74,11 +76,21 @@ pub(crate) enum Phase {
 /// All calls under way of one handle.
 pub(crate) struct Flights {
     shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
+    /// How many bodies run that are not on the list: in transactions, and those that failed open.
+    unlisted: AtomicUsize,
+    left: Notify,
+    /// Whether anybody has ever waited until no call is under way.
+    drained: AtomicBool,
 }
 
 impl Flights {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            unlisted: AtomicUsize::new(0),
+            left: Notify::new(),
+            drained: AtomicBool::new(false),
+        }
     }
 
     /// A call that is not on the list yet.
@@ -92,6 +104,7 @@ impl Flights {
             fence: AtomicU64::new(0),
             followed: AtomicBool::new(false),
             phase: Mutex::new(Phase::Claiming),
+            begun: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             changed: Notify::new(),
@@ -124,6 +137,40 @@ impl Flights {
         // Nobody can begin to follow it any more.
         let followed = flight.followed.load(Ordering::Acquire);
         flight.end(if followed { end() } else { Phase::Abandoned });
+        self.notify();
+    }
+
+    /// A body begins that is not on the list.
+    pub(crate) fn enter_unlisted(&self) {
+        self.unlisted.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It has ended.
+    pub(crate) fn leave_unlisted(&self) {
+        self.unlisted.fetch_sub(1, Ordering::SeqCst);
+        self.notify();
+    }
+
+    /// Wakes those that wait until no call is under way. They say that they wait before they count.
+    fn notify(&self) {
+        if self.drained.load(Ordering::SeqCst) {
+            self.left.notify_waiters();
+        }
+    }
+
+    /// Waits until no call is under way.
+    pub(crate) async fn drain(&self) {
+        self.drained.store(true, Ordering::SeqCst);
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            // Registered before the count, so that no call that leaves between the count and the wait is missed.
+            left.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// The running calls whose leases are to be renewed at `now`. The caller takes that on: they are not due again until its request for
@@ -168,7 +215,8 @@ impl Flights {
 
     /// How many calls are under way.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        let listed: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
+        listed + self.unlisted.load(Ordering::SeqCst)
     }
 
     fn shard(&self, hash: u64) -> &Mutex<HashTable<Arc<Flight>>> {
@@ -262,6 +310,15 @@ impl Flight {
             self.lose();
         }
         taken_over
+    }
+
+    /// The body is to be polled next.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// The end is about to be written: from now on the storage's answer to that says what became of the lease.

@@ -40,6 +40,23 @@ pub async fn with<F: Future>(idem: Idempotency, future: F) -> F::Output {
     OVERRIDE.scope(idem, future).await
 }
 
+/// What [`with`] has made the handle in a task, to take along to another one.
+#[derive(Default)]
+pub(crate) struct Override(Option<Idempotency>);
+
+impl Override {
+    pub(crate) fn current() -> Self {
+        Self(OVERRIDE.try_with(Clone::clone).ok())
+    }
+
+    pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
+        match self.0 {
+            Some(idem) => with(idem, future).await,
+            None => future.await,
+        }
+    }
+}
+
 /// The handle that an annotated function would use here.
 ///
 /// # Errors

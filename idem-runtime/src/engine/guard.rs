@@ -5,18 +5,25 @@
 //! | the call is not on the list yet | nothing |
 //! | nothing is claimed | takes the call off the list |
 //! | the claim's answer is awaited, or the body has not begun | releases: the body did not run |
-//! | the body runs (a dropped future or a panic) | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
+//! | the body runs | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
 //! | the end is being written | goes on writing it in the background |
 //! | it is over | nothing |
+//!
+//! A panic of the body is caught, its crash policy applied by [`Guard::crash`], and then it goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::flight::{Flight, Phase, later};
 use super::handle::Inner;
 use super::settle::{Settled, Settlement, in_background, settle};
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
+
+/// How long a panic is held back until its crash policy is applied.
+const PANIC_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Guard<'c> {
     pub(crate) inner: &'c Arc<Inner>,
@@ -33,6 +40,8 @@ enum Stage {
         on_crash: CrashPolicy,
         ttl: Duration,
     },
+    /// The body panicked, and its crash policy is being applied.
+    Crashed,
     /// There is nothing to undo.
     Over,
 }
@@ -73,6 +82,20 @@ impl<'c> Guard<'c> {
         settled
     }
 
+    /// The body panicked: applies its crash policy before the panic goes on.
+    pub(crate) async fn crash(&mut self) {
+        let Stage::Running { on_crash, ttl } = self.stage else { return };
+        self.stage = Stage::Crashed;
+        // What the body has begun elsewhere has nobody left to work for.
+        self.flight.lose();
+        let (finish, ttl) = match on_crash {
+            CrashPolicy::Retry => (None, Duration::ZERO),
+            CrashPolicy::Park => (Some(Finish::Failed(Failure::Indeterminate)), ttl),
+        };
+        // What takes longer goes on in the background when this is dropped.
+        let _ = timeout(PANIC_PATIENCE, self.settle(finish, ttl)).await;
+    }
+
     fn settlement(&self, finish: Option<Finish>, ttl: Duration) -> Settlement {
         let key = self.flight.name.record.clone();
         let owner = self.flight.owner;
@@ -93,10 +116,11 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let (settlement, untold) = match (self.settling.take(), &self.stage) {
             (Some(settlement), _) => {
-                let untold = matches!(settlement, Settlement::Complete(_));
+                let untold = matches!(settlement, Settlement::Complete(_))
+                    && !matches!(self.stage, Stage::Crashed);
                 (settlement, untold)
             }
-            (None, Stage::Over) => return,
+            (None, Stage::Crashed | Stage::Over) => return,
             (None, Stage::Unclaimed) => {
                 self.inner.flights.leave(self.flight, || Phase::Abandoned);
                 return;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::flight::Flights;
 use super::keeper::Keeper;
@@ -14,7 +15,7 @@ use super::operation::{IntoKey, Operation};
 use crate::codec::AnyCodec;
 use crate::driver;
 use crate::error::{Error, ErrorKind};
-use crate::hooks::{Event, Hooks};
+use crate::hooks::{Abandoned, Event, Hooks};
 use crate::policy::{FromError, Storable, StoreErrors};
 use crate::runtime::Time;
 use crate::storage::{SharedStorage, Storage};
@@ -110,7 +111,8 @@ impl Idempotency {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future while the body runs counts as a crash that was seen: the key is released at once.
+    /// Dropping the future while the body runs counts as a crash that was seen: the key is released at once, and the next call runs the body
+    /// again. [`Operation::finish_on_cancel`] lets the body run to its end.
     pub async fn execute<T, E, F>(&self, key: impl IntoKey, ttl: Duration, body: F) -> Result<T, E>
     where
         T: Storable,
@@ -131,9 +133,62 @@ impl Idempotency {
         &self.0.namespace
     }
 
-    /// How many calls are under way in this process, those included whose end is still being written.
+    /// How many calls are under way in this process: bodies that run, with or without their caller, in transactions too, and outcomes and
+    /// releases that are still being written, in the background too.
     pub fn in_flight(&self) -> usize {
         self.0.flights.len()
+    }
+
+    /// Waits until no call of this handle is under way in this process, on whichever runtime: the last step of an orderly shut-down, after
+    /// the server or the consumer has stopped taking work, and before its runtime is dropped.
+    ///
+    /// What is waited for is what [`in_flight`](Self::in_flight) counts. Calls are served meanwhile, since what is under way may need them; they
+    /// are waited for as well. A call that waits for another process's outcome counts; a duplicate that waits for one in this process
+    /// does not, since that one counts itself. A body that never ends is waited for without end: see [`drain_within`](Self::drain_within).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idem_runtime::Error> {
+    /// # let idem = idem_runtime::Idempotency::memory();
+    /// // server.with_graceful_shutdown(stop).await;
+    /// idem.drain().await;
+    /// assert_eq!(idem.in_flight(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub async fn drain(&self) {
+        self.0.flights.drain().await;
+    }
+
+    /// Like [`drain`](Self::drain), no longer than `limit`: gives how many calls are still under way then. When the process ends, their keys
+    /// stay locked until their leases run out, and their crash policies apply.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idem_runtime::Error> {
+    /// # use std::time::Duration;
+    /// # let idem = idem_runtime::Idempotency::memory();
+    /// let left = idem.drain_within(Duration::from_secs(20)).await;
+    /// if left > 0 {
+    ///     eprintln!("{left} calls are left to their leases");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    #[must_use = "calls that are left are resolved by their leases"]
+    pub async fn drain_within(&self, limit: Duration) -> usize {
+        match timeout(limit, self.drain()).await {
+            Ok(()) => 0,
+            Err(_) => self.in_flight(),
+        }
     }
 }
 
@@ -236,6 +291,29 @@ impl Builder {
     /// Called before a body runs for a key whose owner died. Must not block.
     pub fn on_takeover(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.takeover = Some(Box::new(hook));
+        self
+    }
+
+    /// Called whenever a body does not come to its end, because its caller was dropped or because it panicked. What it has done so far stays
+    /// done, and under `on_crash = "retry"` the next call does it again: with
+    /// [`finish_on_cancel`](Operation::finish_on_cancel) a body outlives its caller. Called where the future is dropped; must not block.
+    ///
+    /// Not called for calls that are dropped before their body begins, such as waiting duplicates, nor while the outcome is being persisted.
+    ///
+    /// ```
+    /// use idem_runtime::{Idempotency, hooks::AbandonReason, storage::MemoryStorage};
+    ///
+    /// let idem = Idempotency::builder(MemoryStorage::new())
+    ///     .on_abandoned(|call| match call.reason {
+    ///         AbandonReason::Cancelled => eprintln!("{}: the caller is gone", call.operation),
+    ///         reason => eprintln!("{}: {reason:?}", call.operation),
+    ///     })
+    ///     .build()?;
+    /// # drop(idem);
+    /// # Ok::<(), idem_runtime::Error>(())
+    /// ```
+    pub fn on_abandoned(mut self, hook: impl Fn(&Abandoned<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.abandoned = Some(Box::new(hook));
         self
     }
 

@@ -2,13 +2,14 @@
 //!
 //! Start reading at `run` (one call, top-down), then [`state`] (what a record can become) and
 //! [`storage`](crate::storage) (the verbs). Beside them: `flight` (the calls under way in this process), `claim` (asking and waiting),
-//! `guard` (dropped futures and panics), `settle` (writing the end), `keeper` (heartbeats).
+//! `guard` (dropped futures and panics), `report` (what they are counted as), `finish` (bodies that outlive their caller), `settle` (writing the end), `keeper` (heartbeats).
 
 mod claim;
 #[cfg(feature = "_sql")]
 mod commit;
 mod connect;
 mod context;
+mod finish;
 mod flight;
 mod global;
 mod guard;
@@ -16,6 +17,7 @@ mod handle;
 mod keeper;
 mod operation;
 mod outcome;
+mod report;
 mod run;
 mod settle;
 pub mod state;
@@ -26,7 +28,7 @@ pub use context::{Context, current};
 pub(crate) use flight::CallName;
 pub use global::{handle, set_global, with};
 pub use handle::{Builder, Idempotency};
-pub use operation::{Alone, IntoKey, Operation};
+pub use operation::{Alone, Detached, IntoKey, Operation, OwnRecord};
 pub use outcome::{Outcome, Source};
 #[cfg(feature = "_sql")]
 pub use transaction::{InTransaction, Within};

@@ -10,9 +10,11 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
+use super::finish::Finish;
 use super::flight::{CallName, Flights};
 use super::handle::{Idempotency, check_durations};
 use super::outcome::{Outcome, Source};
+use super::report::Report;
 use super::run::{Call, Failed, run};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
@@ -60,6 +62,16 @@ pub struct Operation<E = StoreErrors, S = StoreAll, M = FromError, P = Alone> {
 /// The place of an [`Operation`]'s record: by itself, wherever its handle's storage is.
 #[derive(Clone, Copy, Debug)]
 pub struct Alone;
+
+/// Likewise, and the body outlives its caller: see [`finish_on_cancel`](Operation::finish_on_cancel).
+#[derive(Clone, Copy, Debug)]
+pub struct Detached;
+
+/// The places in which an operation has a record, and so a lease, of its own: [`Alone`] and [`Detached`].
+pub trait OwnRecord {}
+
+impl OwnRecord for Alone {}
+impl OwnRecord for Detached {}
 
 pub(super) struct Settings {
     handle: Result<Idempotency, Error>,
@@ -183,7 +195,7 @@ impl<E, S, M, P> Operation<E, S, M, P> {
     }
 }
 
-impl<E, S, M> Operation<E, S, M> {
+impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
     /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = Some(lease);
@@ -203,6 +215,41 @@ impl<E, S, M> Operation<E, S, M> {
         self
     }
 
+    /// Lets the body run to its end when its caller is dropped: a client that hangs up, a timeout, a `select!`. Otherwise that counts as a crash,
+    /// whose policy applies at once. What the rest needs (the body, its result and error, and functions such as `retry_if`) has to be `Send`
+    /// and `'static`.
+    ///
+    /// The caller polls the call itself. When it drops it after the body has begun, the rest goes on in a task on the same runtime, with
+    /// its lease, its [context](crate::current), its span and the handle of [`with`](crate::with), but without task-locals of the
+    /// application's own. Dropped before the body has begun, nothing runs. A panic is the caller's as long as there is one, and a crash either way.
+    /// Is the runtime shut down, that is a crash as well: call [`drain`](Idempotency::drain) before.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idem_runtime::Error> {
+    /// use std::time::Duration;
+    /// use idem_runtime::{Error, Idempotency};
+    ///
+    /// let idem = Idempotency::memory();
+    /// let charge = || {
+    ///     idem.operation("charge").key("payment:42").finish_on_cancel().call(async {
+    ///         tokio::time::sleep(Duration::from_millis(20)).await;
+    ///         Ok::<_, Error>("receipt 1".to_owned())
+    ///     })
+    /// };
+    /// tokio::time::timeout(Duration::from_millis(5), charge()).await.unwrap_err();
+    /// idem.drain().await;
+    /// assert_eq!(charge().await?, "receipt 1"); // replayed
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn finish_on_cancel(self) -> Operation<E, S, M, Detached> {
+        let Self { settings, errors, store, map, place: _ } = self;
+        Operation { settings, errors, store, map, place: Detached }
+    }
+}
+
+impl<E, S, M> Operation<E, S, M> {
     /// Runs the body, or gives its first run's result with where it comes from.
     ///
     /// # Errors
@@ -223,8 +270,10 @@ impl<E, S, M> Operation<E, S, M> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future while the body runs, like a panic in it, counts as a crash that was seen: the crash policy applies at once.
-    /// Dropped while the end is being written, the write goes on in the background.
+    /// Dropping the future while the body runs, like a panic in it, counts as a crash that was seen: the crash policy applies at once, and it is
+    /// counted, logged and told to [`on_abandoned`](crate::Builder::on_abandoned). With [`finish_on_cancel`](Self::finish_on_cancel) the body
+    /// runs to its end. Dropped before the body, nothing has happened; dropped while the end is being written, the write goes on in the
+    /// background.
     pub fn run<T, Er, F>(self, body: F) -> impl Future<Output = Result<Outcome<T>, Er>>
     where
         T: Storable,
@@ -241,10 +290,7 @@ impl<E, S, M> Operation<E, S, M> {
                 Ok(call) => observed(&call, &errors, &store, body).await,
                 Err(error) => Err(Failed::Ours(error)),
             };
-            ended.map_err(|failed| match failed {
-                Failed::Body(error) => error,
-                Failed::Ours(error) => map.map(error),
-            })
+            ended.map_err(|failed| failed.into_error(&map))
         }
     }
 
@@ -266,6 +312,62 @@ impl<E, S, M> Operation<E, S, M> {
     }
 }
 
+impl<E, S, M> Operation<E, S, M, Detached> {
+    /// Runs the body, or gives its first run's result with where it comes from.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Operation::run) of an operation whose body ends with its caller.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after the body has begun, the call goes on without its caller; dropped before, nothing has happened.
+    pub fn run<T, Er, F>(
+        self,
+        body: F,
+    ) -> impl Future<Output = Result<Outcome<T>, Er>> + Send + use<T, Er, F, E, S, M>
+    where
+        T: Storable + Send + 'static,
+        Er: Send + 'static,
+        E: ErrorPolicy<Er> + Send + Sync + 'static,
+        S: StorePolicy<T> + Send + Sync + 'static,
+        M: MapError<Er> + Send + 'static,
+        F: Future<Output = Result<T, Er>> + Send + 'static,
+    {
+        let body = Box::pin(body);
+        async move {
+            let Self { settings, errors, store, map, place: Detached } = self;
+            let call = match settings.into_call() {
+                Ok(call) => call,
+                Err(error) => return Err(map.map(error)),
+            };
+            let flight = Arc::clone(&call.flight);
+            let whole = async move { observed(&call, &errors, &store, body).await };
+            Finish::new(&flight, whole).await.map_err(|failed| failed.into_error(&map))
+        }
+    }
+
+    /// Like [`run`](Self::run), for the value alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn call<T, Er, F>(
+        self,
+        body: F,
+    ) -> impl Future<Output = Result<T, Er>> + Send + use<T, Er, F, E, S, M>
+    where
+        T: Storable + Send + 'static,
+        Er: Send + 'static,
+        E: ErrorPolicy<Er> + Send + Sync + 'static,
+        S: StorePolicy<T> + Send + Sync + 'static,
+        M: MapError<Er> + Send + 'static,
+        F: Future<Output = Result<T, Er>> + Send + 'static,
+    {
+        self.run(body).map_ok(Outcome::into_value)
+    }
+}
+
 /// The call under its span, counted.
 async fn observed<T, E, F>(
     call: &Call,
@@ -277,10 +379,10 @@ where
     T: Storable,
     F: Future<Output = Result<T, E>>,
 {
-    let timer = telemetry::Timer::start();
+    let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
-    let ended = run(call, errors, store, body).instrument(span).await;
-    timer.stop(&call.flight.name.operation, counted_as(&ended));
+    let ended = run(call, errors, store, body, &mut report).instrument(span).await;
+    report.ended(counted_as(&ended));
     ended
 }
 

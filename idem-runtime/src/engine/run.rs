@@ -3,10 +3,12 @@
 //! Enter the list of calls (or attach to the one that is there) → claim → match the answer once: a replay decodes and returns; in
 //! progress waits or is refused; acquired runs the body under the guard, encodes its result and settles.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
@@ -15,11 +17,12 @@ use super::flight::{CallName, Flight, Phase, later};
 use super::guard::Guard;
 use super::handle::Inner;
 use super::outcome::{Outcome, Source};
+use super::report::{Aftermath, BodyReport, Report};
 use super::settle::{Settled, vanished};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
-use crate::policy::{ErrorPolicy, Storable, StorePolicy};
+use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
 use crate::runtime;
 use crate::storage::{Claim, Claimed, Lost};
@@ -45,6 +48,16 @@ pub(crate) enum Failed<E> {
     Ours(Error),
 }
 
+impl<E> Failed<E> {
+    /// In the body's own type.
+    pub(super) fn into_error(self, map: &impl MapError<E>) -> E {
+        match self {
+            Self::Body(error) => error,
+            Self::Ours(error) => map.map(error),
+        }
+    }
+}
+
 impl<E> From<Error> for Failed<E> {
     fn from(error: Error) -> Self {
         Self::Ours(error)
@@ -56,6 +69,7 @@ pub(crate) async fn run<T, E, F>(
     errors: &impl ErrorPolicy<E>,
     store: &impl StorePolicy<T>,
     body: Pin<Box<F>>,
+    report: &mut Report,
 ) -> Result<Outcome<T>, Failed<E>>
 where
     T: Storable,
@@ -72,7 +86,7 @@ where
         Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
             // What may have been claimed is released before, not after the body.
             drop(guard);
-            return call.run_unprotected(body, &error).await;
+            return call.run_unprotected(body, &error, report).await;
         }
         Err(error) => return Err(error.into()),
     }
@@ -83,9 +97,23 @@ where
         call.inner.hooks.takeover(&call.event(None));
     }
     guard.running(call.on_crash, call.ttl);
+    report.running(Aftermath::by(call.on_crash));
+    let mut report = BodyReport(report);
     // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
-    let result = context::scope(Arc::clone(&call.flight), body).await;
-    let finish = call.finish(errors, store, &result);
+    let whole = async {
+        let result = context::scope(Arc::clone(&call.flight), body).await;
+        let finish = call.finish(errors, store, &result);
+        (result, finish)
+    };
+    let (result, finish) = match AssertUnwindSafe(whole).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(panic) => {
+            report.panicked();
+            guard.crash().await;
+            resume_unwind(panic);
+        }
+    };
+    report.ended();
     match call.settle(&mut guard, finish).await {
         Ended::Here(source) => match result {
             Ok(value) => Ok(Outcome { value, source }),
@@ -270,11 +298,17 @@ impl Call {
         &self,
         body: Pin<Box<F>>,
         error: &Error,
+        report: &mut Report,
     ) -> Result<Outcome<T>, Failed<E>> {
         let operation = &self.flight.name.operation;
         tracing::error!(%operation, %error, "the storage is down and the operation fails open");
         self.inner.hooks.unrecorded(&self.event(Some(error)));
-        let result = context::scope(Arc::clone(&self.flight), body).await;
+        report.running(Aftermath::Unrecorded);
+        let body = context::scope(Arc::clone(&self.flight), body);
+        let result = AssertUnwindSafe(body).catch_unwind().await.unwrap_or_else(|panic| {
+            report.panicked();
+            resume_unwind(panic)
+        });
         let value = result.map_err(Failed::Body)?;
         Ok(Outcome { value, source: Source::Unrecorded })
     }

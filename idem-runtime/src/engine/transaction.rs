@@ -15,8 +15,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use sqlx::Database;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
@@ -27,6 +29,7 @@ use super::flight::later;
 use super::handle::{Idempotency, Inner};
 use super::operation::{Alone, Operation, counted_as};
 use super::outcome::{Outcome, Source};
+use super::report::{Aftermath, Report};
 use super::run::{Call, Failed, unstorable};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{
@@ -129,7 +132,8 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
     ///
     /// # Cancel safety
     ///
-    /// Roll the transaction back when the future was dropped: then nothing has happened.
+    /// Roll the transaction back when the future was dropped: then nothing has happened. A drop after the claim is counted as `cancelled` and told
+    /// to [`on_abandoned`](crate::Builder::on_abandoned), like a panic in the body.
     pub async fn run<T, Er, F>(self, body: F) -> Result<Outcome<T>, Er>
     where
         T: Storable,
@@ -142,7 +146,7 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
         let operation = Operation { settings, errors, store, map, place: Alone };
         match begin(operation, connection).await {
             Turn::Ended(result) => result,
-            Turn::Run(running) => {
+            Turn::Run(mut running) => {
                 let result = running.body(body(connection.connection())).await;
                 running.end(connection, result).await
             }
@@ -180,7 +184,7 @@ pub(crate) struct Running<E, S, M> {
     errors: E,
     store: S,
     map: M,
-    timer: telemetry::Timer,
+    report: Report,
     span: Span,
 }
 
@@ -200,7 +204,7 @@ where
         Ok(call) => call,
         Err(error) => return Turn::Ended(Err(map.map(error))),
     };
-    let timer = telemetry::Timer::start();
+    let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
     let claimed = claim(&call, connection).instrument(span.clone()).await;
     let replayed = match claimed {
@@ -209,7 +213,8 @@ where
             if fence.is_recovery() {
                 call.inner.hooks.takeover(&call.event(None));
             }
-            return Turn::Run(Running { call, errors, store, map, timer, span });
+            report.running(Aftermath::RolledBack);
+            return Turn::Run(Running { call, errors, store, map, report, span });
         }
         Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
@@ -219,7 +224,7 @@ where
         }
         Err(error) => Err(error.on_operation(&call.flight.name.operation).into()),
     };
-    Turn::Ended(ended(&call, timer, &map, replayed))
+    Turn::Ended(ended(report, &map, replayed))
 }
 
 /// Claims, and waits for another transaction where the call may.
@@ -265,10 +270,14 @@ async fn claim<C: TransactionConnection>(
 
 impl<E, S, M> Running<E, S, M> {
     /// Runs the body as that of this call.
-    pub(crate) async fn body<F: Future>(&self, body: F) -> F::Output {
+    pub(crate) async fn body<F: Future>(&mut self, body: F) -> F::Output {
         // On the heap, as without a transaction.
-        let body = Box::pin(body);
-        context::scope(Arc::clone(&self.call.flight), body).instrument(self.span.clone()).await
+        let body = context::scope(Arc::clone(&self.call.flight), Box::pin(body));
+        let body = AssertUnwindSafe(body.instrument(self.span.clone())).catch_unwind();
+        body.await.unwrap_or_else(|panic| {
+            self.report.panicked();
+            resume_unwind(panic)
+        })
     }
 
     /// Makes the end part of the transaction.
@@ -284,7 +293,7 @@ impl<E, S, M> Running<E, S, M> {
         S: StorePolicy<T>,
         M: MapError<Er>,
     {
-        let Self { call, errors, store, map, timer, span } = self;
+        let Self { call, errors, store, map, report, span } = self;
         let finish = call.finish(&errors, &store, &result);
         let unstorable = finish.as_ref().and_then(unstorable);
         let (key, owner) = (call.flight.name.record.clone(), call.flight.owner);
@@ -319,7 +328,7 @@ impl<E, S, M> Running<E, S, M> {
             }
             (Err(failure), Ok(())) => Err(Failed::Body(failure)),
         };
-        ended(&call, timer, &map, result)
+        ended(report, &map, result)
     }
 }
 
@@ -337,16 +346,12 @@ fn source(call: &Call, unstorable: Option<ErrorKind>) -> Source {
 
 /// The end of a call, counted, in its function's own error type.
 fn ended<T, Er>(
-    call: &Call,
-    timer: telemetry::Timer,
+    report: Report,
     map: &impl MapError<Er>,
     result: Result<Outcome<T>, Failed<Er>>,
 ) -> Result<Outcome<T>, Er> {
-    timer.stop(&call.flight.name.operation, counted_as(&result));
-    result.map_err(|failed| match failed {
-        Failed::Body(error) => error,
-        Failed::Ours(error) => map.map(error),
-    })
+    report.ended(counted_as(&result));
+    result.map_err(|failed| failed.into_error(map))
 }
 
 impl<C> fmt::Debug for InTransaction<'_, C> {

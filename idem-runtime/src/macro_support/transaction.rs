@@ -82,7 +82,7 @@ pub struct NeverRunning<R>(PhantomData<fn() -> R>);
 
 impl<R> NeverRunning<R> {
     /// Never called.
-    pub fn body<F: Future<Output = R>>(&self, body: F) -> F {
+    pub fn body<F: Future<Output = R>>(&mut self, body: F) -> F {
         body
     }
 
@@ -132,7 +132,7 @@ mod within {
 
     impl<E, S, M> Running<E, S, M> {
         /// Runs the body.
-        pub async fn body<F: Future>(&self, body: F) -> F::Output {
+        pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
             self.0.body(body).await
         }
 

@@ -55,7 +55,7 @@ impl Serialize for EventId {
 /// An event on its way from an outbox to a consumer.
 ///
 /// What it serialises as is the same in every delivery, so it can be an argument of an annotated function, and
-/// `#[idempotent(key = "event:{event.id}")]` is all that a consumer needs to handle each event once. `Debug` shows neither key nor payload.
+/// `#[idempotent(name = "billing", key = "billing:{event.id}", retry_if = …)]` is all that a consumer needs to handle each event once. `Debug` shows neither key nor payload.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Event {

@@ -23,22 +23,36 @@ use crate::record::Timestamp;
 /// since the Unix epoch) hold the rest, and [`Event`] is read back from them. A consumer with the `async-nats` crate:
 ///
 /// ```no_run
-/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), async_nats::Error> { Ok(()) }
+/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), idem_runtime::Error> { Ok(()) }
+/// # async fn put_aside(message: &async_nats::jetstream::Message) -> Result<(), async_nats::Error> { Ok(()) }
 /// # async fn example(
 /// #     consumer: async_nats::jetstream::consumer::PullConsumer,
 /// # ) -> Result<(), async_nats::Error> {
+/// use async_nats::jetstream::AckKind;
 /// use futures_util::StreamExt;
+/// use idem_runtime::Disposition;
 /// use idem_runtime::outbox::Event;
 ///
 /// let mut messages = consumer.messages().await?;
 /// while let Some(message) = messages.next().await {
 ///     let message = message?;
-///     on_event(Event::try_from(&*message)?).await?; // annotated with `key = "event:{event.id}"`
-///     message.ack().await?;
+///     // Annotated with `name = "billing", key = "billing:{event.id}", on_error = "release"`.
+///     let handled = on_event(Event::try_from(&*message)?).await;
+///     match handled.map_err(|error| error.disposition()) {
+///         Ok(()) | Err(Disposition::Acknowledge) => message.ack().await?,
+///         Err(Disposition::DeadLetter) => {
+///             put_aside(&message).await?;
+///             message.ack_with(AckKind::Term).await?;
+///         }
+///         Err(Disposition::Redeliver { after }) => message.ack_with(AckKind::Nak(after)).await?,
+///         Err(_) => message.ack_with(AckKind::Nak(None)).await?,
+///     }
 /// }
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What the handler's own errors ask for is on the page `docs/outbox.md` of the repository.
 ///
 /// A topic that is no subject (white space, wildcards, empty parts) makes its events dead letters at once.
 #[derive(Clone)]

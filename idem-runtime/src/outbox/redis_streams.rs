@@ -19,10 +19,10 @@ use crate::storage::redis::Commands;
 /// them. A consumer with the `redis` crate:
 ///
 /// ```no_run
-/// # #[derive(Debug)] struct Oops;
-/// # impl<E: std::error::Error> From<E> for Oops { fn from(_: E) -> Self { Self } }
-/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), Oops> { Ok(()) }
-/// # async fn example(mut redis: redis::aio::MultiplexedConnection) -> Result<(), Oops> {
+/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), idem_runtime::Error> { Ok(()) }
+/// # async fn put_aside(entry: &redis::streams::StreamId) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
+/// # async fn example(mut redis: redis::aio::MultiplexedConnection) -> Result<(), Box<dyn std::error::Error>> {
+/// use idem_runtime::Disposition;
 /// use idem_runtime::outbox::Event;
 /// use redis::AsyncCommands;
 /// use redis::streams::{StreamReadOptions, StreamReadReply};
@@ -30,14 +30,21 @@ use crate::storage::redis::Commands;
 /// let options = StreamReadOptions::default().group("billing", "worker-1").count(64).block(250);
 /// let reply: StreamReadReply = redis.xread_options(&["orders"], &[">"], &options).await?;
 /// for entry in reply.keys.iter().flat_map(|stream| &stream.ids) {
-///     on_event(Event::try_from(entry)?).await?; // annotated with `key = "event:{event.id}"`
+///     // Annotated with `name = "billing", key = "billing:{event.id}", on_error = "release"`.
+///     let handled = on_event(Event::try_from(entry)?).await;
+///     match handled.map_err(|error| error.disposition()) {
+///         Ok(()) | Err(Disposition::Acknowledge) => {}
+///         Err(Disposition::DeadLetter) => put_aside(entry).await?,
+///         Err(_) => continue, // not acknowledged, so it is delivered again
+///     }
 ///     let _: () = redis.xack("orders", "billing", &[&entry.id]).await?;
 /// }
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on. A read may not
+/// A whole one, with errors of the handler's own, messages that nobody can handle and entries that others have left behind, is on the page
+/// `docs/outbox.md` of the repository. An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on. A read may not
 /// block for as long as its connection waits for an answer, which is 500 ms unless the connection's `set_response_timeout` says otherwise.
 ///
 /// Redis keeps what it says it has kept as well as it is set to: without `appendfsync always` it forgets up to the last second at a crash, and

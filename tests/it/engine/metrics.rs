@@ -1,8 +1,11 @@
 //! What the feature `metrics` counts of calls.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use idem_runtime::hooks::AbandonReason::{Cancelled, Panicked};
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
@@ -68,4 +71,47 @@ async fn each_call_is_counted_and_timed_as_what_became_of_it() {
         ("unrecorded", 1),
     ];
     assert_eq!(counted(&snapshotter), expected(&counts));
+}
+
+/// Polls `call` once and drops it: its body, or the storage, does not let it pass.
+async fn dropped_half_way<F: Future>(call: F) {
+    let mut call = Box::pin(call);
+    for _ in 0..5 {
+        assert!(futures_util::poll!(&mut call).is_pending());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_an_end_is_counted_by_how_far_it_came() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::on_memory();
+    let process = stage.process().await;
+    let endless = || std::future::pending::<Result<String, Error>>();
+    let panics = async || -> Result<String, Error> { panic!("on purpose") };
+    let down = || process.faults.next(Verb::Claim, Fault::Fail(StorageErrorKind::Full));
+
+    drop(process.charge("never polled").call(endless()));
+    dropped_half_way(process.charge("a").call(endless())).await;
+    down();
+    dropped_half_way(process.charge("b").fail_open().call(endless())).await;
+    process.faults.next(Verb::Claim, Fault::Hang);
+    dropped_half_way(process.charge("c").call(endless())).await;
+    let running = process.begin(&stage, "d", "value", |op| op).await;
+    let waits = process.charge("d").wait(Duration::from_secs(60));
+    dropped_half_way(waits.call(endless())).await;
+    assert_eq!(running.finish().await.unwrap().value, "value");
+    process.faults.next(Verb::Complete, Fault::Hang);
+    dropped_half_way(process.charge("e").call(stage.body("e", "value"))).await;
+    AssertUnwindSafe(process.charge("f").call(panics())).catch_unwind().await.unwrap_err();
+    down();
+    let open = process.charge("g").fail_open().call(panics());
+    AssertUnwindSafe(open).catch_unwind().await.unwrap_err();
+
+    let counts =
+        [("cancelled", 2), ("executed", 1), ("panicked", 2), ("undelivered", 1), ("withdrawn", 2)];
+    assert_eq!(counted(&snapshotter), expected(&counts));
+    assert_eq!(process.heard.abandoned(), [Cancelled, Cancelled, Panicked, Panicked]);
 }

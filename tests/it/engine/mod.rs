@@ -1,5 +1,6 @@
 //! What the engine promises beside the guarantees.
 
+mod abandoned;
 mod budget;
 mod context;
 mod hooks;

@@ -1,9 +1,5 @@
 //! Payloads, arguments, error texts and keys never reach `Debug`, errors or logs.
 
-use std::error::Error as _;
-use std::io::{self, Write};
-use std::sync::{Arc, LazyLock, Mutex};
-
 use idem_runtime::codec::MsgPack;
 use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::CrashPolicy;
@@ -11,57 +7,12 @@ use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency, Operation, current};
 use serde::{Deserialize, Serialize};
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
-use tracing_subscriber::fmt::MakeWriter;
 
+use crate::seen::Seen;
 use crate::stage::{LEASE, PATIENCE, Process, Stage, in_time};
 
 /// In every key, argument, result and error of this module.
 const SECRET: &str = "4242-secret-4242";
-
-/// Hears nothing, but is there: while a process has one subscriber alone, tracing asks only the thread that comes to a
-/// log line first whether anybody wants it, and where that is another test's, the line is off for this one too.
-static BYSTANDER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
-
-/// Everything that was logged or shown.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<u8>>>);
-
-impl Seen {
-    fn error(&self, error: &Error) {
-        self.text(&format!("{error} {error:?} {error:#?}"));
-        let mut source = error.source();
-        while let Some(error) = source {
-            self.text(&format!("{error} {error:?}"));
-            source = error.source();
-        }
-    }
-
-    fn text(&self, text: &str) {
-        writeln!(self.0.lock().unwrap(), "{text}").unwrap();
-    }
-
-    fn all(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Seen {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Seen {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Declined(String);
@@ -85,13 +36,7 @@ async fn nothing_that_a_user_hands_over_is_shown_on_redis() {
 
 async fn nothing_that_a_user_hands_over_is_shown(stage: Stage) {
     let seen = Seen::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(seen.clone())
-        .with_ansi(false)
-        .finish();
-    LazyLock::force(&BYSTANDER);
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let _logging = seen.log();
 
     let process = stage.process().await;
     results(&stage, &process, &seen).await;

@@ -1,7 +1,9 @@
-//! G6: a dropped future or a panic is a crash that was seen; its policy applies at once, and no key stays locked past its lease.
+//! G6: a dropped future or a panic is a crash that was seen; its policy applies at once, it is told to a hook, and no key stays locked past
+//! its lease. A drop before the body or after it is no crash. With `on_cancel = "finish"` the body runs to its end without its caller.
 
 use std::time::Duration;
 
+use idem_runtime::hooks::AbandonReason::{Cancelled, Panicked};
 use idem_runtime::record::{CrashPolicy, Status};
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind, Operation, Source};
@@ -24,6 +26,17 @@ on_every_backend!(
     panicking_body_releases_at_once,
     panicking_body_parks_at_once_where_asked,
     dropped_before_its_first_poll_does_nothing,
+    dropped_by_a_panic_of_its_caller_is_cancelled,
+    a_hook_that_panics_leaves_no_lock,
+    a_panic_waits_no_longer_than_a_second_for_its_policy,
+    finishing_body_runs_to_its_end_without_its_caller,
+    finishing_body_gives_its_result_to_those_who_wait,
+    finishing_body_that_fails_without_its_caller_is_recorded,
+    finishing_body_that_panics_without_its_caller_is_a_crash,
+    finishing_call_that_is_dropped_before_its_body_leaves_no_lock,
+    finishing_body_that_loses_its_runtime_is_a_crash,
+    drain_waits_for_bodies_without_a_caller_on_every_runtime,
+    drain_waits_for_what_is_written_in_the_background,
     release_that_hangs_locks_the_key_no_longer_than_its_lease,
 );
 
@@ -77,6 +90,7 @@ async fn dropped_while_claiming_leaves_no_lock(stage: Stage) {
     idle(&process).await;
     assert_free(&stage, "k").await;
     assert_eq!(stage.ledger.executions("k"), 1);
+    assert_eq!(process.heard.abandoned(), []);
 }
 
 async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
@@ -87,6 +101,7 @@ async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     idle(&process).await;
     assert_eq!(stage.record("k").await, None);
     assert_free(&stage, "k").await;
+    assert_eq!(process.heard.abandoned(), []);
 }
 
 async fn dropped_while_running_releases_at_once(stage: Stage) {
@@ -96,6 +111,7 @@ async fn dropped_while_running_releases_at_once(stage: Stage) {
     assert_eq!(stage.record("k").await, None);
     assert_free(&stage, "k").await;
     assert_eq!(process.faults.calls(Verb::Complete), 0);
+    assert_eq!(process.heard.abandoned(), [Cancelled]);
 }
 
 async fn dropped_while_running_parks_at_once_where_asked(stage: Stage) {
@@ -103,6 +119,7 @@ async fn dropped_while_running_parks_at_once_where_asked(stage: Stage) {
     let park = |op| long(op).on_crash(CrashPolicy::Park);
     process.begin(&stage, "k", "dropped", park).await.cancel().await;
     idle(&process).await;
+    assert_eq!(process.heard.abandoned(), [Cancelled]);
     for process in [process, stage.process().await] {
         let call = long(process.charge("k")).wait(PATIENCE).call(stage.body("k", "other"));
         assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
@@ -120,6 +137,7 @@ async fn dropped_by_select_while_running_releases_at_once(stage: Stage) {
         () = gate.begun() => {}
     }
     idle(&process).await;
+    assert_eq!(process.heard.abandoned(), [Cancelled]);
     assert_free(&stage, "k").await;
 }
 
@@ -138,6 +156,7 @@ async fn dropped_while_completing_goes_on_completing(stage: Stage) {
         let replay = other.charge(key).run(stage.body(key, "other")).await.unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true), "{key}");
         assert_eq!(stage.ledger.executions(key), 1);
+        assert_eq!(process.heard.abandoned(), []);
     }
 }
 
@@ -147,6 +166,7 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
     let call = long(process.charge("k")).store_if(|_: &String| false);
     drop_at(&process, Verb::Release, call.run(stage.body("k", "first"))).await;
     idle(&process).await;
+    assert_eq!(process.heard.abandoned(), []);
     assert_free(&stage, "k").await;
 }
 
@@ -157,6 +177,7 @@ async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
     assert_eq!(process.idem.in_flight(), 1);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
     assert_eq!(process.faults.calls(Verb::Release), 0);
+    assert_eq!(process.heard.abandoned(), []);
 }
 
 async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage) {
@@ -167,6 +188,7 @@ async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage)
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
     assert_eq!(stage.ledger.executions("k"), 1);
+    assert_eq!((one.heard.abandoned(), two.heard.abandoned()), (vec![], vec![]));
 }
 
 async fn dropped_leader_hands_over_to_a_follower(stage: Stage) {
@@ -233,8 +255,10 @@ async fn panicked(process: &Process, policy: CrashPolicy) {
         panic!("on purpose")
     };
     let task = tokio::spawn(async move { call.call::<String, Error, _>(body).await });
-    assert!(in_time(task).await.unwrap_err().is_panic());
+    let panic = in_time(task).await.unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
     idle(process).await;
+    assert_eq!(process.heard.abandoned(), [Panicked]);
 }
 
 async fn panicking_body_releases_at_once(stage: Stage) {
@@ -259,6 +283,44 @@ async fn dropped_before_its_first_poll_does_nothing(stage: Stage) {
     assert_eq!(process.idem.in_flight(), 0);
     assert_eq!(process.faults.calls(Verb::Claim), 0);
     assert_eq!(stage.ledger.executions("k"), 0);
+    assert_eq!(process.heard.abandoned(), []);
+}
+
+/// A panic elsewhere in the task drops the call as well: its body did not panic.
+async fn dropped_by_a_panic_of_its_caller_is_cancelled(stage: Stage) {
+    let process = stage.process().await;
+    let gate = Gate::default();
+    let task = tokio::spawn({
+        let (stage, inside, call) = (stage.clone(), gate.clone(), long(process.charge("k")));
+        async move {
+            let panics = async {
+                inside.begun().await;
+                panic!("on purpose")
+            };
+            tokio::join!(call.run(stage.gated("k", "dropped", &inside)), panics)
+        }
+    });
+    assert!(in_time(task).await.unwrap_err().is_panic());
+    idle(&process).await;
+    assert_eq!(process.heard.abandoned(), [Cancelled]);
+    assert_free(&stage, "k").await;
+}
+
+async fn a_hook_that_panics_leaves_no_lock(stage: Stage) {
+    let process = stage.process_with(|builder| builder.on_abandoned(|_| panic!("a hook"))).await;
+    process.begin(&stage, "k", "dropped", long).await.cancel().await;
+    idle(&process).await;
+    assert_free(&stage, "k").await;
+}
+
+async fn a_panic_waits_no_longer_than_a_second_for_its_policy(stage: Stage) {
+    let process = stage.process().await;
+    process.faults.next(Verb::Release, Fault::Hang);
+    let call = long(process.charge("k"));
+    let task = tokio::spawn(call.call::<String, Error, _>(async { panic!("on purpose") }));
+    assert!(in_time(task).await.unwrap_err().is_panic());
+    idle(&process).await;
+    assert_free(&stage, "k").await;
 }
 
 async fn release_that_hangs_locks_the_key_no_longer_than_its_lease(stage: Stage) {
@@ -270,4 +332,173 @@ async fn release_that_hangs_locks_the_key_no_longer_than_its_lease(stage: Stage)
     let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "second"));
     assert_eq!(in_time(call).await.unwrap(), "second");
     assert!(dropped.elapsed() < LEASE + PATIENCE / 2, "{:?}", dropped.elapsed());
+}
+
+/// A call with `on_cancel = "finish"` whose body has begun and waits at the gate when the call is dropped.
+async fn finishing(process: &Process, stage: &Stage, key: &str, park: bool) -> Gate {
+    let gate = Gate::default();
+    let policy = if park { CrashPolicy::Park } else { CrashPolicy::Retry };
+    let operation = process.charge(key).on_crash(policy).finish_on_cancel();
+    let body = {
+        let (stage, key, gate) = (stage.clone(), key.to_owned(), gate.clone());
+        async move { stage.gated(&key, "first", &gate).await }
+    };
+    tokio::select! {
+        outcome = operation.run(body) => panic!("{outcome:?}"),
+        () = gate.begun() => {}
+    }
+    gate
+}
+
+async fn finishing_body_runs_to_its_end_without_its_caller(stage: Stage) {
+    let process = stage.process().await;
+    let gate = finishing(&process, &stage, "k", false).await;
+    // Its lease is kept up: for others it is a call like any other.
+    sleep(LEASE * 3).await;
+    assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
+    assert_eq!((process.idem.in_flight(), process.heard.abandoned()), (1, vec![]));
+    gate.open();
+    in_time(process.idem.drain()).await;
+    let other = stage.process().await;
+    for process in [process, other] {
+        let replay = process.charge("k").run(stage.body("k", "other")).await.unwrap();
+        assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
+    }
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+async fn finishing_body_gives_its_result_to_those_who_wait(stage: Stage) {
+    let (one, two) = (stage.process().await, stage.process().await);
+    let gate = finishing(&one, &stage, "k", false).await;
+    let waiters = [&one, &two].map(|process| {
+        let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
+        tokio::spawn(async move { call.run(stage.body("k", "waiter")).await })
+    });
+    sleep(Duration::from_millis(30)).await;
+    gate.open();
+    for waiter in waiters {
+        let outcome = in_time(waiter).await.unwrap().unwrap();
+        assert_eq!((outcome.value.as_str(), outcome.is_replayed()), ("first", true));
+    }
+    assert_eq!(stage.ledger.executions("k"), 1);
+}
+
+/// A body that waits at a gate and then ends in its own way.
+async fn ends_without_its_caller(
+    process: &Process,
+    policy: CrashPolicy,
+    ends: impl FnOnce() -> Result<String, Error> + Send + 'static,
+) {
+    let gate = Gate::default();
+    let body = {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            ends()
+        }
+    };
+    let operation = long(process.charge("k")).on_crash(policy).finish_on_cancel();
+    tokio::select! {
+        outcome = operation.run(body) => panic!("{outcome:?}"),
+        () = gate.begun() => {}
+    }
+    gate.open();
+    in_time(process.idem.drain()).await;
+}
+
+async fn finishing_body_that_fails_without_its_caller_is_recorded(stage: Stage) {
+    let process = stage.process().await;
+    let declined = || Err(Error::new(ErrorKind::Configuration, "declined"));
+    ends_without_its_caller(&process, CrashPolicy::Retry, declined).await;
+    assert_eq!(process.heard.abandoned(), []);
+    let other = stage.process().await;
+    let call = other.charge("k").call(stage.body("k", "other"));
+    assert_eq!(kind(in_time(call).await), ErrorKind::PreviouslyFailed);
+}
+
+async fn finishing_body_that_panics_without_its_caller_is_a_crash(stage: Stage) {
+    let process = stage.process().await;
+    let panics = || panic!("on purpose");
+    ends_without_its_caller(&process, CrashPolicy::Retry, panics).await;
+    assert_eq!(process.heard.abandoned(), [Panicked]);
+    let other = stage.process().await;
+    let call = long(other.charge("k")).wait(PATIENCE).on_crash(CrashPolicy::Park);
+    assert_eq!(in_time(call.call(stage.body("k", "other"))).await.unwrap(), "other");
+}
+
+async fn finishing_call_that_is_dropped_before_its_body_leaves_no_lock(stage: Stage) {
+    let process = stage.process().await;
+    process.faults.next(Verb::Claim, Fault::HangAfter);
+    let call = long(process.charge("k")).finish_on_cancel().run(stage.body("k", "dropped"));
+    drop_at(&process, Verb::Claim, call).await;
+    idle(&process).await;
+    assert_free(&stage, "k").await;
+    assert_eq!((stage.ledger.executions("k"), process.heard.abandoned()), (1, vec![]));
+}
+
+async fn finishing_body_that_loses_its_runtime_is_a_crash(stage: Stage) {
+    let process = stage.process().await;
+    let (theirs, on) = (process.clone(), stage.clone());
+    let ended = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(finishing(&theirs, &on, "k", false));
+        runtime.shutdown_timeout(PATIENCE);
+    });
+    until("the runtime has ended", || ended.is_finished()).await;
+    ended.join().unwrap();
+    assert_eq!(process.heard.abandoned(), [Cancelled]);
+    let other = stage.process().await;
+    let call = other.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    assert_eq!(in_time(call).await.unwrap(), "other");
+    assert_eq!(stage.ledger.max_concurrent("k"), 1);
+}
+
+async fn drain_waits_for_bodies_without_a_caller_on_every_runtime(stage: Stage) {
+    let process = stage.process().await;
+    assert_eq!(process.idem.drain_within(PATIENCE).await, 0);
+    let here = finishing(&process, &stage, "here", false).await;
+    let elsewhere = tokio::runtime::Runtime::new().unwrap();
+    let there = {
+        let (process, stage) = (process.clone(), stage.clone());
+        let begins = async move { finishing(&process, &stage, "there", true).await };
+        in_time(elsewhere.spawn(begins)).await.unwrap()
+    };
+    assert_eq!(process.idem.drain_within(Duration::from_millis(50)).await, 2);
+    let drained = tokio::spawn({
+        let idem = process.idem.clone();
+        async move { idem.drain().await }
+    });
+    here.open();
+    until("one body has ended", || process.idem.in_flight() == 1).await;
+    // Calls are served meanwhile.
+    assert_eq!(process.charge("new").call(stage.body("new", "new")).await.unwrap(), "new");
+    assert!(!drained.is_finished());
+    there.open();
+    in_time(drained).await.unwrap();
+    elsewhere.shutdown_background();
+    for key in ["here", "there"] {
+        let replay = process.charge(key).run(stage.body(key, "other")).await.unwrap();
+        assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
+    }
+}
+
+async fn drain_waits_for_what_is_written_in_the_background(stage: Stage) {
+    let process = stage.process().await;
+    for (verb, key) in [(Verb::Complete, "completed"), (Verb::Release, "released")] {
+        let before = process.faults.calls(verb);
+        // Its own write, and the one in the background.
+        process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
+        process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
+        let call = long(process.charge(key)).store_if(move |_: &String| verb == Verb::Complete);
+        let call = call.run(stage.body(key, "first"));
+        tokio::select! {
+            outcome = call => panic!("{outcome:?}"),
+            () = until("it is written", || process.faults.calls(verb) > before) => {}
+        }
+        assert_eq!(process.idem.in_flight(), 1);
+        in_time(process.idem.drain()).await;
+        let record = stage.record(key).await;
+        let status = record.map(|record| record.status());
+        assert_ne!(status, Some(Status::Processing), "{key}");
+    }
 }

@@ -46,7 +46,13 @@ pub(super) async fn published<DB: Db>(stage: &Stage<DB>, topic: &str) -> Vec<Eve
 }
 
 /// The consumer: its effect is a line in the ledger.
-#[idempotent(key = "event:{event.id}", with = handle, skip(handle, ledger))]
+#[idempotent(
+    name = "on_event",
+    key = "event:{event.id}",
+    on_error = "release",
+    with = handle,
+    skip(handle, ledger)
+)]
 pub(super) async fn on_event(
     handle: &Idempotency,
     ledger: &Ledger,

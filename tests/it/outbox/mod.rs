@@ -1,5 +1,6 @@
 //! The outbox on real databases, with a publisher that records, and with real brokers.
 
+mod consumer;
 mod dead_letters;
 mod enqueue;
 mod jetstream;

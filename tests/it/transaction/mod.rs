@@ -1,5 +1,6 @@
 //! Records that are part of the application's own transaction, on real databases.
 
+mod abandoned;
 mod ambiguous;
 mod attribute;
 mod calls;

@@ -1,0 +1,63 @@
+async fn charge(
+    self: Arc<Self>,
+    req: ChargeRequest,
+    shop: Shop,
+) -> Result<Receipt, PaymentError> {
+    use ::idempotency::__private as __idem_private;
+    __idem_private::require_owned(&self);
+    __idem_private::require_owned(&req);
+    __idem_private::require_owned(&shop);
+    let __idem_arguments = __idem_private::Arguments::new("charge");
+    let __idem_arguments = __idem_arguments.arg(&req);
+    let __idem_fingerprint = __idem_arguments.finish();
+    let __idem_key = __idem_private::Template::new(32usize)
+        .literal("payment:")
+        .value_at_end("req.order_id", &req.order_id)
+        .finish();
+    __idem_private::require_result::<Result<Receipt, PaymentError>>();
+    __idem_private::require_value::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_error::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Error,
+    >();
+    __idem_private::require_sent::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Value,
+    >();
+    __idem_private::require_sent::<
+        <Result<Receipt, PaymentError> as __idem_private::Returned>::Error,
+    >();
+    let __idem_call = {
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "charge",
+            )
+            .key(__idem_key)
+            .with_fingerprint(__idem_fingerprint)
+            .errors(
+                __idem_private::StoreErrorsAs(
+                    __idem_private::ErrorText::<Result<Receipt, PaymentError>>::new()
+                        .function(),
+                ),
+            )
+            .finish_on_cancel();
+        __idem_private::Call::<
+            Result<Receipt, PaymentError>,
+            _,
+            _,
+            _,
+        >::of(&__idem_operation)
+            .finish(
+                __idem_operation,
+                async move {
+                    if false {
+                        return __idem_private::fake_return::<
+                            Result<Receipt, PaymentError>,
+                        >();
+                    }
+                    { shop.charge(req).await }
+                },
+            )
+    };
+    __idem_call.await
+}
