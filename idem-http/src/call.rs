@@ -14,7 +14,7 @@ use http_body_util::LengthLimitError;
 use idem_runtime::codec::{AnyCodec, CodecError, MsgPack};
 use idem_runtime::policy::ErrorPolicy;
 use idem_runtime::record::{CrashPolicy, Failure, Payload};
-use idem_runtime::{Error, Operation};
+use idem_runtime::{Error, Key, Operation};
 use tokio::time::error::Elapsed;
 use tower_service::Service;
 
@@ -34,9 +34,6 @@ pub(crate) struct Call {
     pub(crate) key: String,
     pub(crate) principal: Principal,
 }
-
-/// In the engine's words. Keys of HTTP are apart from those of functions: a client chooses them.
-const KEYS: &str = "http:";
 
 /// Why there is no answer.
 enum Failed<E> {
@@ -180,7 +177,8 @@ impl Call {
         let mut operation = config
             .idem
             .operation(operation_name(request))
-            .key(format!("{KEYS}{}", self.key))
+            // In a space of its own: a client chooses it.
+            .key(Key::http(self.key.as_str()))
             .with_fingerprint(Ok(fingerprint))
             .codec(MsgPack)
             .on_crash(config.on_crash);

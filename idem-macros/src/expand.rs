@@ -164,28 +164,18 @@ fn key_bindings(plan: &Plan, parts: &[Part]) -> TokenStream {
 fn template(parts: &[Part], span: Span) -> TokenStream {
     let at = mixed_at(span);
     let capacity: usize = parts.iter().map(expected_len).sum();
-    let calls = parts.iter().enumerate().map(|(index, part)| match part {
+    let calls = parts.iter().map(|part| match part {
         Part::Literal(text) => quote_spanned!(at=> .literal(#text)),
-        Part::Value { text, value, .. } => {
-            let next = match parts.get(index + 1) {
-                Some(Part::Literal(next)) => next.chars().next(),
-                _ => None,
-            };
-            if let Some(next) = next {
-                quote_spanned!(at=> .value_before(#text, &#value, #next))
-            } else {
-                quote_spanned!(at=> .value_at_end(#text, &#value))
-            }
-        }
+        Part::Value { text, value, .. } => quote_spanned!(at=> .value(#text, &#value)),
     });
     quote_spanned!(at=> __idem_private::Template::new(#capacity) #(#calls)* .finish())
 }
 
-/// Room for a literal, or for an id in text.
+/// Room for a literal, or for an id in text and the parentheses around it.
 fn expected_len(part: &Part) -> usize {
     match part {
         Part::Literal(text) => text.len(),
-        Part::Value { .. } => 24,
+        Part::Value { .. } => 26,
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Vec<Segment>, Problem> {
         return Err(problem("the key has a control character".into(), help));
     }
     let segments = split(&text, literal.span())
+        .and_then(begins_with_a_literal)
         .map_err(|Defect { message, help }| Problem::new(literal, message, help))?;
     let length: usize = segments.iter().map(Segment::min_len).sum();
     if length > MAX_KEY {
@@ -54,7 +55,7 @@ impl Segment {
     fn min_len(&self) -> usize {
         match self {
             Self::Literal(text) => text.len(),
-            Self::Placeholder(_) => 1,
+            Self::Placeholder(_) => "(x)".len(),
         }
     }
 }
@@ -102,7 +103,7 @@ fn split(text: &str, span: Span) -> Result<Vec<Segment>, Defect> {
         } else if let Some(Segment::Placeholder(before)) = segments.last() {
             return Err(Defect::new(
                 format!("nothing separates `{{{}}}` from `{{{}}}`", before.text, placeholder.text),
-                "put a character between them, or different values could give the same key",
+                "put a character between them, such as `:`, so that a person can tell them apart",
             ));
         }
         segments.push(Segment::Placeholder(placeholder));
@@ -112,6 +113,22 @@ fn split(text: &str, span: Span) -> Result<Vec<Segment>, Defect> {
         segments.push(Segment::Literal(literal));
     }
     Ok(segments)
+}
+
+/// Values come from outside: without a literal of its own, an operation meets every other that has none.
+fn begins_with_a_literal(segments: Vec<Segment>) -> Result<Vec<Segment>, Defect> {
+    const HELP: &str =
+        "begin with a literal such as `job:`; other operations may get the same values";
+    match &segments[..] {
+        [Segment::Placeholder(first), ..] => {
+            Err(Defect::new(format!("the key begins with the value `{{{}}}`", first.text), HELP))
+        }
+        [Segment::Literal(text), ..] if !text.contains(char::is_alphanumeric) => {
+            let message = format!("the key begins with `{text}`, which names no operation");
+            Err(Defect::new(message, HELP))
+        }
+        _ => Ok(segments),
+    }
 }
 
 fn placeholder(text: &str, span: Span) -> Result<Placeholder, Defect> {
@@ -199,6 +216,27 @@ mod tests {
     #[test]
     fn spaces_behind_a_keyword_are_no_part_of_it() {
         assert_eq!(shown("{type .0}-{self .region}").unwrap(), ["<r#type+1>", "-", "<self+1>"]);
+    }
+
+    #[test]
+    fn first_literal_has_a_letter_or_a_digit() {
+        let begins = |text| {
+            let segments = split(text, Span::call_site()).map_err(|defect| defect.message);
+            segments.and_then(|all| begins_with_a_literal(all).map_err(|defect| defect.message))
+        };
+        for fits in ["job:{a}", "a{a}", "7/{a}", ":ä{a}", "job"] {
+            assert!(begins(fits).is_ok(), "{fits}");
+        }
+        for (refused, message) in [
+            ("{a}", "the key begins with the value `{a}`"),
+            ("{self.b}:{a}", "the key begins with the value `{self.b}`"),
+            (":{a}", "the key begins with `:`, which names no operation"),
+            (" - {a}", "the key begins with ` - `, which names no operation"),
+            ("{{{a}}}", "the key begins with `{`, which names no operation"),
+            (":", "the key begins with `:`, which names no operation"),
+        ] {
+            assert_eq!(begins(refused).err().as_deref(), Some(message), "{refused}");
+        }
     }
 
     #[test]

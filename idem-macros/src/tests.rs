@@ -112,7 +112,7 @@ fn every_option() {
 fn method() {
     snapshot!(
         "method",
-        (key = "{self.region}:{id}"),
+        (key = "place:{self.region}:{id}"),
         pub(crate) async fn place(&self, id: u64) -> Result<u64, Error> {
             Ok(self.base + id)
         }
@@ -134,7 +134,7 @@ fn method_without_key() {
 fn pattern_arguments() {
     snapshot!(
         "pattern_arguments",
-        (key = "{x}:{id}", skip(pool)),
+        (key = "place:{x}:{id}", skip(pool)),
         async fn place(
             Point { x, y: mut height }: Point,
             Path(id): Path<u64>,
@@ -195,7 +195,7 @@ fn async_trait() {
     // What `#[async_trait]` makes of a method.
     snapshot!(
         "async_trait",
-        (key = "{self.region}:{id}"),
+        (key = "place:{self.region}:{id}"),
         fn place<'life0, 'async_trait>(
             &'life0 self,
             id: u64,

@@ -30,6 +30,7 @@ pub use crate::codec::MsgPack;
 pub use crate::engine::{Detached, Idempotency, Operation, handle};
 pub use crate::error::Error;
 pub use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::key::Space;
 pub use crate::key::{Key, KeyBuilder};
 use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
@@ -102,7 +103,7 @@ fn hashed_key(prefix: &[&str], fingerprint: &Result<Fingerprint, Error>) -> Resu
     key.extend(prefix.iter().copied());
     // Writing to a string does not fail.
     let _ = write!(key, ":{fingerprint}");
-    Key::new(key)
+    Key::in_space(Space::Hash, key)
 }
 
 /// A key of a template.
@@ -121,19 +122,9 @@ impl Template {
         Self(self.0.map(|key| key.literal(literal)))
     }
 
-    /// Appends the value of `placeholder`, with a literal after it that begins with `next`.
-    pub fn value_before<T: KeyValue + ?Sized>(
-        self,
-        placeholder: &str,
-        value: &T,
-        next: char,
-    ) -> Self {
-        Self(self.0.and_then(|key| key.value(placeholder, value, Some(next))))
-    }
-
-    /// Appends the value of `placeholder`, with nothing after it.
-    pub fn value_at_end<T: KeyValue + ?Sized>(self, placeholder: &str, value: &T) -> Self {
-        Self(self.0.and_then(|key| key.value(placeholder, value, None)))
+    /// Appends the value of `placeholder`.
+    pub fn value<T: KeyValue + ?Sized>(self, placeholder: &str, value: &T) -> Self {
+        Self(self.0.and_then(|key| key.value(placeholder, value)))
     }
 
     /// The key.

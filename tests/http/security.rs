@@ -155,7 +155,7 @@ async fn what_is_secret_is_never_stored(stage: Stage) {
 
 /// The response that the stage's storage holds for a key of nobody in particular, as bytes.
 async fn stored(stage: &Stage, key: &str) -> Vec<u8> {
-    let key = Key::new(format!("http:{key}")).unwrap();
+    let key = Key::http(key).unwrap();
     let name = RecordKey::new(stage.namespace(), None, &key).unwrap();
     match stage.storage().load(&name).await.unwrap().unwrap().state {
         State::Finished(Finished { finish: Finish::Completed(payload), .. }) => {

@@ -74,7 +74,7 @@ async fn all_nodes_of_a_cluster_are_used_over_tls() {
     for key in 0..30 {
         let key = format!("k{key}");
         assert_works(&storage, &key).await;
-        let slot = cluster.slot_of(&format!("idem:{}", claim(&key).key.as_str()));
+        let slot = cluster.slot_of(&format!("idem:{{}}{}", claim(&key).key.as_str()));
         owners[cluster.owner_of(slot)] += 1;
     }
     assert!(!owners.contains(&0), "{owners:?}");

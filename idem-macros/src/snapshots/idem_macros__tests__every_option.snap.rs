@@ -3,9 +3,9 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
     let __idem_arguments = __idem_private::Arguments::new("place-order");
     let __idem_arguments = __idem_arguments.arg(&order);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(30usize)
+    let __idem_key = __idem_private::Template::new(32usize)
         .literal("order:")
-        .value_at_end("order.id", &order.id)
+        .value("order.id", &order.id)
         .finish();
     let __idem_tenant = __idem_private::tenant(&order.customer);
     let __idem_handle = __idem_private::handle_of(&pool.idempotency);

@@ -15,9 +15,9 @@ where
     #[cfg(unix)]
     let __idem_arguments = __idem_arguments.arg(&values);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(29usize)
+    let __idem_key = __idem_private::Template::new(31usize)
         .literal("echo:")
-        .value_at_end("id", &id)
+        .value("id", &id)
         .finish();
     __idem_private::require_result::<Result<Cow<'a, str>, Error>>();
     __idem_private::require_value::<

@@ -4,9 +4,9 @@ fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + S
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_arguments = __idem_arguments.arg(&note);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(30usize)
+    let __idem_key = __idem_private::Template::new(32usize)
         .literal("order:")
-        .value_at_end("id", &id)
+        .value("id", &id)
         .finish();
     let note = note.to_owned();
     async move {

@@ -3,11 +3,11 @@ async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
     let __idem_arguments = __idem_private::Arguments::new("charge");
     let __idem_arguments = __idem_arguments.arg(&req);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(57usize)
+    let __idem_key = __idem_private::Template::new(61usize)
         .literal("payment:")
-        .value_before("req.user_id", &req.user_id, ':')
+        .value("req.user_id", &req.user_id)
         .literal(":")
-        .value_at_end("req.order_id", &req.order_id)
+        .value("req.order_id", &req.order_id)
         .finish();
     __idem_private::require_result::<Result<Receipt, PaymentError>>();
     __idem_private::require_value::<

@@ -3,10 +3,11 @@ pub(crate) async fn place(&self, id: u64) -> Result<u64, Error> {
     let __idem_arguments = __idem_private::Arguments::new("place");
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(49usize)
-        .value_before("self.region", &self.region, ':')
+    let __idem_key = __idem_private::Template::new(59usize)
+        .literal("place:")
+        .value("self.region", &self.region)
         .literal(":")
-        .value_at_end("id", &id)
+        .value("id", &id)
         .finish();
     __idem_private::require_result::<Result<u64, Error>>();
     __idem_private::require_value::<

@@ -10,9 +10,9 @@ async fn charge(
     let __idem_arguments = __idem_private::Arguments::new("charge");
     let __idem_arguments = __idem_arguments.arg(&req);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(32usize)
+    let __idem_key = __idem_private::Template::new(34usize)
         .literal("payment:")
-        .value_at_end("req.order_id", &req.order_id)
+        .value("req.order_id", &req.order_id)
         .finish();
     __idem_private::require_result::<Result<Receipt, PaymentError>>();
     __idem_private::require_value::<

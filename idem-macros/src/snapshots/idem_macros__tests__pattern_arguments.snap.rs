@@ -13,10 +13,11 @@ async fn place(
     let __idem_key = {
         let Point { x, y: _ } = &__idem_arg_0;
         let Path(id) = &__idem_arg_1;
-        __idem_private::Template::new(49usize)
-            .value_before("x", &x, ':')
+        __idem_private::Template::new(59usize)
+            .literal("place:")
+            .value("x", &x)
             .literal(":")
-            .value_at_end("id", &id)
+            .value("id", &id)
             .finish()
     };
     __idem_private::require_result::<Result<u64, Error>>();

@@ -6,9 +6,9 @@ async fn transfer(
     let __idem_arguments = __idem_private::Arguments::new("transfer");
     let __idem_arguments = __idem_arguments.arg(&order);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::Template::new(33usize)
+    let __idem_key = __idem_private::Template::new(35usize)
         .literal("transfer:")
-        .value_at_end("order.id", &order.id)
+        .value("order.id", &order.id)
         .finish();
     __idem_private::require_result::<Result<Receipt, BankError>>();
     __idem_private::require_value::<

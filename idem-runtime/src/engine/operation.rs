@@ -118,6 +118,26 @@ impl<P> Operation<StoreErrors, StoreAll, FromError, P> {
 
 impl<E, S, M, P> Operation<E, S, M, P> {
     /// The key. Without one it is the operation's name and the fingerprint.
+    ///
+    /// **A text is the whole key, and all operations of the namespace and tenant share the space of such
+    /// keys.** Where the text comes from outside (an id of a message, a field of a form), whoever chooses it
+    /// chooses the record: with the text that another operation uses, this call is refused as a
+    /// [`Mismatch`](ErrorKind::Mismatch), or takes the key from that one. So begin with a literal of the
+    /// operation's own and put the value in with a [`KeyBuilder`](crate::KeyBuilder), whose keys never meet
+    /// those of another template, of the HTTP layer, or whole ones:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idem_runtime::Error> {
+    /// use idem_runtime::{Error, Idempotency, KeyBuilder};
+    ///
+    /// let (idem, message_id) = (Idempotency::memory(), "chosen by the sender");
+    /// let key = KeyBuilder::new(64).literal("charge:").value("message_id", message_id)?.finish();
+    /// let value = idem.operation("charge").key(key).call(async { Ok::<_, Error>(17) }).await?;
+    /// # assert_eq!(value, 17);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn key(mut self, key: impl IntoKey) -> Self {
         self.settings.key = Some(key.into_key());
         self
@@ -410,7 +430,7 @@ impl Settings {
         let fingerprint = self.fingerprint.transpose()?;
         let key = match (self.key.transpose()?, fingerprint) {
             (Some(key), _) => key,
-            (None, Some(fingerprint)) => Key::new(format!("{}:{fingerprint}", self.name))?,
+            (None, Some(fingerprint)) => Key::from_fingerprint(&self.name, fingerprint)?,
             (None, None) => {
                 let text = "the operation has neither a key nor arguments to make one of";
                 return Err(Error::new(ErrorKind::KeyGeneration, text));
@@ -442,7 +462,7 @@ impl<E, S, M, P> fmt::Debug for Operation<E, S, M, P> {
     }
 }
 
-/// What can be a key: a [`Key`], a text, or the attempt to make one.
+/// What can be a key: a [`Key`], a text that is the [whole key](Key#key-spaces), or the attempt to make one.
 pub trait IntoKey {
     /// The key.
     ///

@@ -14,12 +14,12 @@ pub(super) struct Escaping<'o> {
     out: &'o mut String,
     /// The most bytes that `out` may have.
     limit: usize,
-    separator: Option<char>,
+    separator: char,
     overflown: bool,
 }
 
 impl<'o> Escaping<'o> {
-    pub(super) fn new(out: &'o mut String, limit: usize, separator: Option<char>) -> Self {
+    pub(super) fn new(out: &'o mut String, limit: usize, separator: char) -> Self {
         Self { out, limit, separator, overflown: false }
     }
 
@@ -53,12 +53,12 @@ impl Write for Escaping<'_> {
         // Escapes only make it longer.
         self.make_room(part.len())?;
         let separator = self.separator;
-        let first_byte = separator.map_or(b'%', |c| c.encode_utf8(&mut [0; 4]).as_bytes()[0]);
+        let first_byte = separator.encode_utf8(&mut [0; 4]).as_bytes()[0];
         if !scan::any_control_or(part, [b'%', first_byte]) {
             self.out.push_str(part);
             return Ok(());
         }
-        let special = |c: char| c == '%' || c.is_control() || Some(c) == separator;
+        let special = |c: char| c == '%' || c.is_control() || c == separator;
         let mut rest = part;
         while let Some(at) = rest.find(special) {
             self.push(&rest[..at])?;
@@ -77,7 +77,7 @@ mod tests {
     /// Writes parts one after the other, whatever becomes of them, and gives what was accepted and what is there then.
     fn written(limit: usize, parts: &[&str]) -> (Vec<bool>, String) {
         let mut out = String::from("p:");
-        let mut escaping = Escaping::new(&mut out, limit, Some(':'));
+        let mut escaping = Escaping::new(&mut out, limit, ':');
         let accepted: Vec<_> = parts.iter().map(|part| escaping.write_str(part).is_ok()).collect();
         let overflown = escaping.overflown();
         assert_eq!(overflown, accepted.contains(&false));

@@ -11,3 +11,4 @@ pub use generator::{KeyGenerator, RandomKeys};
 pub use record::RecordKey;
 pub use template::KeyBuilder;
 pub use text::Key;
+pub(crate) use text::Space;

@@ -10,23 +10,26 @@ use hashbrown::DefaultHashBuilder;
 use once_cell::sync::Lazy;
 
 use super::escape::Escaping;
-use super::text::Key;
+use super::text::{Key, Space};
 use crate::error::{Error, ErrorKind};
 
 const SEPARATOR: char = ':';
 
-/// The name of a record in a storage: `namespace:tenant:key`.
+/// The name of a record in a storage: `namespace:tenant:space:key`.
 ///
-/// In namespace and tenant `%`, `:` and control characters are percent-escaped, and the key is as
-/// it is; so the first two colons are the separators and no two triples give the same name. Without
-/// a tenant the middle is empty, which no tenant's is.
+/// In namespace and tenant `%`, `:` and control characters are percent-escaped, the
+/// [space](Key#key-spaces) is a word, and the key's text is as it is. So the first three colons are
+/// the separators, and no two keys of any tenants give the same name. Without a tenant its part is
+/// empty, which no tenant's is.
 ///
 /// ```
-/// use idem_runtime::{Key, RecordKey};
+/// use idem_runtime::{Key, KeyBuilder, RecordKey};
 ///
 /// let key = Key::new("payment:42")?;
-/// assert_eq!(RecordKey::new("billing", None, &key)?.as_str(), "billing::payment:42");
-/// assert_eq!(RecordKey::new("billing", Some("a:b"), &key)?.as_str(), "billing:a%3Ab:payment:42");
+/// assert_eq!(RecordKey::new("billing", None, &key)?.as_str(), "billing::key:payment:42");
+/// let key = KeyBuilder::new(32).literal("payment:").value("id", &42)?.finish()?;
+/// let name = RecordKey::new("billing", Some("a:b"), &key)?;
+/// assert_eq!(name.as_str(), "billing:a%3Ab:template:payment:(42)");
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
 #[derive(Clone)]
@@ -41,7 +44,10 @@ static HASHER: Lazy<DefaultHashBuilder> = Lazy::new(DefaultHashBuilder::default)
 
 impl RecordKey {
     /// Longest name in bytes.
-    pub const MAX_LEN: usize = 2 * (Self::MAX_SCOPE_LEN + SEPARATOR.len_utf8()) + Key::MAX_LEN;
+    pub const MAX_LEN: usize = 2 * (Self::MAX_SCOPE_LEN + SEPARATOR.len_utf8())
+        + Space::Template.name().len()
+        + SEPARATOR.len_utf8()
+        + Key::MAX_LEN;
 
     /// Longest namespace, and longest tenant, in bytes and as they are written: an escape counts as
     /// three.
@@ -59,11 +65,13 @@ impl RecordKey {
             return Err(Error::new(ErrorKind::KeyGeneration, "the tenant is empty"));
         }
         let tenant = tenant.unwrap_or_default();
-        let key = key.as_str();
-        let capacity = namespace.len().saturating_add(tenant.len() + key.len() + 2);
+        let (space, key) = (key.space().name(), key.as_str());
+        let capacity = namespace.len().saturating_add(tenant.len() + space.len() + key.len() + 3);
         let mut name = String::with_capacity(capacity.min(Self::MAX_LEN));
         push_scope(&mut name, namespace, "the namespace is longer than 128 bytes")?;
         push_scope(&mut name, tenant, "the tenant is longer than 128 bytes")?;
+        name.push_str(space);
+        name.push(SEPARATOR);
         name.push_str(key);
         Ok(Self::from_stored(name))
     }
@@ -87,7 +95,7 @@ impl RecordKey {
 
 fn push_scope(name: &mut String, scope: &str, too_long: &'static str) -> Result<(), Error> {
     let limit = name.len() + RecordKey::MAX_SCOPE_LEN;
-    Escaping::new(name, limit, Some(SEPARATOR))
+    Escaping::new(name, limit, SEPARATOR)
         .write_str(scope)
         .map_err(|_| Error::new(ErrorKind::KeyGeneration, too_long))?;
     name.push(SEPARATOR);

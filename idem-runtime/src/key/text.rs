@@ -22,21 +22,67 @@ use crate::scan;
 /// assert_eq!(key.as_str(), "payment:42");
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
+///
+/// # Key spaces
+///
+/// Keys are equal when their texts are equal and they were made in the same way. So a text that
+/// somebody else chose never meets a key of another kind:
+///
+/// | made by | space | text |
+/// |---|---|---|
+/// | [`Key::new`], `parse`, [`from_utf8`](Self::from_utf8), [`random`](Self::random) | `key` | the application's, as a whole |
+/// | [`KeyBuilder`](crate::KeyBuilder), the attribute's templates | `template` | literals, and values in parentheses: `payment:(42)` |
+/// | [`hash`](Self::hash), default keys | `hash` | a prefix and a [`Fingerprint`] |
+/// | [`http`](Self::http), the HTTP layer | `http` | the client's |
+///
+/// **The space `key` has no structure.** Two operations whose whole keys come from outside, such as
+/// the ids of messages, meet where the ids are equal, and the second is refused as a
+/// [`Mismatch`](ErrorKind::Mismatch). Make such keys with a [`KeyBuilder`](crate::KeyBuilder), which
+/// begins with a literal of the operation's own.
+///
+/// [`RecordKey`](crate::RecordKey) has the space in the record's name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(String);
+pub struct Key {
+    space: Space,
+    text: String,
+}
+
+/// How a key was made. It is a part of the record's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Space {
+    Whole,
+    Template,
+    Hash,
+    Http,
+}
+
+impl Space {
+    /// In records' names. Storages keep them: they never change.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "key",
+            Self::Template => "template",
+            Self::Hash => "hash",
+            Self::Http => "http",
+        }
+    }
+}
 
 impl Key {
     /// Longest key in bytes.
     pub const MAX_LEN: usize = 512;
 
-    /// A key with this text.
+    /// A key with this text, which is the application's as a whole: see [key spaces](#key-spaces).
     ///
     /// # Errors
     ///
     /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the text is empty, longer than
     /// [`MAX_LEN`](Self::MAX_LEN) bytes, or has a control character.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
-        let text = text.into();
+        Self::in_space(Space::Whole, text.into())
+    }
+
+    pub(crate) fn in_space(space: Space, text: String) -> Result<Self, Error> {
         let defect = if text.is_empty() {
             "the key is empty"
         } else if text.len() > Self::MAX_LEN {
@@ -44,7 +90,7 @@ impl Key {
         } else if has_control(&text) {
             "the key has a control character"
         } else {
-            return Ok(Self(text));
+            return Ok(Self { space, text });
         };
         Err(Error::new(ErrorKind::KeyGeneration, defect))
     }
@@ -68,7 +114,17 @@ impl Key {
     /// Whoever makes it has to keep it for the retries; a new key for each attempt protects from
     /// nothing.
     pub fn random() -> Self {
-        Self(Uuid::now_v7().to_string())
+        Self { space: Space::Whole, text: Uuid::now_v7().to_string() }
+    }
+
+    /// The key that an HTTP client sent in the header `Idempotency-Key`. It never equals a key of
+    /// the application.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn http(text: impl Into<String>) -> Result<Self, Error> {
+        Self::in_space(Space::Http, text.into())
     }
 
     /// The key `prefix:j1-…`, which holds the [fingerprint](Fingerprint::of) of `args` for an
@@ -100,12 +156,16 @@ impl Key {
     ///
     /// As [`new`](Self::new).
     pub fn from_fingerprint(prefix: &str, fingerprint: Fingerprint) -> Result<Self, Error> {
-        Self::new(format!("{prefix}:{fingerprint}"))
+        Self::in_space(Space::Hash, format!("{prefix}:{fingerprint}"))
     }
 
     /// The key's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(super) fn space(&self) -> Space {
+        self.space
     }
 }
 
@@ -115,19 +175,19 @@ fn has_control(text: &str) -> bool {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 
 impl AsRef<str> for Key {
     fn as_ref(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use idem_runtime::{ErrorKind, Fingerprint, Key, KeyGenerator, RandomKeys, RecordKey};
+use idem_runtime::{ErrorKind, Fingerprint, Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
 use proptest::prelude::*;
 
 #[test]
@@ -60,16 +60,17 @@ fn record_keys_escape_their_scopes_and_keep_the_key() {
     let key = Key::new("a:b%c").unwrap();
     let name =
         |namespace, tenant| RecordKey::new(namespace, tenant, &key).unwrap().as_str().to_owned();
-    assert_eq!(name("n", None), "n::a:b%c");
-    assert_eq!(name("", Some("t")), ":t:a:b%c");
-    assert_eq!(name("n%:\n", Some("é:")), "n%25%3A%0A:é%3A:a:b%c");
+    assert_eq!(name("n", None), "n::key:a:b%c");
+    assert_eq!(name("", Some("t")), ":t:key:a:b%c");
+    assert_eq!(name("n%:\n", Some("é:")), "n%25%3A%0A:é%3A:key:a:b%c");
 }
 
 #[test]
 fn empty_or_overlong_scopes_are_errors() {
     let key = Key::new("k").unwrap();
     let long = "x".repeat(RecordKey::MAX_SCOPE_LEN);
-    let longest = RecordKey::new(&long, Some(&long), &Key::new("k".repeat(512)).unwrap()).unwrap();
+    let longest = KeyBuilder::new(512).literal(&"k".repeat(512)).finish().unwrap();
+    let longest = RecordKey::new(&long, Some(&long), &longest).unwrap();
     assert_eq!(longest.as_str().len(), RecordKey::MAX_LEN);
     for (namespace, tenant) in [
         ("n", Some("")),
@@ -98,10 +99,10 @@ proptest! {
         prop_assert_eq!(a == b, name(&a) == name(&b));
         // Reading the name back proves it for all triples that give this name.
         let name = name(&a);
-        let parts: Vec<&str> = name.as_str().splitn(3, ':').collect();
+        let parts: Vec<&str> = name.as_str().splitn(4, ':').collect();
         prop_assert_eq!(unescape(parts[0]), a.0);
         prop_assert_eq!(Some(unescape(parts[1])).filter(|tenant| !tenant.is_empty()), a.1);
-        prop_assert_eq!(parts[2], a.2);
+        prop_assert_eq!((parts[2], parts[3]), ("key", a.2.as_str()));
     }
 }
 

@@ -1,49 +1,105 @@
-//! Keys from templates.
+//! Keys from templates, and that no two of them meet.
 
 use std::fmt;
 
-use idem_runtime::{Error, Key, KeyBuilder};
+use idem_runtime::{Error, ErrorKind, Key, KeyBuilder, RecordKey};
 use proptest::prelude::*;
 
-/// Fills a template as the attribute does: `literals` has one more element than `values`; the first
-/// and the last may be empty, those between two values are not.
-fn fill(literals: &[String], values: &[String]) -> Result<Key, Error> {
-    let mut builder = KeyBuilder::new(64);
-    for (index, literal) in literals.iter().enumerate() {
-        if !literal.is_empty() {
-            builder = builder.literal(literal);
-        }
-        if let Some(value) = values.get(index) {
-            builder = builder.value("v", value, literals[index + 1].chars().next())?;
-        }
+/// A template's literals and values in their order.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Literal(String),
+    Value(String),
+}
+use Part::{Literal, Value};
+
+fn fill(parts: &[Part]) -> Result<Key, Error> {
+    let builder = parts.iter().try_fold(KeyBuilder::new(64), |key, part| match part {
+        Literal(text) => Ok(key.literal(text)),
+        Value(value) => key.value("v", value),
+    });
+    builder.and_then(KeyBuilder::finish)
+}
+
+/// The key of a template that is written as the attribute's, without braces in its literals.
+fn filled(template: &str, values: &[&str]) -> String {
+    let mut values = values.iter();
+    let parts: Vec<Part> = template
+        .split_inclusive("{}")
+        .flat_map(|part| {
+            let literal = part.strip_suffix("{}").unwrap_or(part);
+            let value = part.ends_with("{}").then(|| Value((*values.next().unwrap()).to_owned()));
+            [Some(Literal(literal.to_owned())), value]
+        })
+        .flatten()
+        .collect();
+    fill(&parts).unwrap().as_str().to_owned()
+}
+
+/// Records of these stay in storages: what this test says never changes.
+#[test]
+fn values_stand_in_parentheses_and_only_what_could_be_misread_is_escaped() {
+    assert_eq!(filled("payment:{}", &["42"]), "payment:(42)");
+    assert_eq!(filled("order:{}:{}", &["eu", "7"]), "order:(eu):(7)");
+    assert_eq!(filled("job:{}", &["a:b/c d(e"]), "job:(a:b/c d(e)");
+    assert_eq!(filled("job:{}", &["a)b"]), "job:(a%29b)");
+    assert_eq!(filled("job:{}", &["100%"]), "job:(100%25)");
+    assert_eq!(filled("job:{}", &["a\nb\u{7f}\u{85}"]), "job:(a%0Ab%7F%C2%85)");
+    assert_eq!(filled("f(x)%:{}", &["é"]), "f%28x)%25:(é)");
+    assert_eq!(filled("v{}{}", &["1", "2"]), "v(1)(2)");
+    assert_eq!(filled("a\tb{}!", &["1"]), "a%09b(1)!");
+}
+
+#[test]
+fn templates_never_meet_by_their_values() {
+    let apart = [
+        (filled("job:{}", &["x:y"]), filled("job:{}:{}", &["x", "y"])),
+        (filled("order:refund:{}", &["5"]), filled("order:{}:{}", &["refund", "5"])),
+        (filled("job:{}", &["5)"]), filled("job:{}", &["5%29"])),
+        (filled("job:{}:(x)", &["5"]), filled("job:{}:{}", &["5", "x"])),
+        (filled("job:{}-{}", &["a", "b-c"]), filled("job:{}-{}", &["a-b", "c"])),
+        (filled("job(5)", &[]), filled("job{}", &["5"])),
+    ];
+    for (one, other) in apart {
+        assert_ne!(one, other);
     }
-    builder.finish()
+    assert_eq!(filled("job:{}", &["5"]), filled("job:{}", &["5"]));
 }
 
-fn filled(literals: &[&str], values: &[&str]) -> String {
-    let own = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>();
-    fill(&own(literals), &own(values)).unwrap().as_str().to_owned()
+/// The same text, made as a whole key, as a template, as a hash and by a client of HTTP.
+#[test]
+fn spaces_are_apart_whatever_the_texts_are() {
+    let template = fill(&[Literal("job:".into()), Value("5".into())]).unwrap();
+    let whole = Key::new(template.as_str()).unwrap();
+    let client = Key::http(template.as_str()).unwrap();
+    let hash = Key::hash("job", &5).unwrap();
+    let [whole_hash, client_hash] = [Key::new, Key::http].map(|new| new(hash.as_str()).unwrap());
+    let keys = [template, whole, client, hash, whole_hash, client_hash];
+    let names = keys.clone().map(|key| RecordKey::new("n", None, &key).unwrap());
+    for (index, key) in keys.iter().enumerate() {
+        assert!(!keys[..index].contains(key) && !names[..index].contains(&names[index]));
+    }
+    assert_eq!(names[0].as_str(), "n::template:job:(5)");
+    assert_eq!(names[1].as_str(), "n::key:job:(5)");
+    assert_eq!(names[2].as_str(), "n::http:job:(5)");
+    assert!(names[3].as_str().starts_with("n::hash:job:j1-"), "{}", names[3].as_str());
 }
 
 #[test]
-fn only_what_could_be_misread_is_escaped() {
-    assert_eq!(filled(&["p:", ":", ""], &["a:b", "c:d"]), "p:a%3Ab:c:d");
-    assert_eq!(filled(&["", "/", "-", ""], &["a/b-c", "a/b-c", "a/b-c"]), "a%2Fb-c/a/b%2Dc-a/b-c");
-    assert_eq!(filled(&["p:", ""], &["100%"]), "p:100%25");
-    assert_eq!(filled(&["p:", ""], &["a\nb\u{7f}\u{85}"]), "p:a%0Ab%7F%C2%85");
-    assert_eq!(filled(&["", "é", ""], &["é", "ü"]), "%C3%A9éü");
-    assert_eq!(filled(&["", "A", ""], &["j%A", "x"]), "j%25%41Ax");
-}
-
-#[test]
-fn percent_after_a_value_is_doubled() {
-    assert_eq!(filled(&["%", "%", "%"], &["x", "25%Z"]), "%x%%25%25Z%%");
-    assert_ne!(filled(&["", "%", ""], &["x", "25%Z"]), filled(&["", "%", ""], &["x%", "25Z"]));
+fn value_without_a_literal_before_it_is_an_error_that_names_the_placeholder() {
+    for literal in ["", ":", "::-/", " ", "{", "("] {
+        let error = KeyBuilder::new(0).literal(literal).value("id", &5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeyGeneration);
+        assert!(error.to_string().contains("`id` has no literal before it"), "{error}");
+    }
+    for literal in ["job:", "7", ":é"] {
+        KeyBuilder::new(0).literal(literal).value("id", &5).unwrap().finish().unwrap();
+    }
 }
 
 #[test]
 fn empty_value_is_an_error_that_names_the_placeholder() {
-    let error = KeyBuilder::new(0).literal("p:").value("req.user", "", None).unwrap_err();
+    let error = KeyBuilder::new(0).literal("p:").value("req.user", "").unwrap_err();
     assert!(error.to_string().contains("`req.user` is empty"), "{error}");
 }
 
@@ -56,7 +112,7 @@ fn value_that_cannot_be_displayed_is_an_error() {
             Err(fmt::Error)
         }
     }
-    let error = KeyBuilder::new(0).value("broken", &Broken, None).unwrap_err();
+    let error = KeyBuilder::new(0).literal("p:").value("broken", &Broken).unwrap_err();
     assert!(error.to_string().contains("`broken` cannot be displayed"), "{error}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
@@ -83,108 +139,108 @@ fn value_that_is_too_long_is_an_error_and_is_not_read_to_its_end() {
     }
     let huge = "x".repeat(10 << 20);
     for value in [&Endless as &dyn fmt::Display, &Stubborn, &huge] {
-        let error = KeyBuilder::new(0).literal("p:").value("long", value, Some(':')).unwrap_err();
+        let error = KeyBuilder::new(0).literal("p:").value("long", value).unwrap_err();
         assert!(error.to_string().contains("`long` makes the key too long"), "{error}");
     }
 }
 
 #[test]
 fn key_is_bounded_with_its_escapes_and_literals() {
-    let fits = "x".repeat(Key::MAX_LEN - 2);
-    assert_eq!(filled(&["p:", ""], &[&fits]).len(), Key::MAX_LEN);
-    let escaped = ":".repeat(Key::MAX_LEN / 3 + 1);
-    KeyBuilder::new(0).value("v", &escaped, Some(':')).unwrap_err();
-    KeyBuilder::new(0)
-        .literal("p:")
-        .value("v", &fits, None)
-        .unwrap()
-        .literal("!")
-        .finish()
-        .unwrap_err();
+    let fits = "x".repeat(Key::MAX_LEN - "p:()".len());
+    assert_eq!(filled("p:{}", &[&fits]).len(), Key::MAX_LEN);
+    let escaped = ")".repeat(Key::MAX_LEN / 3);
+    KeyBuilder::new(0).literal("p:").value("v", &escaped).unwrap_err();
+    let full = KeyBuilder::new(0).literal("p:").value("v", &fits).unwrap();
+    full.literal("!").finish().unwrap_err();
+    KeyBuilder::new(0).literal(&"x".repeat(513)).value("v", &1).unwrap_err();
     KeyBuilder::new(usize::MAX).finish().unwrap_err();
-    KeyBuilder::new(0).literal("a\tb").finish().unwrap_err();
 }
 
-/// A template with its literals, and two value lists for it.
-fn template_and_values() -> impl Strategy<Value = (Vec<String>, Vec<String>, Vec<String>)> {
-    // Few characters, so that values often contain literals, escapes and parts of either.
-    const EDGE: &str = "[a:%25CA3/é\u{1f600}]{0,2}";
-    const BETWEEN: &str = "[a:%25CA3/é\u{1f600}]{1,2}";
-    const VALUE: &str = "[a:%25CA3/é\u{1f600}\n\u{85}]{1,5}";
-    (1usize..4).prop_flat_map(|count| {
-        let literals = (EDGE, prop::collection::vec(BETWEEN, count - 1), EDGE)
-            .prop_map(|(first, middle, last)| [vec![first], middle, vec![last]].concat());
-        let values = || prop::collection::vec(VALUE, count);
-        (literals, values(), values())
-    })
-}
-
-/// Reads the values out of a key, from the left and knowing nothing but the template.
-fn read_back(literals: &[String], key: &str) -> Vec<String> {
-    let mut rest = key.strip_prefix(literals[0].as_str()).unwrap();
-    let mut values = Vec::new();
-    for (index, literal) in literals.iter().enumerate().skip(1) {
-        let end = literal.chars().next();
-        let mut value = Vec::new();
-        while let Some(next) = rest.chars().next() {
-            let escape = rest.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-            match (next, escape) {
-                ('%', Some(byte)) => {
-                    value.push(byte);
-                    rest = &rest[3..];
-                }
-                _ if Some(next) == end => break,
-                _ => {
-                    value.extend(next.to_string().bytes());
-                    rest = &rest[next.len_utf8()..];
+/// A template with values, of few characters, so that literals and values often look like each other.
+fn template() -> impl Strategy<Value = Vec<Part>> {
+    const TEXT: &str = "[a:%2()9/é\n\u{85}]{1,4}";
+    let value = TEXT.prop_map(Value);
+    let literal = TEXT.prop_map(Literal);
+    // `a` is the letter that a template has to have before its first value.
+    let first = "[:%2()]{0,2}a[a:%2()9/]{0,2}".prop_map(Literal);
+    (first, prop::collection::vec(prop_oneof![2 => value, 1 => literal], 0..5)).prop_map(
+        |(first, rest)| {
+            let mut parts = vec![first];
+            for part in rest {
+                match (parts.last_mut(), part) {
+                    // Literals side by side are one.
+                    (Some(Literal(before)), Literal(text)) => before.push_str(&text),
+                    (_, part) => parts.push(part),
                 }
             }
-        }
-        values.push(String::from_utf8(value).unwrap());
-        let written = literal.replacen('%', "%%", usize::from(end == Some('%')));
-        rest = rest.strip_prefix(written.as_str()).unwrap();
-        assert!(index + 1 < literals.len() || rest.is_empty());
-    }
-    values
+            parts
+        },
+    )
 }
 
-/// Cuts the first two values elsewhere: what a template that escapes nothing confuses.
-fn recut(literals: &[String], values: &[String], at: usize) -> Option<Vec<String>> {
-    let literal = literals[1].as_str();
-    let joined = format!("{}{literal}{}", values[0], values.get(1)?);
-    let cuts: Vec<(usize, &str)> = joined
-        .match_indices(literal)
-        .filter(|(cut, _)| *cut > 0 && cut + literal.len() < joined.len())
-        .collect();
-    let (cut, _) = *cuts.get(at % cuts.len().max(1))?;
-    let (first, second) = (&joined[..cut], &joined[cut + literal.len()..]);
-    Some([&[first.to_owned(), second.to_owned()], &values[2..]].concat())
+/// Reads template and values out of a key, knowing neither.
+fn read_back(key: &str) -> Vec<Part> {
+    let (mut parts, mut rest) = (Vec::new(), key);
+    while !rest.is_empty() {
+        let (literal, behind) = rest.split_once('(').unwrap_or((rest, ""));
+        if !literal.is_empty() {
+            parts.push(Literal(unescaped(literal)));
+        }
+        if literal.len() < rest.len() {
+            let (value, behind) = behind.split_once(')').unwrap();
+            parts.push(Value(unescaped(value)));
+            rest = behind;
+        } else {
+            rest = "";
+        }
+    }
+    parts
+}
+
+fn unescaped(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Namespace, tenant and key of a record.
+fn record() -> impl Strategy<Value = (String, Option<String>, Key)> {
+    const SCOPE: &str = "[a:%{}(\n\u{85}é]{0,3}";
+    const TEXT: &str = "[a:%()2{}é]{1,4}";
+    let key = prop_oneof![
+        template().prop_map(|parts| fill(&parts).unwrap()),
+        TEXT.prop_map(|text| Key::new(text).unwrap()),
+        TEXT.prop_map(|text| Key::http(text).unwrap()),
+        TEXT.prop_map(|text| Key::hash(&text, &1).unwrap()),
+    ];
+    let tenant = prop::option::of(SCOPE.prop_filter("a tenant is not empty", |t| !t.is_empty()));
+    (SCOPE, tenant, key)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
+    /// That template and values can be read back proves for all others that they give another key.
     #[test]
-    fn different_values_never_give_the_same_key((literals, a, b) in template_and_values()) {
-        let (key_a, key_b) = (fill(&literals, &a).unwrap(), fill(&literals, &b).unwrap());
-        prop_assert_eq!(a == b, key_a == key_b, "{:?}", key_a.as_str());
+    fn template_and_values_can_be_read_back_from_the_key(parts in template()) {
+        let key = fill(&parts).unwrap();
+        prop_assert_eq!(read_back(key.as_str()), parts);
     }
 
     #[test]
-    fn values_cut_elsewhere_never_give_the_same_key(
-        (literals, a, _) in template_and_values(),
-        at in 0usize..8,
-    ) {
-        if let Some(b) = recut(&literals, &a, at) {
-            let (key_a, key_b) = (fill(&literals, &a).unwrap(), fill(&literals, &b).unwrap());
-            prop_assert_eq!(a == b, key_a == key_b, "{:?}", key_a.as_str());
-        }
+    fn different_templates_or_values_never_give_the_same_key(a in template(), b in template()) {
+        prop_assert_eq!(a == b, fill(&a).unwrap() == fill(&b).unwrap());
     }
 
-    /// That a key can be read back proves for all other values that they give another one.
     #[test]
-    fn values_can_be_read_back_from_the_key((literals, values, _) in template_and_values()) {
-        let key = fill(&literals, &values).unwrap();
-        prop_assert_eq!(read_back(&literals, key.as_str()), values);
+    fn different_scopes_spaces_or_keys_never_give_the_same_record(a in record(), b in record()) {
+        let name = |(namespace, tenant, key): &(String, Option<String>, Key)| {
+            RecordKey::new(namespace, tenant.as_deref(), key).unwrap()
+        };
+        prop_assert_eq!(a == b, name(&a) == name(&b));
     }
 }

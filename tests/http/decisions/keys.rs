@@ -10,7 +10,7 @@ use idempotency::http::{IdempotencyLayer, OverLimit, Profile, anonymous};
 use idempotency::record::{CrashPolicy, OwnerId};
 use idempotency::storage::{Claim, Claimed, Storage};
 use idempotency::testing::{Fault, Verb};
-use idempotency::{Fingerprinter, Key, RecordKey};
+use idempotency::{Fingerprinter, Key, KeyBuilder, RecordKey};
 
 use crate::client::Client;
 use crate::service::{Counting, Gate, client_of, joined, serve};
@@ -206,19 +206,27 @@ async fn d13_the_quota_is_of_new_keys(stage: Stage) {
     assert_eq!(elsewhere.client.post("/a", "k3", "x").await.status, 200, "it left nothing behind");
 }
 
-/// A record of another key space is not in the way: what functions are keyed by, clients cannot choose.
+/// Records of other key spaces are not in the way: what the application calls its keys, clients cannot choose.
 #[tokio::test]
-async fn keys_of_functions_are_not_reached() {
+async fn keys_of_the_application_are_not_reached() {
     let stage = Stage::on_memory();
-    let claim = Claim {
-        key: RecordKey::new(stage.namespace(), None, &Key::new("k").unwrap()).unwrap(),
-        owner: OwnerId::random(),
-        fingerprint: Fingerprinter::new("charge").finish(),
-        lease: PATIENCE,
-        ttl: PATIENCE,
-        on_crash: CrashPolicy::Retry,
-    };
-    assert!(matches!(stage.storage().claim(&claim).await, Ok(Claimed::Acquired { .. })));
+    let template = KeyBuilder::new(0).literal("http:").value("id", "k").unwrap().finish();
+    let whole = ["k", "http:k", "http:(k)"].map(Key::new);
+    for key in whole.into_iter().chain([template, Key::hash("k", &1)]) {
+        let claim = Claim {
+            key: RecordKey::new(stage.namespace(), None, &key.unwrap()).unwrap(),
+            owner: OwnerId::random(),
+            fingerprint: Fingerprinter::new("charge").finish(),
+            lease: PATIENCE,
+            ttl: PATIENCE,
+            on_crash: CrashPolicy::Retry,
+        };
+        assert!(matches!(stage.storage().claim(&claim).await, Ok(Claimed::Acquired { .. })));
+    }
     let service = Counting::on(&stage).await;
-    assert_eq!(service.client.post("/a", "k", "x").await.text(), "run 1 of x");
+    let hash = Key::hash("k", &1).unwrap();
+    for (run, key) in ["k", "http:k", "http:(k)", hash.as_str()].into_iter().enumerate() {
+        let reply = service.client.post("/a", &format!("\"{key}\""), "x").await;
+        assert_eq!(reply.text(), format!("run {} of x", run + 1), "{key}");
+    }
 }

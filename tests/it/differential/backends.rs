@@ -77,7 +77,7 @@ impl Backend for OnRedis {
 
     /// Redis keeps how long a record has left, and counts everything from that.
     async fn pass(&self, key: &RecordKey, time: Duration) {
-        let key = format!("idem:{}", key.as_str());
+        let key = format!("idem:{{}}{}", key.as_str());
         let left: i64 = self.1.command(&["PTTL", &key]).parse().unwrap();
         let left = left - millis(time);
         self.1.command(&["PEXPIRE", &key, &left.to_string()]);

@@ -19,7 +19,7 @@ on_every_backend!(
     a_storage_that_is_down_is_an_error_of_the_functions_own_type,
 );
 
-#[idempotent(key = "{user}:{order}", with = handle, skip(handle), name = "charge")]
+#[idempotent(key = "charge:{user}:{order}", with = handle, skip(handle), name = "charge")]
 async fn by_key(handle: &Idempotency, user: &str, order: u64) -> Result<String, Error> {
     Ok(format!("{user} {order}"))
 }
@@ -64,7 +64,7 @@ async fn values_that_make_no_key_are_refused_before_the_storage_and_the_body(sta
     for (user, order) in [("a:1", 2), ("a\n", 2), ("%", 2), ("\u{1f511}", 2)] {
         assert_eq!(by_key(&process.idem, user, order).await.unwrap(), format!("{user} {order}"));
     }
-    let fits = "x".repeat(Key::MAX_LEN - ":7".len());
+    let fits = "x".repeat(Key::MAX_LEN - "charge:():(7)".len());
     assert_eq!(by_key(&process.idem, &fits, 7).await.unwrap(), format!("{fits} 7"));
 }
 

@@ -1,8 +1,9 @@
-//! G8: no tenant reads, blocks or times another's keys by choosing keys.
+//! G8: no tenant reads, blocks or times another's keys by choosing keys, and no operation's values reach another operation.
 
 use std::collections::BTreeSet;
 
-use idem_runtime::Source;
+use idem_runtime::{Error, ErrorKind, Idempotency, Key, KeyBuilder, Source};
+use idempotency::idempotent;
 
 use crate::stage::{Stage, TTL, in_time};
 
@@ -11,7 +12,34 @@ on_every_backend!(
     namespaces_with_the_same_key_run_each_for_itself,
     a_running_tenant_blocks_no_other,
     scopes_and_keys_that_look_alike_when_joined_differ,
+    operations_never_meet_by_their_values,
+    equal_templates_of_two_operations_are_a_mismatch,
 );
+
+#[idempotent(key = "job:{id}", with = handle, skip(handle))]
+async fn job(handle: &Idempotency, id: &str) -> Result<String, Error> {
+    Ok(format!("job {id}"))
+}
+
+#[idempotent(key = "job:{queue}:{id}", with = handle, skip(handle))]
+async fn queued_job(handle: &Idempotency, queue: &str, id: &str) -> Result<String, Error> {
+    Ok(format!("job {id} of {queue}"))
+}
+
+#[idempotent(key = "job:refund:{id}", with = handle, skip(handle))]
+async fn refund_job(handle: &Idempotency, id: &str) -> Result<String, Error> {
+    Ok(format!("refund {id}"))
+}
+
+#[idempotent(key = "job:{id}:done", with = handle, skip(handle))]
+async fn done_job(handle: &Idempotency, id: &str) -> Result<String, Error> {
+    Ok(format!("{id} is done"))
+}
+
+#[idempotent(key = "job:{number}", with = handle, skip(handle))]
+async fn renamed_job(handle: &Idempotency, number: &str) -> Result<String, Error> {
+    Ok(format!("renamed {number}"))
+}
 
 async fn tenants_with_the_same_key_run_each_for_itself(stage: Stage) {
     let process = stage.process().await;
@@ -84,4 +112,43 @@ async fn scopes_and_keys_that_look_alike_when_joined_differ(stage: Stage) {
         values.insert(outcome.value);
     }
     assert_eq!(values.len(), tricky.len());
+}
+
+async fn operations_never_meet_by_their_values(stage: Stage) {
+    let idem = &stage.process().await.idem;
+    let values = [
+        job(idem, "5").await,
+        job(idem, "x:y").await,
+        queued_job(idem, "x", "y").await,
+        queued_job(idem, "refund", "5").await,
+        refund_job(idem, "5").await,
+        job(idem, "refund:5").await,
+        job(idem, "5)").await,
+        job(idem, "5%29").await,
+        queued_job(idem, "5", "done").await,
+        done_job(idem, "5").await,
+        job(idem, "5:done").await,
+        queued_job(idem, "x):(y", "z").await,
+        queued_job(idem, "x", "y):(z").await,
+    ];
+    let values = values.into_iter().map(Result::unwrap).collect::<BTreeSet<_>>();
+    assert_eq!(values.len(), 13, "{values:?}");
+    // Whole keys, hashes and clients' keys with the texts of those.
+    let template = |id: &str| KeyBuilder::new(0).literal("job:").value("id", id)?.finish();
+    let text = template("5").unwrap();
+    assert_eq!(job(idem, "5").await.unwrap(), "job 5");
+    for key in [Key::new(text.as_str()), Key::http(text.as_str()), Key::hash("job", &"5")] {
+        let outcome = idem.operation("other").key(key).run(stage.body("k", "other")).await.unwrap();
+        assert_eq!(outcome.source, Source::Executed { recovered: false });
+    }
+    let error = idem.operation("other").key(template("5")).call(stage.body("k", "other")).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+/// So that an operation that was renamed refuses the keys of its old name, and does not run again.
+async fn equal_templates_of_two_operations_are_a_mismatch(stage: Stage) {
+    let idem = &stage.process().await.idem;
+    assert_eq!(job(idem, "7").await.unwrap(), "job 7");
+    let error = renamed_job(&stage.process().await.idem, "7").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use idem_runtime::outbox::EventId;
 use idem_runtime::record::{Failure, Finish, State};
+use idem_runtime::storage::Storage;
+use idem_runtime::{KeyBuilder, RecordKey};
 use idem_tests::{Consumed, Consuming, Point};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
@@ -109,7 +111,10 @@ impl<'a, DB: Db> Path<'a, DB> {
 
     /// Whether an event waits for somebody who finds out what became of it.
     async fn is_in_doubt(&self, event: EventId) -> bool {
-        let record = self.records.record(&format!("event:{event}")).await;
+        let key = KeyBuilder::new(64).literal("event:").value("event.id", &event);
+        let key = key.and_then(KeyBuilder::finish).unwrap();
+        let name = RecordKey::new(&self.records.namespace, None, &key).unwrap();
+        let record = self.records.storage().await.load(&name).await.unwrap();
         let Some(State::Finished(finished)) = record.map(|record| record.state) else {
             return false;
         };

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use idem_runtime::RecordKey;
 use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, StorageError, Written};
+use idem_runtime::{Key, KeyBuilder, RecordKey};
 use testkit::redis::ClusterSetup;
 
 use super::{claim, complete, fresh_key, redis_key, renew};
@@ -83,6 +83,43 @@ async fn a_node_that_fails_is_replaced_by_its_replica() {
     contend(&storage, &key).await;
     let written = retried(async || storage.complete(&complete(&key, owner, "1")).await).await;
     assert_eq!(written, Written::Done);
+    assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
+}
+
+/// Whoever chooses keys and tenants does not choose the node that keeps them, nor that of the channel that wakes waiters.
+#[tokio::test(flavor = "multi_thread")]
+async fn braces_in_keys_and_tenants_choose_no_slot() {
+    let cluster = ClusterSetup::start();
+    let storage = RedisStorage::cluster(cluster.urls()).connect().await.unwrap();
+    let owner = OwnerId::random();
+    let record = |tenant: String, key: String| {
+        RecordKey::new("it", Some(&tenant), &Key::http(key).unwrap()).unwrap()
+    };
+    let by_key = (0..60).map(|number| record("t".into(), format!("{{a}}{number}")));
+    let by_tenant = (0..60).map(|number| record(format!("{{a}}{number}"), "k".into()));
+    let by_template = (0..60).map(|number| {
+        let key = KeyBuilder::new(0).literal("job:").value("id", &format!("{{a}}{number}"));
+        RecordKey::new("it", None, &key.unwrap().finish().unwrap()).unwrap()
+    });
+    for keys in [by_key.collect::<Vec<_>>(), by_tenant.collect(), by_template.collect()] {
+        let mut records = [0; 3];
+        for key in &keys {
+            storage.claim(&claim(key, owner)).await.unwrap();
+            records[cluster.owner_of(cluster.slot_of(&redis_key(key)))] += 1;
+        }
+        // Of 60 records 20 fall to each node, and to none fewer than 5 but once in a million times.
+        assert!(records.iter().all(|&count| count >= 5), "{records:?} {keys:?}");
+    }
+    let held: usize = (0..3)
+        .map(|node| cluster.node(node).command(&["DBSIZE"]).trim().parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(held, 180);
+
+    let key = record("{t}".into(), "{a}wake".into());
+    storage.claim(&claim(&key, owner)).await.unwrap();
+    let mut wakeup = storage.watch(&key).await.unwrap().unwrap();
+    contend(&storage, &key).await;
+    storage.complete(&complete(&key, owner, "1")).await.unwrap();
     assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
 }
 

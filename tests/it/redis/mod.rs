@@ -34,7 +34,7 @@ fn key(text: &str) -> RecordKey {
 
 /// The name of a record's key in Redis.
 fn redis_key(key: &RecordKey) -> String {
-    format!("idem:{}", key.as_str())
+    format!("idem:{{}}{}", key.as_str())
 }
 
 fn claim(key: &RecordKey, owner: OwnerId) -> Claim {

@@ -8,7 +8,7 @@ use idem_runtime::storage::{
     Claim, Claimed, Complete, Lost, RedisStorage, Storage, StorageError, StorageErrorKind, Written,
 };
 use idem_runtime::{Error, Idempotency, Key, RecordKey};
-use testkit::redis::RedisServer;
+use testkit::redis::{RedisServer, shared};
 
 use super::{LONG, claim, complete, completed, connect, fresh_key, redis_key, release, renew};
 
@@ -115,7 +115,7 @@ async fn completions_at_the_same_time_survive_that_the_script_is_forgotten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_that_the_server_refuses_does_not_take_others_with_it() {
     let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", "app", "on", ">pass", "~idem:it:*", "&*", "+@all"]);
+    server.command(&["ACL", "SETUSER", "app", "on", ">pass", "~idem:{}it:*", "&*", "+@all"]);
     let storage = connect(&format!("redis://app:pass@127.0.0.1:{}/", server.port())).await;
     let owner = OwnerId::random();
     let foreign = RecordKey::new("elsewhere", None, &Key::new("k").unwrap()).unwrap();
@@ -210,13 +210,16 @@ async fn a_scan_lists_every_record_of_its_prefix_and_no_other() {
     let storage = connect(&server.url()).await;
     let builder = RedisStorage::builder(server.url());
     let other = builder.prefix("idem[*]:").connect().await.unwrap();
+    let longer = RedisStorage::builder(server.url()).prefix("idem:it:").connect().await.unwrap();
     let owner = OwnerId::random();
     let mut keys: Vec<_> = (0..250).map(|_| fresh_key()).collect();
     for key in &keys {
         storage.claim(&claim(key, owner)).await.unwrap();
     }
     let foreign = fresh_key();
-    other.claim(&claim(&foreign, owner)).await.unwrap();
+    for storage in [&other, &longer] {
+        storage.claim(&claim(&foreign, owner)).await.unwrap();
+    }
     server.command(&["SET", "unrelated", "value"]);
 
     let (mut found, mut cursor) = (Vec::new(), None);
@@ -234,9 +237,30 @@ async fn a_scan_lists_every_record_of_its_prefix_and_no_other() {
     keys.sort();
     assert_eq!(found, keys);
 
-    let page = other.scan(None, 1000).await.unwrap();
-    assert_eq!(page.records.len(), 1);
-    assert_eq!(page.records[0].0, foreign);
+    for storage in [other, longer] {
+        let page = storage.scan(None, 1000).await.unwrap();
+        assert_eq!(page.records.len(), 1);
+        assert_eq!(page.records[0].0, foreign);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_that_extend_one_another_share_no_record() {
+    let url = shared().url();
+    let one = RedisStorage::builder(&url).prefix("idem:").connect().await.unwrap();
+    let longer = RedisStorage::builder(&url).prefix("idem:x:").connect().await.unwrap();
+    let unique = OwnerId::random().to_string();
+    let of_one = RecordKey::new("x", Some("t"), &Key::new(&unique).unwrap()).unwrap();
+    let of_longer = RecordKey::new("t", None, &Key::new(&unique).unwrap()).unwrap();
+    let glued = RecordKey::from_stored(format!("x:{}", of_longer.as_str()));
+    for (storage, key) in [(&one, &of_one), (&longer, &of_longer), (&one, &glued)] {
+        let claimed = storage.claim(&claim(key, OwnerId::random())).await.unwrap();
+        assert!(matches!(claimed, Claimed::Acquired { .. }), "{key:?} {claimed:?}");
+    }
+    for prefix in ["{idem}:", "idem{", "}"] {
+        let refused = RedisStorage::builder(&url).prefix(prefix).connect().await.unwrap_err();
+        assert_eq!(refused.kind(), StorageErrorKind::Configuration, "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 use idempotency::{Error, idempotent};
 
-#[idempotent(key = "{self.region}:{id}")]
+#[idempotent(key = "place:{self.region}:{id}")]
 async fn place(id: u64) -> Result<u64, Error> {
     Ok(id)
 }

@@ -5,7 +5,7 @@ use idempotency::{Error, idempotent};
 
 static RUNS: Runs = Runs::new();
 
-#[idempotent(key = "{key}:{storage}:{result}:{__idem}:{operation}")]
+#[idempotent(key = "names:{key}:{storage}:{result}:{__idem}:{operation}")]
 #[allow(clippy::too_many_arguments)]
 async fn place(
     key: u32,

@@ -31,7 +31,7 @@ struct Europe {
 
 #[async_trait]
 impl Shop for Europe {
-    #[idempotent(key = "{self.name}:{order.id}", skip(note))]
+    #[idempotent(key = "place:{self.name}:{order.id}", skip(note))]
     async fn place(&self, order: &Order, mut note: String) -> Result<String, Error> {
         if order.id == 0 {
             return Ok(String::new());

@@ -11,7 +11,7 @@ struct Order {
     id: u64,
 }
 
-#[idempotent(key = "{region}:{order.id}")]
+#[idempotent(key = "place:{region}:{order.id}")]
 async fn place(region: &str, order: &Order, lines: &[String]) -> Result<String, Error> {
     Ok(format!("{region} {} {} {}", order.id, lines.join("+"), RUNS.next()))
 }

@@ -22,7 +22,7 @@ struct Customer {
 }
 
 impl Shop {
-    #[idempotent(key = "{{{self.region}}}/{order.ids.1}/{ order.customer.type }/{note}")]
+    #[idempotent(key = "place{{{self.region}}}/{order.ids.1}/{ order.customer.type }/{note}")]
     async fn place(&self, order: &Order, note: &str) -> Result<(u32, String), Error> {
         let run = RUNS.next();
         assert_eq!(order.ids.0, 1);
@@ -36,7 +36,7 @@ fn main() {
     assert_once(
         &RUNS,
         || Shop { region: "eu" }.place_once(&order),
-        &(1, "{eu}/2/x/a b".to_owned()),
+        &(1, "place{(eu)}/(2)/(x)/(a b)".to_owned()),
     );
 }
 

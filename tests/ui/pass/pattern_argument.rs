@@ -15,7 +15,7 @@ struct Point {
 #[derive(Serialize)]
 struct Id(u64);
 
-#[idempotent(key = "{x}:{b}:{id}:{c}")]
+#[idempotent(key = "place:{x}:{b}:{id}:{c}")]
 async fn place(
     Point { x, y: mut height }: Point,
     (a, (mut b, _)): (u32, (String, u8)),
@@ -25,7 +25,7 @@ async fn place(
 ) -> Result<(u32, String), Error> {
     height += a + x;
     b.push_str(&format!("-{id}{c}"));
-    assert_eq!(idempotency::current().unwrap().key().as_str(), "1:b:7:c");
+    assert_eq!(idempotency::current().unwrap().key().as_str(), "place:(1):(b):(7):(c)");
     Ok((height + RUNS.next(), b))
 }
 

@@ -11,7 +11,7 @@ struct Order {
     r#type: u32,
 }
 
-#[idempotent(key = "{type}:{match.type}")]
+#[idempotent(key = "place:{type}:{match.type}")]
 async fn r#move(r#type: u32, r#match: Order) -> Result<u32, Error> {
     assert_eq!(idempotency::current().unwrap().operation(), "move");
     Ok(r#type + r#match.r#type + RUNS.next())

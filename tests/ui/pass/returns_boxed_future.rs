@@ -15,7 +15,7 @@ struct Shop {
 }
 
 impl Shop {
-    #[idempotent(key = "{self.region}:{id}")]
+    #[idempotent(key = "place:{self.region}:{id}")]
     fn place<'a>(
         &'a self,
         id: u64,
@@ -24,7 +24,7 @@ impl Shop {
         Box::pin(async move { Ok(format!("{} {id} {note} {}", self.region, RUNS.next())) })
     }
 
-    #[idempotent(key = "{self.region}:cancel:{id}")]
+    #[idempotent(key = "cancel:{self.region}:{id}")]
     fn cancel(&self, id: u64) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(async move {
             let placed = self.place(id, "cancelled").await?;

@@ -10,7 +10,7 @@ struct Shop {
 }
 
 impl Shop {
-    #[idempotent(key = "{self.region}:{id}")]
+    #[idempotent(key = "place:{self.region}:{id}")]
     async fn place(&self, id: u64) -> Result<String, Error> {
         Ok(format!("{} {id} {}", self.region, RUNS.next()))
     }

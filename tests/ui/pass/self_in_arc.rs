@@ -12,7 +12,7 @@ struct Shop {
 }
 
 impl Shop {
-    #[idempotent(key = "{self.region}:{id}")]
+    #[idempotent(key = "place:{self.region}:{id}")]
     async fn place(self: Arc<Self>, id: u64) -> Result<(u64, u32), Error> {
         let moved = self;
         Ok((id + moved.region.len() as u64, RUNS.next()))

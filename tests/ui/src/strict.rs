@@ -113,7 +113,7 @@ impl Shop {
     /// # Errors
     ///
     /// None of its own.
-    #[idempotent(key = "{self.region}:{id}", with = self.idempotency, codec = Json, on_error = "release")]
+    #[idempotent(key = "place:{self.region}:{id}", with = self.idempotency, codec = Json, on_error = "release")]
     pub async fn place(&self, id: u64, _underscored: u8) -> Result<Receipt, Refusal> {
         Ok(Receipt { order_id: id })
     }

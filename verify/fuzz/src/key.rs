@@ -6,8 +6,8 @@ use syn::LitStr;
 
 use crate::template::{Segment, parse};
 
-/// A template, and lines of values for its placeholders. What a template says is found again in what it was made of, and the values in the
-/// key that they have made: so no two lists of values make the same key.
+/// A template, and lines of values for its placeholders. What a template says is found again in what it was made of, and its literals and
+/// the values in the key that they have made: so no two templates or lists of values make the same key.
 pub(crate) fn template(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');
@@ -25,13 +25,11 @@ pub(crate) fn template(bytes: &[u8]) {
     let mut values = values.into_iter().cycle();
     let values: Vec<&str> = segments.iter().map(|_| values.next().unwrap_or_default()).collect();
     let Some(key) = key(&segments, &values) else { return };
-    let expected: Vec<&str> = segments
-        .iter()
-        .zip(&values)
-        .filter(|(segment, _)| !is_literal(segment))
-        .map(|(_, value)| *value)
-        .collect();
-    assert_eq!(read(&segments, &key), Some(expected.iter().map(ToString::to_string).collect()));
+    let expected = segments.iter().zip(&values).map(|(segment, value)| match segment {
+        Segment::Literal(text) => Part { is_literal: true, text: text.clone() },
+        Segment::Placeholder(_) => Part { is_literal: false, text: (*value).to_owned() },
+    });
+    assert_eq!(read(&key), Some(expected.collect()));
 }
 
 fn parsed(template: &str) -> Option<Vec<Segment>> {
@@ -50,62 +48,36 @@ fn written(segments: &[Segment]) -> String {
     segments.iter().map(write).collect()
 }
 
-/// The first character of the literal behind a placeholder.
-fn next(segments: &[Segment], at: usize) -> Option<char> {
-    match segments.get(at + 1) {
-        Some(Segment::Literal(text)) => text.chars().next(),
-        _ => None,
-    }
-}
-
 fn key(segments: &[Segment], values: &[&str]) -> Option<String> {
     let mut key = KeyBuilder::new(64);
-    for (at, (segment, value)) in segments.iter().zip(values).enumerate() {
+    for (segment, value) in segments.iter().zip(values) {
         key = match segment {
             Segment::Literal(text) => key.literal(text),
-            Segment::Placeholder(placeholder) => {
-                key.value(&placeholder.text, value, next(segments, at)).ok()?
-            }
+            Segment::Placeholder(placeholder) => key.value(&placeholder.text, value).ok()?,
         };
     }
     Some(key.finish().ok()?.as_str().to_owned())
 }
 
-/// Takes a key apart from the left, as somebody does who knows the template.
-fn read(segments: &[Segment], key: &str) -> Option<Vec<String>> {
-    let (mut values, mut rest, mut after_value) = (Vec::new(), key, false);
-    for (at, segment) in segments.iter().enumerate() {
-        match segment {
-            Segment::Literal(text) => {
-                if after_value && text.starts_with('%') {
-                    rest = rest.strip_prefix('%')?;
-                }
-                rest = rest.strip_prefix(text.as_str())?;
-            }
-            Segment::Placeholder(_) => {
-                let end = end(rest, next(segments, at))?;
-                values.push(unescaped(&rest[..end])?);
-                rest = &rest[end..];
-            }
-        }
-        after_value = !is_literal(segment);
-    }
-    rest.is_empty().then_some(values)
+/// A part of a key: a literal or a value.
+#[derive(Debug, PartialEq)]
+struct Part {
+    is_literal: bool,
+    text: String,
 }
 
-/// Where a value ends: at the first character of what follows, but not within an escape.
-fn end(rest: &str, next: Option<char>) -> Option<usize> {
-    let Some(next) = next else { return Some(rest.len()) };
-    let mut at = 0;
-    loop {
-        let here = rest.get(at..)?;
-        match here.chars().next()? {
-            '%' if here.starts_with("%%") && next == '%' => return Some(at),
-            '%' => at += 3,
-            character if character == next => return Some(at),
-            character => at += character.len_utf8(),
+/// Takes a key apart from the left, without knowing the template.
+fn read(key: &str) -> Option<Vec<Part>> {
+    let (mut parts, mut rest, mut is_literal) = (Vec::new(), key, true);
+    while !rest.is_empty() {
+        let end = if is_literal { rest.find('(').unwrap_or(rest.len()) } else { rest.find(')')? };
+        if end > 0 {
+            parts.push(Part { is_literal, text: unescaped(&rest[..end])? });
         }
+        rest = rest.get(end + 1..).unwrap_or_default();
+        is_literal = !is_literal;
     }
+    Some(parts)
 }
 
 fn unescaped(value: &str) -> Option<String> {

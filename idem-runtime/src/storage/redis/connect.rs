@@ -8,6 +8,7 @@ use super::address::{Address, redacted};
 use super::batch::Senders;
 use super::check::check;
 use super::error::Fault;
+use super::names::Names;
 use super::tls::Certificates;
 use super::transport::{Single, Timeouts, Transport, without_delay};
 use super::watch::Wakeups;
@@ -39,7 +40,8 @@ impl RedisBuilder {
         self
     }
 
-    /// What the names of all keys begin with; `idem:` unless set. Storages with different prefixes do not see each other's records.
+    /// What the names of all keys begin with; `idem:` unless set. Storages with different prefixes do not see each other's records, also where
+    /// one prefix begins with the other. It has no braces: see [how keys are named](super#how-keys-are-named).
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -62,8 +64,8 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the certificates, the server's
-    /// version, the features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
+    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the certificates, the prefix, the
+    /// server's version, the features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
     pub async fn connect(self) -> Result<RedisStorage, StorageError> {
         let no_runtime = |text| StorageError::new(StorageErrorKind::Configuration, text);
         crate::runtime::check().map_err(no_runtime)?;
@@ -73,15 +75,15 @@ impl RedisBuilder {
                 "a timeout of zero lets nothing succeed",
             ));
         }
+        let names = Names::new(&self.prefix)?;
         let server = self.server;
         let address = self.address?;
         self.certificates.check(&address, &server)?;
         let transport = transport(address, self.certificates, self.timeouts, &server)?;
         let warnings = check(&*transport, &server).await?;
-        let prefix: Arc<str> = self.prefix.into();
-        let wakeups = Wakeups::new(&*transport, Arc::clone(&prefix));
+        let wakeups = Wakeups::new(&*transport, names.clone());
         let senders = Senders::connect(transport).await.map_err(|fault| fault.explain(&server))?;
-        Ok(RedisStorage(Arc::new(Inner { senders, wakeups, prefix, server, warnings })))
+        Ok(RedisStorage(Arc::new(Inner { senders, wakeups, names, server, warnings })))
     }
 }
 

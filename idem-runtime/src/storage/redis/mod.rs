@@ -29,9 +29,18 @@
 //! `RedisBuilder::tls_ca`; a certificate for servers that ask for one goes to `RedisBuilder::tls_identity`. A certificate that is not accepted,
 //! on either side, is a [`Configuration`](super::StorageErrorKind::Configuration) error.
 //!
+//! # How keys are named
+//!
+//! `idem:{}default::template:payment:(42)` is the prefix (`idem:`), `{}`, and the [record's name](crate::RecordKey). The channel on which the
+//! waiters of a record are woken has the same name.
+//!
+//! In a cluster the text between the first braces of a name chooses its slot; where there is none, the whole name does. With the `{}` in front,
+//! braces in a key or a tenant have no meaning, and the records of one client spread over all nodes. A prefix has no braces: it ends
+//! where the first one is, so storages with different prefixes never share a key.
+//!
 //! # How a record is stored
 //!
-//! One key per record, named prefix (`idem:`) and record key, so that a record is on one node of a cluster. Its value is a header at fixed
+//! One key per record, so that a record is on one node of a cluster. Its value is a header at fixed
 //! offsets and the result (`wire.rs`). How long the key has left to live is the only deadline: a record at work is kept for `lease + ttl`
 //! after its owner's last sign of life, so *what its key has left, less the ttl, is what is left of the lease*, by the server's clock. No
 //! client's clock is ever asked, and nothing is stored that a clock set anew would make wrong but the time that is shown for a result.
@@ -105,6 +114,7 @@ mod completion;
 mod connect;
 mod error;
 mod link;
+mod names;
 mod scan;
 mod script;
 #[cfg(feature = "redis-sentinel")]
@@ -131,6 +141,7 @@ pub(crate) use self::commands::Commands;
 use self::completion::Completion;
 pub use self::connect::RedisBuilder;
 use self::error::Fault;
+use self::names::Names;
 use self::script::Lua;
 use self::transport::Transport;
 use self::watch::Wakeups;
@@ -188,7 +199,7 @@ pub struct RedisStorage(Arc<Inner>);
 struct Inner {
     senders: Senders,
     wakeups: Wakeups,
-    prefix: Arc<str>,
+    names: Names,
     /// The address without its password, for errors.
     server: String,
     warnings: Vec<Warning>,
@@ -205,12 +216,8 @@ impl RedisStorage {
         self.0.senders.any().transport()
     }
 
-    fn prefix(&self) -> &str {
-        &self.0.prefix
-    }
-
     fn redis_key(&self, key: &RecordKey) -> String {
-        [self.prefix(), key.as_str()].concat()
+        self.0.names.of(key)
     }
 
     fn explain(&self, fault: Fault) -> StorageError {
@@ -355,7 +362,7 @@ impl fmt::Debug for RedisStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStorage")
             .field("server", &self.0.server)
-            .field("prefix", &self.0.prefix)
+            .field("names", &self.0.names)
             .field("warnings", &self.0.warnings)
             .finish_non_exhaustive()
     }

@@ -75,7 +75,7 @@ impl RedisStorage {
         limit: usize,
     ) -> Result<(u64, Vec<RecordKey>), Fault> {
         let mut cmd = Cmd::new();
-        cmd.arg("SCAN").arg(cursor).arg("MATCH").arg(pattern(self.prefix()));
+        cmd.arg("SCAN").arg(cursor).arg("MATCH").arg(self.0.names.pattern());
         cmd.arg("COUNT").arg(limit.max(1));
         let reply = self.transport().send_to(node, &cmd).await?.extract_error()?;
         let (cursor, keys): (u64, Vec<Value>) =
@@ -84,21 +84,7 @@ impl RedisStorage {
             Value::BulkString(key) => String::from_utf8(key).ok(),
             _ => None,
         });
-        let keys =
-            keys.filter_map(|key| key.strip_prefix(self.prefix()).map(RecordKey::from_stored));
+        let keys = keys.filter_map(|key| self.0.names.record(&key).map(RecordKey::from_stored));
         Ok((cursor, keys.collect()))
     }
-}
-
-/// The glob that matches every key with this prefix.
-fn pattern(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for character in prefix.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('*');
-    pattern
 }

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, cmd};
 
 use super::error::{Fault, abandoned};
+use super::names::Names;
 use super::transport::{Subscriber, Transport};
 use crate::driver;
 use crate::key::RecordKey;
@@ -31,7 +32,7 @@ const STRIPES: usize = 64;
 pub(super) struct Wakeups(Arc<Inner>);
 
 struct Inner {
-    prefix: Arc<str>,
+    names: Names,
     watchers: Watchers,
     connection: Box<dyn Transport>,
     subscriptions: Mutex<HashMap<RecordKey, Subscription>>,
@@ -51,7 +52,7 @@ enum Subscription {
 }
 
 impl Wakeups {
-    pub(super) fn new(transport: &dyn Transport, prefix: Arc<str>) -> Self {
+    pub(super) fn new(transport: &dyn Transport, names: Names) -> Self {
         Self(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let left = inner.clone();
             let watchers = Watchers::new(move |key: &RecordKey| {
@@ -61,7 +62,7 @@ impl Wakeups {
                 }
             });
             Inner {
-                prefix,
+                names,
                 watchers,
                 connection: transport.subscribed(Arc::new(Listener(inner.clone()))),
                 subscriptions: Mutex::default(),
@@ -99,7 +100,7 @@ impl Wakeups {
 
 impl Inner {
     fn channel(&self, key: &RecordKey) -> String {
-        format!("{}{}", self.prefix, key.as_str())
+        self.names.of(key)
     }
 
     fn changing(&self, key: &RecordKey) -> &tokio::sync::Mutex<()> {
@@ -183,8 +184,8 @@ impl Subscriber for Listener {
     fn pushed(&self, push: &PushInfo) {
         let Some(inner) = self.0.upgrade() else { return };
         let Some(Value::BulkString(channel)) = push.data.first() else { return };
-        let Some(key) = channel.strip_prefix(inner.prefix.as_bytes()) else { return };
-        let Ok(key) = std::str::from_utf8(key) else { return };
+        let Ok(channel) = std::str::from_utf8(channel) else { return };
+        let Some(key) = inner.names.record(channel) else { return };
         match push.kind {
             PushKind::SMessage => inner.watchers.wake(key),
             // The client has subscribed anew by itself.
