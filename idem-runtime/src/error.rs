@@ -50,7 +50,7 @@ pub enum ErrorKind {
     ///
     /// *Do:* call again with the same key to get the other owner's result; raise `lease` if bodies are this slow.
     LeaseLost,
-    /// The storage could not be reached or refused, before the body ran.
+    /// The storage could not be reached, refused, or did not answer in time, before the body ran.
     ///
     /// *Do:* call again with the same key; the source says what the storage's trouble is.
     Storage,

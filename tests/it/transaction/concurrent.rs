@@ -286,8 +286,8 @@ const SLACK: Duration = Duration::from_secs(5);
 async fn a_call_outside_of_transactions_on_a_key_that_one_holds_ends_within_the_budget<DB: Db>(
     stage: Stage<DB>,
 ) {
-    let first = holding(&stage, "1").await;
     let (_pool, idem) = stage.elsewhere().await;
+    let first = holding(&stage, "1").await;
     let began = Instant::now();
     let outside = idem.operation("deposit").key("1").call(async { Ok::<i64, Error>(0) });
     let error = in_time(outside).await.unwrap_err();
