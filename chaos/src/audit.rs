@@ -102,6 +102,7 @@ async fn unfinished(
         match record.map(|record| record.status()) {
             None => unfinished.push((key.clone(), "gone")),
             Some(Status::Processing) => unfinished.push((key.clone(), "at work")),
+            Some(Status::Released) => unfinished.push((key.clone(), "released")),
             Some(Status::Completed | Status::Failed) => {}
         }
     }

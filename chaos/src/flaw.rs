@@ -78,9 +78,9 @@ impl Storage for Flawed {
         }
         let answer = self.inner.claim(&asked).await?;
         Ok(match (self.flaw, answer) {
-            (Flaw::IgnoresTheRecord, Claimed::Replay(_))
+            (Flaw::IgnoresTheRecord, Claimed::Replay(_) | Claimed::Parked(_))
             | (Flaw::IgnoresOtherOwners, Claimed::InProgress { .. }) => {
-                Claimed::Acquired { fence: Fence::FIRST }
+                Claimed::Acquired { fence: Fence::FIRST, recovered: false }
             }
             (_, answer) => answer,
         })

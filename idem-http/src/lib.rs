@@ -41,7 +41,7 @@
 //! 14. Otherwise the handler runs, and to its end even when the client goes away. A panic is a crash, by policy, and a 500
 //!     `handler-failed`; so is a response that breaks off while it is read.
 //! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
-//!     and the key is released, so that a repeated request is handled again.
+//!     and the key is released, so that a repeated request is handled again, and another one with the key is still refused by line 9.
 //! 16. Its response is one of server-sent events or an upgrade to another protocol: likewise, as it comes. Its body has more bytes than the
 //!     limit: it goes to the client; duplicates get line 12, or the key is released and the response says `Idempotency-Bypassed`.
 //! 17. Its body is read to its end. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the

@@ -76,6 +76,7 @@ pub(crate) struct Hooks {
     pub(crate) unrecorded: Option<Hook>,
     pub(crate) takeover: Option<Hook>,
     pub(crate) abandoned: Option<AbandonedHook>,
+    pub(crate) parked: Option<Hook>,
 }
 
 impl Hooks {
@@ -96,6 +97,13 @@ impl Hooks {
         let Some(hook) = &self.abandoned else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
             tracing::error!(operation = %event.operation, "the hook `on_abandoned` panicked");
+        }
+    }
+
+    /// Called where a future is dropped as well.
+    pub(crate) fn parked(&self, event: &Event<'_>) {
+        if catch_unwind(AssertUnwindSafe(|| call(self.parked.as_ref(), event))).is_err() {
+            tracing::error!(operation = %event.operation, "the hook `on_parked` panicked");
         }
     }
 }

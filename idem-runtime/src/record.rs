@@ -14,6 +14,10 @@ use crate::fingerprint::Fingerprint;
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// When a record expires that does not expire by itself: the end of the year 9999, which every
+    /// tool can show. No sum of a moment, a lease and a ttl reaches it.
+    pub const NEVER: Self = Self(253_402_300_799_999);
+
     /// A point `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -81,8 +85,9 @@ impl fmt::Debug for OwnerId {
     }
 }
 
-/// Fencing token: higher for every later owner of a key while its record lives. Hand it to downstream systems, so that they can reject
-/// a writer that was taken over. It starts again at 1 when the record is gone.
+/// Fencing token: higher for every later owner of a key while its record lives, whether the owner
+/// before died, released the key, or was cancelled. Hand it to downstream systems, so that they can
+/// reject a writer that is no longer the owner. It starts again at 1 when the record is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(u64);
 
@@ -105,11 +110,6 @@ impl Fence {
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
-
-    /// Whether the owner with this fence took over from one that died.
-    pub const fn is_recovery(self) -> bool {
-        self.0 > 1
-    }
 }
 
 impl fmt::Display for Fence {
@@ -124,8 +124,19 @@ pub enum CrashPolicy {
     /// The next caller runs the body again: at least once.
     #[default]
     Retry,
-    /// The record becomes `Failed(Indeterminate)`, which only an operator or the late owner resolves: at most once.
+    /// The record becomes `Failed(Indeterminate)`, which only an operator or the late owner resolves: at most once. Until then it does
+    /// not expire, and neither does the record of an owner at work.
     Park,
+}
+
+impl CrashPolicy {
+    /// When the record of an owner expires whose lease lasts until then, and that is to be kept for `ttl` after it.
+    pub(crate) fn expires_at(self, lease_until: Timestamp, ttl: Duration) -> Timestamp {
+        match self {
+            Self::Retry => lease_until.after(ttl),
+            Self::Park => Timestamp::NEVER,
+        }
+    }
 }
 
 /// Encoded result, with the tag of the codec that wrote it.
@@ -191,6 +202,18 @@ pub enum Finish {
     Failed(Failure),
 }
 
+impl Finish {
+    /// Whether it waits for an operator, or for its late owner, and is kept until one of them has come.
+    pub fn is_parked(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Indeterminate))
+    }
+
+    /// When a record expires that ends so at `now` and is to be kept for `ttl`.
+    pub(crate) fn expires_at(&self, now: Timestamp, ttl: Duration) -> Timestamp {
+        if self.is_parked() { Timestamp::NEVER } else { now.after(ttl) }
+    }
+}
+
 /// An operation that has ended: what its duplicates get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -209,11 +232,15 @@ pub enum State {
         lease: Duration,
         /// When others may take over.
         lease_until: Timestamp,
-        /// Retention the claim asked for; that of an `Indeterminate` record made by a takeover.
+        /// Retention the claim asked for; that of the record once it is released.
         ttl: Duration,
         /// What a takeover does.
         on_crash: CrashPolicy,
+        /// Whether this owner took over from one that died.
+        recovered: bool,
     },
+    /// The last owner gave the key back: the next claim runs, with the next fence.
+    Released,
     /// It has ended.
     Finished(Finished),
 }
@@ -227,6 +254,8 @@ pub enum Status {
     Completed,
     /// A failure is there to be replayed.
     Failed,
+    /// Nobody is at work; the record keeps the fence.
+    Released,
 }
 
 /// What a storage holds for a key.
@@ -240,7 +269,8 @@ pub struct Record {
     pub fence: Fence,
     /// Where it stands.
     pub state: State,
-    /// When the storage forgets it; for a `Processing` record always after its lease.
+    /// When the storage forgets it; for a `Processing` record always after its lease. [`Timestamp::NEVER`] for a record that is parked,
+    /// or would be if its owner died.
     pub expires_at: Timestamp,
 }
 
@@ -249,6 +279,7 @@ impl Record {
     pub fn status(&self) -> Status {
         match &self.state {
             State::Processing { .. } => Status::Processing,
+            State::Released => Status::Released,
             State::Finished(Finished { finish: Finish::Completed(_), .. }) => Status::Completed,
             State::Finished(Finished { finish: Finish::Failed(_), .. }) => Status::Failed,
         }
@@ -256,6 +287,11 @@ impl Record {
 
     /// Whether retention is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires_at <= now
+        self.expires_at <= now && self.expires_at != Timestamp::NEVER
+    }
+
+    /// Whether the operation's owner died under [`CrashPolicy::Park`] and nobody has resolved it yet.
+    pub fn is_parked(&self) -> bool {
+        matches!(&self.state, State::Finished(finished) if finished.finish.is_parked())
     }
 }

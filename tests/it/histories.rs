@@ -34,6 +34,7 @@ struct Tally {
     unanswered: usize,
     replays: usize,
     takeovers: usize,
+    after_releases: usize,
     lost_leases: usize,
 }
 
@@ -44,7 +45,8 @@ impl Tally {
             match operation.answered {
                 None => self.unanswered += 1,
                 Some((_, Answer::Replay(_))) => self.replays += 1,
-                Some((_, Answer::Acquired(fence))) if fence > 1 => self.takeovers += 1,
+                Some((_, Answer::Recovered(_))) => self.takeovers += 1,
+                Some((_, Answer::Acquired(fence))) if fence > 1 => self.after_releases += 1,
                 Some((_, Answer::Lost(_))) => self.lost_leases += 1,
                 Some(_) => {}
             }
@@ -101,8 +103,8 @@ async fn histories_have_an_order(stage: Stage) {
     let tally = tally.unwrap_or_else(|violation| panic!("{violation}"));
     let name = storages[0].backend();
     println!("{name}: {many} histories, {faults} faults of connections, {tally:?}");
-    let Tally { unanswered, replays, takeovers, lost_leases, .. } = tally;
-    let rarest = [unanswered, replays, takeovers, lost_leases].into_iter().min();
+    let Tally { unanswered, replays, takeovers, after_releases, lost_leases, .. } = tally;
+    let rarest = [unanswered, replays, takeovers, after_releases, lost_leases].into_iter().min();
     assert!(rarest > Some(0), "histories in which something never happens: {tally:?}");
 }
 
@@ -127,9 +129,9 @@ async fn a_slow_takeover_says_that_it_took_over(stage: Stage) {
     tokio::time::sleep(SHORT + GRAIN).await;
     let rival = stage.claim("late", TTL, CrashPolicy::Retry);
     let taken = stage.storage().await.claim(&rival).await.unwrap();
-    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(3) });
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(3), recovered: true });
     let taken = in_time(taking).await.unwrap().unwrap();
-    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2) });
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2), recovered: true });
 }
 
 /// Likewise: a claim that parked an operation answered with what its owner said of it afterwards.
@@ -152,7 +154,7 @@ async fn a_slow_claim_that_parks_says_that_it_parked(stage: Stage) {
     });
     let healed = stage.storage().await.complete(&completion(&dead, result)).await;
     assert_eq!(healed.unwrap(), Written::Done);
-    let Claimed::Replay(finished) = in_time(parking).await.unwrap().unwrap() else {
+    let Claimed::Parked(finished) = in_time(parking).await.unwrap().unwrap() else {
         panic!("it was parked")
     };
     assert_eq!(finished.finish, Finish::Failed(Failure::Indeterminate));
@@ -210,7 +212,7 @@ async fn a_slow_renewal_says_that_it_renewed(stage: Stage) {
     tokio::time::sleep(SHORT + GRAIN).await;
     let rival = stage.claim("own", TTL, CrashPolicy::Retry);
     let taken = stage.storage().await.claim(&rival).await.unwrap();
-    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2) });
+    assert_eq!(taken, Claimed::Acquired { fence: Fence::new(2), recovered: true });
     let renewed: Result<Vec<_>, _> = in_time(renewing).await.unwrap().into_iter().collect();
     assert_eq!(renewed.unwrap(), [Written::Done, Written::LeaseLost(Lost::Gone)]);
 }
@@ -292,17 +294,22 @@ async fn flaws_are_found() {
         Flaw::TakeoverKeepsTheFence,
         Flaw::TakeoverBeforeTheLeaseIsOver,
         Flaw::NoTakeover,
-        Flaw::FenceSurvivesTheRecord,
+        Flaw::FenceStaysAfterARelease,
+        Flaw::ReleaseForgetsTheFence,
+        Flaw::ReleaseIsACrash,
+        Flaw::ReleaseAgainIsLost,
+        Flaw::TakeoverIsNoRecovery,
+        Flaw::SecondClaimForgetsTheCrash,
         Flaw::PolicyOfTheClaimer,
         Flaw::CompleteIgnoresTheOwner,
         Flaw::CompleteOnlyWithinTheLease,
-        Flaw::CompleteResurrects,
+        Flaw::CompleteAfterRelease,
         Flaw::LastFinishWins,
         Flaw::HealingByAnybody,
         Flaw::LostIsAlwaysGone,
         Flaw::RenewIgnoresTheOwner,
         Flaw::RenewDoesNothing,
-        Flaw::RenewResurrects,
+        Flaw::RenewAfterRelease,
         Flaw::ReleaseIgnoresTheOwner,
         Flaw::ReleaseRemovesFinished,
     ] {

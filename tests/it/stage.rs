@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use idem_runtime::engine::Builder;
 use idem_runtime::hooks::AbandonReason;
-use idem_runtime::record::{CrashPolicy, OwnerId, Record};
+use idem_runtime::record::{CrashPolicy, OwnerId, Record, Status};
 use idem_runtime::storage::{
     Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
     SqliteStorage, Storage,
@@ -170,6 +170,7 @@ pub(crate) struct Heard {
     unrecorded: AtomicUsize,
     takeovers: AtomicUsize,
     abandoned: Mutex<Vec<AbandonReason>>,
+    parked: AtomicUsize,
 }
 
 impl Stage {
@@ -308,7 +309,8 @@ impl Stage {
             .on_abandoned({
                 let heard = Arc::clone(&heard);
                 move |call| heard.abandoned.lock().push(call.reason)
-            });
+            })
+            .on_parked(count(|heard| &heard.parked));
         let idem = settings(builder).build().unwrap();
         Process { idem, faults, heard }
     }
@@ -321,6 +323,11 @@ impl Stage {
     /// The record of a key, as it is.
     pub(crate) async fn record(&self, key: &str) -> Option<Record> {
         self.storage().await.load(&self.record_key(key)).await.unwrap()
+    }
+
+    /// Where the record of a key stands.
+    pub(crate) async fn status(&self, key: &str) -> Option<Status> {
+        self.record(key).await.map(|record| record.status())
     }
 
     /// A claim as [`Process::charge`] makes it.
@@ -462,6 +469,9 @@ impl Heard {
     }
     pub(crate) fn abandoned(&self) -> Vec<AbandonReason> {
         self.abandoned.lock().clone()
+    }
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::SeqCst)
     }
 }
 

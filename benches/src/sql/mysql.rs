@@ -109,8 +109,8 @@ const LOOK: &str = concat!(
 
 const CLAIM: &str = concat!(
     "INSERT INTO idempotency_records
-        (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
-     VALUES (?, 1, 'processing', ?, 1, ?, 'retry', ?, ?, ",
+        (`key`, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+     VALUES (?, 1, 'processing', ?, 1, 0, ?, 'retry', ?, ?, ",
     now!(),
     " + ?, ",
     now!(),

@@ -108,8 +108,8 @@ const CLAIM: &str = "
     WITH asked AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms),
     won AS (
         INSERT INTO idempotency_records
-            (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
-        SELECT $1, 1, 'processing', $2, 1, $3, 'retry', $4, $5, now_ms + $4, now_ms + $4 + $5, now_ms + $5
+            (key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+        SELECT $1, 1, 'processing', $2, 1, 0, $3, 'retry', $4, $5, now_ms + $4, now_ms + $4 + $5, now_ms + $5
         FROM asked
         ON CONFLICT (key) DO NOTHING RETURNING key)
     SELECT w.key IS NOT NULL, a.now_ms, r.*

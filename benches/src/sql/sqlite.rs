@@ -77,8 +77,8 @@ struct ByHand(SqlitePool);
 const CLAIM: &str = "
     WITH asked AS (SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) AS now_ms)
     INSERT INTO idempotency_records
-        (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
-    SELECT ?1, 1, 'processing', ?2, 1, ?3, 'retry', ?4, ?5, now_ms + ?4, now_ms + ?4 + ?5, now_ms + ?5
+        (key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+    SELECT ?1, 1, 'processing', ?2, 1, 0, ?3, 'retry', ?4, ?5, now_ms + ?4, now_ms + ?4 + ?5, now_ms + ?5
     FROM asked WHERE true
     ON CONFLICT (key) DO NOTHING RETURNING fence";
 

@@ -48,9 +48,19 @@ async fn ask(
             return Err(unanswered(limit, StorageErrorKind::Indeterminate, trouble));
         };
         match answer {
-            Ok(Claimed::Acquired { fence }) => return Ok(Claimed::Acquired { fence }),
+            Ok(answer @ Claimed::Acquired { .. }) => {
+                guard.inner.parked.resolved(&claim.key);
+                return Ok(answer);
+            }
             Ok(answer) => {
                 guard.refused();
+                let answer = match answer {
+                    // Perhaps by the attempt whose reply was lost. That somebody parked it must be told at least once.
+                    Claimed::Replay(finished) if perhaps_applied && finished.finish.is_parked() => {
+                        Claimed::Parked(finished)
+                    }
+                    answer => answer,
+                };
                 if let Claimed::InProgress { lease_left } = answer {
                     let lease_until = later(Instant::now(), lease_left);
                     guard.flight.enter_phase(Phase::Elsewhere { lease_until });
@@ -107,11 +117,11 @@ async fn ask_once(
 ) -> Result<Claimed, StorageError> {
     let Inner { storage, .. } = &**guard.inner;
     let answer = storage.claim(claim).await?;
-    let Claimed::Acquired { fence } = answer else { return Ok(answer) };
+    let Claimed::Acquired { fence, recovered } = answer else { return Ok(answer) };
     // Storages count in whole milliseconds.
     let lease = claim.lease.max(Duration::from_millis(1));
     if first_asked.elapsed() < lease / 3 {
-        guard.flight.acquired(fence, first_asked);
+        guard.flight.acquired(fence, recovered, first_asked);
         return Ok(answer);
     }
     let asked = Instant::now();
@@ -120,7 +130,7 @@ async fn ask_once(
     let trouble = |text| StorageError::new(StorageErrorKind::Indeterminate, text);
     match storage.renew(&[renewal]).await.pop() {
         Some(Ok(Written::Done)) if asked.elapsed() < lease / 3 * 2 => {
-            guard.flight.acquired(fence, asked);
+            guard.flight.acquired(fence, recovered, asked);
             Ok(answer)
         }
         Some(Ok(Written::Done)) => {

@@ -62,12 +62,14 @@ impl Context {
         self.0.owner
     }
 
-    /// Fencing token: higher than that of every owner before.
+    /// Fencing token: higher than that of every owner before, whether that owner died, was cancelled, panicked, or released the key, for as
+    /// long as the key's record is kept: for the ttl after a release, and for lease and ttl after the last sign of life of an owner that
+    /// died.
     pub fn fence(&self) -> Fence {
         self.0.fence()
     }
 
-    /// 1 for the first run of a key, one more after each takeover.
+    /// 1 for the first run of a key, one more for each owner after that, be it by a takeover or after a release.
     pub fn attempt(&self) -> u64 {
         self.0.fence().get()
     }

@@ -30,6 +30,8 @@ pub(crate) struct Flight {
     /// The call inside whose body this one was made.
     pub(crate) parent: Option<Arc<Flight>>,
     fence: AtomicU64,
+    /// Whether the owner before died.
+    recovered: AtomicBool,
     /// Whether a duplicate has attached to this call.
     followed: AtomicBool,
     phase: Mutex<Phase>,
@@ -102,6 +104,7 @@ impl Flights {
             lease,
             parent: super::context::parent(),
             fence: AtomicU64::new(0),
+            recovered: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             phase: Mutex::new(Phase::Claiming),
             begun: AtomicBool::new(false),
@@ -250,6 +253,11 @@ impl Flight {
         Fence::new(self.fence.load(Ordering::Relaxed))
     }
 
+    /// Whether this call took over from an owner that died.
+    pub(crate) fn is_recovery(&self) -> bool {
+        self.recovered.load(Ordering::Relaxed)
+    }
+
     /// Wakes whoever waits for a change, after it. Whoever waits says so before looking, in an order that all agree on: so either this sees
     /// the waiter, or the waiter sees the change.
     fn notify(&self) {
@@ -277,14 +285,16 @@ impl Flight {
     }
 
     /// The storage made this call the owner; it was asked at `asked`, from which the lease is counted.
-    pub(crate) fn acquired(&self, fence: Fence, asked: Instant) {
+    pub(crate) fn acquired(&self, fence: Fence, recovered: bool, asked: Instant) {
+        self.recovered.store(recovered, Ordering::Relaxed);
         self.fence.store(fence.get(), Ordering::Relaxed);
         self.enter_phase(Phase::running(asked, self.lease));
     }
 
     /// The call became part of a transaction: no lease is running, since nobody else sees its record.
     #[cfg(feature = "_sql")]
-    pub(crate) fn acquired_within(&self, fence: Fence) {
+    pub(crate) fn acquired_within(&self, fence: Fence, recovered: bool) {
+        self.recovered.store(recovered, Ordering::Relaxed);
         self.fence.store(fence.get(), Ordering::Relaxed);
     }
 

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | the call is not on the list yet | nothing |
 //! | nothing is claimed | takes the call off the list |
-//! | the claim's answer is awaited, or the body has not begun | releases: the body did not run |
-//! | the body runs | the crash policy at once: `retry` releases, `park` records `Indeterminate` |
+//! | the claim's answer is awaited, or the body has not begun | releases: the body did not run, and the next owner's fence is higher all the same |
+//! | the body runs | the crash policy at once: `retry` releases, `park` records `Indeterminate` and tells the hook `on_parked` |
 //! | the end is being written | goes on writing it in the background |
 //! | it is over | nothing |
 //!

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::flight::Flights;
 use super::keeper::Keeper;
 use super::operation::{IntoKey, Operation};
+use super::parked::Parked;
 use crate::codec::AnyCodec;
 use crate::driver;
 use crate::error::{Error, ErrorKind};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     pub(crate) keeper: Keeper,
     pub(crate) hooks: Hooks,
+    pub(crate) parked: Parked,
     /// The handle has been used where time is a test's.
     in_paused_time: AtomicBool,
 }
@@ -288,7 +290,7 @@ impl Builder {
         self
     }
 
-    /// Called before a body runs for a key whose owner died. Must not block.
+    /// Called before a body runs for a key whose owner died, and not after one that released the key. Must not block.
     pub fn on_takeover(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.takeover = Some(Box::new(hook));
         self
@@ -314,6 +316,20 @@ impl Builder {
     /// ```
     pub fn on_abandoned(mut self, hook: impl Fn(&Abandoned<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.abandoned = Some(Box::new(hook));
+        self
+    }
+
+    /// Called when a record was parked: its owner died, or its body was cancelled or panicked, under [`CrashPolicy::Park`]. Nobody runs the
+    /// body again until the record is resolved, so somebody has to look. Must not block.
+    ///
+    /// It is called by whoever parks the record: the guard of the body, or the first claim after the owner's lease. Later calls that are
+    /// refused because of it do not call the hook. Where a reply of the storage was lost, or the claim was part of a transaction that was
+    /// rolled back, it may be called more than once for one crash; where no reply came within the claim timeout, not at all, and a scan of the
+    /// storage shows the record.
+    ///
+    /// [`CrashPolicy::Park`]: crate::record::CrashPolicy::Park
+    pub fn on_parked(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.parked = Some(Box::new(hook));
         self
     }
 
@@ -345,6 +361,7 @@ impl Builder {
     }
 
     fn build_with(self, codec: AnyCodec) -> Idempotency {
+        crate::telemetry::describe();
         Idempotency(Arc::new(Inner {
             storage: self.storage,
             namespace: self.namespace,
@@ -357,6 +374,7 @@ impl Builder {
             keeper: Keeper::new(),
             hooks: self.hooks,
             in_paused_time: AtomicBool::new(false),
+            parked: Parked::default(),
         }))
     }
 }

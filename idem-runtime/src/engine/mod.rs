@@ -17,6 +17,7 @@ mod handle;
 mod keeper;
 mod operation;
 mod outcome;
+mod parked;
 mod report;
 mod run;
 mod settle;

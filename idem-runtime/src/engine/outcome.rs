@@ -18,7 +18,7 @@ pub struct Outcome<T> {
 pub enum Source {
     /// This call ran the body, and the result is recorded, or released as the operation's options ask.
     Executed {
-        /// Whether it took over from an owner that died.
+        /// Whether it took over from an owner that died. Running after a release is not that.
         recovered: bool,
     },
     /// The body ran before, in another call.

@@ -93,7 +93,7 @@ where
     if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
         tokio::task::yield_now().await;
     }
-    if call.flight.fence().is_recovery() {
+    if call.flight.is_recovery() {
         call.inner.hooks.takeover(&call.event(None));
     }
     guard.running(call.on_crash, call.ttl);
@@ -178,6 +178,11 @@ impl Call {
         };
         let error = match claim(guard, &request, deadline).await {
             Ok(Claimed::Acquired { .. }) => return Ok(Turn::Run),
+            Ok(Claimed::Parked(finished)) => {
+                self.inner.parked.add(&self.flight.name, &self.inner.hooks);
+                guard.end(|| Phase::Finished(finished.clone()));
+                return Ok(Turn::Replay(finished));
+            }
             Ok(Claimed::Replay(finished)) => {
                 guard.end(|| Phase::Finished(finished.clone()));
                 return Ok(Turn::Replay(finished));
@@ -221,7 +226,7 @@ impl Call {
             self.inner.hooks.unrecorded(&self.event(Some(error)));
         }
         Ended::Here(match unrecorded {
-            None => Source::Executed { recovered: self.flight.fence().is_recovery() },
+            None => Source::Executed { recovered: self.flight.is_recovery() },
             Some(_) => Source::Unrecorded,
         })
     }
@@ -257,6 +262,9 @@ impl Call {
         errors: &impl ErrorPolicy<E>,
         finished: Finished,
     ) -> Result<Outcome<T>, Failed<E>> {
+        if !finished.finish.is_parked() {
+            self.inner.parked.resolved(&self.flight.name.record);
+        }
         let failure = match finished.finish {
             Finish::Completed(payload) => {
                 let value = self.codec.decode(&payload).map_err(|error| self.undecodable(error))?;

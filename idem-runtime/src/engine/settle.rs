@@ -201,8 +201,12 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
     match written {
         Written::Done => {
             inner.flights.leave(flight, || here(settlement));
-            if matches!(settlement, Settlement::Release(_)) {
-                flight.lose();
+            match settlement {
+                Settlement::Release(_) => flight.lose(),
+                Settlement::Complete(Complete { finish, .. }) if finish.is_parked() => {
+                    inner.parked.add(&flight.name, &inner.hooks);
+                }
+                Settlement::Complete(_) => inner.parked.resolved(&flight.name.record),
             }
             Settled::Done
         }

@@ -4,17 +4,26 @@
 //! |---|---|---|---|
 //! | any, other fingerprint | claim | same | Mismatch |
 //! | none, or expired | claim(n) | Processing(n, fence 1) | Acquired |
-//! | Processing(n) | claim(n) again | same | Acquired, same fence |
+//! | Released | claim(n) | Processing(n, fence+1) | Acquired |
+//! | Processing(n) | claim(n) again | same | Acquired, same fence, recovered if it was |
 //! | Processing(n), lease live | claim(m) | same | InProgress(lease left) |
 //! | Processing(n), lease over, retry | claim(m) | Processing(m, fence+1) | Acquired, recovered |
 //! | Processing(n), lease over, park | claim(m) | Failed(Indeterminate, owner n) | Replay(Indeterminate) |
 //! | Processing(n), even after its lease, not taken over | renew / complete / fail(n) | extended / Completed / Failed | Done |
 //! | Failed(Indeterminate, owner n) | complete(n) | Completed | Done (heals) |
+//! | Failed(Indeterminate) | time passes | same: it expires only after it was healed | |
 //! | Completed or Failed(n) | complete(n), same finish | same | Done |
-//! | owned by m, finished otherwise, or none | any write by n | same | `LeaseLost` (with what is there instead) |
-//! | Processing(n) | release(n) | none | Done |
+//! | Processing(n) | release(n) | Released(n): the fence is kept for the ttl | Done |
+//! | Released(n) | release(n) again | same | Done |
+//! | owned by m, finished otherwise, released, or none | any other write by n | same | `LeaseLost` (with what is there instead) |
 //! | Completed / Failed | claim | same | Replay |
+//! | Processing(n), retry | lease and then ttl pass | none | |
+//! | Processing(n), park | lease and then ttl pass | same: it waits for the claim that parks it | |
 //! | anything whose retention is not over | purge | same | kept: retention of a Processing record outlives its lease |
+//!
+//! A fence never goes back while a record is there. "Recovered" says that the owner before died, which
+//! a fence above 1 does not: the owner before may have released the key. It is part of the record, so
+//! that a claim that is repeated after a lost reply gets the same answer.
 //!
 //! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage and the
 //! statements of the SQL storages restate it and are tested against it.
@@ -57,7 +66,7 @@ impl Event for Claim {
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Claimed) {
         let Some(record) = record else {
-            return self.acquire(Fence::FIRST, now);
+            return self.acquire(Fence::FIRST, false, now);
         };
         if record.fingerprint != self.fingerprint {
             return (Some(record), Claimed::Mismatch);
@@ -67,8 +76,9 @@ impl Event for Claim {
                 let reply = Claimed::Replay(finished.clone());
                 (Some(record), reply)
             }
-            State::Processing { .. } if record.owner == self.owner => {
-                let reply = Claimed::Acquired { fence: record.fence };
+            State::Released => self.acquire(record.fence.next(), false, now),
+            State::Processing { recovered, .. } if record.owner == self.owner => {
+                let reply = Claimed::Acquired { fence: record.fence, recovered };
                 (Some(record), reply)
             }
             State::Processing { lease_until, .. } if now < lease_until => {
@@ -76,20 +86,20 @@ impl Event for Claim {
                 (Some(record), reply)
             }
             State::Processing { on_crash: CrashPolicy::Retry, .. } => {
-                self.acquire(record.fence.next(), now)
+                self.acquire(record.fence.next(), true, now)
             }
-            State::Processing { on_crash: CrashPolicy::Park, ttl, .. } => {
+            State::Processing { on_crash: CrashPolicy::Park, .. } => {
                 let finished = Finished { at: now, finish: Finish::Failed(Failure::Indeterminate) };
-                let reply = Claimed::Replay(finished.clone());
+                let reply = Claimed::Parked(finished.clone());
                 let state = State::Finished(finished);
-                (Some(Record { state, expires_at: now.after(ttl), ..record }), reply)
+                (Some(Record { state, expires_at: Timestamp::NEVER, ..record }), reply)
             }
         }
     }
 }
 
 impl Claim {
-    fn acquire(&self, fence: Fence, now: Timestamp) -> (Option<Record>, Claimed) {
+    fn acquire(&self, fence: Fence, recovered: bool, now: Timestamp) -> (Option<Record>, Claimed) {
         let lease_until = now.after(self.lease);
         let record = Record {
             fingerprint: self.fingerprint,
@@ -100,10 +110,11 @@ impl Claim {
                 lease_until,
                 ttl: self.ttl,
                 on_crash: self.on_crash,
+                recovered,
             },
-            expires_at: lease_until.after(self.ttl),
+            expires_at: self.on_crash.expires_at(lease_until, self.ttl),
         };
-        (Some(record), Claimed::Acquired { fence })
+        (Some(record), Claimed::Acquired { fence, recovered })
     }
 }
 
@@ -113,15 +124,15 @@ impl Event for Renew {
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
         match record {
             Some(Record {
-                state: State::Processing { lease, ttl, on_crash, .. },
+                state: State::Processing { lease, ttl, on_crash, recovered, .. },
                 owner,
                 fence,
                 fingerprint,
                 ..
             }) if owner == self.owner => {
                 let lease_until = now.after(lease);
-                let state = State::Processing { lease, lease_until, ttl, on_crash };
-                let expires_at = lease_until.after(ttl);
+                let state = State::Processing { lease, lease_until, ttl, on_crash, recovered };
+                let expires_at = on_crash.expires_at(lease_until, ttl);
                 let record = Record { fingerprint, owner, fence, state, expires_at };
                 (Some(record), Written::Done)
             }
@@ -141,7 +152,7 @@ impl Event for Complete {
             Some(record) if record.owner == self.owner && is_open(&record.state) => {
                 let finished = Finished { at: now, finish: self.finish.clone() };
                 let state = State::Finished(finished);
-                let expires_at = now.after(self.ttl);
+                let expires_at = self.finish.expires_at(now, self.ttl);
                 (Some(Record { state, expires_at, ..record }), Written::Done)
             }
             other => lease_lost(other),
@@ -152,11 +163,16 @@ impl Event for Complete {
 impl Event for Release {
     type Reply = Written;
 
-    fn apply(&self, record: Option<Record>, _now: Timestamp) -> (Option<Record>, Written) {
+    fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
         match record {
-            Some(Record { state: State::Processing { .. }, owner, .. }) if owner == self.owner => {
-                (None, Written::Done)
-            }
+            Some(record) if record.owner == self.owner => match record.state {
+                State::Processing { ttl, .. } => {
+                    let (state, expires_at) = (State::Released, now.after(ttl));
+                    (Some(Record { state, expires_at, ..record }), Written::Done)
+                }
+                State::Released => (Some(record), Written::Done),
+                State::Finished(_) => lease_lost(Some(record)),
+            },
             other => lease_lost(other),
         }
     }
@@ -166,7 +182,8 @@ impl Event for Release {
 fn is_open(state: &State) -> bool {
     match state {
         State::Processing { .. } => true,
-        State::Finished(finished) => finished.finish == Finish::Failed(Failure::Indeterminate),
+        State::Released => false,
+        State::Finished(finished) => finished.finish.is_parked(),
     }
 }
 
@@ -176,7 +193,7 @@ fn has_finish(record: &Record, finish: &Finish) -> bool {
 
 fn lease_lost(record: Option<Record>) -> (Option<Record>, Written) {
     let lost = match &record {
-        None => Lost::Gone,
+        None | Some(Record { state: State::Released, .. }) => Lost::Gone,
         Some(Record { state: State::Processing { .. }, .. }) => Lost::TakenOver,
         Some(Record { state: State::Finished(finished), .. }) => Lost::Finished(finished.clone()),
     };

@@ -208,13 +208,17 @@ where
     let span = telemetry::span(&call.flight.name);
     let claimed = claim(&call, connection).instrument(span.clone()).await;
     let replayed = match claimed {
-        Ok(Claimed::Acquired { fence }) => {
-            call.flight.acquired_within(fence);
-            if fence.is_recovery() {
+        Ok(Claimed::Acquired { fence, recovered }) => {
+            call.flight.acquired_within(fence, recovered);
+            if recovered {
                 call.inner.hooks.takeover(&call.event(None));
             }
             report.running(Aftermath::RolledBack);
             return Turn::Run(Running { call, errors, store, map, report, span });
+        }
+        Ok(Claimed::Parked(finished)) => {
+            call.inner.parked.add(&call.flight.name, &call.inner.hooks);
+            call.replay(&errors, finished)
         }
         Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
@@ -335,7 +339,7 @@ impl<E, S, M> Running<E, S, M> {
 /// Where the result of a body comes from that has just run.
 fn source(call: &Call, unstorable: Option<ErrorKind>) -> Source {
     let Some(kind) = unstorable else {
-        return Source::Executed { recovered: call.flight.fence().is_recovery() };
+        return Source::Executed { recovered: call.flight.is_recovery() };
     };
     let error = call.error(kind, "the result cannot be stored");
     let operation = &call.flight.name.operation;

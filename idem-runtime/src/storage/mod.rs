@@ -58,7 +58,8 @@ pub struct Claim {
     pub fingerprint: Fingerprint,
     /// How long the owner may be silent before others take over.
     pub lease: Duration,
-    /// Retention of an `Indeterminate` record made by a takeover; a `Processing` record is kept for `lease + ttl`.
+    /// Retention of the record once it is released; a `Processing` record is kept for `lease + ttl`, or under [`CrashPolicy::Park`] until
+    /// it is resolved.
     pub ttl: Duration,
     /// What a takeover from this owner does; it travels in the record.
     pub on_crash: CrashPolicy,
@@ -71,6 +72,8 @@ pub enum Claimed {
     Acquired {
         /// Higher than that of every earlier owner of this record.
         fence: Fence,
+        /// Whether the owner before died: the caller took over from it.
+        recovered: bool,
     },
     /// Another owner's lease is live.
     InProgress {
@@ -79,6 +82,8 @@ pub enum Claimed {
     },
     /// The operation has ended; a crash that was parked is `Finish::Failed(Failure::Indeterminate)`.
     Replay(Finished),
+    /// This claim found that the owner had died, and parked the operation: what every later claim replays.
+    Parked(Finished),
     /// The key belongs to another operation or other arguments.
     Mismatch,
 }
@@ -105,7 +110,7 @@ pub struct Complete {
     pub ttl: Duration,
 }
 
-/// A request to forget the claim, so that the next caller runs.
+/// A request to give the key back, so that the next caller runs.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// The key.
@@ -126,7 +131,7 @@ pub enum Written {
 /// What a caller that lost its lease finds in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// No record: it expired, was released, or the server lost it.
+    /// Nobody's claim: the record was released and has no owner since, or it expired, or the server lost it.
     Gone,
     /// Another owner is at work.
     TakenOver,
@@ -157,13 +162,16 @@ pub trait Storage: Send + Sync + 'static {
     /// The one atomic step that decides who runs.
     ///
     /// - No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for `lease + ttl`; the answer is `Acquired`.
+    /// - `Released`: likewise, with the next fence; that is no recovery.
     /// - Another fingerprint, in whatever state: `Mismatch`, before anything else is looked at.
-    /// - `Processing` by the same owner: `Acquired` with the same fence, nothing changes.
+    /// - `Processing` by the same owner: `Acquired` with the same fence, recovered if it was, nothing changes.
     /// - `Processing` by another owner, lease live: `InProgress` with what is left of the lease, more than zero and at most the lease.
-    /// - `Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; `Acquired`.
-    /// - `Processing` by another owner, lease over, its policy `Park`: becomes `Failed(Indeterminate)` that still names the dead owner and
-    ///   is kept for that claim's `ttl`; the answer replays it.
+    /// - `Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; `Acquired`,
+    ///   recovered.
+    /// - `Processing` by another owner, lease over, its policy `Park`: becomes `Failed(Indeterminate)` that still names the dead owner; the
+    ///   answer is `Parked` with it.
     /// - `Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes, retention included.
+    /// - `Processing` under `Park` does not expire: once its lease is over it stays for the claim that parks it.
     fn claim(&self, claim: &Claim) -> impl Future<Output = Result<Claimed, StorageError>> + Send;
 
     /// Extends leases, as many as the caller has.
@@ -181,6 +189,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// - `Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; `Done`.
     /// - `Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.
+    /// - `Failed(Indeterminate)` does not expire, whoever wrote it; what resolves it is kept for `ttl` from then.
     /// - Finished by the same owner with the same `finish`: `Done`, nothing changes.
     /// - Anything else: `LeaseLost` with what is there instead; nothing changes; a record that is gone stays gone.
     fn complete(
@@ -188,9 +197,11 @@ pub trait Storage: Send + Sync + 'static {
         complete: &Complete,
     ) -> impl Future<Output = Result<Written, StorageError>> + Send;
 
-    /// Forgets a claim.
+    /// Gives a key back.
     ///
-    /// - `Processing` by the same owner, its lease live or over: the record is gone; `Done`.
+    /// - `Processing` by the same owner, its lease live or over: becomes `Released`, with fingerprint, owner and fence, kept for the `ttl` of
+    ///   the claim from now; `Done`.
+    /// - `Released` by the same owner: `Done`, nothing changes.
     /// - Anything else: `LeaseLost`, nothing changes.
     fn release(
         &self,

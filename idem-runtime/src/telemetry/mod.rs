@@ -5,6 +5,9 @@
 //! `idempotency_call_seconds{operation, outcome}`; a key is never a label.
 //! Beside the kinds of errors the outcomes are `executed`, `recovered`, `replayed`, `unrecorded`, `failed` (by the body), `panicked` and,
 //! where the call's future was dropped, `withdrawn` before the body, `cancelled` in it, and `undelivered` after it.
+//! Records that are parked are counted in `idempotency_parked_total{operation}`, and `idempotency_parked{operation}` is how many of those
+//! that this process has parked it has not heard to be resolved. Metrics are described to the recorder that is installed when a handle
+//! is built.
 //! The relays of an outbox count what becomes of events in `idempotency_outbox_events_total{outcome}`: `published`, `failed`, `dead`.
 
 #[cfg(feature = "metrics")]
@@ -14,9 +17,9 @@ mod metrics;
 #[path = "metrics_off.rs"]
 mod metrics;
 
-pub(crate) use metrics::Timer;
 #[cfg(all(feature = "outbox", feature = "_sql"))]
 pub(crate) use metrics::count_events;
+pub(crate) use metrics::{Timer, count_waiting_parked, describe};
 
 use sha2::{Digest, Sha256};
 use tracing::Span;
@@ -29,6 +32,17 @@ pub(crate) fn span(name: &CallName) -> Span {
         return Span::none();
     }
     tracing::debug_span!("idempotent", operation = %name.operation, key_hash = key_hash(name))
+}
+
+/// A record was parked: somebody has to look.
+pub(crate) fn parked(name: &CallName) {
+    metrics::count_parked(&name.operation);
+    tracing::warn!(
+        operation = %name.operation,
+        key_hash = key_hash(name),
+        "an operation is parked: its owner died half way and its outcome is unknown; find out whether it took effect, then resolve its \
+         record"
+    );
 }
 
 /// Sixteen hex digits of SHA-256, the same in every process, so that the calls for one key are found together.

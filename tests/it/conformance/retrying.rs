@@ -26,7 +26,18 @@ impl<S: Storage> Storage for Retrying<S> {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        retry!(self.0.claim(claim))
+        let before = self.load(&claim.key).await.ok().flatten();
+        let was_parked = before.is_some_and(|record| record.is_parked());
+        loop {
+            match self.0.claim(claim).await {
+                Err(error) if error.is_transient() => {}
+                // By the attempt whose reply was lost.
+                Ok(Claimed::Replay(end)) if end.finish.is_parked() && !was_parked => {
+                    return Ok(Claimed::Parked(end));
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {

@@ -79,14 +79,18 @@ impl Backend for OnRedis {
     async fn pass(&self, key: &RecordKey, time: Duration) {
         let key = format!("idem:{{}}{}", key.as_str());
         let left: i64 = self.1.command(&["PTTL", &key]).parse().unwrap();
-        let left = left - millis(time);
-        self.1.command(&["PEXPIRE", &key, &left.to_string()]);
+        // What is parked has no expiry.
+        if left >= 0 {
+            let left = left - millis(time);
+            self.1.command(&["PEXPIRE", &key, &left.to_string()]);
+        }
     }
 }
 
 /// Moves the times of a row back by the first argument; the second is the key.
 const EARLIER: &str = "UPDATE idempotency_records SET lease_until = lease_until - $1, \
-                       purge_after = purge_after - $1, expires_at = expires_at - $1, \
+                       purge_after = purge_after - $1, \
+                       expires_at = CASE expires_at WHEN 253402300799999 THEN expires_at ELSE expires_at - $1 END, \
                        finished_at = finished_at - $1 WHERE key = $2";
 
 pub(super) struct OnPostgres(PostgresStorage, PgPool);
@@ -133,7 +137,8 @@ impl Backend for OnMySql {
 
     async fn pass(&self, key: &RecordKey, time: Duration) {
         let earlier = "UPDATE idempotency_records SET lease_until = lease_until - ?, purge_after = purge_after - ?, \
-                       expires_at = expires_at - ?, finished_at = finished_at - ? WHERE `key` = ?";
+                       expires_at = CASE expires_at WHEN 253402300799999 THEN expires_at ELSE expires_at - ? END, \
+                       finished_at = finished_at - ? WHERE `key` = ?";
         let query = (0..4).fold(sqlx::query(earlier), |query, _| query.bind(millis(time)));
         query.bind(key.as_str().as_bytes()).execute(&self.1).await.unwrap();
     }

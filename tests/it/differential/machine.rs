@@ -183,9 +183,13 @@ fn number(finish: &Finish) -> String {
 
 pub(super) fn tell_claimed(claimed: Claimed) -> String {
     match claimed {
-        Claimed::Acquired { fence } => format!("acquired, fence {fence}"),
+        Claimed::Acquired { fence, recovered } => {
+            let from = if recovered { "from the dead" } else { "free" };
+            format!("acquired {from}, fence {fence}")
+        }
         Claimed::InProgress { lease_left } => format!("in progress for {}", seconds(lease_left)),
         Claimed::Replay(finished) => format!("replay of {}", number(&finished.finish)),
+        Claimed::Parked(finished) => format!("parked as {}", number(&finished.finish)),
         Claimed::Mismatch => "mismatch".to_owned(),
     }
 }
@@ -205,12 +209,17 @@ pub(super) fn tell_record(record: Option<Record>, now: Timestamp) -> String {
     let Some(Record { fingerprint, owner, fence, state, expires_at }) = record else {
         return "nothing".to_owned();
     };
-    let kept = seconds(expires_at.left_at(now));
+    let kept = match expires_at {
+        Timestamp::NEVER => "ever".to_owned(),
+        expires_at => seconds(expires_at.left_at(now)),
+    };
     let state = match state {
-        State::Processing { lease, ttl, on_crash, lease_until } => {
+        State::Processing { lease, ttl, on_crash, lease_until, recovered } => {
             let left = seconds(lease_until.left_at(now));
-            format!("in progress for {left} of {lease:?}, ttl {ttl:?}, {on_crash:?}")
+            let from = if recovered { ", from the dead" } else { "" };
+            format!("in progress for {left} of {lease:?}, ttl {ttl:?}, {on_crash:?}{from}")
         }
+        State::Released => "released".to_owned(),
         State::Finished(finished) => format!("ended with {}", number(&finished.finish)),
     };
     let (owner, call) = (owner.to_bytes()[0], &fingerprint.to_string()[..8]);

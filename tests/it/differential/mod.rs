@@ -34,7 +34,12 @@ async fn ask<B: Backend>(backend: &B, step: &Step, key: &RecordKey) -> String {
             }
             tell_written(written)
         }
-        Verb::Release(release) => tell_written(storage.release(&release).await.unwrap()),
+        Verb::Release(release) => {
+            let written = storage.release(&release).await.unwrap();
+            // The claim's ttl may have been zero.
+            tokio::time::sleep(GRAIN).await;
+            tell_written(written)
+        }
         Verb::Pass(time) => {
             backend.pass(key, time).await;
             String::new()
@@ -128,6 +133,16 @@ fn flaws_are_found_and_told_shortly() {
         Flaw::RenewKeepsRetention,
         Flaw::ReleaseRemovesFinished,
         Flaw::ProcessingIsKeptForTheTtlOnly,
+        Flaw::DeadExpiresUnparked,
+        Flaw::ParkedExpires,
+        Flaw::ParkingIsNotTold,
+        Flaw::IndeterminateExpires,
+        Flaw::ReleaseForgetsTheFence,
+        Flaw::ReleaseKeepsTheClaimsRetention,
+        Flaw::ReleaseAgainIsLost,
+        Flaw::ReleaseIsACrash,
+        Flaw::TakeoverIsNoRecovery,
+        Flaw::RenewForgetsTheCrash,
     ] {
         let storage = Flawed::new(flaw);
         let clock = storage.clock.clone();

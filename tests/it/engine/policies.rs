@@ -84,7 +84,8 @@ async fn released_errors_run_again(stage: Stage) {
         let process = stage.process().await;
         let call = process.charge("k").errors(ReleaseErrors).map_err(ours);
         assert_eq!(call.call(body(&stage, expected.clone())).await, expected);
-        assert_eq!(stage.record("k").await.is_some(), expected.is_ok());
+        let status = if expected.is_ok() { Status::Completed } else { Status::Released };
+        assert_eq!(stage.status("k").await, Some(status));
         assert_eq!(process.heard.unrecorded(), 0);
     }
     assert_eq!(stage.ledger.executions("k"), 3);
@@ -112,7 +113,7 @@ async fn results_not_to_be_stored_release(stage: Stage) {
     };
     let executed = Source::Executed { recovered: false };
     assert_eq!(call(1).await, Outcome { value: 1, source: executed });
-    assert_eq!(stage.record("k").await, None);
+    assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_eq!(call(11).await, Outcome { value: 11, source: executed });
     let replay = call(12).await;
     assert_eq!((replay.value, replay.is_replayed()), (11, true));

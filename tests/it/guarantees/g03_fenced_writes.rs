@@ -136,7 +136,7 @@ async fn stale_owner_is_told_by_lease_lost(stage: Stage) {
     assert!(in_time(silent.charge("k").run(body)).await.unwrap().is_replayed());
 }
 
-/// Removes a key's record behind the back of its owner, whose id is `owner`.
+/// Frees a key behind the back of its owner, whose id is `owner`.
 async fn vanish(stage: &Stage, key: &str, owner: OwnerId) {
     let release = Release { key: stage.record_key(key), owner };
     let storage = stage.storage().await;
@@ -152,7 +152,7 @@ async fn vanished_record_is_not_resurrected_by_complete(stage: Stage) {
     let first = process.charge("k").run(body).await.unwrap();
     assert_eq!((first.value.as_str(), first.source), ("first", Source::Unrecorded));
     assert_eq!(process.heard.unrecorded(), 1);
-    assert_eq!(stage.record("k").await, None);
+    assert_eq!(stage.status("k").await, Some(Status::Released));
 }
 
 async fn vanished_record_is_not_resurrected_by_a_renewal(stage: Stage) {
@@ -168,12 +168,12 @@ async fn vanished_record_is_not_resurrected_by_a_renewal(stage: Stage) {
     let harm = async {
         vanish(&stage, "k", told.await.unwrap()).await;
         sleep(LEASE * 2).await;
-        assert_eq!(stage.record("k").await, None);
+        assert_eq!(stage.status("k").await, Some(Status::Released));
     };
     let (first, ()) = in_time(Box::pin(async { tokio::join!(call, harm) })).await;
     assert_eq!(first.unwrap().source, Source::Unrecorded);
     assert!(process.faults.calls(Verb::Renew) > 0);
-    assert_eq!(stage.record("k").await, None);
+    assert_eq!(stage.status("k").await, Some(Status::Released));
 }
 
 async fn fences_grow_with_every_takeover(stage: Stage) {
@@ -183,7 +183,7 @@ async fn fences_grow_with_every_takeover(stage: Stage) {
     while fences.len() < 3 {
         let claim = stage.claim("k", lease, CrashPolicy::Retry);
         match storage.claim(&claim).await.unwrap() {
-            Claimed::Acquired { fence } => fences.push(fence.get()),
+            Claimed::Acquired { fence, .. } => fences.push(fence.get()),
             Claimed::InProgress { lease_left } => sleep(lease_left).await,
             other => panic!("{other:?}"),
         }

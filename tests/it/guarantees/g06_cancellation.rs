@@ -99,7 +99,7 @@ async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     let call = long(process.charge("k")).run(stage.body("k", "dropped"));
     drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
-    assert_eq!(stage.record("k").await, None);
+    assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_free(&stage, "k").await;
     assert_eq!(process.heard.abandoned(), []);
 }
@@ -108,7 +108,7 @@ async fn dropped_while_running_releases_at_once(stage: Stage) {
     let process = stage.process().await;
     process.begin(&stage, "k", "dropped", long).await.cancel().await;
     idle(&process).await;
-    assert_eq!(stage.record("k").await, None);
+    assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_free(&stage, "k").await;
     assert_eq!(process.faults.calls(Verb::Complete), 0);
     assert_eq!(process.heard.abandoned(), [Cancelled]);

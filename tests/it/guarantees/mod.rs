@@ -3,8 +3,10 @@
 mod g01_one_result;
 mod g02_one_runner;
 mod g03_fenced_writes;
+mod g03_rising_fences;
 mod g04_faithful_replay;
 mod g05_crash_recovery;
+mod g05_parked_records;
 mod g06_cancellation;
 mod g07_mismatch_first;
 mod g08_isolation;

@@ -77,7 +77,7 @@ async fn a_node_that_fails_is_replaced_by_its_replica() {
     let slot = cluster.slot_of(&redis_key(&key));
     cluster.fail_over(slot);
     let claimed = retried(async || storage.claim(&claim(&key, owner)).await).await;
-    assert_eq!(claimed, Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(claimed, Claimed::Acquired { fence: Fence::FIRST, recovered: false });
     // The wake-up for the connection that was lost means that the new one is subscribed.
     assert!(tokio::time::timeout(SOON, wakeup.changed()).await.is_ok());
     contend(&storage, &key).await;

@@ -60,7 +60,7 @@ async fn a_restarted_server_is_found_again_and_its_loss_is_a_lost_lease() {
     assert!(matches!(written, Written::LeaseLost(_)), "{written:?}");
     assert_eq!(
         storage.claim(&claim(&key, owner)).await.unwrap(),
-        Claimed::Acquired { fence: Fence::FIRST }
+        Claimed::Acquired { fence: Fence::FIRST, recovered: false }
     );
 }
 
@@ -75,7 +75,7 @@ async fn a_lost_reply_is_indeterminate_and_asking_again_is_safe() {
     let error = storage.claim(&claim(&key, owner)).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Indeterminate, "{error}");
     let again = storage.claim(&claim(&key, owner)).await.unwrap();
-    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST, recovered: false });
 
     // So that the script is known.
     let warm = fresh_key();
@@ -98,7 +98,7 @@ async fn a_connection_that_no_longer_answers_is_given_up() {
     let error = storage.claim(&claim(&key, owner)).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Indeterminate, "{error}");
     let again = storage.claim(&claim(&key, owner)).await.unwrap();
-    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST, recovered: false });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,7 +169,10 @@ async fn durations_beyond_a_century_are_a_century_and_zero_is_a_moment() {
     let storage = connect(&server.url()).await;
     let (key, owner) = (fresh_key(), OwnerId::random());
     let endless = Claim { lease: Duration::MAX, ttl: Duration::MAX, ..claim(&key, owner) };
-    assert_eq!(storage.claim(&endless).await.unwrap(), Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(
+        storage.claim(&endless).await.unwrap(),
+        Claimed::Acquired { fence: Fence::FIRST, recovered: false }
+    );
     assert_eq!(storage.renew(&[renew(&key, owner)]).await[0].as_ref().unwrap(), &Written::Done);
     let reply =
         storage.claim(&Claim { owner: OwnerId::random(), ..endless.clone() }).await.unwrap();
@@ -273,7 +276,8 @@ async fn five_hundred_callers_at_once_each_get_their_own_answer() {
             let (key, owner) = (fresh_key(), OwnerId::random());
             for round in 0..4 {
                 let acquired = storage.claim(&claim(&key, owner)).await.unwrap();
-                assert_eq!(acquired, Claimed::Acquired { fence: Fence::FIRST });
+                let fence = Fence::new(round + 1);
+                assert_eq!(acquired, Claimed::Acquired { fence, recovered: false });
                 if round < 3 {
                     let released = storage.release(&release(&key, owner)).await.unwrap();
                     assert_eq!(released, Written::Done);
@@ -350,5 +354,17 @@ async fn callers_that_go_away_at_any_moment_leave_no_key_locked() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap();
-    assert_eq!(storage.scan(None, 10_000).await.unwrap().records.len(), 0);
+    let (mut after, mut released) = (None, 0);
+    loop {
+        let page = storage.scan(after.as_ref(), 10_000).await.unwrap();
+        for (key, record) in page.records {
+            assert_eq!(record.unwrap().state, State::Released, "{key:?}");
+            released += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(released > 0, "no caller went away after its claim");
 }

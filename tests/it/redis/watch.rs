@@ -100,7 +100,7 @@ async fn a_record_that_is_waited_for_is_otherwise_like_any_other() {
     assert!(after.expires_at.as_millis().abs_diff(before.expires_at.as_millis()) < 100);
 
     let again = storage.claim(&claim(&key, owner)).await.unwrap();
-    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST });
+    assert_eq!(again, Claimed::Acquired { fence: Fence::FIRST, recovered: false });
     assert_eq!(storage.renew(&[renew(&key, owner)]).await[0].as_ref().unwrap(), &Written::Done);
     assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);
     assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::record::{CrashPolicy, Fence};
+use idem_runtime::record::{CrashPolicy, Fence, Status};
 use idem_runtime::storage::{Claim, Claimed, Storage};
 use idem_runtime::transaction::TransactionConnection;
 use idem_runtime::{Error, ErrorKind, Fingerprinter, Key, Outcome, RecordKey, Source, current};
@@ -34,6 +34,8 @@ on_every_database!(
     a_result_that_is_too_large_is_given_to_its_caller,
     keys_that_a_collation_would_merge_are_kept_apart,
 );
+
+const NOT_RECOVERED: Source = Source::Executed { recovered: false };
 
 /// A deposit of 100 in a transaction that is committed.
 async fn committed<DB: Db>(stage: &Stage<DB>, key: &str) -> Result<Outcome<i64>, Failed> {
@@ -136,8 +138,9 @@ async fn an_error_that_may_be_tried_again_frees_the_key_though_it_is_committed<D
     let failed = operation.call(async |_| Err::<i64, _>(Failed::Declined)).await;
     assert!(matches!(failed, Err(Failed::Declined)));
     stage.idem.commit(tx).await.unwrap();
-    assert_eq!(stage.records().await, 0);
-    assert!(!committed(&stage, "1").await.unwrap().is_replayed());
+    let released = stage.idem.storage().load(&record("1")).await.unwrap().unwrap();
+    assert_eq!((released.status(), released.fence), (Status::Released, Fence::FIRST));
+    assert_eq!(committed(&stage, "1").await.unwrap().source, NOT_RECOVERED);
 }
 
 async fn a_result_that_is_not_to_be_stored_frees_the_key<DB: Db>(stage: Stage<DB>) {

@@ -9,4 +9,5 @@ mod concurrent;
 mod ended;
 mod kills;
 mod refused;
+mod released;
 mod stage;

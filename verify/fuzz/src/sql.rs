@@ -30,6 +30,7 @@ const PROCESSING: [Cell<'static>; COLUMNS] = [
     Cell::Integer(1),
     Cell::Blob(&[1; 33]),
     Cell::Text("retry"),
+    Cell::Integer(0),
     Cell::Integer(3_000),
     Cell::Integer(5_000),
     Cell::Integer(4_000),
@@ -41,7 +42,7 @@ const PROCESSING: [Cell<'static>; COLUMNS] = [
     Cell::Null,
 ];
 
-const TEXTS: [&str; 10] = [
+const TEXTS: [&str; 11] = [
     "processing",
     "completed",
     "failed",
@@ -52,6 +53,7 @@ const TEXTS: [&str; 10] = [
     "too_large",
     "unserializable",
     "indeterminate",
+    "released",
 ];
 
 struct Database {

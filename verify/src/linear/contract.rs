@@ -19,10 +19,21 @@ pub enum Key {
         lease: u64,
         /// Whether a takeover parks.
         parks: bool,
+        /// Whether the owner before died.
+        recovered: bool,
         /// The lease does not end before.
         ends_after: u64,
         /// It has ended by then.
         ends_by: u64,
+    },
+    /// Its last owner gave it back.
+    Released {
+        /// Who.
+        owner: u32,
+        /// Its fence.
+        fence: u64,
+        /// What for.
+        fingerprint: u8,
     },
     /// It has ended.
     Finished {
@@ -81,15 +92,18 @@ struct Claim {
 impl Claim {
     fn outcomes(&self, key: Key, moment: Moment) -> Vec<(Key, Answer)> {
         match key {
-            Key::Free => vec![self.acquire(1, moment)],
-            Key::Processing { fingerprint, .. } | Key::Finished { fingerprint, .. }
+            Key::Free => vec![self.acquire(1, false, moment)],
+            Key::Processing { fingerprint, .. }
+            | Key::Released { fingerprint, .. }
+            | Key::Finished { fingerprint, .. }
                 if fingerprint != self.fingerprint =>
             {
                 vec![(key, Answer::Mismatch)]
             }
+            Key::Released { fence, .. } => vec![self.acquire(fence + 1, false, moment)],
             Key::Finished { end, .. } => vec![(key, Answer::Replay(end))],
-            Key::Processing { owner, fence, .. } if owner == self.owner => {
-                vec![(key, Answer::Acquired(fence))]
+            Key::Processing { owner, fence, recovered, .. } if owner == self.owner => {
+                vec![(key, acquired(fence, recovered))]
             }
             Key::Processing { owner, fence, fingerprint, parks, ends_after, ends_by, .. } => {
                 let mut outcomes = Vec::new();
@@ -101,7 +115,7 @@ impl Claim {
                     outcomes.push(if parks {
                         (Key::Finished { owner, fence, fingerprint, end }, Answer::Replay(end))
                     } else {
-                        self.acquire(fence + 1, moment)
+                        self.acquire(fence + 1, true, moment)
                     });
                 }
                 outcomes
@@ -109,21 +123,33 @@ impl Claim {
         }
     }
 
-    fn acquire(&self, fence: u64, moment: Moment) -> (Key, Answer) {
+    fn acquire(&self, fence: u64, recovered: bool, moment: Moment) -> (Key, Answer) {
         let &Self { owner, fingerprint, lease, parks } = self;
         let (ends_after, ends_by) = moment.lease(lease);
-        let key = Key::Processing { owner, fence, fingerprint, lease, parks, ends_after, ends_by };
-        (key, Answer::Acquired(fence))
+        let key = Key::Processing {
+            owner,
+            fence,
+            fingerprint,
+            lease,
+            parks,
+            recovered,
+            ends_after,
+            ends_by,
+        };
+        (key, acquired(fence, recovered))
     }
 }
 
+fn acquired(fence: u64, recovered: bool) -> Answer {
+    if recovered { Answer::Recovered(fence) } else { Answer::Acquired(fence) }
+}
+
 fn renew(key: Key, asking: u32, moment: Moment) -> (Key, Answer) {
-    match key {
-        Key::Processing { owner, fence, fingerprint, lease, parks, .. } if owner == asking => {
-            let (ends_after, ends_by) = moment.lease(lease);
-            let key =
-                Key::Processing { owner, fence, fingerprint, lease, parks, ends_after, ends_by };
-            (key, Answer::Done)
+    let mut renewed = key;
+    match &mut renewed {
+        Key::Processing { owner, lease, ends_after, ends_by, .. } if *owner == asking => {
+            (*ends_after, *ends_by) = moment.lease(*lease);
+            (renewed, Answer::Done)
         }
         _ => (key, lost(key)),
     }
@@ -146,14 +172,17 @@ fn complete(key: Key, asking: u32, end: End) -> (Key, Answer) {
 
 fn release(key: Key, asking: u32) -> (Key, Answer) {
     match key {
-        Key::Processing { owner, .. } if owner == asking => (Key::Free, Answer::Done),
+        Key::Processing { owner, fence, fingerprint, .. } if owner == asking => {
+            (Key::Released { owner, fence, fingerprint }, Answer::Done)
+        }
+        Key::Released { owner, .. } if owner == asking => (key, Answer::Done),
         _ => (key, lost(key)),
     }
 }
 
 fn lost(key: Key) -> Answer {
     Answer::Lost(match key {
-        Key::Free => There::Gone,
+        Key::Free | Key::Released { .. } => There::Gone,
         Key::Processing { .. } => There::TakenOver,
         Key::Finished { end, .. } => There::Ended(end),
     })

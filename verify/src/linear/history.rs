@@ -35,7 +35,7 @@ pub enum Request {
         /// How.
         end: End,
     },
-    /// That it be forgotten.
+    /// That others may have it.
     Release {
         /// By whom.
         owner: u32,
@@ -45,7 +45,7 @@ pub enum Request {
 /// What an owner that lost its lease finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum There {
-    /// Nothing.
+    /// Nobody's claim.
     Gone,
     /// Another owner at work.
     TakenOver,
@@ -56,8 +56,10 @@ pub enum There {
 /// What comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// With the fence.
+    /// With the fence: nobody had it before, or who had it gave it back.
     Acquired(u64),
+    /// With the fence, from an owner that died.
+    Recovered(u64),
     /// Somebody else is at work.
     InProgress,
     /// It has ended.

@@ -153,9 +153,13 @@ impl Client {
                     on_crash: if parks { CrashPolicy::Park } else { CrashPolicy::Retry },
                 };
                 Ok(match self.storage.claim(&claim).await? {
-                    Claimed::Acquired { fence } => Answer::Acquired(fence.get()),
+                    Claimed::Acquired { fence, recovered: true } => Answer::Recovered(fence.get()),
+                    Claimed::Acquired { fence, recovered: false } => Answer::Acquired(fence.get()),
                     Claimed::InProgress { .. } => Answer::InProgress,
-                    Claimed::Replay(finished) => Answer::Replay(end_of(&finished)),
+                    // Of several claims that come at one moment, more than one may say that it parked.
+                    Claimed::Replay(finished) | Claimed::Parked(finished) => {
+                        Answer::Replay(end_of(&finished))
+                    }
                     Claimed::Mismatch => Answer::Mismatch,
                 })
             }

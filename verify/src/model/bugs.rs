@@ -42,6 +42,20 @@ pub enum Bug {
     PurgeOfTheFinished,
     /// A replay gives the end of whoever asks last.
     ReplayOfAnother,
+    /// A release forgets the fence with the record.
+    ReleaseForgetsTheFence,
+    /// A release that is asked again is told that its lease is lost.
+    ReleaseForgetsItsOwner,
+    /// A heartbeat that comes late brings back what its owner has released.
+    RenewAfterRelease,
+    /// Whoever has a key after a release is told that the owner before died.
+    ReleaseIsACrash,
+    /// A claim that is asked again does not say any more that the owner before died.
+    ClaimAgainForgetsTheCrash,
+    /// A parked record is kept as long as an end.
+    ParkedExpires,
+    /// A record that is to be parked is kept as long as another.
+    DeadExpiresUnparked,
     /// A caller whose answer came late begins all the same.
     LateStart,
     /// A caller that hears nothing begins all the same.
@@ -50,7 +64,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 27] = [
         Self::CompleteByAnybody,
         Self::ReleaseByAnybody,
         Self::RenewByAnybody,
@@ -69,6 +83,13 @@ impl Bug {
         Self::PurgeOfTheLiving,
         Self::PurgeOfTheFinished,
         Self::ReplayOfAnother,
+        Self::ReleaseForgetsTheFence,
+        Self::ReleaseForgetsItsOwner,
+        Self::RenewAfterRelease,
+        Self::ReleaseIsACrash,
+        Self::ClaimAgainForgetsTheCrash,
+        Self::ParkedExpires,
+        Self::DeadExpiresUnparked,
         Self::LateStart,
         Self::StartUnheard,
     ];
@@ -122,7 +143,11 @@ pub(super) fn mistake(
                 owner: request.call,
                 fence: 1,
                 other_use: false,
-                state: Stand::Processing { lease: Moment::after(LEASE), park: false },
+                state: Stand::Processing {
+                    lease: Moment::after(LEASE),
+                    park: false,
+                    recovered: false,
+                },
                 expires: Moment::after(LEASE + RETENTION),
             });
             Answer::Done
@@ -133,26 +158,28 @@ pub(super) fn mistake(
             }
             Answer::Done
         }
-        (Bug::RetentionOfTheLease, Verb::Claim, Answer::Acquired(_)) => {
+        (Bug::RetentionOfTheLease, Verb::Claim, Answer::Acquired(..)) => {
             if let Some(record) = record {
                 record.expires = Moment::after(LEASE);
             }
             answer
         }
-        (Bug::LeaseWithoutEnd, Verb::Claim, Answer::Acquired(_)) => {
+        (Bug::LeaseWithoutEnd, Verb::Claim, Answer::Acquired(..)) => {
             if let Some(Entry { state: Stand::Processing { lease, .. }, expires, .. }) = record {
                 *lease = *expires;
             }
             answer
         }
-        (Bug::TakeoverWithoutFence, Verb::Claim, Answer::Acquired(fence)) if fence > 1 => {
+        (Bug::TakeoverWithoutFence, Verb::Claim, Answer::Acquired(fence, recovered))
+            if fence > 1 =>
+        {
             let fence = before.map_or(fence, |before| before.fence);
             if let Some(record) = record {
                 record.fence = fence;
             }
-            Answer::Acquired(fence)
+            Answer::Acquired(fence, recovered)
         }
-        (Bug::ClaimForgetsItsOwner, Verb::Claim, Answer::Acquired(_)) => match before {
+        (Bug::ClaimForgetsItsOwner, Verb::Claim, Answer::Acquired(..)) => match before {
             Some(Entry { owner, state: Stand::Processing { lease, .. }, .. })
                 if *owner == request.call && !lease.is_over() =>
             {
@@ -160,13 +187,13 @@ pub(super) fn mistake(
             }
             _ => answer,
         },
-        (Bug::ClaimAgainIsAnotherOwner, Verb::Claim, Answer::Acquired(fence)) => {
+        (Bug::ClaimAgainIsAnotherOwner, Verb::Claim, Answer::Acquired(fence, recovered)) => {
             match (before, record) {
                 (Some(before), Some(record))
                     if before.owner == request.call && before.fence == fence =>
                 {
                     record.fence = fence + 1;
-                    Answer::Acquired(fence + 1)
+                    Answer::Acquired(fence + 1, recovered)
                 }
                 _ => answer,
             }
@@ -177,6 +204,66 @@ pub(super) fn mistake(
         },
         (Bug::ReplayOfAnother, Verb::Claim, Answer::Replay(End::Value(_))) => {
             Answer::Replay(End::Value(request.call))
+        }
+        _ => mistake_of_retention(bug, before, record, request, answer),
+    }
+}
+
+/// Those that are about what is kept, and how long: after a release, and of a crash.
+fn mistake_of_retention(
+    bug: Bug,
+    before: Option<&Entry>,
+    record: &mut Option<Entry>,
+    request: Request,
+    answer: Answer,
+) -> Answer {
+    match (bug, request.verb, answer) {
+        (Bug::ReleaseForgetsTheFence, Verb::Release, Answer::Done) => {
+            *record = None;
+            answer
+        }
+        (Bug::ReleaseForgetsItsOwner, Verb::Release, Answer::Done)
+            if before.is_some_and(|before| before.state == Stand::Released) =>
+        {
+            Answer::Gone
+        }
+        (Bug::RenewAfterRelease, Verb::Renew, Answer::Gone) => match record {
+            Some(record) if record.owner == request.call => {
+                let lease = Moment::after(LEASE);
+                record.state = Stand::Processing { lease, park: false, recovered: false };
+                record.expires = Moment::after(LEASE + RETENTION);
+                Answer::Done
+            }
+            _ => answer,
+        },
+        (Bug::ReleaseIsACrash, Verb::Claim, Answer::Acquired(fence, _)) => {
+            if let Some(Entry { state: Stand::Processing { recovered, .. }, .. }) = record {
+                *recovered = fence > 1;
+            }
+            Answer::Acquired(fence, fence > 1)
+        }
+        (Bug::ClaimAgainForgetsTheCrash, Verb::Claim, Answer::Acquired(fence, true))
+            if before.is_some_and(|before| before.fence == fence) =>
+        {
+            Answer::Acquired(fence, false)
+        }
+        (Bug::ParkedExpires, ..) => {
+            if let Some(record) = record
+                && record.state == Stand::Finished(End::Indeterminate)
+                && record.expires == Moment::NEVER
+            {
+                record.expires = Moment::after(RETENTION);
+            }
+            answer
+        }
+        (Bug::DeadExpiresUnparked, Verb::Claim, Answer::Acquired(..))
+        | (Bug::DeadExpiresUnparked, Verb::Renew, Answer::Done) => {
+            if let Some(record) = record
+                && record.expires == Moment::NEVER
+            {
+                record.expires = Moment::after(LEASE + RETENTION);
+            }
+            answer
         }
         _ => answer,
     }

@@ -268,9 +268,9 @@ fn arrive(world: &mut World, request: Request, bug: Option<Bug>, rows: &Rows) ->
     let answer = meet(&mut world.record, request, policy, bug, rows);
     if world.call(at) == request.call && world.callers[at].phase != Phase::Idle {
         let reply = match answer {
-            Answer::Acquired(_) => Reply::Acquired,
+            Answer::Acquired(..) => Reply::Acquired,
             Answer::InProgress(_) => Reply::InProgress,
-            Answer::Replay(_) | Answer::Mismatch => Reply::Over,
+            Answer::Replay(_) | Answer::Parked | Answer::Mismatch => Reply::Over,
             Answer::Done => Reply::Done,
             Answer::Gone | Answer::TakenOver | Answer::Ended(_) => Reply::Lost,
         };

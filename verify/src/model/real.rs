@@ -67,11 +67,12 @@ pub(super) fn purge(record: Entry) -> Option<Entry> {
 
 fn answer_to_claim(claimed: &Claimed) -> Answer {
     match claimed {
-        Claimed::Acquired { fence } => Answer::Acquired(small(fence.get())),
+        Claimed::Acquired { fence, recovered } => Answer::Acquired(small(fence.get()), *recovered),
         Claimed::InProgress { lease_left } => {
             Answer::InProgress(i8::try_from(lease_left.as_millis()).unwrap_or(i8::MAX))
         }
         Claimed::Replay(finished) => Answer::Replay(end(&finished.finish)),
+        Claimed::Parked(_) => Answer::Parked,
         Claimed::Mismatch => Answer::Mismatch,
     }
 }
@@ -87,12 +88,14 @@ fn answer_to_write(written: &Written) -> Answer {
 
 fn load(entry: Entry) -> Record {
     let state = match entry.state {
-        Stand::Processing { lease, park } => State::Processing {
+        Stand::Processing { lease, park, recovered } => State::Processing {
             lease: ticks(LEASE),
             lease_until: timestamp(lease),
             ttl: ticks(RETENTION),
             on_crash: if park { CrashPolicy::Park } else { CrashPolicy::Retry },
+            recovered,
         },
+        Stand::Released => State::Released,
         Stand::Finished(end) => State::Finished(Finished { at: NOW, finish: finish(end) }),
     };
     Record {
@@ -107,9 +110,12 @@ fn load(entry: Entry) -> Record {
 fn save(record: &Record) -> Entry {
     let [caller, number, ..] = record.owner.to_bytes();
     let state = match &record.state {
-        State::Processing { lease_until, on_crash, .. } => {
-            Stand::Processing { lease: moment(*lease_until), park: *on_crash == CrashPolicy::Park }
-        }
+        State::Processing { lease_until, on_crash, recovered, .. } => Stand::Processing {
+            lease: moment(*lease_until),
+            park: *on_crash == CrashPolicy::Park,
+            recovered: *recovered,
+        },
+        State::Released => Stand::Released,
         State::Finished(finished) => Stand::Finished(end(&finished.finish)),
     };
     Entry {
@@ -158,10 +164,16 @@ fn ticks(ticks: i8) -> Duration {
 }
 
 fn timestamp(moment: Moment) -> Timestamp {
+    if moment == Moment::NEVER {
+        return Timestamp::NEVER;
+    }
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(moment.left().into()))
 }
 
 fn moment(timestamp: Timestamp) -> Moment {
+    if timestamp == Timestamp::NEVER {
+        return Moment::NEVER;
+    }
     let left = timestamp.as_millis().cast_signed() - NOW.as_millis().cast_signed();
     Moment::after(i8::try_from(left.clamp(-1, 100)).unwrap_or(i8::MAX))
 }

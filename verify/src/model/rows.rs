@@ -14,6 +14,8 @@ pub enum Row {
     First,
     /// A claim where retention is over.
     AfterRetention,
+    /// A claim where the last owner released.
+    AfterRelease,
     /// A claim by the owner.
     Again,
     /// A claim while the lease is live.
@@ -40,8 +42,12 @@ pub enum Row {
     EndedOtherwise,
     /// A write where there is nothing.
     Gone,
+    /// A write where its owner, or another, has released.
+    Released,
     /// The owner releases.
     Release,
+    /// The owner releases again.
+    ReleaseAgain,
     /// A claim where it has ended with a value.
     ReplayValue,
     /// A claim where it has ended with a failure.
@@ -54,10 +60,11 @@ pub enum Row {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Mismatch,
         Self::First,
         Self::AfterRetention,
+        Self::AfterRelease,
         Self::Again,
         Self::InProgress,
         Self::Takeover,
@@ -71,7 +78,9 @@ impl Row {
         Self::TakenOver,
         Self::EndedOtherwise,
         Self::Gone,
+        Self::Released,
         Self::Release,
+        Self::ReleaseAgain,
         Self::ReplayValue,
         Self::ReplayFailure,
         Self::PurgeKeeps,
@@ -80,22 +89,27 @@ impl Row {
 
     pub(super) fn of(before: Option<&Entry>, request: Request, answer: Answer) -> Self {
         let late = matches!(before, Some(Entry { state: Stand::Processing { lease, .. }, .. }) if lease.is_over());
+        let released = before
+            .is_some_and(|before| before.state == Stand::Released && !before.expires.is_over());
         let again = before.is_some_and(|before| before.owner == request.call);
         match (request.verb, answer) {
             (_, Answer::Mismatch) => Self::Mismatch,
             (_, Answer::InProgress(_)) => Self::InProgress,
             (_, Answer::Replay(End::Value(_))) => Self::ReplayValue,
-            (_, Answer::Replay(End::Indeterminate)) if late => Self::Park,
+            (_, Answer::Parked) => Self::Park,
             (_, Answer::Replay(_)) => Self::ReplayFailure,
-            (_, Answer::Acquired(_)) => match before {
+            (_, Answer::Acquired(..)) => match before {
                 None => Self::First,
                 Some(before) if before.expires.is_over() => Self::AfterRetention,
+                Some(_) if released => Self::AfterRelease,
                 Some(_) if again => Self::Again,
                 Some(_) => Self::Takeover,
             },
+            (_, Answer::Gone) if released => Self::Released,
             (_, Answer::Gone) => Self::Gone,
             (_, Answer::TakenOver) => Self::TakenOver,
             (_, Answer::Ended(_)) => Self::EndedOtherwise,
+            (Verb::Release, Answer::Done) if released => Self::ReleaseAgain,
             (Verb::Release, Answer::Done) => Self::Release,
             (Verb::Renew, Answer::Done) if late => Self::RenewLate,
             (Verb::Renew, Answer::Done) => Self::Renew,

@@ -50,8 +50,36 @@ pub struct Held {
     pub lease: Moment,
     /// It is remembered so long.
     pub kept: Moment,
-    /// Whether it was parked.
-    pub parked: bool,
+    /// What has become of it.
+    pub became: Became,
+    /// Whether it was told that the owner before had died.
+    pub recovered: bool,
+}
+
+/// What has become of an owner that has not said how its body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Became {
+    /// Nothing yet.
+    AtWork,
+    /// It was parked.
+    Parked,
+    /// It gave the key up.
+    Released,
+}
+
+impl Held {
+    /// Whether it may still write.
+    fn is_open(&self) -> bool {
+        self.became == Became::AtWork
+    }
+
+    fn parked(&self) -> bool {
+        self.became == Became::Parked
+    }
+
+    fn released(&self) -> bool {
+        self.became == Became::Released
+    }
 }
 
 impl Known {
@@ -71,9 +99,9 @@ impl Known {
         self.clock_was_set = true;
         (self.held, self.ended) = (None, None);
         let Some(record) = record.filter(|record| !record.expires.is_over()) else { return };
-        let (lease, park) = match record.state {
-            Stand::Processing { lease, park } => (lease, park),
-            Stand::Finished(_) => (Moment::after(0), true),
+        let (lease, park, recovered) = match record.state {
+            Stand::Processing { lease, park, recovered } => (lease, park, recovered),
+            Stand::Released | Stand::Finished(_) => (Moment::after(0), true, false),
         };
         self.held = Some(Held {
             owner: record.owner,
@@ -82,7 +110,12 @@ impl Known {
             park,
             lease,
             kept: record.expires,
-            parked: record.state == Stand::Finished(End::Indeterminate),
+            became: match record.state {
+                Stand::Released => Became::Released,
+                Stand::Finished(End::Indeterminate) => Became::Parked,
+                _ => Became::AtWork,
+            },
+            recovered,
         });
         self.ended = match record.state {
             Stand::Finished(end) if end != End::Indeterminate => Some(end),
@@ -92,7 +125,7 @@ impl Known {
 
     /// Whether `call` may begin its body now.
     pub fn begins(&self, call: Call) -> Result<(), Rule> {
-        let own = self.held.is_some_and(|held| held.owner == call);
+        let own = self.held.is_some_and(|held| held.owner == call && !held.released());
         require(own || self.clock_was_set, Rule::OneRunner)
     }
 
@@ -111,8 +144,9 @@ impl Known {
     ) -> Result<(), Rule> {
         let Some(held) = self.held else {
             return match answer {
-                Answer::Acquired(fence) => {
-                    self.hold(call, fence, park, other_use);
+                Answer::Acquired(fence, recovered) => {
+                    require(!recovered, Rule::CrashRecovery)?;
+                    self.hold(call, (fence, recovered), park, other_use);
                     Ok(())
                 }
                 Answer::Mismatch => Err(Rule::MismatchFirst),
@@ -128,27 +162,30 @@ impl Known {
             Answer::Mismatch => Ok(()),
             Answer::Replay(end) => match self.ended {
                 Some(ended) => require(end == ended, Rule::FaithfulReplay),
-                None if end != End::Indeterminate => Err(Rule::FaithfulReplay),
-                None if held.parked => Ok(()),
-                None => {
-                    require(held.park && held.lease.is_over(), Rule::CrashRecovery)?;
-                    let kept = Moment::after(RETENTION);
-                    self.held = Some(Held { kept, parked: true, ..held });
-                    Ok(())
-                }
+                None => require(end == End::Indeterminate && held.parked(), Rule::FaithfulReplay),
             },
-            _ if self.ended.is_some() => Err(Rule::OneResult),
-            Answer::Acquired(fence) if held.owner == call => {
-                require(fence == held.fence && !held.parked, Rule::SafeRetries)
+            Answer::Parked => {
+                require(self.ended.is_none() && held.is_open(), Rule::FaithfulReplay)?;
+                require(held.park && held.lease.is_over(), Rule::CrashRecovery)?;
+                let (kept, became) = (Moment::NEVER, Became::Parked);
+                self.held = Some(Held { kept, became, ..held });
+                Ok(())
             }
-            Answer::Acquired(fence) => {
-                require(held.lease.is_over(), Rule::OneRunner)?;
-                require(!held.park, Rule::CrashRecovery)?;
+            _ if self.ended.is_some() => Err(Rule::OneResult),
+            Answer::Acquired(fence, recovered) if held.owner == call && !held.released() => {
+                let same = (fence, recovered) == (held.fence, held.recovered);
+                require(same && !held.parked(), Rule::SafeRetries)
+            }
+            Answer::Acquired(fence, recovered) => {
+                require(held.released() || held.lease.is_over(), Rule::OneRunner)?;
+                require(held.released() || !held.park, Rule::CrashRecovery)?;
+                require(recovered != held.released(), Rule::CrashRecovery)?;
                 require(fence > held.fence, Rule::FencedWrites)?;
-                self.hold(call, fence, park, other_use);
+                self.hold(call, (fence, recovered), park, other_use);
                 Ok(())
             }
             Answer::InProgress(left) => {
+                require(!held.released(), Rule::NothingStaysLocked)?;
                 require(held.owner != call, Rule::SafeRetries)?;
                 require(!held.lease.is_over() && left == held.lease.left(), Rule::CrashRecovery)
             }
@@ -156,9 +193,11 @@ impl Known {
         }
     }
 
-    fn hold(&mut self, owner: Call, fence: u8, park: bool, other_use: bool) {
-        let (lease, kept) = (Moment::after(LEASE), Moment::after(LEASE + RETENTION));
-        self.held = Some(Held { owner, fence, other_use, park, lease, kept, parked: false });
+    fn hold(&mut self, owner: Call, (fence, recovered): (u8, bool), park: bool, other_use: bool) {
+        let (lease, kept) = (Moment::after(LEASE), kept_at_work(park));
+        let became = Became::AtWork;
+        let held = Held { owner, fence, other_use, park, lease, kept, became, recovered };
+        self.held = Some(held);
         self.ended = None;
     }
 
@@ -173,32 +212,41 @@ impl Known {
             require(answer != Answer::Done && !is_changed, Rule::FencedWrites)?;
             return self.lost(answer);
         };
-        let at_work = self.ended.is_none() && !held.parked;
+        let at_work = self.ended.is_none() && held.is_open();
         let done = answer == Answer::Done;
         match verb {
             Verb::Renew => {
                 require(done == at_work, Rule::FencedWrites)?;
                 if done {
-                    let (lease, kept) = (Moment::after(LEASE), Moment::after(LEASE + RETENTION));
+                    let (lease, kept) = (Moment::after(LEASE), kept_at_work(held.park));
                     self.held = Some(Held { lease, kept, ..held });
                 }
             }
             Verb::Release => {
-                require(done == at_work, Rule::NothingStaysLocked)?;
-                if done {
-                    self.held = None;
+                require(done == (at_work || held.released()), Rule::NothingStaysLocked)?;
+                require(at_work || !is_changed, Rule::SafeRetries)?;
+                if at_work {
+                    let kept = Moment::after(RETENTION);
+                    self.held = Some(Held { kept, became: Became::Released, ..held });
                 }
             }
+            Verb::Complete(_) if held.released() => {
+                require(!done && !is_changed, Rule::FencedWrites)?;
+            }
             // It is said again, and changes nothing.
-            Verb::Complete(End::Indeterminate) if held.parked && self.ended.is_none() => {
+            Verb::Complete(End::Indeterminate) if held.parked() && self.ended.is_none() => {
                 require(done && !is_changed, Rule::SafeRetries)?;
             }
             Verb::Complete(end) => match self.ended.map(|ended| ended == end) {
                 None => {
                     require(done, Rule::FencedWrites)?;
                     let parked = end == End::Indeterminate;
-                    let kept = Moment::after(RETENTION);
-                    self.held = Some(Held { kept, parked, ..held });
+                    let (kept, became) = if parked {
+                        (Moment::NEVER, Became::Parked)
+                    } else {
+                        (Moment::after(RETENTION), Became::AtWork)
+                    };
+                    self.held = Some(Held { kept, became, ..held });
                     self.ended = (!parked).then_some(end);
                 }
                 Some(true) => require(done, Rule::SafeRetries)?,
@@ -211,17 +259,23 @@ impl Known {
 
     /// Who has lost is told what is there instead.
     fn lost(&self, answer: Answer) -> Result<(), Rule> {
-        let at_work = self.held.is_some_and(|held| !held.parked) && self.ended.is_none();
+        let at_work = self.held.is_some_and(|held| held.is_open()) && self.ended.is_none();
         let right = match answer {
-            Answer::Gone => self.held.is_none(),
+            Answer::Gone => self.held.is_none_or(|held| held.released()),
             Answer::TakenOver => at_work,
             Answer::Ended(end) => {
-                self.held.is_some() && end == self.ended.unwrap_or(End::Indeterminate)
+                self.held.is_some_and(|held| !held.released())
+                    && end == self.ended.unwrap_or(End::Indeterminate)
             }
             _ => false,
         };
         require(right, Rule::FaithfulReplay)
     }
+}
+
+/// How long the record of an owner at work is kept: for ever where a takeover parks it.
+fn kept_at_work(park: bool) -> Moment {
+    if park { Moment::NEVER } else { Moment::after(LEASE + RETENTION) }
 }
 
 fn require(holds: bool, rule: Rule) -> Result<(), Rule> {

@@ -8,17 +8,19 @@ use super::world::{End, Entry, Request, Stand, Verb};
 /// What the storage answers, whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// With the fence.
-    Acquired(u8),
+    /// With the fence, and whether the owner before died.
+    Acquired(u8, bool),
     /// With what is left of the lease.
     InProgress(i8),
     /// With how it ended.
     Replay(End),
+    /// This claim has parked it.
+    Parked,
     /// Used for something else.
     Mismatch,
     /// Written.
     Done,
-    /// No record.
+    /// No record, or one that was released.
     Gone,
     /// Somebody else is at work.
     TakenOver,

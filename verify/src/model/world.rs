@@ -50,6 +50,9 @@ impl Limits {
 pub struct Moment(i8);
 
 impl Moment {
+    /// Later than anything that happens.
+    pub const NEVER: Self = Self(i8::MAX);
+
     /// So long from now.
     pub fn after(ticks: i8) -> Self {
         Self(ticks)
@@ -67,7 +70,9 @@ impl Moment {
 
     /// The same moment, seen after the clock went on by so many ticks.
     pub fn pass(&mut self, ticks: i8) {
-        self.0 = (self.0 - ticks).max(-1);
+        if *self != Self::NEVER {
+            self.0 = (self.0 - ticks).max(-1);
+        }
     }
 }
 
@@ -131,7 +136,11 @@ pub enum Stand {
         lease: Moment,
         /// Whether a takeover parks it.
         park: bool,
+        /// Whether the owner before died.
+        recovered: bool,
     },
+    /// Its owner gave it up.
+    Released,
     /// It has ended.
     Finished(End),
 }

@@ -36,6 +36,8 @@ enum Promise {
 struct Told {
     promise: Option<Promise>,
     executions: u32,
+    /// The fence of the last body that began.
+    fence: u64,
     /// An end was not recorded, and its process said so: others in that process may have heard of it.
     unrecorded: bool,
 }
@@ -89,6 +91,13 @@ impl Oracle {
         self.require(is_own || now < self.doubtful_until, || {
             format!("G2: a body of k{key} began without a live lease: {record:?} at {clock:?}")
         });
+        let before = self.keys[key].fence;
+        if let Some(record) = record.filter(|_| is_own) {
+            self.keys[key].fence = record.fence.get();
+            self.require(record.fence.get() > before, || {
+                format!("G3: the fence of k{key} went from {before} to {}", record.fence)
+            });
+        }
         let promise = self.keys[key].promise;
         self.require(promise.is_none(), || {
             format!("G1: k{key} ran again after callers were told {promise:?}")

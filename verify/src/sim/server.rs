@@ -24,11 +24,13 @@ pub enum Bug {
     MismatchIsIgnored,
     /// A lease does not end.
     LeaseWithoutEnd,
+    /// A release forgets the record, and its fence with it.
+    ReleaseForgetsTheFence,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CompleteByAnybody,
         Self::ReleaseByAnybody,
         Self::TakeoverTooEarly,
@@ -36,6 +38,7 @@ impl Bug {
         Self::CompleteIsForgotten,
         Self::MismatchIsIgnored,
         Self::LeaseWithoutEnd,
+        Self::ReleaseForgetsTheFence,
     ];
 }
 
@@ -154,7 +157,11 @@ impl Server {
         if self.bug == Some(Bug::ReleaseByAnybody) {
             release.owner = self.owner(name.as_str()).unwrap_or(release.owner);
         }
-        self.write(name.as_str(), |record, at| step(record, &release, at), now)
+        let written = self.write(name.as_str(), |record, at| step(record, &release, at), now);
+        if self.bug == Some(Bug::ReleaseForgetsTheFence) && written == Written::Done {
+            self.records.remove(name.as_str());
+        }
+        written
     }
 
     fn claim(&mut self, claim: &Claim, now: u64) -> Claimed {

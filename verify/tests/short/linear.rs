@@ -42,7 +42,7 @@ fn explain(operations: &[Operation]) -> Result<(), Violation> {
     check(&History { operations: operations.to_vec(), tolerance: 0 })
 }
 
-use Answer::{Acquired, Done, InProgress, Lost, Mismatch, Replay};
+use Answer::{Acquired, Done, InProgress, Lost, Mismatch, Recovered, Replay};
 
 const ONE: End = End::Recorded(1);
 const TWO: End = End::Recorded(2);
@@ -65,7 +65,7 @@ const GOOD: &[(&str, &[Operation])] = &[
         "a takeover when the lease is over",
         &[
             done(0, 1, claim(1), Acquired(1)),
-            done(101, 102, claim(2), Acquired(2)),
+            done(101, 102, claim(2), Recovered(2)),
             done(103, 104, complete(1, 1), Lost(There::TakenOver)),
         ],
     ),
@@ -123,7 +123,7 @@ const GOOD: &[(&str, &[Operation])] = &[
             done(0, 1, claim(1), Acquired(1)),
             done(2, 3, other_use(2), Mismatch),
             done(4, 5, release(1), Done),
-            done(6, 7, other_use(2), Acquired(1)),
+            done(6, 7, other_use(2), Mismatch),
         ],
     ),
     (
@@ -142,6 +142,21 @@ const GOOD: &[(&str, &[Operation])] = &[
             done(2, 3, release(1), Done),
             done(4, 5, complete(1, 1), Lost(There::Gone)),
             done(6, 7, renew(1), Lost(There::Gone)),
+            done(8, 9, release(1), Done),
+            done(10, 11, release(2), Lost(There::Gone)),
+            done(12, 13, claim(2), Acquired(2)),
+            done(14, 15, release(1), Lost(There::TakenOver)),
+        ],
+    ),
+    (
+        "a takeover after a release, asked again",
+        &[
+            done(0, 1, claim(1), Acquired(1)),
+            done(2, 3, release(1), Done),
+            done(4, 5, claim(2), Acquired(2)),
+            done(6, 7, claim(2), Acquired(2)),
+            done(200, 201, claim(3), Recovered(3)),
+            done(202, 203, claim(3), Recovered(3)),
         ],
     ),
 ];
@@ -154,14 +169,14 @@ const BAD: &[(&str, &[Operation])] = &[
     ),
     (
         "a takeover before the lease is over",
-        &[done(0, 1, claim(1), Acquired(1)), done(50, 99, claim(2), Acquired(2))],
+        &[done(0, 1, claim(1), Acquired(1)), done(50, 99, claim(2), Recovered(2))],
     ),
     (
         "a takeover although the lease was renewed",
         &[
             done(0, 1, claim(1), Acquired(1)),
             done(90, 91, renew(1), Done),
-            done(150, 151, claim(2), Acquired(2)),
+            done(150, 151, claim(2), Recovered(2)),
         ],
     ),
     (
@@ -214,7 +229,7 @@ const BAD: &[(&str, &[Operation])] = &[
         "a completion by who was taken over",
         &[
             done(0, 1, claim(1), Acquired(1)),
-            done(200, 201, claim(2), Acquired(2)),
+            done(200, 201, claim(2), Recovered(2)),
             done(202, 203, complete(1, 1), Done),
         ],
     ),
@@ -222,7 +237,7 @@ const BAD: &[(&str, &[Operation])] = &[
         "a release by who was taken over",
         &[
             done(0, 1, claim(1), Acquired(1)),
-            done(200, 201, claim(2), Acquired(2)),
+            done(200, 201, claim(2), Recovered(2)),
             done(202, 203, release(1), Done),
         ],
     ),
@@ -230,7 +245,7 @@ const BAD: &[(&str, &[Operation])] = &[
         "a renewal by who was taken over",
         &[
             done(0, 1, claim(1), Acquired(1)),
-            done(200, 201, claim(2), Acquired(2)),
+            done(200, 201, claim(2), Recovered(2)),
             done(202, 203, renew(1), Done),
         ],
     ),
@@ -260,11 +275,47 @@ const BAD: &[(&str, &[Operation])] = &[
     ),
     (
         "a parked crash that runs again",
-        &[done(0, 1, parking(1), Acquired(1)), done(200, 201, claim(2), Acquired(2))],
+        &[done(0, 1, parking(1), Acquired(1)), done(200, 201, claim(2), Recovered(2))],
     ),
     (
         "parked before the lease is over",
         &[done(0, 1, parking(1), Acquired(1)), done(50, 51, claim(2), Replay(End::Indeterminate))],
+    ),
+    (
+        "a fence that begins again after a release",
+        &[
+            done(0, 1, claim(1), Acquired(1)),
+            done(2, 3, release(1), Done),
+            done(4, 5, claim(2), Acquired(1)),
+        ],
+    ),
+    (
+        "a release that passes for a crash",
+        &[
+            done(0, 1, claim(1), Acquired(1)),
+            done(2, 3, release(1), Done),
+            done(4, 5, claim(2), Recovered(2)),
+        ],
+    ),
+    (
+        "a crash that passes for a release",
+        &[done(0, 1, claim(1), Acquired(1)), done(200, 201, claim(2), Acquired(2))],
+    ),
+    (
+        "a release that is asked again and lost",
+        &[
+            done(0, 1, claim(1), Acquired(1)),
+            done(2, 3, release(1), Done),
+            done(4, 5, release(1), Lost(There::Gone)),
+        ],
+    ),
+    (
+        "a release that removes what another use is told by",
+        &[
+            done(0, 1, claim(1), Acquired(1)),
+            done(2, 3, release(1), Done),
+            done(4, 5, other_use(2), Acquired(2)),
+        ],
     ),
     (
         "another use that is let in",

@@ -16,7 +16,7 @@ const MUCH_GOES_WRONG: Limits = Limits {
 fn every_order_of_events_keeps_the_guarantees() {
     let explored = explore(Limits::NOTHING_GOES_WRONG, None);
     assert_eq!(explored.broken, None);
-    assert!(explored.states >= 1_500_000, "there were only {} states", explored.states);
+    assert!(explored.states >= 990_000, "there were only {} states", explored.states);
     assert_eq!(explored.missing, [], "these rows of the transition table were never met");
 }
 
@@ -24,7 +24,7 @@ fn every_order_of_events_keeps_the_guarantees() {
 fn so_does_every_order_in_which_things_go_wrong() {
     let explored = explore(MUCH_GOES_WRONG, None);
     assert_eq!(explored.broken, None);
-    assert!(explored.states >= 2_200_000, "there were only {} states", explored.states);
+    assert!(explored.states >= 1_600_000, "there were only {} states", explored.states);
     assert_eq!(explored.missing, [Row::Mismatch], "these rows were never met");
 }
 

@@ -47,11 +47,13 @@ struct Oracle {
     committed: Option<Committed>,
 }
 
-/// The last claim that was acquired and neither released nor forgotten.
+/// The last claim that was acquired and not forgotten.
 #[derive(Debug)]
 struct Owned {
     claim: Claim,
     fence: Fence,
+    recovered: bool,
+    released: bool,
     lease_until: Timestamp,
     kept_until: Timestamp,
     parked: bool,
@@ -88,41 +90,49 @@ impl Oracle {
             return;
         }
         match answer {
-            Claimed::Acquired { fence } => {
+            Claimed::Acquired { fence, recovered } => {
                 if let Some(owned) = &self.owned
                     && owned.claim.owner == claim.owner
+                    && !owned.released
                 {
-                    assert!(*fence == owned.fence && !owned.parked);
+                    assert!(*fence == owned.fence && *recovered == owned.recovered);
+                    assert!(!owned.parked);
                     return;
                 }
+                let died = self.owned.as_ref().is_some_and(|owned| !owned.released);
+                assert_eq!(*recovered, died, "{:?}", self.owned);
                 if let Some(owned) = &self.owned {
-                    assert!(owned.lease_until <= now, "G2: {owned:?}");
+                    assert!(owned.released || owned.lease_until <= now, "G2: {owned:?}");
                     assert!(*fence > owned.fence, "{owned:?}");
-                    assert_eq!(owned.claim.on_crash, CrashPolicy::Retry, "G5");
+                    assert!(owned.released || owned.claim.on_crash == CrashPolicy::Retry, "G5");
                 }
                 let lease_until = now.after(claim.lease);
                 self.owned = Some(Owned {
                     claim: claim.clone(),
                     fence: *fence,
+                    recovered: *recovered,
+                    released: false,
                     lease_until,
-                    kept_until: lease_until.after(claim.ttl),
+                    kept_until: kept_at_work(claim, lease_until),
                     parked: false,
                 });
             }
             Claimed::InProgress { lease_left } => {
                 let owned = self.owned.as_ref().expect("somebody is at work");
                 assert_eq!(now.after(*lease_left), owned.lease_until);
-                assert!(!lease_left.is_zero() && !owned.parked, "{owned:?}");
+                assert!(!lease_left.is_zero() && !owned.parked && !owned.released, "{owned:?}");
                 assert_ne!(owned.claim.owner, claim.owner);
             }
             Claimed::Replay(replay) => {
                 assert_eq!(replay.finish, Finish::Failed(Failure::Indeterminate));
-                let owned = self.owned.as_mut().expect("a replay of something");
+                assert!(self.owned.as_ref().is_some_and(|owned| owned.parked), "{self:?}");
+            }
+            Claimed::Parked(replay) => {
+                assert_eq!(replay.finish, Finish::Failed(Failure::Indeterminate));
+                let owned = self.owned.as_mut().expect("somebody has died");
                 assert!(owned.lease_until <= now && owned.claim.on_crash == CrashPolicy::Park);
-                if !owned.parked {
-                    owned.parked = true;
-                    owned.kept_until = now.after(owned.claim.ttl);
-                }
+                assert!(!owned.parked && !owned.released, "{owned:?}");
+                owned.parked = true;
             }
             Claimed::Mismatch => panic!("G7: the same fingerprint, {:?}", self.owned),
         }
@@ -131,7 +141,10 @@ impl Oracle {
     /// Whether `owner` may still say how its operation ended.
     fn is_open_to(&self, owner: OwnerId) -> bool {
         self.committed.is_none()
-            && self.owned.as_ref().is_some_and(|owned| owned.claim.owner == owner)
+            && self
+                .owned
+                .as_ref()
+                .is_some_and(|owned| owned.claim.owner == owner && !owned.released)
     }
 
     fn renewed(&mut self, owner: OwnerId, answer: &Written, now: Timestamp) {
@@ -140,7 +153,7 @@ impl Oracle {
         assert_eq!(*answer == Written::Done, may, "G3: {self:?}");
         if let (true, Some(owned)) = (may, &mut self.owned) {
             owned.lease_until = now.after(owned.claim.lease);
-            owned.kept_until = owned.lease_until.after(owned.claim.ttl);
+            owned.kept_until = kept_at_work(&owned.claim, owned.lease_until);
         }
         self.lost(answer);
     }
@@ -158,12 +171,15 @@ impl Oracle {
         self.lost(answer);
     }
 
-    fn released(&mut self, owner: OwnerId, answer: &Written) {
+    fn released(&mut self, owner: OwnerId, answer: &Written, now: Timestamp) {
         let parked = self.owned.as_ref().is_some_and(|owned| owned.parked);
         let may = self.is_open_to(owner) && !parked;
-        assert_eq!(*answer == Written::Done, may, "G3: {self:?}");
-        if may {
-            *self = Self::default();
+        let is_again = |owned: &Owned| owned.released && owned.claim.owner == owner;
+        let again = self.owned.as_ref().is_some_and(is_again);
+        assert_eq!(*answer == Written::Done, may || again, "G3: {self:?}");
+        if let (true, Some(owned)) = (may, &mut self.owned) {
+            owned.released = true;
+            owned.kept_until = now.after(owned.claim.ttl);
         }
         self.lost(answer);
     }
@@ -172,9 +188,12 @@ impl Oracle {
     fn lost(&self, answer: &Written) {
         match answer {
             Written::Done => {}
-            Written::LeaseLost(Lost::Gone) => assert!(self.owned.is_none(), "{self:?}"),
+            Written::LeaseLost(Lost::Gone) => {
+                assert!(self.owned.as_ref().is_none_or(|owned| owned.released), "{self:?}");
+            }
             Written::LeaseLost(Lost::TakenOver) => {
-                assert!(self.owned.as_ref().is_some_and(|owned| !owned.parked));
+                let at_work = |owned: &Owned| !owned.parked && !owned.released;
+                assert!(self.owned.as_ref().is_some_and(at_work));
                 assert!(self.committed.is_none(), "{self:?}");
             }
             Written::LeaseLost(Lost::Finished(end)) => match &self.committed {
@@ -182,6 +201,14 @@ impl Oracle {
                 None => assert!(self.owned.as_ref().is_some_and(|owned| owned.parked)),
             },
         }
+    }
+}
+
+/// How long the record of an owner at work is kept.
+fn kept_at_work(claim: &Claim, lease_until: Timestamp) -> Timestamp {
+    match claim.on_crash {
+        CrashPolicy::Retry => lease_until.after(claim.ttl),
+        CrashPolicy::Park => Timestamp::from_millis(u64::MAX),
     }
 }
 
@@ -224,7 +251,7 @@ fn run(history: Vec<(u8, u8, Action)>) {
             }
             Action::Release => {
                 let release = Release { key, owner };
-                oracle.released(owner, &now(storage.release(&release)).unwrap());
+                oracle.released(owner, &now(storage.release(&release)).unwrap(), at);
             }
             Action::Purge => drop(now(storage.purge(usize::MAX)).unwrap()),
             Action::Elapse(millis) => clock.advance(Duration::from_millis(millis)),

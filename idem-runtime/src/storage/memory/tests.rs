@@ -58,9 +58,13 @@ async fn owners_go_on_at_capacity() {
     let storage = MemoryStorage::with_capacity(1);
     let first = claim(0);
     storage.claim(&first).await.unwrap();
-    let release = Release { key: first.key, owner: first.owner };
+    let release = Release { key: first.key.clone(), owner: first.owner };
     assert_eq!(storage.release(&release).await.unwrap(), Written::Done);
-    fill(&storage, 1..2).await;
+    // The record of a released key is kept, for its fence.
+    let other = storage.claim(&claim(1)).await.unwrap_err();
+    assert_eq!(other.kind(), StorageErrorKind::Full);
+    let next = Claim { owner: OwnerId::random(), ..first };
+    assert!(matches!(storage.claim(&next).await.unwrap(), Claimed::Acquired { .. }));
 }
 
 /// Wherever the expired record is: a claim does not find room in its own shard alone.

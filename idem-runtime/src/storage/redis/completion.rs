@@ -17,7 +17,8 @@ pub(super) struct Completion {
     key: String,
     before: [u8; wire::PREFIX_LEN],
     after: [u8; wire::PREFIX_LEN],
-    retention: u64,
+    /// In milliseconds; none for ever.
+    retention: Option<u64>,
     body: Vec<u8>,
 }
 
@@ -27,7 +28,8 @@ impl Completion {
             key,
             before: wire::processing_prefix(complete.owner),
             after: wire::finished_prefix(complete.owner, &complete.finish),
-            retention: wire::clamped_millis(complete.ttl).max(1),
+            retention: (!complete.finish.is_parked())
+                .then(|| wire::clamped_millis(complete.ttl).max(1)),
             body: wire::encode_finish(&complete.finish),
         }
     }
@@ -72,7 +74,7 @@ fn call(verb: &str, script: &str, completions: &[Completion]) -> Cmd {
         cmd.arg(&completion.key);
     }
     for Completion { before, after, retention, body, .. } in completions {
-        cmd.arg(&before[..]).arg(&after[..]).arg(*retention).arg(&body[..]);
+        cmd.arg(&before[..]).arg(&after[..]).arg(retention.unwrap_or(0)).arg(&body[..]);
     }
     cmd
 }
@@ -84,7 +86,7 @@ mod tests {
     fn of_size(size: usize) -> Completion {
         let prefix = [0; wire::PREFIX_LEN];
         let (before, after, body) = (prefix, prefix, vec![0; size]);
-        Completion { key: "key".to_owned(), before, after, retention: 1, body }
+        Completion { key: "key".to_owned(), before, after, retention: Some(1), body }
     }
 
     #[test]

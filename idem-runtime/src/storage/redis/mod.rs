@@ -43,16 +43,17 @@
 //! One key per record, so that a record is on one node of a cluster. Its value is a header at fixed
 //! offsets and the result (`wire.rs`). How long the key has left to live is the only deadline: a record at work is kept for `lease + ttl`
 //! after its owner's last sign of life, so *what its key has left, less the ttl, is what is left of the lease*, by the server's clock. No
-//! client's clock is ever asked, and nothing is stored that a clock set anew would make wrong but the time that is shown for a result.
+//! client's clock is ever asked, and nothing is stored that a clock set anew would make wrong but the time that is shown for a result. A
+//! record that is to be parked when its owner dies is kept for 1000 years more, and one that is parked has no expiry at all.
 //!
 //! | verb | commands | decided by |
 //! |---|---|---|
 //! | claim of a free key | `SET key record NX GET PX` | the server: nothing was there |
 //! | claim of a finished key, or with other arguments | the same one, which returns what is there | this process, from the record |
-//! | claim that meets another owner at work | and `EVALSHA` | `claim.lua`: lease live, over and to be retried, over and to be parked |
+//! | claim that meets another owner at work, or a released key | and `EVALSHA` | `claim.lua`: lease live, over and to be retried, over and to be parked; the next fence |
 //! | renew, a batch as one pipeline | `EVALSHA` each | `renew.lua`: still the owner? |
 //! | complete, several at the same time as one command | `EVALSHA` | `complete.lua`: still the owner? then write, and wake the waiters |
-//! | release | `EVALSHA` | `release.lua`: still the owner? then forget, and wake the waiters |
+//! | release | `EVALSHA` | `release.lua`: still the owner? then keep the fence for the ttl, and wake the waiters |
 //! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
 //!
 //! So a fresh call is two commands at most and a replay is one. They go over two connections, all those for one key over the same, and a third
@@ -80,7 +81,7 @@
 //! | the reply to a claim is lost | the same owner's second claim finds its own record and is acquired, with the fence it had |
 //! | the reply to a complete is lost | the same owner's second complete finds its own result and is done |
 //! | the reply to a renewal is lost | renewing twice is renewing later |
-//! | the reply to a release is lost | the second one finds nothing, or somebody else, and changes nothing |
+//! | the reply to a release is lost | the second one finds the key released by itself and is done, or finds somebody else and changes nothing |
 //! | an owner comes late, after a takeover | its id is not in the record any more: lease lost, nothing changes |
 //! | the server's clock jumps forward | leases and retentions end early, as they do for every key with an expiry; the fence and the owner id still refuse the late owner's writes |
 //! | the server's clock jumps back | leases and retentions last longer |
@@ -101,7 +102,7 @@
 //! - by hand: `FLUSHALL`, `DEL`.
 //!
 //! A server without persistence or with an eviction policy is reported when it is connected to: [`RedisStorage::warnings`]. A fence starts
-//! again at 1 when the record is lost; the owner id, which every write compares, does not repeat.
+//! again at 1 when the record is lost or deleted; the owner id, which every write compares, does not repeat.
 
 mod address;
 mod batch;
@@ -231,12 +232,16 @@ impl RedisStorage {
         let args: [&[u8]; 2] = [&fresh, retention.as_bytes()];
         let reply = self.0.senders.of(&claim.key).eval(Lua::Claim, key, &args).await;
         match reply.map_err(|fault| self.explain(fault))? {
-            Value::Int(number) if number > 0 => {
-                Ok(Claimed::Acquired { fence: Fence::new(number.unsigned_abs()) })
-            }
             Value::Int(number) => {
                 Ok(Claimed::InProgress { lease_left: Duration::from_millis(number.unsigned_abs()) })
             }
+            Value::Array(parked) => match <[Value; 1]>::try_from(parked) {
+                Ok([Value::BulkString(bytes)]) => match Stored::decode(bytes)?.state {
+                    StoredState::Finished(finished) => Ok(Claimed::Parked(finished)),
+                    _ => Err(wire::corrupt()),
+                },
+                _ => Err(wire::corrupt()),
+            },
             Value::BulkString(bytes) => {
                 decided(Stored::decode(bytes)?, claim).ok_or_else(wire::corrupt)
             }
@@ -263,6 +268,7 @@ impl RedisStorage {
             Value::Nil => Written::LeaseLost(Lost::Gone),
             Value::BulkString(bytes) => match Stored::decode(bytes)?.state {
                 StoredState::Processing { .. } => Written::LeaseLost(Lost::TakenOver),
+                StoredState::Released => Written::LeaseLost(Lost::Gone),
                 StoredState::Finished(finished) => Written::LeaseLost(Lost::Finished(finished)),
             },
             _ => return Err(wire::corrupt()),
@@ -270,17 +276,17 @@ impl RedisStorage {
     }
 }
 
-/// What a claim gets from a record that nobody's lease decides on; `None` where another owner is at work.
+/// What a claim gets from a record as it is; `None` where the script has to decide: another owner is at work, or none since a release.
 fn decided(stored: Stored, claim: &Claim) -> Option<Claimed> {
     if stored.fingerprint != claim.fingerprint {
         return Some(Claimed::Mismatch);
     }
     match stored.state {
         StoredState::Finished(finished) => Some(Claimed::Replay(finished)),
-        StoredState::Processing { .. } if stored.owner == claim.owner => {
-            Some(Claimed::Acquired { fence: stored.fence })
+        StoredState::Processing { recovered, .. } if stored.owner == claim.owner => {
+            Some(Claimed::Acquired { fence: stored.fence, recovered })
         }
-        StoredState::Processing { .. } => None,
+        StoredState::Processing { .. } | StoredState::Released => None,
     }
 }
 
@@ -296,7 +302,7 @@ impl Storage for RedisStorage {
         cmd.arg("NX").arg("GET").arg("PX").arg(wire::retention_millis(claim));
         let reply = self.0.senders.of(&claim.key).send(cmd).await;
         match reply.map_err(|fault| self.explain(fault))? {
-            Value::Nil => Ok(Claimed::Acquired { fence: Fence::FIRST }),
+            Value::Nil => Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false }),
             Value::BulkString(bytes) => match decided(Stored::decode(bytes)?, claim) {
                 Some(claimed) => Ok(claimed),
                 None => self.contend(&key, claim).await,

@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | 0 | 1 | version of this layout |
 //! | 1 | 16 | owner |
-//! | 17 | 1 | status: `P`rocessing, processing and `W`aited for, `C`ompleted, `F`ailed, `I`ndeterminate |
+//! | 17 | 1 | status: `P`rocessing, processing and `W`aited for, `R`eleased, `C`ompleted, `F`ailed, `I`ndeterminate |
 //! | 18 | 8 | fence |
 //! | 26 | 33 | fingerprint |
-//! | 59 | 1 | crash policy: `r`etry, `p`ark |
-//! | 60 | 8 | processing: lease in ms; finished: when, in ms since the Unix epoch |
-//! | 68 | 8 | processing: ttl in ms, and that is all; finished: length of what follows |
+//! | 59 | 1 | crash policy: `r`etry, `p`ark; a capital where the owner took over from one that died |
+//! | 60 | 8 | processing, released: lease in ms; finished: when, in ms since the Unix epoch |
+//! | 68 | 8 | processing, released: ttl in ms, and that is all; finished: length of what follows |
 //! | 76 | … | completed: length and text of the codec tag, payload; failed: the failure; indeterminate: nothing |
 //!
 //! Numbers are big-endian. The scripts read the fields up to 76 at these offsets; what follows is ours alone. A layout that is not
@@ -42,6 +42,10 @@ const LENGTH_LEN: usize = 8;
 /// Length of version, owner and status.
 pub(super) const PREFIX_LEN: usize = FENCE;
 
+/// How much longer than lease and ttl a record is kept that is to be parked when its owner dies: 1000 years, which is for ever. It has an
+/// expiry all the same, since what is left of that says what is left of the lease. The scripts have the number too.
+const PARKED_MILLIS: u64 = 31_557_600_000_000;
+
 /// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis takes as an expiry.
 const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
@@ -52,7 +56,11 @@ pub(super) fn clamped_millis(duration: Duration) -> u64 {
 
 /// Retention of the record that `claim` makes. Redis knows no retention of nothing.
 pub(super) fn retention_millis(claim: &Claim) -> u64 {
-    (clamped_millis(claim.lease) + clamped_millis(claim.ttl)).max(1)
+    let kept = (clamped_millis(claim.lease) + clamped_millis(claim.ttl)).max(1);
+    match claim.on_crash {
+        CrashPolicy::Retry => kept,
+        CrashPolicy::Park => kept + PARKED_MILLIS,
+    }
 }
 
 /// Version and owner: how every record of `owner` begins.
@@ -148,7 +156,8 @@ pub(super) struct Stored {
 /// A [`State`] without deadlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StoredState {
-    Processing { lease: Duration, ttl: Duration, on_crash: CrashPolicy },
+    Processing { lease: Duration, ttl: Duration, on_crash: CrashPolicy, recovered: bool },
+    Released,
     Finished(Finished),
 }
 
@@ -165,16 +174,26 @@ impl Stored {
         }
     }
 
-    /// The record with its deadlines: it expires `left` milliseconds after `now`.
+    /// The record with its deadlines: it expires `left` milliseconds after `now`, unless it is one that does not.
     pub(super) fn into_record(self, left: u64, now: Timestamp) -> Record {
-        let expires_at = now.after(Duration::from_millis(left));
-        let state = match self.state {
-            StoredState::Processing { lease, ttl, on_crash } => {
-                let until = expires_at.as_millis().saturating_sub(millis(ttl));
+        let gone_at = now.after(Duration::from_millis(left));
+        let (state, expires_at) = match self.state {
+            StoredState::Processing { lease, ttl, on_crash, recovered } => {
+                let after_lease = match on_crash {
+                    CrashPolicy::Retry => millis(ttl),
+                    CrashPolicy::Park => millis(ttl).saturating_add(PARKED_MILLIS),
+                };
+                let until = gone_at.as_millis().saturating_sub(after_lease);
                 let lease_until = Timestamp::from_millis(until);
-                State::Processing { lease, lease_until, ttl, on_crash }
+                let state = State::Processing { lease, lease_until, ttl, on_crash, recovered };
+                (state, on_crash.expires_at(lease_until, ttl))
             }
-            StoredState::Finished(finished) => State::Finished(finished),
+            StoredState::Released => (State::Released, gone_at),
+            StoredState::Finished(finished) => {
+                let expires_at =
+                    if finished.finish.is_parked() { Timestamp::NEVER } else { gone_at };
+                (State::Finished(finished), expires_at)
+            }
         };
         let Self { fingerprint, owner, fence, .. } = self;
         Record { fingerprint, owner, fence, state, expires_at }
@@ -196,15 +215,21 @@ impl Reader {
         let [status] = self.array()?;
         let fence = Fence::new(self.number()?);
         let fingerprint = Fingerprint::from_bytes(&self.take(Fingerprint::LEN)?).ok()?;
-        let on_crash = match self.array()? {
-            [b'r'] => CrashPolicy::Retry,
-            [b'p'] => CrashPolicy::Park,
+        let [policy] = self.array()?;
+        let on_crash = match policy.to_ascii_lowercase() {
+            b'r' => CrashPolicy::Retry,
+            b'p' => CrashPolicy::Park,
             _ => return None,
         };
+        let recovered = policy.is_ascii_uppercase();
         let (time, number) = (self.number()?, self.number()?);
-        let state = if matches!(status, b'P' | b'W') {
+        let state = if matches!(status, b'P' | b'W' | b'R') {
             let (lease, ttl) = (Duration::from_millis(time), Duration::from_millis(number));
-            self.0.is_empty().then_some(StoredState::Processing { lease, ttl, on_crash })?
+            let state = match status {
+                b'R' => StoredState::Released,
+                _ => StoredState::Processing { lease, ttl, on_crash, recovered },
+            };
+            self.0.is_empty().then_some(state)?
         } else {
             let is_whole = self.0.len() as u64 == number;
             let finish = is_whole.then(|| self.finish(status))??;
@@ -313,8 +338,22 @@ mod tests {
             let claim = claim(owner, lease, ttl, park);
             let stored = Stored::decode(encode_claim(&claim).to_vec()).unwrap();
             let Claim { fingerprint, owner, lease, ttl, on_crash, .. } = claim;
-            let state = StoredState::Processing { lease, ttl, on_crash };
+            let state = StoredState::Processing { lease, ttl, on_crash, recovered: false };
             prop_assert_eq!(stored, Stored { fingerprint, owner, fence: Fence::FIRST, state });
+        }
+
+        #[test]
+        fn a_released_record_and_that_of_a_takeover_are_told_from_a_claims(
+            owner: [u8; 16], lease in 0..1_u64 << 40, ttl in 0..1_u64 << 40, park: bool,
+        ) {
+            let claim = claim(owner, lease, ttl, park);
+            let mut bytes = encode_claim(&claim).to_vec();
+            bytes[POLICY] = bytes[POLICY].to_ascii_uppercase();
+            let Claim { lease, ttl, on_crash, .. } = claim;
+            let taken = StoredState::Processing { lease, ttl, on_crash, recovered: true };
+            prop_assert_eq!(Stored::decode(bytes.clone()).unwrap().state, taken);
+            bytes[STATUS] = b'R';
+            prop_assert_eq!(Stored::decode(bytes).unwrap().state, StoredState::Released);
         }
 
         #[test]
@@ -330,7 +369,8 @@ mod tests {
             finish in finishes(), cut in any::<prop::sample::Index>(), more in vec(any::<u8>(), 1..9),
         ) {
             let claim = claim([7; 16], 1, 1, false);
-            for bytes in [encode_claim(&claim).to_vec(), finished(&claim, 1, &finish)] {
+            let released = [&owner_prefix(claim.owner)[..], b"R", &encode_claim(&claim)[FENCE..]].concat();
+            for bytes in [encode_claim(&claim).to_vec(), released, finished(&claim, 1, &finish)] {
                 let short = bytes[..cut.index(bytes.len())].to_vec();
                 let long = [&bytes[..], &more].concat();
                 for bytes in [short, long] {

@@ -2,9 +2,13 @@
 //!
 //! `r` is the row that is there. These restate the transition table and are tested against it.
 
+use std::fmt::Display;
+
+use crate::record::Timestamp;
+
 /// What has to hold of a row before anything but its expiry is believed.
 pub(super) const SOUND: &str = "r.version = 1 AND length(r.owner) = 16 AND length(r.fingerprint) = 33 \
-                                AND r.on_crash IN ('retry', 'park') AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
+                                AND r.on_crash IN ('retry', 'park') AND r.recovered IN (0, 1) AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
 
 /// Whether a record's owner may still say that it ended with this `failure`, or without one. Nobody knows how what is indeterminate ended; that
 /// it is so is not said again.
@@ -15,12 +19,39 @@ pub(super) fn open(failure: &str) -> String {
     )
 }
 
-/// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, or its owner's lease is over.
+/// When the row of a claim at `now` expires, given its columns: after lease and ttl, or never where it is to be parked.
+pub(super) fn claims_expiry(now: &str, of: &str) -> String {
+    never_if(&format!("{of}.on_crash = 'park'"), &format!("{now} + {of}.lease_ms + {of}.ttl_ms"))
+}
+
+/// When the row of a completion expires: at `expiry`, or never where nobody knows how it ended.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn completions_expiry(failure: &str, expiry: &str) -> String {
+    never_if(&format!("{failure} = 'indeterminate'"), expiry)
+}
+
+fn never_if(condition: &str, expiry: &str) -> String {
+    format!("(CASE WHEN {condition} THEN {} ELSE {expiry} END)", never())
+}
+
+/// The moment at which nothing expires.
+pub(super) fn never() -> impl Display {
+    Timestamp::NEVER.as_millis()
+}
+
+/// What a release sets of the row.
+pub(super) fn released(now: &str, of: &str) -> String {
+    let expiry = format!("({now} + r.ttl_ms)");
+    let purge_after = purge_after(&expiry);
+    format!("{of}status = 'released', {of}expires_at = {expiry}, {of}purge_after = {purge_after}")
+}
+
+/// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, its owner's lease is over, or it was released.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
     format!(
-        "(r.expires_at <= {now} OR ({SOUND} AND r.status = 'processing' AND r.fingerprint = {fingerprint} \
-         AND r.owner <> {owner} AND r.lease_until <= {now}))"
+        "(r.expires_at <= {now} OR ({SOUND} AND r.fingerprint = {fingerprint} AND (r.status = 'released' \
+         OR (r.status = 'processing' AND r.owner <> {owner} AND r.lease_until <= {now}))))"
     )
 }
 
@@ -42,7 +73,9 @@ pub(super) fn on_conflict() -> String {
     // The moment of the claim, as the row that it would insert says it.
     let now = "(excluded.lease_until - excluded.lease_ms)";
     let free = free(now, "excluded.fingerprint", "excluded.owner");
-    let parks = format!("r.expires_at > {now} AND r.on_crash = 'park'");
+    let lapsed = format!("r.expires_at > {now} AND r.status = 'processing'");
+    let parks = format!("{lapsed} AND r.on_crash = 'park'");
+    let never = never();
     let unless_parked = |column: &str| {
         format!("{column} = CASE WHEN {parks} THEN r.{column} ELSE excluded.{column} END, ")
     };
@@ -53,9 +86,10 @@ pub(super) fn on_conflict() -> String {
              version = 1, {kept}
              status = CASE WHEN {parks} THEN 'failed' ELSE 'processing' END,
              fence = CASE WHEN {parks} THEN r.fence WHEN r.expires_at <= {now} THEN 1 ELSE r.fence + 1 END,
+             recovered = CASE WHEN {parks} THEN r.recovered WHEN {lapsed} THEN 1 ELSE 0 END,
              fingerprint = excluded.fingerprint,
-             expires_at = CASE WHEN {parks} THEN {now} + r.ttl_ms ELSE excluded.expires_at END,
-             purge_after = CASE WHEN {parks} THEN r.purge_after ELSE excluded.purge_after END,
+             expires_at = CASE WHEN {parks} THEN {never} ELSE excluded.expires_at END,
+             purge_after = CASE WHEN {parks} THEN {never} ELSE excluded.purge_after END,
              finished_at = CASE WHEN {parks} THEN {now} END,
              failure = CASE WHEN {parks} THEN 'indeterminate' END,
              size = CASE WHEN {parks} THEN 0 END,

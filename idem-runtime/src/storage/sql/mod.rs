@@ -29,7 +29,7 @@
 //!
 //! | database | claim | renew, complete, release |
 //! |---|---|---|
-//! | Postgres | one statement: `INSERT … ON CONFLICT DO NOTHING`, and what is there; a second takes over what has expired, or whose lease is over | one statement: `UPDATE` or `DELETE` by key and owner; a read for those who own nothing |
+//! | Postgres | one statement: `INSERT … ON CONFLICT DO NOTHING`, and what is there; a second takes over what has expired or was released, or whose lease is over | one statement: `UPDATE` by key and owner; a read for those who own nothing |
 //! | SQLite | a read; what is free by `INSERT … ON CONFLICT … RETURNING` | one statement; a read for those who own nothing |
 //! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE` | one statement to complete, after a read to renew and release; where it meets some of a batch, another read, by owner |
 //!
@@ -66,7 +66,8 @@
 //! # Removing what has expired
 //!
 //! An expired row counts as none at once and stays until `purge` removes it, or a claim of its key replaces it. `spawn_janitor` purges in the
-//! background, in batches of 1000, and never touches a live record; several processes may run one.
+//! background, in batches of 1000, and never touches a live record; several processes may run one. What is parked, or would be if its owner
+//! died, expires at the end of the year 9999.
 //!
 //! The index of `purge` is on `purge_after` and not on `expires_at`: the claim sets it to the earliest moment at which its record can expire,
 //! and a completion soon after leaves it alone, so that it changes no index (in Postgres: a heap-only update). `purge` asks for both.

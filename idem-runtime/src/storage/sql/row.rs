@@ -24,7 +24,7 @@ use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
 pub(super) const VERSION: i64 = 1;
 
 /// The columns that [`read`] expects, in its order.
-pub(super) const COLUMNS: [&str; 15] = [
+pub(super) const COLUMNS: [&str; 16] = [
     "version",
     "expires_at",
     "status",
@@ -32,6 +32,7 @@ pub(super) const COLUMNS: [&str; 15] = [
     "fence",
     "fingerprint",
     "on_crash",
+    "recovered",
     "lease_ms",
     "ttl_ms",
     "lease_until",
@@ -144,7 +145,7 @@ where
     fn record(mut self, now: Timestamp) -> Found {
         let Some(version) = self.optional::<i64>()? else { return Ok(None) };
         let expires_at = Timestamp::from_millis(self.positive()?);
-        if expires_at <= now {
+        if expires_at <= now && expires_at != Timestamp::NEVER {
             return Ok(None);
         }
         match version {
@@ -168,13 +169,21 @@ where
             "park" => CrashPolicy::Park,
             _ => return Err(corrupt()),
         };
+        let recovered = match self.required::<i64>()? {
+            0 => false,
+            1 => true,
+            _ => return Err(corrupt()),
+        };
         let lease = Duration::from_millis(self.positive()?);
         let ttl = Duration::from_millis(self.positive()?);
         let lease_until = Timestamp::from_millis(self.positive()?);
         let finished_at = self.optional::<i64>()?;
         let finish = self.finish()?;
         let state = match (status.as_str(), finished_at, finish) {
-            ("processing", None, None) => State::Processing { lease, lease_until, ttl, on_crash },
+            ("processing", None, None) => {
+                State::Processing { lease, lease_until, ttl, on_crash, recovered }
+            }
+            ("released", None, None) => State::Released,
             ("completed", Some(at), Some(finish @ Finish::Completed(_)))
             | ("failed", Some(at), Some(finish @ Finish::Failed(_))) => {
                 let at = Timestamp::from_millis(u64::try_from(at).map_err(|_| corrupt())?);
@@ -260,12 +269,16 @@ pub(super) fn settle<E: Event>(found: Found, verb: &E, now: Timestamp) -> Answer
 pub(super) fn won(
     status: &str,
     fence: i64,
+    recovered: i64,
     finished_at: Option<i64>,
 ) -> Result<Claimed, StorageError> {
     let number = |number: i64| u64::try_from(number).map_err(|_| corrupt());
     match (status, finished_at) {
-        ("processing", None) => Ok(Claimed::Acquired { fence: Fence::new(number(fence)?) }),
-        ("failed", Some(at)) => Ok(Claimed::Replay(Finished {
+        ("processing", None) => {
+            let (fence, recovered) = (Fence::new(number(fence)?), recovered == 1);
+            Ok(Claimed::Acquired { fence, recovered })
+        }
+        ("failed", Some(at)) => Ok(Claimed::Parked(Finished {
             at: Timestamp::from_millis(number(at)?),
             finish: Finish::Failed(Failure::Indeterminate),
         })),

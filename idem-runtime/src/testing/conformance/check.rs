@@ -84,9 +84,13 @@ pub(in crate::testing::conformance) fn unchanged(
 fn same_state(before: &State, after: &State) -> bool {
     match (before, after) {
         (
-            State::Processing { lease: lease1, lease_until: until1, ttl: ttl1, on_crash: crash1 },
-            State::Processing { lease: lease2, lease_until: until2, ttl: ttl2, on_crash: crash2 },
-        ) => (lease1, ttl1, crash1) == (lease2, ttl2, crash2) && close(*until1, *until2),
+            State::Processing { lease_until: until1, .. },
+            State::Processing { lease_until: until2, lease, ttl, on_crash, recovered },
+        ) => {
+            let (lease, ttl, on_crash, recovered) = (*lease, *ttl, *on_crash, *recovered);
+            let after = State::Processing { lease, ttl, on_crash, recovered, lease_until: *until1 };
+            close(*until1, *until2) && *before == after
+        }
         (before, after) => before == after,
     }
 }

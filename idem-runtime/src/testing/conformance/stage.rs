@@ -108,7 +108,23 @@ impl<H: Harness> Stage<H> {
     /// A key whose owner is at work.
     pub(in crate::testing::conformance) async fn acquire(&self, claim: Claim) -> Verdict<Claim> {
         let answer = self.storage().claim(&claim).await?;
-        same("the claim of a new key", &answer, &Claimed::Acquired { fence: Fence::FIRST })?;
+        same(
+            "the claim of a new key",
+            &answer,
+            &Claimed::Acquired { fence: Fence::FIRST, recovered: false },
+        )?;
+        Ok(claim)
+    }
+
+    /// A key that was released, and whose next owner is at work with this fence.
+    pub(in crate::testing::conformance) async fn acquire_released(
+        &self,
+        claim: Claim,
+        fence: u64,
+    ) -> Verdict<Claim> {
+        let answer = self.storage().claim(&claim).await?;
+        let acquired = Claimed::Acquired { fence: Fence::new(fence), recovered: false };
+        same("the claim of a released key", &answer, &acquired)?;
         Ok(claim)
     }
 
@@ -140,11 +156,18 @@ impl<H: Harness> Stage<H> {
         Ok(claim)
     }
 
+    /// A key whose owner gave it back.
+    pub(in crate::testing::conformance) async fn released(&self, claim: Claim) -> Verdict<Claim> {
+        let claim = self.acquire(claim).await?;
+        let answer = self.storage().release(&releasing(&claim)).await?;
+        same("the owner's release", &answer, &Written::Done)?;
+        Ok(claim)
+    }
+
     /// A key whose owner died and was found by another under `Park`.
     pub(in crate::testing::conformance) async fn parked(&self, name: &str) -> Verdict<Claim> {
         let claim = self.crashed(name, CrashPolicy::Park).await?;
-        let answer = self.storage().claim(&rival(&claim)).await?;
-        same("the claim of a parked key", &replayed(answer)?.finish, &indeterminate())?;
+        parks(self.storage().claim(&rival(&claim)).await?)?;
         Ok(claim)
     }
 
@@ -156,7 +179,11 @@ impl<H: Harness> Stage<H> {
         let dead = self.crashed(name, CrashPolicy::Retry).await?;
         let taker = Claim { lease: LONG, ..rival(&dead) };
         let answer = self.storage().claim(&taker).await?;
-        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::FIRST.next() })?;
+        same(
+            "the takeover",
+            &answer,
+            &Claimed::Acquired { fence: Fence::FIRST.next(), recovered: true },
+        )?;
         Ok((dead, taker))
     }
 
@@ -296,6 +323,17 @@ pub(in crate::testing::conformance) fn failure(message: &str) -> Finish {
 
 pub(in crate::testing::conformance) fn indeterminate() -> Finish {
     Finish::Failed(Failure::Indeterminate)
+}
+
+/// The end that a claim has given to a crash, which it must have.
+pub(in crate::testing::conformance) fn parks(answer: Claimed) -> Verdict<Finished> {
+    match answer {
+        Claimed::Parked(finished) => {
+            same("what was parked", &finished.finish, &indeterminate())?;
+            Ok(finished)
+        }
+        other => Err(Complaint::Violated(format!("the claim answers {other:?} and does not park"))),
+    }
 }
 
 /// What a claim replays, which it must.

@@ -21,7 +21,7 @@ fn is_over(record: &Record, now: Timestamp) -> bool {
 }
 
 fn is_indeterminate(record: &Record) -> bool {
-    matches!(&record.state, State::Finished(end) if end.finish == Finish::Failed(Failure::Indeterminate))
+    record.is_parked()
 }
 
 pub(super) fn claim(
@@ -46,9 +46,10 @@ pub(super) fn claim(
             finished && !is_indeterminate(&before) && before.status() == Status::Failed
         }
         Flaw::ParkBeforeFingerprint => is_indeterminate(&before),
-        Flaw::LeaseBeforeFingerprint => !finished && !over,
+        Flaw::LeaseBeforeFingerprint => before.status() == Status::Processing && !over,
         Flaw::TakeoverBeforeFingerprint => over,
         Flaw::OwnerBeforeFingerprint => owner,
+        Flaw::ReleaseBeforeFingerprint => before.state == State::Released,
         _ => false,
     };
     if blind {
@@ -78,14 +79,12 @@ pub(super) fn claim(
         (Flaw::PolicyOfTheClaimer, State::Processing { on_crash, .. }) => {
             *on_crash = claim.on_crash;
         }
-        (Flaw::ParkIsKeptForTheFindersTtl, State::Processing { ttl, .. }) => *ttl = claim.ttl,
-        (Flaw::ParkIsKeptForEver, State::Processing { ttl, .. }) => *ttl = Duration::MAX,
         (Flaw::ReplayExtendsRetention, State::Finished(_)) => {
             before.expires_at = now.after(claim.ttl);
         }
         (Flaw::ReplayNotForTheOwner, State::Finished(_)) if owner => {
             let fence = before.fence;
-            return (Some(before), Claimed::Acquired { fence });
+            return (Some(before), Claimed::Acquired { fence, recovered: false });
         }
         _ => {}
     }
@@ -106,7 +105,45 @@ pub(super) fn claim(
     if let (Flaw::ParkNamesTheFinder, Some(record), true) = (flaw, &mut record, over) {
         record.owner = claim.owner;
     }
-    (record, answer)
+    if let (Some(record), State::Released) = (&mut record, &original.state) {
+        after_release(flaw, record, &mut answer, &original);
+    }
+    match (flaw, &mut record, answer) {
+        (Flaw::ParkingIsNotTold, _, Claimed::Parked(end)) => (record, Claimed::Replay(end)),
+        (Flaw::ParkingIsToldToAll, _, Claimed::Replay(end)) if is_indeterminate(&original) => {
+            (record, Claimed::Parked(end))
+        }
+        (Flaw::ParkedExpires, Some(after), answer @ Claimed::Parked(_)) => {
+            after.expires_at = now.after(ttl_of(&original));
+            (record, answer)
+        }
+        (
+            Flaw::SecondClaimForgetsTheCrash,
+            Some(after),
+            Claimed::Acquired { fence, recovered: true },
+        ) if original.owner == after.owner => {
+            (record, Claimed::Acquired { fence, recovered: false })
+        }
+        (_, _, answer) => (record, answer),
+    }
+}
+
+fn ttl_of(record: &Record) -> Duration {
+    match record.state {
+        State::Processing { ttl, .. } => ttl,
+        _ => Duration::ZERO,
+    }
+}
+
+/// The next owner after a release.
+fn after_release(flaw: Flaw, record: &mut Record, answer: &mut Claimed, before: &Record) {
+    let State::Processing { recovered, .. } = &mut record.state else { return };
+    match flaw {
+        Flaw::FenceStaysAfterARelease => record.fence = before.fence,
+        Flaw::ReleaseIsACrash => *recovered = true,
+        _ => return,
+    }
+    *answer = Claimed::Acquired { fence: record.fence, recovered: *recovered };
 }
 
 fn first(
@@ -121,10 +158,11 @@ fn first(
         Flaw::FirstFenceIsZero => {
             record.fence = Fence::new(0);
             let fence = record.fence;
-            return (Some(record), Claimed::Acquired { fence });
+            return (Some(record), Claimed::Acquired { fence, recovered: false });
         }
         Flaw::ProcessingIsKeptForTheLeaseOnly => record.expires_at = now.after(claim.lease),
         Flaw::ProcessingIsKeptForTheTtlOnly => record.expires_at = now.after(claim.ttl),
+        Flaw::DeadExpiresUnparked => record.expires_at = now.after(claim.lease).after(claim.ttl),
         _ => {}
     }
     (Some(record), answer)
@@ -134,9 +172,20 @@ fn taken_over(flaw: Flaw, record: &mut Record, answer: &mut Claimed, dead: &Reco
     match flaw {
         Flaw::TakeoverKeepsTheFence => {
             record.fence = dead.fence;
-            *answer = Claimed::Acquired { fence: dead.fence };
+            *answer = Claimed::Acquired { fence: dead.fence, recovered: true };
         }
-        Flaw::TakeoverKeepsTheTermsOfTheDead => record.state = dead.state.clone(),
+        Flaw::TakeoverKeepsTheTermsOfTheDead => {
+            record.state = dead.state.clone();
+            if let State::Processing { recovered, .. } = &mut record.state {
+                *recovered = true;
+            }
+        }
+        Flaw::TakeoverIsNoRecovery => {
+            if let State::Processing { recovered, .. } = &mut record.state {
+                *recovered = false;
+            }
+            *answer = Claimed::Acquired { fence: record.fence, recovered: false };
+        }
         Flaw::PolicyOfTheFirstOwner => {
             if let (State::Processing { on_crash, .. }, State::Processing { on_crash: first, .. }) =
                 (&mut record.state, &dead.state)
@@ -194,7 +243,10 @@ pub(super) fn complete(
         {
             before.expires_at = now.after(complete.ttl);
         }
-        (Flaw::LastFinishWins, State::Finished(_)) if owner => {
+        (Flaw::LastFinishWins, State::Finished(_))
+        | (Flaw::CompleteAfterRelease, State::Released)
+            if owner =>
+        {
             let end = Finished { at: now, finish: complete.finish };
             return (Some(Record { state: State::Finished(end), ..before }), Written::Done);
         }
@@ -211,6 +263,9 @@ pub(super) fn complete(
         match flaw {
             Flaw::CompleteKeepsTheClaimsRetention if !finished => record.expires_at = was_expiring,
             Flaw::HealingKeepsRetention if parked => record.expires_at = was_expiring,
+            Flaw::IndeterminateExpires if is_indeterminate(record) => {
+                record.expires_at = now.after(complete.ttl);
+            }
             Flaw::CompleteIgnoresTheOwner => record.owner = was_owner,
             _ => {}
         }
@@ -239,6 +294,7 @@ pub(super) fn renew(
         }
         (Flaw::RenewDoesNothing, State::Processing { .. })
         | (Flaw::RenewRevivesFinished, State::Finished(_))
+        | (Flaw::RenewAfterRelease, State::Released)
             if owner =>
         {
             return (Some(before), Written::Done);
@@ -250,6 +306,13 @@ pub(super) fn renew(
         record.owner = was.owner;
         match (flaw, &mut record.state) {
             (Flaw::RenewKeepsRetention, _) => record.expires_at = was.expires_at,
+            (
+                Flaw::RenewedDeadExpiresUnparked,
+                State::Processing { lease_until, ttl, on_crash: CrashPolicy::Park, .. },
+            ) => {
+                record.expires_at = lease_until.after(*ttl);
+            }
+            (Flaw::RenewForgetsTheCrash, State::Processing { recovered, .. }) => *recovered = false,
             (Flaw::RenewForgetsThePolicy, State::Processing { on_crash, .. }) => {
                 *on_crash = CrashPolicy::Retry;
             }
@@ -278,17 +341,35 @@ pub(super) fn release(
             return (Some(before), Written::LeaseLost(Lost::Gone));
         }
         (Flaw::ReleaseRemovesFinished, State::Finished(_)) => return (None, Written::Done),
+        (Flaw::ReleaseAgainIsLost, State::Released) => {
+            return (Some(before), Written::LeaseLost(Lost::Gone));
+        }
+        (Flaw::ReleaseAgainByAnybody, State::Released) => return (Some(before), Written::Done),
+        (Flaw::ReleaseAgainWritesAgain, State::Released) => {
+            before.expires_at = now.after(Duration::from_secs(600));
+        }
         _ => {}
     }
-    match (flaw, step(Some(before), release, now)) {
-        (Flaw::ReleaseLeavesTheRecordExpired | Flaw::FenceSurvivesTheRecord, (None, answer)) => {
-            let State::Processing { lease, ttl, .. } = was.state else { return (None, answer) };
-            let state =
-                State::Processing { lease, lease_until: now, ttl, on_crash: CrashPolicy::Retry };
-            (Some(Record { state, ..was }), answer)
+    let (mut record, answer) = step(Some(before), release, now);
+    let State::Processing { lease, ttl, recovered, .. } = was.state else {
+        return (record, answer);
+    };
+    if let (Some(record), Written::Done) = (&mut record, &answer) {
+        match flaw {
+            Flaw::ReleaseKeepsTheClaimsRetention => record.expires_at = was.expires_at,
+            Flaw::ReleaseIsForgottenAtOnce => record.expires_at = now.after(lease),
+            Flaw::ReleaseForgetsTheOwner => record.owner = OwnerId::from_bytes([0; 16]),
+            Flaw::ReleaseLooksLikeACrash => {
+                let (lease_until, on_crash) = (now, CrashPolicy::Retry);
+                record.state = State::Processing { lease, lease_until, ttl, on_crash, recovered };
+            }
+            _ => {}
         }
-        (_, decision) => decision,
+        if flaw == Flaw::ReleaseForgetsTheFence {
+            return (None, answer);
+        }
     }
+    (record, answer)
 }
 
 /// A record out of nothing.

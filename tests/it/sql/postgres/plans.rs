@@ -13,8 +13,8 @@ use crate::stage::in_time;
 /// Rows that are neither expired nor of any key that is asked for.
 const GROW: &str =
     "INSERT INTO idempotency_records
-        (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
-     SELECT 'other:' || n, 1, 'processing', decode(repeat('00', 16), 'hex'), 1, decode(repeat('01', 33), 'hex'), 'retry', 1, 1,
+        (key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+     SELECT 'other:' || n, 1, 'processing', decode(repeat('00', 16), 'hex'), 1, 0, decode(repeat('01', 33), 'hex'), 'retry', 1, 1,
         9000000000000, 9000000000000, 9000000000000
      FROM generate_series(1, 20000) AS n";
 

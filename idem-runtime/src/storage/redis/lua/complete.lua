@@ -1,7 +1,7 @@
 #!lua
 -- Records how operations ended whose callers are still their owners, and wakes the waiters where there are any.
 -- KEYS records; ARGV for each of them: how a record begins that the caller is at work on and nobody waits for (version, owner, status);
--- how the finished one begins; its retention in milliseconds; what follows its time.
+-- how the finished one begins; its retention in milliseconds, 0 for one that does not expire; what follows its time.
 -- Replies: 1, or what is there instead, or an error; for several records one of these each. They are completed one after the other,
 -- for two may be the same, and an error of one changes nothing for the others.
 -- Every call of the server and every string that is made shows in the throughput: hence one comparison for the usual case.
@@ -26,7 +26,12 @@ local function complete(key, arg)
     at = struct.pack('>I8', time[1] * 1000 + time[2] / 1000)
   end
   local finished = ARGV[arg + 1] .. sub(stored, 19, 60) .. at .. ARGV[arg + 3]
-  local written = call('PSETEX', key, ARGV[arg + 2], finished)
+  local written
+  if ARGV[arg + 2] == '0' then
+    written = call('SET', key, finished)
+  else
+    written = call('PSETEX', key, ARGV[arg + 2], finished)
+  end
   if written.err then
     return written
   end

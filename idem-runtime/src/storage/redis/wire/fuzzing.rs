@@ -7,7 +7,7 @@ use crate::record::{CrashPolicy, millis};
 use crate::storage::StorageError;
 
 /// Reads a record, and writes what it has read. What it does not keep, because it means nothing to it, it takes from the bytes: whether
-/// somebody waits, and what the policy of a finished call was.
+/// somebody waits, what the policy of a finished call was, and what a released one had asked for.
 ///
 /// # Errors
 ///
@@ -18,14 +18,20 @@ pub fn written_again(bytes: &[u8]) -> Result<Vec<u8>, StorageError> {
     prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
     let mut tail = Vec::new();
     match state {
-        StoredState::Processing { lease, ttl, on_crash } => {
+        StoredState::Processing { lease, ttl, on_crash, recovered } => {
             prefix[STATUS] = if bytes.get(STATUS) == Some(&b'W') { b'W' } else { b'P' };
-            tail.push(match on_crash {
-                CrashPolicy::Retry => b'r',
-                CrashPolicy::Park => b'p',
+            tail.push(match (on_crash, recovered) {
+                (CrashPolicy::Retry, false) => b'r',
+                (CrashPolicy::Retry, true) => b'R',
+                (CrashPolicy::Park, false) => b'p',
+                (CrashPolicy::Park, true) => b'P',
             });
             tail.extend(millis(lease).to_be_bytes());
             tail.extend(millis(ttl).to_be_bytes());
+        }
+        StoredState::Released => {
+            prefix[STATUS] = b'R';
+            tail.extend(bytes.get(super::POLICY..).into_iter().flatten());
         }
         StoredState::Finished(finished) => {
             prefix = finished_prefix(owner, &finished.finish);

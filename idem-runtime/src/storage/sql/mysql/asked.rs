@@ -4,8 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::super::group::Verb;
 use super::super::row::{clamped_millis, policy};
+use super::seen::Before;
 use crate::key::RecordKey;
-use crate::record::{Fence, OwnerId};
+use crate::record::OwnerId;
 use crate::storage::Claim;
 
 /// Bytes as hex digits.
@@ -52,11 +53,12 @@ pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String 
     json(claims.into_iter().map(claim))
 }
 
-/// Claims of keys whose owners have these fences.
-pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, Fence)>) -> String {
-    json(claims.into_iter().map(|(asked, fence)| {
+/// Claims of keys that others had before.
+pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, &'a Before)>) -> String {
+    json(claims.into_iter().map(|(asked, before)| {
         let (key, owner, fingerprint, policy, lease, ttl) = claim(asked);
-        (key, owner, fingerprint, policy, lease, ttl, fence.get())
+        let (fence, recovered) = (before.held.fence.get(), u8::from(before.has_died));
+        (key, owner, fingerprint, policy, lease, ttl, fence, recovered)
     }))
 }
 

@@ -3,6 +3,7 @@
 use super::super::row::{FinishColumns, clamped_millis};
 use super::statements::SIZES;
 use super::values::Value;
+use crate::record::Timestamp;
 use crate::storage::Complete;
 
 /// Most bytes of results in a statement of more than one. Servers refuse what is beyond `max_allowed_packet`, 16 MiB or more.
@@ -60,15 +61,11 @@ impl Chunk<'_> {
     pub(super) fn values(&self) -> Vec<Value<'_>> {
         let (first, (_, with)) = (&self.columns[0], self.completes[0]);
         let ttl = Value::Integer(clamped_millis(with.ttl));
+        let at_least = if with.finish.is_parked() { Timestamp::NEVER.as_millis() } else { 0 };
+        let at_least = Value::Integer(i64::try_from(at_least).unwrap_or(i64::MAX));
+        let mut values = vec![Value::Text(first.status), first.codec.into(), first.failure.into()];
         // Three times, for the expiry and for what follows from it.
-        let mut values = vec![
-            Value::Text(first.status),
-            first.codec.into(),
-            first.failure.into(),
-            ttl,
-            ttl,
-            ttl,
-        ];
+        values.extend([ttl, at_least].repeat(3));
         let keys: Vec<_> =
             self.completes.iter().map(|(_, complete)| complete.key.as_str()).collect();
         let keys = || keys.iter().map(|key| Value::Bytes(key.as_bytes()));

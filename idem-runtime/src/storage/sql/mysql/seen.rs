@@ -34,7 +34,7 @@ impl Seen {
     /// Whether it can be said that the operation was parked, or that nobody has done so.
     pub(super) fn tells_whether_parked(&self) -> bool {
         self.record().is_some_and(|record| match &record.state {
-            State::Processing { .. } => true,
+            State::Processing { .. } | State::Released => true,
             State::Finished(finished) => finished.finish == PARKED,
         })
     }
@@ -53,8 +53,8 @@ impl Seen {
         match self.settle(claim) {
             Answer::Settled(answer) => Path::Answered(answer),
             Answer::Stale | Answer::Again(_) | Answer::Alone => match terms {
-                Some((held, CrashPolicy::Retry)) => Path::TakeOver(held),
-                Some((_, CrashPolicy::Park)) => Path::Park(now),
+                Some(Terms::Follow(before)) => Path::TakeOver(before),
+                Some(Terms::Park) => Path::Park(now),
                 None => Path::Answered(Err(corrupt())),
             },
         }
@@ -67,13 +67,13 @@ pub(super) enum Path {
     Answered(Result<Claimed, StorageError>),
     /// There is no row, or one that counts as none.
     Insert { is_expired: bool },
-    /// The lease of this owner is over.
-    TakeOver(Held),
-    /// Likewise by this moment, and nobody is to follow it.
+    /// The lease of this owner is over, or it has released the key.
+    TakeOver(Before),
+    /// The lease was over by this moment, and nobody is to follow its owner.
     Park(Timestamp),
 }
 
-/// Who has a key. Its fence says no more where a key was released and is had anew.
+/// Who has a key, or had it last. Its fence says no more where a key was forgotten and is had anew.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     owner: OwnerId,
@@ -84,6 +84,14 @@ impl Held {
     fn of(record: &Record) -> Self {
         Self { owner: record.owner, fence: record.fence }
     }
+}
+
+/// Whom a claim follows.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    pub(super) held: Held,
+    /// Its lease was over, and it had not released the key.
+    pub(super) has_died: bool,
 }
 
 /// What becomes of an operation whose owner is not to be followed.
@@ -104,10 +112,20 @@ pub(super) fn seen(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Seen>, Fault> 
     Ok(seen)
 }
 
-/// The owner at work, and what is to be done when its lease is over.
-fn terms(record: &Record) -> Option<(Held, CrashPolicy)> {
+/// What a claim does about a record that it may write to.
+enum Terms {
+    Follow(Before),
+    Park,
+}
+
+fn terms(record: &Record) -> Option<Terms> {
+    let held = Held::of(record);
     match record.state {
-        State::Processing { on_crash, .. } => Some((Held::of(record), on_crash)),
+        State::Processing { on_crash: CrashPolicy::Retry, .. } => {
+            Some(Terms::Follow(Before { held, has_died: true }))
+        }
+        State::Processing { on_crash: CrashPolicy::Park, .. } => Some(Terms::Park),
+        State::Released => Some(Terms::Follow(Before { held, has_died: false })),
         State::Finished(_) => None,
     }
 }

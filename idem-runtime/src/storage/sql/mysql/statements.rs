@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{SOUND, open, purge_after};
+use super::super::conditions::{SOUND, claims_expiry, never, open, purge_after, released};
 use super::super::row;
 use super::super::table::Table;
 use crate::record::OwnerId;
@@ -32,9 +32,17 @@ const CLAIM: &[(&str, &str)] = &[
     ("ttl_ms", "BIGINT"),
 ];
 
-/// Likewise of a claim of a key whose owner has this fence.
-const TAKEOVER: &[(&str, &str)] =
-    &[CLAIM[0], CLAIM[1], CLAIM[2], CLAIM[3], CLAIM[4], CLAIM[5], ("fence", "BIGINT")];
+/// Likewise of a claim of a key whose last owner has this fence, and has died (1) or released the key (0).
+const TAKEOVER: &[(&str, &str)] = &[
+    CLAIM[0],
+    CLAIM[1],
+    CLAIM[2],
+    CLAIM[3],
+    CLAIM[4],
+    CLAIM[5],
+    ("fence", "BIGINT"),
+    ("recovered", "BIGINT"),
+];
 
 const KEY: (&str, &str) = ("record_key", "VARCHAR(2048)");
 
@@ -97,6 +105,7 @@ impl Statements {
         let found = row::columns("r");
         let by_key = |fields| by_key(&table, fields);
         let (keys, owned) = (by_key(&[KEY]), by_key(&[KEY, OWNER]));
+        let (renewed, released) = (claims_expiry(NOW, "r"), released(NOW, "r."));
         let mine = format!("r.owner = UNHEX(a.owner) AND {}", alive());
         Self {
             find: format!("SELECT a.n, {NOW}, {found} FROM {keys}").into(),
@@ -106,12 +115,12 @@ impl Statements {
             impatient: ClaimStatements::new(&table, IMPATIENT, AND_PATIENT),
             renew: format!(
                 "UPDATE {owned}
-                 SET r.lease_until = {NOW} + r.lease_ms, r.expires_at = {NOW} + r.lease_ms + r.ttl_ms
+                 SET r.lease_until = {NOW} + r.lease_ms, r.expires_at = {renewed}
                  WHERE r.status = 'processing' AND {mine}"
             )
             .into(),
             complete: SIZES.map(|size| complete(&table, size).into()),
-            release: format!("DELETE r FROM {owned} WHERE r.status = 'processing' AND {mine}").into(),
+            release: format!("UPDATE {owned} SET {released} WHERE r.status = 'processing' AND {mine}").into(),
             load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.`key` = ?").into(),
             scan: format!(
                 "SELECT {NOW}, r.`key`, {found} FROM {table} AS r
@@ -169,17 +178,19 @@ impl ClaimStatements {
     fn new(table: &str, before: &str, after: &str) -> Self {
         let keys = by_key(table, &[KEY]);
         let (claims, takeovers) = (by_key(table, CLAIM), by_key(table, TAKEOVER));
-        let free = format!(
-            "r.status = 'processing' AND r.fingerprint = UNHEX(a.fingerprint) AND r.owner <> UNHEX(a.owner)
-             AND r.lease_until <= {NOW} AND r.expires_at > {NOW} AND {SOUND}"
+        let lapsed = format!(
+            "r.status = 'processing' AND r.owner <> UNHEX(a.owner) AND r.lease_until <= {NOW}"
         );
+        let alike = format!("r.fingerprint = UNHEX(a.fingerprint) AND {}", alive());
+        let expiry = claims_expiry(NOW, "a");
+        let never = never();
         Self {
             insert: format!(
                 "{before}INSERT INTO {table}
-                     (`key`, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
+                     (`key`, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until,
                       expires_at, purge_after)
-                 SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, UNHEX(a.fingerprint), a.on_crash,
-                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
+                 SELECT UNHEX(a.record_key), 1, 'processing', UNHEX(a.owner), 1, 0, UNHEX(a.fingerprint), a.on_crash,
+                        a.lease_ms, a.ttl_ms, {NOW} + a.lease_ms, {expiry}, {NOW} + a.ttl_ms
                  FROM {} WHERE true{after}",
                 asked(CLAIM)
             )
@@ -187,17 +198,18 @@ impl ClaimStatements {
             remove_expired: format!("{before}DELETE r FROM {keys} WHERE r.expires_at <= {NOW}{after}").into(),
             take_over: format!(
                 "{before}UPDATE {takeovers}
-                 SET r.owner = UNHEX(a.owner), r.fence = r.fence + 1, r.on_crash = a.on_crash,
-                     r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms, r.lease_until = {NOW} + a.lease_ms,
-                     r.expires_at = {NOW} + a.lease_ms + a.ttl_ms, r.purge_after = {NOW} + a.ttl_ms
-                 WHERE r.on_crash = 'retry' AND r.fence = a.fence AND {free}{after}"
+                 SET r.status = 'processing', r.owner = UNHEX(a.owner), r.fence = r.fence + 1,
+                     r.recovered = a.recovered, r.on_crash = a.on_crash, r.lease_ms = a.lease_ms, r.ttl_ms = a.ttl_ms,
+                     r.lease_until = {NOW} + a.lease_ms, r.expires_at = {expiry}, r.purge_after = {NOW} + a.ttl_ms
+                 WHERE ((a.recovered = 1 AND r.on_crash = 'retry' AND {lapsed}) OR (a.recovered = 0 AND r.status = 'released'))
+                   AND r.fence = a.fence AND {alike}{after}"
             )
             .into(),
             park: format!(
                 "{before}UPDATE {claims}
                  SET r.status = 'failed', r.failure = 'indeterminate', r.size = 0, r.finished_at = ?,
-                     r.expires_at = {NOW} + r.ttl_ms
-                 WHERE r.on_crash = 'park' AND {free}{after}"
+                     r.expires_at = {never}, r.purge_after = {never}
+                 WHERE r.on_crash = 'park' AND {lapsed} AND {alike}{after}"
             )
             .into(),
         }
@@ -213,10 +225,12 @@ fn complete(table: &str, size: usize) -> String {
     let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
     let alive = alive();
     let open = open("?");
-    let purge_after = purge_after(&format!("({NOW} + ?)"));
+    // The second value is 0, or the moment at which nothing expires.
+    let expiry = format!("GREATEST({NOW} + ?, ?)");
+    let purge_after = purge_after(&expiry);
     format!(
         "UPDATE {table} AS r FORCE INDEX (PRIMARY)
-         SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {NOW} + ?,
+         SET r.status = ?, r.codec = ?, r.failure = ?, r.finished_at = {NOW}, r.expires_at = {expiry},
              r.purge_after = {purge_after}, r.payload = {own}, r.message = {own}, r.size = {own}
          WHERE r.`key` IN ({list}) AND r.owner = {own} AND {open} AND {alive}"
     )

@@ -133,7 +133,13 @@ impl Backend {
         }
         match self.write_within(session, server, claim, path).await {
             Err(fault) if is_locked(&fault) && !server.rolls_back => Ok(held(claim)),
-            Err(fault) if number(&fault) == Some(DUPLICATE) => self.settle(session, claim).await,
+            Err(fault) if number(&fault) == Some(DUPLICATE) => {
+                match self.look_again(session, claim).await? {
+                    Path::Answered(answer) => answer,
+                    // Somebody has released the key since the transaction's snapshot, or died long before it.
+                    path => only(self.write_within(session, server, claim, path).await),
+                }
+            }
             answers => only(answers),
         }
     }
@@ -172,21 +178,21 @@ impl Backend {
             Path::Insert { is_expired: false } => {
                 self.insert(session, statements, &claims, &[]).await
             }
-            Path::TakeOver(held) => self.take_over(session, statements, &claims, &[held]).await,
+            Path::TakeOver(before) => self.take_over(session, statements, &claims, &[before]).await,
             Path::Park(now) => self.park(session, statements, &claims, now).await,
         }
     }
 
-    /// What the row says that is there, whatever the transaction's snapshot shows.
-    async fn settle(
+    /// What a claim does about the row that is there, whatever the transaction's snapshot shows.
+    async fn look_again(
         &self,
         session: &mut Session<'_>,
         claim: &Claim,
-    ) -> Result<Claimed, StorageError> {
+    ) -> Result<Path, StorageError> {
         let key = claim.key.as_str().as_bytes();
         let rows = session.fetch(&self.statements.find_locked, &[Value::Bytes(key)]).await;
         let seen = seen(&rows.map_err(broken)?, 1).map_err(broken)?.pop();
-        only(Ok(vec![seen.ok_or_else(broken_up)?.settle(claim)]))
+        Ok(seen.ok_or_else(broken_up)?.path(claim))
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! | verb | statements |
 //! |---|---|
-//! | claim | read; insert where nothing was; take over or park where a lease was over, and read back if that did not meet all |
-//! | renew, release | read; update, or delete, those of the caller; read back if that did not meet all |
+//! | claim | read; insert where nothing was; take over or park where a lease was over, or the key released, and read back if that did not meet all |
+//! | renew, release | read; update those of the caller; read back if that did not meet all |
 //! | complete | update; read back if it did not meet all |
 //!
 //! | what happens between two statements | why that is all right |
@@ -31,7 +31,7 @@ use super::super::wakeups::Polls;
 use super::asked;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
-use super::seen::{Held, PARKED, Path, Seen, seen};
+use super::seen::{Before, PARKED, Path, Seen, seen};
 use super::statements::{ClaimStatements, Statements, Write};
 use super::values::Value;
 use crate::key::RecordKey;
@@ -94,27 +94,31 @@ impl Backend {
         let fields = asked::claims(verbs(claims));
         // It is refused as a whole where one of the keys has a row by now.
         session.execute(&statements.insert, &[Value::Text(&fields)]).await?;
-        let acquired = || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
+        let acquired =
+            || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false }));
         Ok(claims.iter().map(|_| acquired()).collect())
     }
 
-    /// Claims of keys of owners whose leases were over.
+    /// Claims of keys of owners whose leases were over, or that were released.
     pub(super) async fn take_over(
         &self,
         session: &mut Session<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
-        from: &[Held],
+        from: &[Before],
     ) -> Result<Answers<Claim>, Fault> {
-        let fields = asked::takeovers(verbs(claims).zip(from.iter().map(|held| held.fence)));
+        let fields = asked::takeovers(verbs(claims).zip(from));
         let count = session.execute(&statements.take_over, &[Value::Text(&fields)]).await?;
         if count == claims.len() as u64 {
-            let acquired = |held: &Held| Claimed::Acquired { fence: held.fence.next() };
-            return Ok(from.iter().map(|held| Answer::Settled(Ok(acquired(held)))).collect());
+            let acquired = |&Before { held, has_died }: &Before| Claimed::Acquired {
+                fence: held.fence.next(),
+                recovered: has_died,
+            };
+            return Ok(from.iter().map(|before| Answer::Settled(Ok(acquired(before)))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
-        let answer = |((seen, claim), &held): ((Seen, &Claim), &Held)| {
-            let is_known = count == 0 || seen.tells_who_took(held, claim.owner);
+        let answer = |((seen, claim), before): ((Seen, &Claim), &Before)| {
+            let is_known = count == 0 || seen.tells_who_took(before.held, claim.owner);
             if is_known { seen.settle(claim) } else { changed() }
         };
         Ok(seen.into_iter().zip(verbs(claims)).zip(from).map(answer).collect())
@@ -132,14 +136,21 @@ impl Backend {
         let moment = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let values = [Value::Text(&fields), Value::Integer(moment)];
         let count = session.execute(&statements.park, &values).await?;
+        let end = Finished { at: now, finish: PARKED };
+        let parked = || Claimed::Parked(end.clone());
         if count == claims.len() as u64 {
-            let parked = || Claimed::Replay(Finished { at: now, finish: PARKED });
             return Ok(claims.iter().map(|_| Answer::Settled(Ok(parked()))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
         let answer = |(seen, claim): (Seen, &Claim)| {
             let is_known = count == 0 || seen.tells_whether_parked();
-            if is_known { seen.settle(claim) } else { changed() }
+            match if is_known { seen.settle(claim) } else { changed() } {
+                // Parked at this moment, by this claim or by one that came as early.
+                Answer::Settled(Ok(Claimed::Replay(finished))) if count > 0 && finished == end => {
+                    Answer::Settled(Ok(parked()))
+                }
+                answer => answer,
+            }
         };
         Ok(seen.into_iter().zip(verbs(claims)).map(answer).collect())
     }
@@ -197,7 +208,8 @@ impl Backend {
             let record = seen.record().filter(|record| record.owner == (write.owner)(verb));
             match record.map(Record::status) {
                 _ if count == 0 => seen.settle(verb),
-                // Nobody becomes the owner again: a write that leaves the record to its owner has met it, and one that does not has not.
+                // Nobody becomes the owner again: a write that leaves its owner at work has met the record, and of one that does not the
+                // record itself says whether it has.
                 Some(Status::Processing) if write.leaves => Answer::Settled(Ok(Written::Done)),
                 Some(_) if !write.leaves => seen.settle(verb),
                 _ => changed(),
@@ -239,9 +251,9 @@ impl Runs<Claim> for Backend {
                     absent.push((at, claim));
                     Answer::Stale
                 }
-                Path::TakeOver(held) => {
+                Path::TakeOver(before) => {
                     lapsed.push((at, claim));
-                    from.push(held);
+                    from.push(before);
                     Answer::Stale
                 }
                 Path::Park(moment) => {

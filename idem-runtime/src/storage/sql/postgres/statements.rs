@@ -6,7 +6,7 @@
 //! | verb | statement | and then |
 //! |---|---|---|
 //! | claim | [`claim`](Statements::claim) inserts what has no row, and reads the row of what has | what is expired, or whose lease is over: [`take`](Statements::take) |
-//! | renew, complete, release | update or delete by key and owner | what was not the caller's: [`find`](Statements::find) |
+//! | renew, complete, release | update by key and owner | what was not the caller's: [`find`](Statements::find) |
 //!
 //! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING` only looks. Of what a statement did with a batch
 //! there is one row, with a list; a row each has only what was there before.
@@ -28,7 +28,9 @@
 
 use std::sync::Arc;
 
-use super::super::conditions::{SOUND, free, on_conflict, open, purge_after};
+use super::super::conditions::{
+    SOUND, claims_expiry, completions_expiry, free, on_conflict, open, purge_after, released,
+};
 use super::super::row;
 use super::super::table::Table;
 
@@ -97,8 +99,7 @@ impl Batch {
     fn of(arguments: Arguments, rest_of_one: &str, rest_of_many: &str) -> Self {
         let text = |asked: String, rest: &str| {
             // What follows is the statement, or begins with another query by name.
-            let is_statement =
-                ["SELECT", "UPDATE", "DELETE"].iter().any(|verb| rest.starts_with(verb));
+            let is_statement = ["SELECT", "UPDATE"].iter().any(|verb| rest.starts_with(verb));
             let comma = if is_statement { "" } else { "," };
             format!("WITH asked AS MATERIALIZED ({asked}){comma} {rest}").into()
         };
@@ -158,7 +159,7 @@ pub(super) struct Statements {
     /// What became of the transaction with an id, of this server's start, that began at a time; the owner that a key's row names, expired or not;
     /// and whether the transaction is older.
     pub(super) verdict: Arc<str>,
-    /// `number, now, status, fence, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
+    /// `number, now, status, fence, recovered, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
     pub(super) take: Batch,
     /// `number, now`, whether the transaction is older, and the row that is there.
     pub(super) find: Batch,
@@ -181,7 +182,10 @@ impl Statements {
         );
         let there = there(&table);
         let open = open("a.failure");
-        let purge_after = purge_after("(a.now_ms + a.ttl_ms)");
+        let expiry = completions_expiry("a.failure", "a.now_ms + a.ttl_ms");
+        let purge_after = purge_after(&expiry);
+        let renewed = claims_expiry("a.now_ms", "r");
+        let released = released("a.now_ms", "");
         Self {
             claim: Batch::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
             claim_within: claim_within(&table, &found).into(),
@@ -200,7 +204,7 @@ impl Statements {
                 OWNED,
                 &format!(
                     "UPDATE {table} AS r
-                     SET lease_until = a.now_ms + r.lease_ms, expires_at = a.now_ms + r.lease_ms + r.ttl_ms
+                     SET lease_until = a.now_ms + r.lease_ms, expires_at = {renewed}
                      FROM asked AS a WHERE {at_work}"
                 ),
             ),
@@ -208,7 +212,7 @@ impl Statements {
                 COMPLETE,
                 &format!(
                     "UPDATE {table} AS r
-                     SET status = a.status, finished_at = a.now_ms, expires_at = a.now_ms + a.ttl_ms,
+                     SET status = a.status, finished_at = a.now_ms, expires_at = {expiry},
                          purge_after = {purge_after}, codec = a.codec, payload = a.payload, failure = a.failure,
                          message = a.message, size = a.size
                      FROM asked AS a
@@ -217,7 +221,7 @@ impl Statements {
             ),
             release: Batch::of_owners(
                 OWNED,
-                &format!("DELETE FROM {table} AS r USING asked AS a WHERE {at_work}"),
+                &format!("UPDATE {table} AS r SET {released} FROM asked AS a WHERE {at_work}"),
             ),
             load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.key = $1 AND {INDEXED}")
                 .into(),
@@ -244,12 +248,18 @@ impl Statements {
     }
 }
 
-/// The columns of a row that a claim inserts, and their values.
-const INSERTED: [&str; 2] = [
-    "key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after",
-    "a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms, \
-     a.now_ms + a.lease_ms, a.now_ms + a.lease_ms + a.ttl_ms, a.now_ms + a.ttl_ms",
-];
+/// The columns of a row that a claim inserts.
+const INSERTED: &str = "key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, \
+                        lease_until, expires_at, purge_after";
+
+/// Their values.
+fn inserted() -> String {
+    let expiry = claims_expiry("a.now_ms", "a");
+    format!(
+        "a.key, 1, 'processing', a.owner, 1, 0, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms, \
+         a.now_ms + a.lease_ms, {expiry}, a.now_ms + a.ttl_ms"
+    )
+}
 
 /// The row of a key that is asked for, as `r`.
 fn there(table: &str) -> String {
@@ -258,10 +268,10 @@ fn there(table: &str) -> String {
 
 /// Inserts what has no row.
 fn insert(table: &str) -> String {
-    let [columns, values] = INSERTED;
+    let values = inserted();
     format!(
         "won AS (
-             INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a
+             INSERT INTO {table} ({INSERTED}) SELECT {values} FROM asked AS a
              ON CONFLICT (key) DO NOTHING RETURNING key)"
     )
 }
@@ -311,14 +321,14 @@ const STATUS: &str = "CASE WHEN (extract(epoch FROM pg_postmaster_start_time()) 
 
 /// Inserts the row, if nobody else's transaction is about to, and reads the row that was there before. It waits for nobody.
 fn claim_within(table: &str, found: &str) -> String {
-    let [columns, values] = INSERTED;
+    let values = inserted();
     let there = there(table);
     let (asked, lock, mark) = (one(CLAIM), CLAIM.len() + 1, CLAIM.len() + 2);
     format!(
         "WITH locked AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(${lock}) AS held),
          asked AS MATERIALIZED ({asked}),
          won AS (
-             INSERT INTO {table} ({columns}) SELECT {values} FROM asked AS a CROSS JOIN locked WHERE locked.held
+             INSERT INTO {table} ({INSERTED}) SELECT {values} FROM asked AS a CROSS JOIN locked WHERE locked.held
              ON CONFLICT (key) DO NOTHING RETURNING key)
          SELECT a.now_ms, locked.held, (SELECT set_config('{MARK}', ${mark}, true) FROM won), {found}
          FROM asked AS a CROSS JOIN locked LEFT JOIN {there} ON true"
@@ -329,18 +339,18 @@ fn claim_within(table: &str, found: &str) -> String {
 fn take(table: &str, found: &str) -> String {
     let free = free("a.now_ms", "a.fingerprint", "a.owner");
     let on_conflict = on_conflict();
-    let [columns, values] = INSERTED;
+    let values = inserted();
     let there = there(table);
     format!(
         "won AS (
-             INSERT INTO {table} AS r ({columns})
+             INSERT INTO {table} AS r ({INSERTED})
              SELECT {values}
              FROM asked AS a LEFT JOIN {there} ON true
              WHERE r.key IS NULL OR {free}
              ORDER BY a.key
              {on_conflict}
-             RETURNING r.key, r.status, r.fence, r.finished_at)
-         SELECT a.n, a.now_ms, w.status, w.fence, w.finished_at, {INSIDE}, {found}
+             RETURNING r.key, r.status, r.fence, r.recovered, r.finished_at)
+         SELECT a.n, a.now_ms, w.status, w.fence, w.recovered, w.finished_at, {INSIDE}, {found}
          FROM asked AS a
          LEFT JOIN won AS w ON w.key = a.key
          LEFT JOIN {there} ON w.key IS NULL"

@@ -103,7 +103,7 @@ impl Backend {
             .map_err(broken)?;
         let row = rows.first().ok_or_else(broken_up)?;
         if get::<Option<String>>(row, 2)?.is_some() {
-            return Ok(Claimed::Acquired { fence: Fence::FIRST });
+            return Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false });
         }
         let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool>(row, 1)?);
         match settle(read(row, 3, now), claim, now) {

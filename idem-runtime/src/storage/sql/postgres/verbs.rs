@@ -52,7 +52,10 @@ impl Runs<Claim> for Backend {
             };
             for key in won {
                 if let Ok(at) = batch.binary_search_by(|claim| claim.key.as_str().cmp(&key)) {
-                    answers[at] = Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST }));
+                    answers[at] = Answer::Settled(Ok(Claimed::Acquired {
+                        fence: Fence::FIRST,
+                        recovered: false,
+                    }));
                 }
             }
         }
@@ -106,14 +109,14 @@ impl Backend {
     ) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
-        let rows = session.outside(text, bind, 5).await?;
+        let rows = session.outside(text, bind, 6).await?;
         answers(claims, &rows, |claim, row| {
             let status: Option<String> = get(row, 2)?;
             let Some(status) = status else {
                 let now = timestamp(get(row, 1)?);
-                return Ok(settle(read(row, 6, now), claim, now));
+                return Ok(settle(read(row, 7, now), claim, now));
             };
-            Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?)))
+            Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?, get(row, 5)?)))
         })
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::super::conditions::{SOUND, on_conflict, open, purge_after};
+use super::super::conditions::{
+    SOUND, claims_expiry, completions_expiry, on_conflict, open, purge_after, released,
+};
 use super::super::row;
 use super::super::table::Table;
 
@@ -20,7 +22,7 @@ const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 pub(super) enum Batch {
     /// What is there: `number, now, columns of the row`.
     Look,
-    /// The claims that got their key: `key, status, fence, finished_at`.
+    /// The claims that got their key: `key, status, fence, recovered, finished_at`.
     Claim,
     /// The keys whose lease was extended.
     Renew,
@@ -90,7 +92,11 @@ impl Statements {
         let asked = format!("WITH asked (n, {names}) AS (VALUES {})", values.join(", "));
         let table = &self.table;
         let open = open("a.failure");
-        let purge_after = purge_after(&format!("({NOW} + a.ttl_ms)"));
+        let at_work = format!(
+            "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > {NOW} AND {SOUND}"
+        );
+        let expiry = completions_expiry("a.failure", &format!("{NOW} + a.ttl_ms"));
+        let purge_after = purge_after(&expiry);
         let statement = match batch {
             Batch::Look => {
                 let found = row::columns("r");
@@ -101,24 +107,23 @@ impl Statements {
             }
             Batch::Claim => format!(
                 "INSERT INTO {table} AS r
-                     (key, version, status, owner, fence, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
-                 SELECT a.key, 1, 'processing', a.owner, 1, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
-                        {NOW} + a.lease_ms, {NOW} + a.lease_ms + a.ttl_ms, {NOW} + a.ttl_ms
+                     (key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
+                 SELECT a.key, 1, 'processing', a.owner, 1, 0, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
+                        {NOW} + a.lease_ms, {}, {NOW} + a.ttl_ms
                  FROM asked AS a WHERE a.key IS NOT NULL
-                 {} RETURNING key, status, fence, finished_at",
+                 {} RETURNING key, status, fence, recovered, finished_at",
+                claims_expiry(NOW, "a"),
                 on_conflict()
             ),
             Batch::Renew => format!(
                 "UPDATE {table} AS r
-                 SET lease_until = {NOW} + r.lease_ms, expires_at = {NOW} + r.lease_ms + r.ttl_ms
-                 FROM asked AS a
-                 WHERE r.key = a.key AND r.owner = a.owner AND r.status = 'processing'
-                   AND r.expires_at > {NOW} AND {SOUND}
-                 RETURNING key"
+                 SET lease_until = {NOW} + r.lease_ms, expires_at = {}
+                 FROM asked AS a WHERE {at_work} RETURNING key",
+                claims_expiry(NOW, "r")
             ),
             Batch::Complete => format!(
                 "UPDATE {table} AS r
-                 SET status = a.status, finished_at = {NOW}, expires_at = {NOW} + a.ttl_ms,
+                 SET status = a.status, finished_at = {NOW}, expires_at = {expiry},
                      purge_after = {purge_after}, codec = a.codec,
                      payload = a.payload, failure = a.failure, message = a.message, size = a.size
                  FROM asked AS a
@@ -126,11 +131,8 @@ impl Statements {
                  RETURNING key"
             ),
             Batch::Release => format!(
-                "DELETE FROM {table} AS r
-                 WHERE r.key IN (SELECT a.key FROM asked AS a) AND r.status = 'processing'
-                   AND r.owner = (SELECT a.owner FROM asked AS a WHERE a.key = r.key)
-                   AND r.expires_at > {NOW} AND {SOUND}
-                 RETURNING key"
+                "UPDATE {table} AS r SET {} FROM asked AS a WHERE {at_work} RETURNING key",
+                released(NOW, "")
             ),
         };
         format!("{asked} {statement}")

@@ -62,7 +62,7 @@ pub(super) fn bind_claim(query: Bound<'static>, claim: &Claim) -> Bound<'static>
 }
 
 pub(super) fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
-    won(get(row, 1)?, get(row, 2)?, get(row, 3)?)
+    won(get(row, 1)?, get(row, 2)?, get(row, 3)?, get(row, 4)?)
 }
 
 impl Runs<Complete> for Backend {

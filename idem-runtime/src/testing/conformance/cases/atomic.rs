@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
 use super::super::stage::{
-    LONG, Stage, completion, indeterminate, releasing, replayed, result, rival,
+    LONG, Stage, completion, indeterminate, parks, releasing, replayed, result, rival,
 };
 use super::cases;
 use crate::fingerprint::Fingerprint;
@@ -27,6 +27,7 @@ cases! { "concurrent";
     ATOMIC => [
         one_of_many_claims_acquires,
         one_of_many_operations_acquires,
+        one_of_many_claims_of_a_released_key_acquires,
         one_of_many_takers_acquires,
         many_claims_of_a_parked_key_replay_one_end,
         stale_completions_lose_to_the_live_owner,
@@ -40,7 +41,7 @@ cases! { "concurrent";
 async fn one_of_many_claims_acquires<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.claim("key")?;
     let answers = claim_at_once(stage, (0..CROWD).map(|_| rival(&claim))).await?;
-    let acquired = Claimed::Acquired { fence: Fence::FIRST };
+    let acquired = Claimed::Acquired { fence: Fence::FIRST, recovered: false };
     one_and_others(&answers, &acquired, |other| matches!(other, Claimed::InProgress { .. }))
 }
 
@@ -52,23 +53,37 @@ async fn one_of_many_operations_acquires<H: Harness>(stage: &Stage<H>) -> Verdic
         claims.push(Claim { fingerprint, ..rival(&claim) });
     }
     let answers = claim_at_once(stage, claims).await?;
-    let acquired = Claimed::Acquired { fence: Fence::FIRST };
+    let acquired = Claimed::Acquired { fence: Fence::FIRST, recovered: false };
     one_and_others(&answers, &acquired, |other| *other == Claimed::Mismatch)
+}
+
+async fn one_of_many_claims_of_a_released_key_acquires<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let before = stage.released(stage.claim("key")?).await?;
+    let answers = claim_at_once(stage, (0..CROWD).map(|_| rival(&before))).await?;
+    let acquired = Claimed::Acquired { fence: Fence::new(2), recovered: false };
+    one_and_others(&answers, &acquired, |other| matches!(other, Claimed::InProgress { .. }))
 }
 
 async fn one_of_many_takers_acquires<H: Harness>(stage: &Stage<H>) -> Verdict {
     let dead = Claim { lease: LONG, ..stage.crashed("key", CrashPolicy::Retry).await? };
     let answers = claim_at_once(stage, (0..CROWD).map(|_| rival(&dead))).await?;
-    let acquired = Claimed::Acquired { fence: Fence::new(2) };
+    let acquired = Claimed::Acquired { fence: Fence::new(2), recovered: true };
     one_and_others(&answers, &acquired, |other| matches!(other, Claimed::InProgress { .. }))
 }
 
 async fn many_claims_of_a_parked_key_replay_one_end<H: Harness>(stage: &Stage<H>) -> Verdict {
     let dead = stage.crashed("key", CrashPolicy::Park).await?;
     let mut ends = Vec::new();
+    let mut parked = 0;
     for answer in claim_at_once(stage, (0..CROWD).map(|_| rival(&dead))).await? {
-        ends.push(replayed(answer)?);
+        if matches!(answer, Claimed::Parked(_)) {
+            parked += 1;
+            ends.push(parks(answer)?);
+        } else {
+            ends.push(replayed(answer)?);
+        }
     }
+    ensure(parked > 0, || "nobody is told that it parked the key".to_owned())?;
     same("the end", &ends[0].finish, &indeterminate())?;
     ends.iter().try_for_each(|end| same("the end", end, &ends[0]))
 }
@@ -138,7 +153,7 @@ async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>)
             (Written::Done, Claimed::Replay(replay)) => {
                 same("the replay", &replay.finish, &finish)?;
             }
-            (Written::LeaseLost(Lost::TakenOver), Claimed::Acquired { fence }) => {
+            (Written::LeaseLost(Lost::TakenOver), Claimed::Acquired { fence, .. }) => {
                 same("the taker's fence", &fence, &Fence::new(2))?;
             }
             both => return Err(Complaint::Violated(format!("together they get {both:?}"))),
@@ -187,7 +202,7 @@ async fn completion_or_release_wins_not_both<H: Harness>(stage: &Stage<H>) -> Ve
                 ends_as(stage, &claim, &finish).await?;
             }
             (Written::LeaseLost(Lost::Gone), Written::Done) => {
-                same("load", &stage.storage().load(&claim.key).await?, &None)?;
+                stage.acquire_released(rival(&claim), 2).await?;
             }
             both => return Err(Complaint::Violated(format!("together they get {both:?}"))),
         }

@@ -5,16 +5,17 @@ use std::time::Duration;
 use super::super::check::{Verdict, between, same};
 use super::super::harness::Harness;
 use super::super::stage::{
-    LONG, SHORT, Stage, completion, failure, indeterminate, replayed, result, rival,
+    LONG, SHORT, Stage, completion, failure, indeterminate, parks, replayed, result, rival,
 };
 use super::cases;
-use crate::record::{CrashPolicy, Fence, State, Status};
+use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
 use crate::storage::{Claim, Complete, Storage, Written};
 
 const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; \
                    `Done`.";
 const HEALS: &str =
     "`Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.";
+const NEVER: &str = "`Failed(Indeterminate)` does not expire, whoever wrote it; what resolves it is kept for `ttl` from then.";
 const AGAIN: &str = "Finished by the same owner with the same `finish`: `Done`, nothing changes.";
 
 cases! { "complete";
@@ -28,6 +29,11 @@ cases! { "complete";
         result_outlives_a_short_claim,
     ],
     HEALS => [late_owner_completes_indeterminate, late_owner_fails_indeterminate],
+    NEVER => [
+        indeterminate_outlives_every_ttl,
+        indeterminate_of_its_own_owner_outlives_its_ttl,
+        healed_indeterminate_is_forgotten_after_its_ttl,
+    ],
     AGAIN => [same_finish_again_changes_nothing],
 }
 
@@ -126,6 +132,44 @@ async fn late_owner_completes_indeterminate<H: Harness>(stage: &Stage<H>) -> Ver
     let record = stage.record(&dead.key).await?;
     same("status", &record.status(), &Status::Completed)?;
     between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))
+}
+
+async fn indeterminate_outlives_every_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let on_crash = CrashPolicy::Park;
+    let dead = Claim { lease: SHORT, ttl: SHORT, on_crash, ..stage.claim("key")? };
+    let dead = stage.acquire(dead).await?;
+    stage.outlive(SHORT).await;
+    parks(stage.storage().claim(&Claim { ttl: SHORT, ..rival(&dead) }).await?)?;
+    stays_parked(stage, &dead).await
+}
+
+async fn indeterminate_of_its_own_owner_outlives_its_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
+    for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
+        let claim = stage.acquire(Claim { on_crash, ..stage.claim(name)? }).await?;
+        let complete = Complete { ttl: SHORT, ..completion(&claim, &indeterminate()) };
+        same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+        stays_parked(stage, &claim).await?;
+    }
+    Ok(())
+}
+
+/// Nobody but its owner ends it.
+async fn stays_parked<H: Harness>(stage: &Stage<H>, owner: &Claim) -> Verdict {
+    stage.outlive(SHORT + SHORT + SHORT).await;
+    stage.storage().purge(1_000).await?;
+    same("expires_at", &stage.record(&owner.key).await?.expires_at, &Timestamp::NEVER)?;
+    let replay = replayed(stage.storage().claim(&rival(owner)).await?)?;
+    same("the replay", &replay.finish, &indeterminate())?;
+    let answer = stage.storage().complete(&completion(owner, &result("late")?)).await?;
+    same("the late owner's complete", &answer, &Written::Done)
+}
+
+async fn healed_indeterminate_is_forgotten_after_its_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let dead = stage.parked("key").await?;
+    let complete = Complete { ttl: SHORT, ..completion(&dead, &result("late")?) };
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    stage.outlive(SHORT).await;
+    stage.acquire(rival(&dead)).await.map(drop)
 }
 
 async fn late_owner_fails_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {

@@ -2,7 +2,7 @@
 
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
-use super::super::stage::{Stage, completion, payload, releasing, replayed, rival, stranger};
+use super::super::stage::{Stage, completion, payload, releasing, replayed, rival};
 use super::cases;
 use crate::record::Finish;
 use crate::storage::{Storage, Written};
@@ -135,7 +135,7 @@ async fn releasing_one_leaves_its_look_alikes<H: Harness>(stage: &Stage<H>) -> V
     }
     for (number, claim) in claims.iter().enumerate() {
         if number % 2 == 0 {
-            stage.acquire(stranger(claim)?).await?;
+            stage.acquire_released(rival(claim), 2).await?;
         } else {
             same("owner", &stage.record(&claim.key).await?.owner, &claim.owner)?;
         }

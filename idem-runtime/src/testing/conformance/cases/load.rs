@@ -2,9 +2,9 @@
 
 use super::super::check::{Complaint, Verdict, between, same};
 use super::super::harness::Harness;
-use super::super::stage::{SHORT, Stage, completion, payload, releasing, result};
+use super::super::stage::{LONG, SHORT, Stage, completion, payload, releasing, result};
 use super::cases;
-use crate::record::{Failure, Fence, Finish, Finished, State};
+use crate::record::{Failure, Fence, Finish, Finished, State, Status};
 use crate::storage::{Claim, Complete, Storage};
 
 const NONE: &str = "No record, or an expired one: `None`.";
@@ -12,17 +12,16 @@ const SOME: &str = "Otherwise the record, with deadlines on the storage's clock.
 
 cases! { "load";
     NONE => [no_record_is_none, expired_record_is_none],
-    SOME => [processing_record_is_read_whole, finished_record_is_read_whole],
+    SOME => [
+        processing_record_is_read_whole,
+        finished_record_is_read_whole,
+        released_record_is_read_whole,
+    ],
 }
 
 async fn no_record_is_none<H: Harness>(stage: &Stage<H>) -> Verdict {
     let never = stage.claim("never there")?;
-    let released = stage.processing("released").await?;
-    stage.storage().release(&releasing(&released)).await?;
-    for claim in [never, released] {
-        same("load", &stage.storage().load(&claim.key).await?, &None)?;
-    }
-    Ok(())
+    same("load", &stage.storage().load(&never.key).await?, &None)
 }
 
 async fn expired_record_is_none<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -31,8 +30,9 @@ async fn expired_record_is_none<H: Harness>(stage: &Stage<H>) -> Verdict {
     let finished = stage.processing("finished").await?;
     let complete = Complete { ttl: SHORT, ..completion(&finished, &result("1")?) };
     stage.storage().complete(&complete).await?;
+    let released = stage.released(Claim { ttl: SHORT, ..stage.claim("released")? }).await?;
     stage.outlive(SHORT + SHORT).await;
-    for claim in [processing, finished] {
+    for claim in [processing, finished, released] {
         same("load", &stage.storage().load(&claim.key).await?, &None)?;
     }
     Ok(())
@@ -50,7 +50,8 @@ async fn processing_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdic
     let kept = claim.lease + claim.ttl;
     between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
     let (lease, ttl, on_crash) = (claim.lease, claim.ttl, claim.on_crash);
-    same("the state", &record.state, &State::Processing { lease, lease_until, ttl, on_crash })?;
+    let expected = State::Processing { lease, lease_until, ttl, on_crash, recovered: false };
+    same("the state", &record.state, &expected)?;
     same("owner", &record.owner, &claim.owner)?;
     same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
     same("fence", &record.fence, &Fence::FIRST)
@@ -79,4 +80,17 @@ async fn finished_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict 
         same("fence", &record.fence, &Fence::FIRST)?;
     }
     Ok(())
+}
+
+async fn released_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let (_, claim) = stage.taken_over("key").await?;
+    let before = stage.harness.now().await;
+    stage.storage().release(&releasing(&claim)).await?;
+    let after = stage.harness.now().await;
+    let record = stage.record(&claim.key).await?;
+    same("the status", &record.status(), &Status::Released)?;
+    between("expires_at", record.expires_at, (before.after(LONG), after.after(LONG)))?;
+    same("owner", &record.owner, &claim.owner)?;
+    same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
+    same("fence", &record.fence, &Fence::new(2))
 }

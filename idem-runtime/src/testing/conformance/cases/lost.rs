@@ -5,7 +5,7 @@ use super::super::harness::{Harm, Harness};
 use super::super::stage::{Stage, completion, releasing, replayed, result, rival};
 use super::cases;
 use crate::record::Fence;
-use crate::storage::{Claimed, Lost, Storage, StorageError, StorageErrorKind, Written};
+use crate::storage::{Claimed, Storage, StorageError, StorageErrorKind, Written};
 
 const KINDS: &str = "An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost \
                      the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).";
@@ -37,7 +37,7 @@ async fn claim_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
     applied(stage.storage().claim(&claim).await.err())?;
     same("owner", &stage.record(&claim.key).await?.owner, &claim.owner)?;
     let again = stage.storage().claim(&claim).await?;
-    same("the claim again", &again, &Claimed::Acquired { fence: Fence::FIRST })
+    same("the claim again", &again, &Claimed::Acquired { fence: Fence::FIRST, recovered: false })
 }
 
 async fn renewal_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -77,7 +77,7 @@ async fn release_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
     stage.inflict(Harm::NextReplyLost).await?;
     applied(stage.storage().release(&releasing(&claim)).await.err())?;
     let again = stage.storage().release(&releasing(&claim)).await?;
-    same("the release again", &again, &Written::LeaseLost(Lost::Gone))
+    same("the release again", &again, &Written::Done)
 }
 
 /// A storage may retry by itself and succeed; what it may not do is to call a lost request anything but transient.

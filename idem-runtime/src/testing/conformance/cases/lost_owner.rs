@@ -3,7 +3,7 @@
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
 use super::super::stage::{
-    SHORT, Stage, completion, failure, indeterminate, lost_to, releasing, result, rival,
+    SHORT, Stage, completion, failure, indeterminate, lost_to, result, rival,
 };
 use super::cases;
 use crate::storage::{Claim, Complete, Lost, Storage, Written};
@@ -17,6 +17,7 @@ cases! { "complete";
         dead_owner_gets_the_takers_result,
         another_finish_does_not_replace_the_first,
         rival_cannot_complete_indeterminate,
+        released_record_cannot_be_completed,
         record_that_is_gone_stays_gone,
     ],
 }
@@ -62,10 +63,16 @@ async fn rival_cannot_complete_indeterminate<H: Harness>(stage: &Stage<H>) -> Ve
     loses(stage, &rival(&dead), lost).await
 }
 
+async fn released_record_cannot_be_completed<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.released(stage.claim("key")?).await?;
+    loses(stage, &claim, Written::LeaseLost(Lost::Gone)).await?;
+    loses(stage, &rival(&claim), Written::LeaseLost(Lost::Gone)).await?;
+    stage.acquire_released(rival(&claim), 2).await.map(drop)
+}
+
 async fn record_that_is_gone_stays_gone<H: Harness>(stage: &Stage<H>) -> Verdict {
     let never = stage.claim("never there")?;
-    let released = stage.processing("released").await?;
-    stage.storage().release(&releasing(&released)).await?;
+    let released = stage.released(Claim { ttl: SHORT, ..stage.claim("released")? }).await?;
     let expired =
         stage.acquire(Claim { lease: SHORT, ttl: SHORT, ..stage.claim("expired")? }).await?;
     let forgotten = stage.processing("forgotten").await?;

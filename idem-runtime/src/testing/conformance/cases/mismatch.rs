@@ -17,6 +17,7 @@ cases! { "claim";
         mismatch_when_completed,
         mismatch_when_failed,
         mismatch_when_indeterminate,
+        mismatch_when_released,
     ],
 }
 
@@ -39,6 +40,10 @@ async fn mismatch_when_failed<H: Harness>(stage: &Stage<H>) -> Verdict {
 
 async fn mismatch_when_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
     mismatches(stage, stage.parked("key").await?).await
+}
+
+async fn mismatch_when_released<H: Harness>(stage: &Stage<H>) -> Verdict {
+    mismatches(stage, stage.released(stage.claim("key")?).await?).await
 }
 
 /// Neither a stranger nor the record's own owner gets past another fingerprint, and nothing changes.

@@ -2,7 +2,7 @@
 
 use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
-use super::super::stage::{SHORT, Stage, completion, failure, result, rival};
+use super::super::stage::{SHORT, Stage, completion, failure, releasing, result, rival};
 use super::cases;
 use crate::record::CrashPolicy;
 use crate::storage::{Claim, Complete, Storage};
@@ -25,8 +25,17 @@ async fn live_records_stay<H: Harness>(stage: &Stage<H>) -> Verdict {
         stage.parked("indeterminate").await?,
         stage.finished("completed", &result("1")?).await?,
         stage.finished("failed", &failure("declined")).await?,
+        stage.released(stage.claim("released")?).await?,
+        stage
+            .acquire(Claim {
+                lease: SHORT,
+                ttl: SHORT,
+                on_crash: CrashPolicy::Park,
+                ..stage.claim("lease and ttl over, to be parked")?
+            })
+            .await?,
     ];
-    stage.outlive(SHORT).await;
+    stage.outlive(SHORT + SHORT).await;
     let mut before = Vec::new();
     for claim in &live {
         before.push(stage.record(&claim.key).await?);
@@ -59,15 +68,21 @@ async fn purged_keys_are_free<H: Harness>(stage: &Stage<H>) -> Verdict {
     Ok(())
 }
 
-/// 20 keys whose records' retention is over, half of them finished.
+/// 20 keys whose records' retention is over: at work, finished, and released ones.
 async fn expired<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<Claim>> {
     let mut claims = Vec::new();
     for number in 0..20 {
         let claim = stage.claim(&format!("key {number}"))?;
         let claim = stage.acquire(Claim { lease: SHORT, ttl: SHORT, ..claim }).await?;
-        if number % 2 == 0 {
-            let complete = Complete { ttl: SHORT, ..completion(&claim, &result("1")?) };
-            stage.storage().complete(&complete).await?;
+        match number % 3 {
+            0 => {
+                let complete = Complete { ttl: SHORT, ..completion(&claim, &result("1")?) };
+                stage.storage().complete(&complete).await?;
+            }
+            1 => {
+                stage.storage().release(&releasing(&claim)).await?;
+            }
+            _ => {}
         }
         claims.push(claim);
     }

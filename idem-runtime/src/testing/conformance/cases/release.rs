@@ -1,52 +1,116 @@
-//! Forgetting a claim.
+//! Giving a key back.
 
-use super::super::check::{Verdict, same};
+use std::time::Duration;
+
+use super::super::check::{Verdict, between, same};
 use super::super::harness::Harness;
 use super::super::stage::{
-    SHORT, Stage, completion, failure, indeterminate, lost_to, releasing, result, rival, stranger,
+    SHORT, Stage, completion, failure, indeterminate, lost_to, releasing, result, rival,
 };
 use super::cases;
-use crate::record::CrashPolicy;
+use crate::record::{CrashPolicy, Fence, State, Status};
 use crate::storage::{Claim, Complete, Lost, Storage, Written};
 
-const OWN: &str =
-    "`Processing` by the same owner, its lease live or over: the record is gone; `Done`.";
+const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Released`, with fingerprint, owner and fence, kept for \
+                   the `ttl` of the claim from now; `Done`.";
+const AGAIN: &str = "`Released` by the same owner: `Done`, nothing changes.";
 const ELSE: &str = "Anything else: `LeaseLost`, nothing changes.";
 
 cases! { "release";
-    OWN => [owner_releases, owner_releases_after_its_lease, taker_releases],
+    OWN => [
+        owner_releases,
+        owner_releases_after_its_lease,
+        taker_releases,
+        next_owner_releases,
+        released_is_kept_for_the_claims_ttl,
+    ],
+    AGAIN => [release_again_changes_nothing],
     ELSE => [
         rival_cannot_release,
         dead_owner_cannot_release_after_a_takeover,
         finished_record_cannot_be_released,
         indeterminate_record_cannot_be_released,
+        rival_cannot_release_what_is_released,
         record_that_is_gone_is_lost,
     ],
 }
 
 async fn owner_releases<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
-    releases(stage, &claim).await
+    releases(stage, &claim, 1).await
 }
 
 async fn owner_releases_after_its_lease<H: Harness>(stage: &Stage<H>) -> Verdict {
     for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
         let claim = stage.crashed(name, on_crash).await?;
-        releases(stage, &claim).await?;
+        releases(stage, &claim, 1).await?;
     }
     Ok(())
 }
 
 async fn taker_releases<H: Harness>(stage: &Stage<H>) -> Verdict {
     let (_, taker) = stage.taken_over("key").await?;
-    releases(stage, &taker).await
+    releases(stage, &taker, 2).await
 }
 
-async fn releases<H: Harness>(stage: &Stage<H>, claim: &Claim) -> Verdict {
+async fn next_owner_releases<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.released(stage.claim("key")?).await?;
+    let next = stage.acquire_released(rival(&claim), 2).await?;
+    releases(stage, &next, 2).await
+}
+
+async fn released_is_kept_for_the_claims_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let case = async move |key: String, ttl: Duration| {
+        let mut claims = Vec::new();
+        for on_crash in [CrashPolicy::Retry, CrashPolicy::Park] {
+            let claim = stage.claim(&format!("{on_crash:?}, {key}"))?;
+            claims.push(stage.acquire(Claim { ttl, on_crash, ..claim }).await?);
+        }
+        stage.elapse(ttl * 6 / 10).await;
+        for claim in &claims {
+            same("release", &stage.storage().release(&releasing(claim)).await?, &Written::Done)?;
+        }
+        stage.elapse(ttl * 6 / 10).await;
+        for claim in &claims {
+            same("status", &stage.record(&claim.key).await?.status(), &Status::Released)?;
+        }
+        stage.outlive(ttl * 4 / 10).await;
+        for claim in &claims {
+            same("load", &stage.storage().load(&claim.key).await?, &None)?;
+        }
+        Ok(())
+    };
+    stage.given_time(Duration::from_secs(2), case).await
+}
+
+async fn release_again_changes_nothing<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.released(stage.claim("key")?).await?;
+    for _ in 0..2 {
+        let release = releasing(&claim);
+        let answer = stage.unchanged(&claim.key, stage.storage().release(&release)).await?;
+        same("the release again", &answer, &Written::Done)?;
+    }
+    Ok(())
+}
+
+async fn releases<H: Harness>(stage: &Stage<H>, claim: &Claim, fence: u64) -> Verdict {
+    let before = stage.harness.now().await;
     same("release", &stage.storage().release(&releasing(claim)).await?, &Written::Done)?;
-    same("load", &stage.storage().load(&claim.key).await?, &None)?;
-    // Everything of the record is gone: another operation may have the key.
-    stage.acquire(stranger(claim)?).await.map(drop)
+    let after = stage.harness.now().await;
+    let record = stage.record(&claim.key).await?;
+    same("state", &record.state, &State::Released)?;
+    same("status", &record.status(), &Status::Released)?;
+    same("owner", &record.owner, &claim.owner)?;
+    same("fence", &record.fence, &Fence::new(fence))?;
+    same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
+    let kept = (before.after(claim.ttl), after.after(claim.ttl));
+    between("expires_at", record.expires_at, kept)?;
+    stage.acquire_released(rival(claim), fence + 1).await.map(drop)
+}
+
+async fn rival_cannot_release_what_is_released<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.released(stage.claim("key")?).await?;
+    loses(stage, &rival(&claim), Written::LeaseLost(Lost::Gone)).await
 }
 
 async fn rival_cannot_release<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -83,8 +147,9 @@ async fn record_that_is_gone_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
     let forgotten = stage.processing("forgotten").await?;
     let complete = Complete { ttl: SHORT, ..completion(&forgotten, &result("1")?) };
     stage.storage().complete(&complete).await?;
+    let released = stage.released(Claim { ttl: SHORT, ..stage.claim("released")? }).await?;
     stage.outlive(SHORT + SHORT).await;
-    for claim in [never, expired, forgotten] {
+    for claim in [never, expired, forgotten, released] {
         loses(stage, &claim, Written::LeaseLost(Lost::Gone)).await?;
     }
     Ok(())

@@ -5,11 +5,10 @@ use std::time::Duration;
 use super::super::check::{Complaint, Verdict, between, same, unchanged};
 use super::super::harness::{Harm, Harness};
 use super::super::stage::{
-    LONG, SHORT, Stage, completion, failure, indeterminate, lost_to, releasing, renewal, result,
-    rival,
+    LONG, SHORT, Stage, completion, failure, indeterminate, lost_to, renewal, result, rival,
 };
 use super::cases;
-use crate::record::{CrashPolicy, Fence, Finish, State};
+use crate::record::{CrashPolicy, Fence, Finish, State, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, Lost, Storage, Written};
 
 const OWN: &str = "`Processing` by the same owner, its lease live or over: the lease starts again and so does retention; `Done`.";
@@ -29,6 +28,7 @@ cases! { "renew";
         dead_owner_cannot_renew_after_a_takeover,
         finished_record_cannot_be_renewed,
         indeterminate_record_cannot_be_renewed,
+        released_record_cannot_be_renewed,
         record_that_is_gone_stays_gone,
     ],
     ORDER => [
@@ -86,8 +86,15 @@ async fn retention_starts_again<H: Harness>(stage: &Stage<H>) -> Verdict {
 }
 
 async fn renewal_keeps_what_was_claimed<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let (lease, ttl, on_crash) = (LONG / 2, LONG / 3, CrashPolicy::Park);
-    let claim = stage.acquire(Claim { lease, ttl, on_crash, ..stage.claim("key")? }).await?;
+    for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
+        renewal_keeps(stage, name, on_crash).await?;
+    }
+    Ok(())
+}
+
+async fn renewal_keeps<H: Harness>(stage: &Stage<H>, name: &str, on_crash: CrashPolicy) -> Verdict {
+    let (lease, ttl) = (LONG / 2, LONG / 3);
+    let claim = stage.acquire(Claim { lease, ttl, on_crash, ..stage.claim(name)? }).await?;
     let mut expected = stage.record(&claim.key).await?;
     stage.elapse(SHORT).await;
     let before = stage.harness.now().await;
@@ -102,7 +109,12 @@ async fn renewal_keeps_what_was_claimed<H: Harness>(stage: &Stage<H>) -> Verdict
     }
     expected.expires_at = record.expires_at;
     let kept = lease + ttl;
-    between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
+    match on_crash {
+        CrashPolicy::Retry => {
+            between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
+        }
+        CrashPolicy::Park => same("expires_at", &record.expires_at, &Timestamp::NEVER)?,
+    }
     unchanged(Some(&expected), Some(&record))
 }
 
@@ -140,10 +152,18 @@ async fn not_renewed<H: Harness>(stage: &Stage<H>, claim: &Claim, finish: &Finis
     Ok(())
 }
 
+async fn released_record_cannot_be_renewed<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let claim = stage.released(stage.claim("key")?).await?;
+    for claim in [&claim, &rival(&claim)] {
+        let answer = stage.unchanged(&claim.key, stage.renew(claim)).await?;
+        same("renew", &answer, &Written::LeaseLost(Lost::Gone))?;
+    }
+    stage.acquire_released(rival(&claim), 2).await.map(drop)
+}
+
 async fn record_that_is_gone_stays_gone<H: Harness>(stage: &Stage<H>) -> Verdict {
     let never = stage.claim("never there")?;
-    let released = stage.processing("released").await?;
-    stage.storage().release(&releasing(&released)).await?;
+    let released = stage.released(Claim { ttl: SHORT, ..stage.claim("released")? }).await?;
     let expired =
         stage.acquire(Claim { lease: SHORT, ttl: SHORT, ..stage.claim("expired")? }).await?;
     let forgotten = stage.processing("forgotten").await?;

@@ -12,6 +12,8 @@ const SAFE: &str = "Repeating a verb with the same owner and arguments after a l
 cases! { "repeated";
     SAFE => [
         claim_stays_the_owners,
+        takeover_stays_a_recovery,
+        claim_of_a_released_key_stays_none,
         claim_after_its_own_completion_replays,
         renewal_is_done_again,
         completion_is_done_again,
@@ -26,7 +28,29 @@ async fn claim_stays_the_owners<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.claim("key")?;
     for _ in 0..5 {
         let answer = stage.storage().claim(&claim).await?;
-        same("the claim", &answer, &Claimed::Acquired { fence: Fence::FIRST })?;
+        same("the claim", &answer, &Claimed::Acquired { fence: Fence::FIRST, recovered: false })?;
+    }
+    Ok(())
+}
+
+async fn takeover_stays_a_recovery<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let (_, taker) = stage.taken_over("key").await?;
+    for _ in 0..3 {
+        let answer = stage.storage().claim(&taker).await?;
+        let acquired = Claimed::Acquired { fence: Fence::new(2), recovered: true };
+        same("the claim", &answer, &acquired)?;
+        same("renew", &stage.renew(&taker).await?, &Written::Done)?;
+    }
+    Ok(())
+}
+
+async fn claim_of_a_released_key_stays_none<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let (_, taker) = stage.taken_over("key").await?;
+    stage.storage().release(&releasing(&taker)).await?;
+    let next = rival(&taker);
+    for _ in 0..3 {
+        stage.acquire_released(next.clone(), 3).await?;
+        same("renew", &stage.renew(&next).await?, &Written::Done)?;
     }
     Ok(())
 }
@@ -78,8 +102,8 @@ async fn release_does_not_touch_the_next_owner<H: Harness>(stage: &Stage<H>) -> 
     let release = releasing(&claim);
     same("release", &stage.storage().release(&release).await?, &Written::Done)?;
     let again = stage.storage().release(&release).await?;
-    same("the release again", &again, &Written::LeaseLost(Lost::Gone))?;
-    stage.acquire(rival(&claim)).await?;
+    same("the release again", &again, &Written::Done)?;
+    stage.acquire_released(rival(&claim), 2).await?;
     let answer = stage.unchanged(&claim.key, stage.storage().release(&release)).await?;
     same("the release after the next claim", &answer, &Written::LeaseLost(Lost::TakenOver))
 }
@@ -87,7 +111,7 @@ async fn release_does_not_touch_the_next_owner<H: Harness>(stage: &Stage<H>) -> 
 async fn completion_does_not_touch_the_next_owner<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
     stage.storage().release(&releasing(&claim)).await?;
-    let next = stage.acquire(rival(&claim)).await?;
+    let next = stage.acquire_released(rival(&claim), 2).await?;
     let complete = completion(&claim, &result("1")?);
     let answer = stage.unchanged(&claim.key, stage.storage().complete(&complete)).await?;
     same("the late completion", &answer, &Written::LeaseLost(Lost::TakenOver))?;

@@ -1,10 +1,11 @@
 //! Listing records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::super::check::{Verdict, ensure, same, unchanged};
 use super::super::harness::{Harm, Harness};
-use super::super::stage::{SHORT, Stage, completion, failure, releasing, result};
+use super::super::stage::{SHORT, Stage, completion, failure, result};
 use super::cases;
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Record};
@@ -27,12 +28,16 @@ cases! { "scan";
     CURSOR => [foreign_cursor_is_no_panic],
 }
 
+/// What is kept for so long is gone at once.
+const BLINK: Duration = Duration::from_millis(1);
+
 async fn every_record_is_listed_whatever_the_page<H: Harness>(stage: &Stage<H>) -> Verdict {
     let mut claims = vec![
         stage.crashed("over", CrashPolicy::Retry).await?,
         stage.parked("parked").await?,
         stage.finished("completed", &result("1")?).await?,
         stage.finished("failed", &failure("declined")).await?,
+        stage.released(stage.claim("released")?).await?,
     ];
     for number in 0..40 {
         claims.push(stage.processing(&format!("key {number}")).await?);
@@ -54,7 +59,10 @@ async fn records_that_stay_are_listed_while_others_go<H: Harness>(stage: &Stage<
     let mut pages = Pages::new(5);
     while pages.turn(stage).await? {
         if let Some(claim) = go.pop() {
-            stage.storage().release(&releasing(&claim)).await?;
+            let complete = Complete { ttl: BLINK, ..completion(&claim, &result("1")?) };
+            stage.storage().complete(&complete).await?;
+            stage.elapse(BLINK * 2).await;
+            stage.storage().purge(1_000).await?;
         }
     }
     pages.list_all(&stay)
@@ -92,6 +100,7 @@ async fn expired_records_are_not_listed<H: Harness>(stage: &Stage<H>) -> Verdict
     let finished = stage.processing("finished").await?;
     let complete = Complete { ttl: SHORT, ..completion(&finished, &result("1")?) };
     stage.storage().complete(&complete).await?;
+    stage.released(Claim { ttl: SHORT, ..stage.claim("released")? }).await?;
     let live = stage.processing("live").await?;
     stage.outlive(SHORT + SHORT).await;
     let listed: Vec<_> = listed(stage, 10).await?.into_keys().collect();

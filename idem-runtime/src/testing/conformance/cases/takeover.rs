@@ -1,18 +1,16 @@
 //! Claims of keys whose owner let its lease end.
 
-use std::time::Duration;
-
 use super::super::check::{Verdict, between, same};
 use super::super::harness::Harness;
-use super::super::stage::{LONG, SHORT, Stage, completion, indeterminate, replayed, result, rival};
+use super::super::stage::{LONG, Stage, completion, parks, result, rival};
 use super::cases;
-use crate::record::{CrashPolicy, Fence, State, Status};
+use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
 use crate::storage::{Claim, Claimed, Lost, Storage, Written};
 
 const RETRY: &str = "`Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; \
-                     `Acquired`.";
+                     `Acquired`, recovered.";
 const PARK: &str = "`Processing` by another owner, lease over, its policy `Park`: becomes `Failed(Indeterminate)` that still names the \
-                    dead owner and is kept for that claim's `ttl`; the answer replays it.";
+                    dead owner; the answer is `Parked` with it.";
 
 cases! { "claim";
     RETRY => [
@@ -25,8 +23,6 @@ cases! { "claim";
         park_becomes_indeterminate,
         park_of_the_record_beats_retry_of_the_claim,
         park_after_a_takeover_is_the_takers,
-        indeterminate_is_kept_for_the_dead_claims_ttl,
-        indeterminate_is_forgotten_after_the_dead_claims_ttl,
     ],
 }
 
@@ -47,7 +43,11 @@ async fn fence_grows_with_every_takeover<H: Harness>(stage: &Stage<H>) -> Verdic
     for fence in 2..=4 {
         claim = rival(&claim);
         let answer = stage.storage().claim(&claim).await?;
-        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::new(fence) })?;
+        same(
+            "the takeover",
+            &answer,
+            &Claimed::Acquired { fence: Fence::new(fence), recovered: true },
+        )?;
         same("the stored fence", &stage.record(&claim.key).await?.fence, &Fence::new(fence))?;
         stage.outlive(claim.lease).await;
     }
@@ -65,32 +65,31 @@ async fn taker_brings_its_own_lease_ttl_and_policy<H: Harness>(stage: &Stage<H>)
     let State::Processing { lease_until, .. } = record.state else {
         return same("status", &record.status(), &Status::Processing);
     };
-    same("state", &record.state, &State::Processing { lease, lease_until, ttl, on_crash })?;
+    let expected = State::Processing { lease, lease_until, ttl, on_crash, recovered: true };
+    same("state", &record.state, &expected)?;
     between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
-    let kept = lease + ttl;
-    between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))
+    same("expires_at", &record.expires_at, &Timestamp::NEVER)
 }
 
 async fn retry_of_the_record_beats_park_of_the_claim<H: Harness>(stage: &Stage<H>) -> Verdict {
     let dead = stage.crashed("key", CrashPolicy::Retry).await?;
     let taker = Claim { on_crash: CrashPolicy::Park, ..rival(&dead) };
     let answer = stage.storage().claim(&taker).await?;
-    same("the takeover", &answer, &Claimed::Acquired { fence: Fence::new(2) })
+    same("the takeover", &answer, &Claimed::Acquired { fence: Fence::new(2), recovered: true })
 }
 
 async fn park_becomes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
     let dead = stage.crashed("key", CrashPolicy::Park).await?;
     let before = stage.harness.now().await;
-    let first = replayed(stage.storage().claim(&rival(&dead)).await?)?;
+    let first = parks(stage.storage().claim(&rival(&dead)).await?)?;
     let after = stage.harness.now().await;
-    same("the replay", &first.finish, &indeterminate())?;
     between("when it ended", first.at, (before, after))?;
     let record = stage.record(&dead.key).await?;
     same("owner", &record.owner, &dead.owner)?;
     same("fence", &record.fence, &Fence::FIRST)?;
     same("fingerprint", &record.fingerprint, &dead.fingerprint)?;
     same("state", &record.state, &State::Finished(first.clone()))?;
-    between("expires_at", record.expires_at, (before.after(LONG), after.after(LONG)))?;
+    same("expires_at", &record.expires_at, &Timestamp::NEVER)?;
     // Whoever asks next gets the same, and so does the dead owner.
     for claim in [rival(&dead), dead] {
         let answer = stage.unchanged(&claim.key, stage.storage().claim(&claim)).await?;
@@ -102,8 +101,7 @@ async fn park_becomes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
 async fn park_of_the_record_beats_retry_of_the_claim<H: Harness>(stage: &Stage<H>) -> Verdict {
     let dead = stage.crashed("key", CrashPolicy::Park).await?;
     let claim = Claim { on_crash: CrashPolicy::Retry, ..rival(&dead) };
-    let finished = replayed(stage.storage().claim(&claim).await?)?;
-    same("the replay", &finished.finish, &indeterminate())
+    parks(stage.storage().claim(&claim).await?).map(drop)
 }
 
 async fn park_after_a_takeover_is_the_takers<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -111,32 +109,8 @@ async fn park_after_a_takeover_is_the_takers<H: Harness>(stage: &Stage<H>) -> Ve
     let taker = Claim { on_crash: CrashPolicy::Park, ..rival(&dead) };
     stage.storage().claim(&taker).await?;
     stage.outlive(taker.lease).await;
-    let finished = replayed(stage.storage().claim(&rival(&dead)).await?)?;
-    same("the replay", &finished.finish, &indeterminate())?;
+    parks(stage.storage().claim(&rival(&dead)).await?)?;
     let record = stage.record(&dead.key).await?;
     same("owner", &record.owner, &taker.owner)?;
     same("fence", &record.fence, &Fence::new(2))
-}
-
-async fn indeterminate_is_kept_for_the_dead_claims_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let dead = stage.crashed("key", CrashPolicy::Park).await?;
-    let claim = Claim { ttl: SHORT, lease: SHORT, ..rival(&dead) };
-    stage.storage().claim(&claim).await?;
-    stage.outlive(SHORT + SHORT).await;
-    same("status", &stage.record(&dead.key).await?.status(), &Status::Failed)
-}
-
-async fn indeterminate_is_forgotten_after_the_dead_claims_ttl<H: Harness>(
-    stage: &Stage<H>,
-) -> Verdict {
-    let case = async move |key: String, ttl: Duration| {
-        let dead = Claim { lease: SHORT, ttl, on_crash: CrashPolicy::Park, ..stage.claim(&key)? };
-        let dead = stage.acquire(dead).await?;
-        stage.outlive(SHORT).await;
-        let claim = Claim { ttl: LONG, ..rival(&dead) };
-        replayed(stage.storage().claim(&claim).await?)?;
-        stage.outlive(ttl).await;
-        stage.acquire(rival(&dead)).await.map(drop)
-    };
-    stage.given_time(SHORT * 8, case).await
 }

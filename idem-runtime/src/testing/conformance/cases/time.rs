@@ -79,7 +79,11 @@ async fn durations_below_a_millisecond_are_not_none<H: Harness>(stage: &Stage<H>
         let claim = stage.acquire(Claim { lease: tiny, ..stage.claim(&name)? }).await?;
         stage.outlive(tiny).await;
         let answer = stage.storage().claim(&rival(&claim)).await?;
-        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::new(2) })?;
+        same(
+            "the takeover",
+            &answer,
+            &Claimed::Acquired { fence: Fence::new(2), recovered: true },
+        )?;
 
         let claim = stage.processing(&format!("ttl of {}", tiny.as_nanos())).await?;
         let complete = Complete { ttl: tiny, ..completion(&claim, &result("1")?) };

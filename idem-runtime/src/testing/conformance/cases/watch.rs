@@ -138,7 +138,11 @@ async fn takers_complete_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
         stage.outlive(LEASE).await;
         let taker = Claim { lease: LONG, ..rival(&dead) };
         let answer = stage.storage().claim(&taker).await?;
-        same("the takeover", &answer, &Claimed::Acquired { fence: Fence::FIRST.next() })?;
+        same(
+            "the takeover",
+            &answer,
+            &Claimed::Acquired { fence: Fence::FIRST.next(), recovered: true },
+        )?;
         // The takeover may have woken already, and that is not what is asked for.
         while timeout(QUIET, wakeup.changed()).await.is_ok() {}
         if complete_soon(stage, &taker, &result("1")?, wakeup.changed()).await? {
