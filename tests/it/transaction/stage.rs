@@ -72,20 +72,24 @@ pub(super) struct Stage<DB: Db> {
 
 impl<DB: Db> Stage<DB> {
     pub(super) async fn new() -> Self {
-        let stage = Self::without_wal().await;
-        // What `PRAGMA` sets in a file stays there. Without it readers and the writer wait for each other.
-        if DB::NAME == "SQLite" {
-            let mut connection = stage.pool.acquire().await.unwrap();
-            DB::run(&mut connection, "PRAGMA journal_mode = WAL".to_owned()).await.unwrap();
-        }
-        stage
+        // What `PRAGMA` sets in a file stays there.
+        Self::with_journal("WAL").await
     }
 
+    /// SQLite with a journal in which readers and the writer wait for each other.
     pub(super) async fn without_wal() -> Self {
+        Self::with_journal("DELETE").await
+    }
+
+    async fn with_journal(journal: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let url = DB::new_database(&dir);
         let pool = outbox::pool::<DB>(&url).await;
         let mut connection = pool.acquire().await.unwrap();
+        if DB::NAME == "SQLite" {
+            let mode = format!("PRAGMA journal_mode = {journal}");
+            DB::run(&mut connection, mode).await.unwrap();
+        }
         let accounts =
             "CREATE TABLE accounts (name VARCHAR(40) PRIMARY KEY, balance BIGINT NOT NULL)";
         DB::run(&mut connection, accounts.to_owned()).await.unwrap();
