@@ -2,14 +2,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use idem_runtime::Idempotency;
 use idem_runtime::hooks::AbandonReason::{self, Cancelled, Panicked};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::stage::{Db, Failed, Stage, deposit, on_every_database};
+use crate::stage::PATIENCE;
 
 on_every_database!(
     a_dropped_body_is_told_and_its_transaction_rolled_back,
@@ -77,12 +80,14 @@ async fn a_panic_is_told_and_its_transaction_rolled_back<DB: Db>(stage: Stage<DB
 
 async fn a_call_that_is_dropped_before_its_body_is_not_told<DB: Db>(stage: Stage<DB>) {
     let (idem, told) = listening(&stage).await;
-    let mut tx = stage.begin().await;
-    let call = idem.in_transaction(&mut tx).operation("deposit").key("k");
     let body = async |tx: &mut DB::Connection| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?);
-    let mut call = Box::pin(call.call(body));
-    assert!(futures_util::poll!(&mut call).is_pending());
-    drop(call);
-    drop(tx);
+    let mut holds = stage.begin().await;
+    idem.in_transaction(&mut holds).operation("deposit").key("k").call(body).await.unwrap();
+    // Another call waits for that transaction.
+    let mut waits = stage.begin().await;
+    let call = idem.in_transaction(&mut waits).operation("deposit").key("k").wait(PATIENCE);
+    timeout(Duration::from_millis(100), call.call(body)).await.unwrap_err();
+    holds.rollback().await.unwrap();
+    drop(waits);
     assert!(told.lock().is_empty());
 }
