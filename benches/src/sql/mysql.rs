@@ -29,9 +29,7 @@ pub(super) fn measure(sampling: &mut Sampling<'_>, callers: &[usize]) -> anyhow:
     runtime.block_on(storage.migrate())?;
     let promised = Promised { fresh: 2.0, replay: None };
     let idem = Idempotency::new(storage)?;
-    // Where the pool is its own a call prepares all that it sends.
-    let alone = MySqlStorage::builder().shared_pool(false).build(pool.clone())?;
-    let seen = statements(runtime, &Idempotency::new(alone)?);
+    let seen = statements(runtime, &idem);
     let [look, claim, complete] = seen.try_into().ok().context("three statements")?;
     let same = Same { pool: pool.clone(), look, claim, complete };
     let (by_hand, server) = (ByHand(pool.clone()), Server { server, pool });

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::complaints::Complaints;
 use super::flight::Flights;
 use super::keeper::Keeper;
 use super::operation::{IntoKey, Operation};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) max_result_size: usize,
     pub(crate) flights: Flights,
     pub(crate) keeper: Keeper,
+    pub(crate) complaints: Complaints,
     pub(crate) hooks: Hooks,
     pub(crate) parked: Parked,
     /// The handle has been used where time is a test's.
@@ -372,6 +374,7 @@ impl Builder {
             max_result_size: self.max_result_size,
             flights: Flights::new(),
             keeper: Keeper::new(),
+            complaints: Complaints::default(),
             hooks: self.hooks,
             in_paused_time: AtomicBool::new(false),
             parked: Parked::default(),

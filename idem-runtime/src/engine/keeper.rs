@@ -173,11 +173,11 @@ async fn renew(inner: Arc<Inner>, due: Vec<Arc<Flight>>) {
                 }
             }
             Some(Err(error)) => {
-                tracing::warn!(%operation, %error, "a lease could not be renewed");
+                inner.complaints.renewal(&flight.name, Some(&error));
                 ask_again(flight, flight.lease / 12);
             }
             None => {
-                tracing::warn!(%operation, "a lease was not renewed in time");
+                inner.complaints.renewal(&flight.name, None);
                 ask_again(flight, flight.lease / 12);
             }
         }

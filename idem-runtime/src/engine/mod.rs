@@ -7,6 +7,7 @@
 mod claim;
 #[cfg(feature = "_sql")]
 mod commit;
+mod complaints;
 mod connect;
 mod context;
 mod finish;

@@ -153,7 +153,7 @@ impl Drop for Writing {
         let operation = &name.operation;
         match &self.settlement {
             Settlement::Release(_) => {
-                tracing::warn!(%operation, %error, "a key stays locked until its lease runs out");
+                self.inner.complaints.release(name, &error);
             }
             Settlement::Complete(_) => {
                 tracing::error!(%operation, %error, "the end of a call stays unrecorded");

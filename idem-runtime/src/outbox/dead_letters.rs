@@ -1,9 +1,9 @@
 //! Events that were put aside, for people and their tools.
 
-use super::database::{OutboxDatabase, Value};
-use super::error::{OutboxError, OutboxErrorKind};
-use super::outbox::{Outbox, Shared, lane};
-use super::store::{event, explain, timestamp};
+use super::database::{OutboxDatabase, Statements, Value};
+use super::error::OutboxError;
+use super::outbox::{Outbox, lane};
+use super::store::{event, timestamp};
 use super::{Event, EventId};
 use crate::record::Timestamp;
 
@@ -38,10 +38,9 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     /// [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`].
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, OutboxError> {
         let shared = self.shared();
-        let limit = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut connection = shared.connection().await?;
-        let rows = DB::fetch(&mut connection, shared.statements.dead.clone(), vec![limit]).await;
-        let rows = rows.map_err(|error| explain::<DB>(error, &shared.table))?;
+        let limit = vec![Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))];
+        let dead = shared.statements.dead.clone();
+        let rows = shared.commit(move |connection| DB::fetch(connection, dead, limit)).await?;
         let letters = rows.iter().map(|row| Ok(found::<DB>(row)?.letter));
         letters.collect::<sqlx::Result<_>>().map_err(|error| shared.unreadable(error))
     }
@@ -80,12 +79,11 @@ impl<DB: OutboxDatabase> Outbox<DB> {
 
     async fn decide(&self, id: EventId, decision: Decision) -> Result<bool, OutboxError> {
         let shared = self.shared();
-        // A connection must not be left inside a transaction by a caller that goes away.
-        let task = tokio::spawn(async move { carry_out(&shared, id, decision).await });
-        task.await.unwrap_or_else(|error| {
-            let message = "the decision about a dead event was broken off";
-            Err(OutboxError::new(OutboxErrorKind::Database, message).with_source(error))
-        })
+        let statements = shared.statements.clone();
+        let decided = shared.on_connection(move |connection| {
+            Box::pin(async move { carry_out::<DB>(connection, &statements, id, decision).await })
+        });
+        decided.await
     }
 }
 
@@ -96,18 +94,19 @@ struct Found {
 }
 
 async fn carry_out<DB: OutboxDatabase>(
-    shared: &Shared<DB>,
+    connection: &mut DB::Connection,
+    statements: &Statements,
     id: EventId,
     decision: Decision,
-) -> Result<bool, OutboxError> {
-    let fault = |error| explain::<DB>(error, &shared.table);
-    let statements = &shared.statements;
-    let mut connection = shared.connection().await?;
-    let mut transaction = DB::begin_writing(&mut connection).await.map_err(fault)?;
+) -> sqlx::Result<bool> {
+    let mut transaction = DB::begin_writing(connection).await?;
     let id = vec![Value::Text(id.to_string())];
-    let rows = DB::fetch(&mut transaction, statements.dead_one.clone(), id).await.map_err(fault)?;
-    let Some(row) = rows.first() else { return Ok(false) };
-    let Found { seq, letter } = found::<DB>(row).map_err(|error| shared.unreadable(error))?;
+    let rows = DB::fetch(&mut transaction, statements.dead_one.clone(), id).await?;
+    let Some(row) = rows.first() else {
+        transaction.rollback().await?;
+        return Ok(false);
+    };
+    let Found { seq, letter } = found::<DB>(row)?;
 
     let lane = Value::Integer(lane(&letter.event.topic, &letter.event.key));
     let seq = Value::Integer(seq);
@@ -119,9 +118,9 @@ async fn carry_out<DB: OutboxDatabase>(
         Decision::Discard => vec![(&statements.discard, vec![seq])],
     };
     for (sql, arguments) in steps {
-        DB::execute(&mut transaction, sql.clone(), arguments).await.map_err(fault)?;
+        DB::execute(&mut transaction, sql.clone(), arguments).await?;
     }
-    transaction.commit().await.map_err(fault)?;
+    transaction.commit().await?;
     Ok(true)
 }
 

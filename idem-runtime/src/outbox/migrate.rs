@@ -7,6 +7,8 @@ use super::database::{Dialect, OutboxDatabase};
 use super::error::{OutboxError, OutboxErrorKind};
 use super::outbox::{Outbox, Shared};
 use super::store::explain;
+use crate::driver;
+use crate::storage::sql::connections::Share;
 use crate::storage::sql::migrate::pending;
 use crate::storage::sql::table::Table;
 
@@ -28,10 +30,11 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     /// It goes on in a task of its own when the future is dropped: a connection must not be left inside a transaction.
     pub async fn migrate(&self) -> Result<(), OutboxError> {
         let shared = self.shared();
-        let task = tokio::spawn(async move {
-            let acquired = shared.pool.acquire().await;
-            let mut connection = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
-            apply::<DB>(&mut connection, &shared).await
+        let task = driver::spawn(async move {
+            let acquired = shared.connections.acquire(Share::Renewals).await;
+            let mut lent = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
+            // It waits for other migrations as long as the session says, and is of no other use afterwards.
+            apply::<DB>(&mut lent.connection, &shared).await
         });
         task.await.unwrap_or_else(|error| {
             let message = "the migration was broken off";

@@ -16,6 +16,7 @@ use super::migrate::DEFAULT_TABLE;
 use super::publisher::Publisher;
 use super::relay::Relay;
 use super::store::explain;
+use crate::storage::sql::connections::{Connections, PATIENCE, address_of};
 use crate::storage::sql::table::Table;
 
 /// Longest topic, in bytes.
@@ -23,6 +24,9 @@ pub const LONGEST_TOPIC: usize = 255;
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = 1024;
+
+/// Connections of an outbox: relays survey, settle and extend leases at the same time.
+const CONNECTIONS: u32 = 4;
 
 /// Largest payload unless the builder says otherwise: NATS takes twice as much, headers included.
 const LARGEST_PAYLOAD: usize = 512 * 1024;
@@ -36,7 +40,8 @@ pub struct Outbox<DB: OutboxDatabase> {
 
 /// What the outbox's clones, its relays and their tasks share.
 pub(super) struct Shared<DB: OutboxDatabase> {
-    pub(super) pool: Pool<DB>,
+    /// Beside the application's pool. Events are enqueued on the application's own connections.
+    pub(super) connections: Arc<Connections<DB>>,
     pub(super) table: Table,
     pub(super) statements: Arc<Statements>,
     /// Somebody says that there is something to publish.
@@ -45,7 +50,10 @@ pub(super) struct Shared<DB: OutboxDatabase> {
 }
 
 impl<DB: OutboxDatabase> Outbox<DB> {
-    /// An outbox on the application's own pool, in the table `idempotency_outbox`. Nothing is connected yet.
+    /// An outbox beside the application's pool, in the table `idempotency_outbox`. Nothing is connected yet.
+    ///
+    /// Events are enqueued in the application's own transactions. Relays and tools have a few connections of their own, with the options of
+    /// that pool and its hooks.
     pub fn new(pool: Pool<DB>) -> Self {
         Self::builder().on_table(pool, Table::standard_named(DEFAULT_TABLE, DB::QUOTE))
     }
@@ -234,7 +242,7 @@ impl<DB: OutboxDatabase> OutboxBuilder<DB> {
         self
     }
 
-    /// An outbox on the application's own pool. Nothing is connected yet.
+    /// An outbox beside the application's pool, as [`Outbox::new`]. Nothing is connected yet.
     ///
     /// # Errors
     ///
@@ -250,7 +258,10 @@ impl<DB: OutboxDatabase> OutboxBuilder<DB> {
     fn on_table(self, pool: Pool<DB>, table: Table) -> Outbox<DB> {
         let statements = Arc::new(DB::statements(&table));
         let (woken, largest_payload) = (Notify::new(), self.largest_payload);
-        let shared = Shared { pool, table, statements, woken, largest_payload };
+        let connections =
+            Connections::new(pool.options().clone(), CONNECTIONS, PATIENCE, address_of(pool));
+        let connections = Arc::new(connections);
+        let shared = Shared { connections, table, statements, woken, largest_payload };
         Outbox { shared: Arc::new(shared) }
     }
 }

@@ -1,17 +1,23 @@
 //! What relays and tools do to the table, whatever the database.
+//!
+//! They have connections of their own beside the application's pool, on the [driver](crate::driver): neither transactions that others left
+//! open there, nor sessions that do not commit by themselves, nor a runtime that stands still keeps lanes from going on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use sqlx::pool::PoolConnection;
+use tokio::time::timeout;
 
 use super::database::{OutboxDatabase, Seen, Trouble, Value, Window};
 use super::error::{OutboxError, OutboxErrorKind};
 use super::outbox::Shared;
 use super::{Event, EventId};
+use crate::driver;
 use crate::record::{OwnerId, Timestamp, millis};
+use crate::storage::sql::connections::Share;
 use crate::storage::sql::table::Table;
 
 /// How long an answer may take until the connection is given up.
@@ -74,7 +80,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
     /// What the next lanes have.
     pub(super) async fn survey(&self, window: Window) -> Result<Vec<Seen>, OutboxError> {
         let statements = self.statements.clone();
-        self.on_connection(|connection| DB::survey(connection, statements, window)).await
+        self.commit(move |connection| DB::survey(connection, statements, window)).await
     }
 
     /// Leases those of the events that are still free, for `owner`. They come in no order.
@@ -87,7 +93,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
         let statements = self.statements.clone();
         let arguments =
             vec![Value::Text(json(&seqs)), Value::Text(owner.to_string()), milliseconds(lease)];
-        let rows = self.on_connection(|connection| DB::take(connection, statements, arguments));
+        let rows = self.commit(move |connection| DB::take(connection, statements, arguments));
         let taken = rows.await?.iter().map(|row| taken::<DB>(row, owner)).collect::<Result<_, _>>();
         taken.map_err(|error| self.unreadable(error))
     }
@@ -100,7 +106,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
     ) -> Result<Vec<i64>, OutboxError> {
         let statements = self.statements.clone();
         let arguments = vec![names(held), milliseconds(lease)];
-        let rows = self.on_connection(|connection| DB::renew(connection, statements, arguments));
+        let rows = self.commit(move |connection| DB::renew(connection, statements, arguments));
         let seqs = rows.await?.iter().map(|row| DB::integer(row, 0)).collect::<Result<_, _>>();
         seqs.map_err(|error| self.unreadable(error))
     }
@@ -108,38 +114,67 @@ impl<DB: OutboxDatabase> Shared<DB> {
     /// Removes events that have been published, and gives how many were still their owners'.
     pub(super) async fn remove(&self, held: &[Held]) -> Result<u64, OutboxError> {
         let (sql, arguments) = (self.statements.remove.clone(), vec![names(held)]);
-        self.on_connection(|connection| DB::execute(connection, sql, arguments)).await
+        self.commit(move |connection| DB::execute(connection, sql, arguments)).await
     }
 
     /// Says what becomes of events that have not been published, and gives how many were still their owners'.
     pub(super) async fn settle(&self, unsent: &[Unsent]) -> Result<u64, OutboxError> {
         let batch: Vec<_> = unsent.iter().map(named).collect();
         let (sql, arguments) = (self.statements.settle.clone(), vec![Value::Text(json(&batch))]);
-        self.on_connection(|connection| DB::execute(connection, sql, arguments)).await
+        self.commit(move |connection| DB::execute(connection, sql, arguments)).await
     }
 
-    pub(super) async fn connection(&self) -> Result<PoolConnection<DB>, OutboxError> {
-        self.pool.acquire().await.map_err(|error| explain::<DB>(error, &self.table))
-    }
-
-    /// Runs statements, each of which commits by itself.
-    async fn on_connection<T>(
+    /// Does something with a connection of the outbox's own, on the [driver], and closes the connection where that fails. It goes
+    /// on when its caller goes away.
+    pub(super) async fn on_connection<T: Send + 'static>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>,
+        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>
+        + Send
+        + 'static,
     ) -> Result<T, OutboxError> {
-        let mut connection = self.connection().await?;
-        let answer = tokio::time::timeout(PATIENCE, work(&mut connection)).await;
-        answer
-            .unwrap_or_else(|_| {
-                connection.close_on_drop();
-                Err(sqlx::Error::PoolTimedOut)
+        let connections = Arc::clone(&self.connections);
+        let task = driver::spawn(async move {
+            let mut lent = connections.acquire(Share::Renewals).await?;
+            if lent.is_new {
+                DB::prepare(&mut lent.connection).await?;
+            }
+            let answer = timeout(PATIENCE, work(&mut lent.connection)).await;
+            let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            match &answer {
+                Ok(_) => lent.give_back(),
+                Err(_) => connections.forget_idle(),
+            }
+            answer
+        });
+        let answer = timeout(PATIENCE * 2, task).await.map_err(|_| sqlx::Error::PoolTimedOut);
+        let answer = answer.and_then(|joined| joined.map_err(|_| sqlx::Error::WorkerCrashed));
+        answer.flatten().map_err(|error| explain::<DB>(error, &self.table))
+    }
+
+    /// Runs statements, each of which commits by itself or with the others.
+    pub(super) async fn commit<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>
+        + Send
+        + 'static,
+    ) -> Result<T, OutboxError> {
+        self.on_connection(move |connection| {
+            Box::pin(async move {
+                if let Some(begin) = DB::BEGIN {
+                    DB::run(connection, begin.to_owned()).await?;
+                }
+                let answer = work(connection).await?;
+                if DB::BEGIN.is_some() {
+                    DB::run(connection, "COMMIT".to_owned()).await?;
+                }
+                Ok(answer)
             })
-            .map_err(|error| explain::<DB>(error, &self.table))
+        })
+        .await
     }
 
     pub(super) fn unreadable(&self, error: sqlx::Error) -> OutboxError {
-        let message = format!("a row of the table {} cannot be read", self.table);
-        OutboxError::new(OutboxErrorKind::Configuration, message).with_source(error)
+        explain::<DB>(sqlx::Error::Decode(Box::new(error)), &self.table)
     }
 }
 
@@ -229,12 +264,14 @@ pub(super) fn explain<DB: OutboxDatabase>(error: sqlx::Error, table: &Table) -> 
                 (Database, format!("{called} refused a statement of the outbox for now"))
             }
         },
-        sqlx::Error::PoolClosed => (Configuration, format!("the {called} pool has been closed")),
         sqlx::Error::PoolTimedOut => {
-            (Database, format!("{called} did not answer in time, or no connection was free"))
+            (Database, format!("{called} did not answer in time, or cannot be reached"))
         }
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => {
             (Configuration, format!("the address of the {called} database cannot be used"))
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            (Configuration, format!("a row of the table {table} cannot be read"))
         }
         _ => (Database, format!("the connection to {called} broke, or cannot be made")),
     };

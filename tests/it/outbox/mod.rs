@@ -6,6 +6,7 @@ mod enqueue;
 mod jetstream;
 mod killed_relays;
 mod order;
+mod pools;
 pub(crate) mod processes;
 mod recorder;
 mod redis_streams;

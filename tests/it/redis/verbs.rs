@@ -250,8 +250,8 @@ async fn a_scan_lists_every_record_of_its_prefix_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prefixes_that_extend_one_another_share_no_record() {
     let url = shared().url();
-    let one = RedisStorage::builder(&url).prefix("idem:").connect().await.unwrap();
-    let longer = RedisStorage::builder(&url).prefix("idem:x:").connect().await.unwrap();
+    let one = RedisStorage::builder(url).prefix("idem:").connect().await.unwrap();
+    let longer = RedisStorage::builder(url).prefix("idem:x:").connect().await.unwrap();
     let unique = OwnerId::random().to_string();
     let of_one = RecordKey::new("x", Some("t"), &Key::new(&unique).unwrap()).unwrap();
     let of_longer = RecordKey::new("t", None, &Key::new(&unique).unwrap()).unwrap();
@@ -261,7 +261,7 @@ async fn prefixes_that_extend_one_another_share_no_record() {
         assert!(matches!(claimed, Claimed::Acquired { .. }), "{key:?} {claimed:?}");
     }
     for prefix in ["{idem}:", "idem{", "}"] {
-        let refused = RedisStorage::builder(&url).prefix(prefix).connect().await.unwrap_err();
+        let refused = RedisStorage::builder(url).prefix(prefix).connect().await.unwrap_err();
         assert_eq!(refused.kind(), StorageErrorKind::Configuration, "{refused}");
     }
 }
@@ -367,4 +367,34 @@ async fn callers_that_go_away_at_any_moment_leave_no_key_locked() {
         }
     }
     assert!(released > 0, "no caller went away after its claim");
+}
+
+/// A storage takes an address and no connection: what the application blocks is never the storage's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_the_application_blocks_costs_no_lease() {
+    use crate::stage::{KEPT, PATIENCE, Stage, in_time};
+
+    let stage = Stage::on_redis();
+    let process = stage.process_with(|builder| builder.lease(KEPT)).await;
+    let other = stage.process_with(|builder| builder.lease(KEPT)).await;
+    let client = redis::Client::open(stage.url()).unwrap();
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = in_time(connecting).await.unwrap();
+    let body = async {
+        let seconds = (KEPT * 4).as_secs_f64();
+        let list = format!("{}-nothing", stage.namespace);
+        let blocking = redis::cmd("BLPOP").arg(list).arg(seconds).to_owned();
+        let popped: Option<(String, String)> = blocking.query_async(&mut connection).await.unwrap();
+        assert_eq!(popped, None);
+        stage.body("k", "first").await
+    };
+    let rival = async {
+        tokio::time::sleep(KEPT / 2).await;
+        other.charge("k").wait(PATIENCE).call(stage.body("k", "other")).await.unwrap()
+    };
+    let running = process.charge("k").call(body);
+    let (first, second) = in_time(futures_util::future::join(running, rival)).await;
+    assert_eq!((first.unwrap().as_str(), second.as_str()), ("first", "first"));
+    assert_eq!(stage.ledger.executions("k"), 1);
 }

@@ -4,15 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idem_runtime::storage::{MySqlStorage, PostgresStorage, SharedStorage, SqliteStorage};
-use idem_runtime::{Error, ErrorKind, Idempotency};
+use idem_runtime::{Error, Idempotency};
 use parking_lot::Mutex;
-use sqlx::mysql::MySqlPoolOptions;
-use sqlx::postgres::PgPoolOptions;
-use sqlx::sqlite::SqlitePoolOptions;
-use sqlx::{MySqlPool, PgPool, SqlitePool};
+use sqlx::SqlitePool;
 use tokio::task::JoinSet;
 
+use super::app_pool::AppPool;
 use super::own::{Database, Kind, on_every_database};
 use crate::stage::{PATIENCE, in_time, until};
 
@@ -20,7 +17,7 @@ on_every_database!(
     a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing,
     a_thousand_begins_that_are_given_up_swallow_no_record,
     one_connection_serves_the_storage_and_its_bodies,
-    a_pool_that_is_used_up_is_an_error_to_call_again_after,
+    a_pool_that_is_used_up_keeps_no_call_waiting,
 );
 
 /// How often the body of each key has come to its end.
@@ -66,11 +63,10 @@ async fn a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing(
     nothing_is_open(&database).await;
 }
 
-/// A `begin` that is given up may leave its connection inside a transaction (sqlx 0.9.0). The pool is the application's, so that it does so to
-/// us as well.
+/// A `begin` that is given up may leave its connection inside a transaction (sqlx 0.9.0). The storage has connections of its own.
 async fn a_thousand_begins_that_are_given_up_swallow_no_record(kind: Kind) {
     let database = Database::migrated(kind).await;
-    let pool = One::connect(&database, PATIENCE).await;
+    let pool = AppPool::connect(&database, 1).await;
     let (idem, other) = (pool.handle(), database.handle().await);
     let ended = Ended::default();
     for number in 0..1_000 {
@@ -116,77 +112,9 @@ async fn nothing_is_open(database: &Database) {
     in_time(closed).await;
 }
 
-/// A pool of one connection, of whichever kind.
-#[derive(Clone)]
-enum One {
-    Postgres(PgPool),
-    MySql(MySqlPool),
-    Sqlite(SqlitePool),
-}
-
-impl One {
-    async fn connect(Database { kind, url, .. }: &Database, patience: Duration) -> Self {
-        macro_rules! one {
-            ($options:ty) => {{
-                let options = <$options>::new().max_connections(1).acquire_timeout(patience);
-                let pool = options.connect_lazy(url).unwrap();
-                // On a busy machine a login may take longer than callers have patience.
-                in_time(async { while pool.acquire().await.is_err() {} }).await;
-                pool
-            }};
-        }
-        match kind {
-            Kind::Postgres => Self::Postgres(one!(PgPoolOptions)),
-            Kind::MySql => Self::MySql(one!(MySqlPoolOptions)),
-            Kind::Sqlite => Self::Sqlite(one!(SqlitePoolOptions)),
-        }
-    }
-
-    fn handle(&self) -> Idempotency {
-        let storage = match self.clone() {
-            Self::Postgres(pool) => SharedStorage::new(PostgresStorage::new(pool)),
-            Self::MySql(pool) => SharedStorage::new(MySqlStorage::new(pool)),
-            Self::Sqlite(pool) => SharedStorage::new(SqliteStorage::new(pool)),
-        };
-        Idempotency::new(storage).unwrap()
-    }
-
-    /// Begins a transaction, and gives it up where it has not begun by then.
-    async fn give_up_beginning(&self, after: Duration) {
-        macro_rules! give_up {
-            ($pool:ident) => {
-                drop(tokio::time::timeout(after, $pool.begin()).await)
-            };
-        }
-        match self {
-            Self::Postgres(pool) => give_up!(pool),
-            Self::MySql(pool) => give_up!(pool),
-            Self::Sqlite(pool) => give_up!(pool),
-        }
-    }
-
-    /// Takes the connection for as long as `holding` takes.
-    async fn hold<T>(&self, holding: impl Future<Output = T>) -> T {
-        macro_rules! hold {
-            ($pool:ident) => {{
-                let mut connection = $pool.acquire().await.unwrap();
-                sqlx::raw_sql("SELECT 1").execute(&mut *connection).await.unwrap();
-                let held = holding.await;
-                drop(connection);
-                held
-            }};
-        }
-        match self {
-            Self::Postgres(pool) => hold!(pool),
-            Self::MySql(pool) => hold!(pool),
-            Self::Sqlite(pool) => hold!(pool),
-        }
-    }
-}
-
 async fn one_connection_serves_the_storage_and_its_bodies(kind: Kind) {
     let database = Database::migrated(kind).await;
-    let pool = One::connect(&database, PATIENCE).await;
+    let pool = AppPool::connect(&database, 1).await;
     let idem = pool.handle();
     let mut calls = JoinSet::new();
     for number in 0..200_usize {
@@ -202,14 +130,13 @@ async fn one_connection_serves_the_storage_and_its_bodies(kind: Kind) {
     assert_eq!(database.rows().await, 50);
 }
 
-async fn a_pool_that_is_used_up_is_an_error_to_call_again_after(kind: Kind) {
+async fn a_pool_that_is_used_up_keeps_no_call_waiting(kind: Kind) {
     let database = Database::migrated(kind).await;
-    let pool = One::connect(&database, Duration::from_secs(3)).await;
+    let pool = AppPool::connect(&database, 1).await;
     let idem = pool.handle();
-    let call = || idem.operation("charge").key("k").call(async { Ok::<_, Error>(7) });
-    let error = pool.hold(in_time(call())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
-    assert!(error.is_retryable() && error.to_string().contains("no connection"), "{error}");
-    until("nothing is under way", || idem.in_flight() == 0).await;
-    assert_eq!(in_time(call()).await.unwrap(), 7);
+    let call = || idem.operation("charge").key("k").run(async { Ok::<_, Error>(7) });
+    for is_replayed in [false, true] {
+        let outcome = pool.hold(in_time(call())).await.unwrap();
+        assert_eq!((outcome.value, outcome.is_replayed()), (7, is_replayed));
+    }
 }

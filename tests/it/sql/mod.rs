@@ -1,11 +1,15 @@
 //! The SQL storages against real databases.
 
+mod app_pool;
 mod given_up;
 mod guarantees;
+mod left_open;
 mod mysql;
 mod own;
+mod own_connections;
 mod postgres;
 mod purging;
+mod settings;
 mod sqlite;
 mod unfit;
 
@@ -53,26 +57,6 @@ async fn run_once(storage: &impl Storage) -> Claim {
     assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
     assert_eq!(storage.complete(&complete(&claim, "1")).await.unwrap(), Written::Done);
     claim
-}
-
-/// Claims and completes on connections that others have just left inside a transaction, and looks from elsewhere for what became of it.
-async fn run_where_others_left_one_open(
-    storage: &impl Storage,
-    elsewhere: &impl Storage,
-    leave_one_open: impl AsyncFn(),
-) {
-    for _ in 0..5 {
-        let claim = claim(&fresh_key());
-        leave_one_open().await;
-        let answer = storage.claim(&claim).await.unwrap();
-        assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
-        assert!(elsewhere.load(&claim.key).await.unwrap().is_some(), "the claim is nowhere");
-        leave_one_open().await;
-        assert_eq!(storage.complete(&complete(&claim, "1")).await.unwrap(), Written::Done);
-        let rival = Claim { owner: OwnerId::random(), ..claim };
-        let replay = elsewhere.claim(&rival).await.unwrap();
-        assert!(matches!(replay, Claimed::Replay(_)), "{replay:?}");
-    }
 }
 
 /// Makes so many calls at once.

@@ -130,7 +130,16 @@ pub(crate) trait Dialect: sqlx::Database {
     /// The type of a version in the table of migrations.
     const VERSION: &'static str;
 
+    /// What the statements of one look at the table, or one write to it, begin with where they are a transaction of their own, so that
+    /// no setting of the session matters to them. Behind a pooler a session's settings would be somebody else's next.
+    const BEGIN: Option<&'static str> = None;
+
     fn statements(table: &Table) -> Statements;
+
+    /// Tells a new connection what its statements rely on.
+    fn prepare(_connection: &mut Self::Connection) -> BoxFuture<'_, sqlx::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Runs a statement.
     fn fetch(

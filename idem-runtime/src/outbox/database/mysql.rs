@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySql, Transaction};
 
 use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
 use crate::storage::sql::migrate::Migration;
+use crate::storage::sql::mysql::SETTINGS;
 use crate::storage::sql::table::{Quote, Table};
 
 /// This moment, in milliseconds since the Unix epoch, in no session's time zone.
@@ -27,6 +28,10 @@ impl Dialect for MySql {
     const VERSION: &'static str = "version bigint NOT NULL PRIMARY KEY, applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP";
 
     speaks!();
+
+    fn prepare(connection: &mut MySqlConnection) -> BoxFuture<'_, sqlx::Result<()>> {
+        Self::run(connection, SETTINGS.to_owned())
+    }
 
     fn statements(table: &Table) -> Statements {
         let lane_index = table.index("lane");

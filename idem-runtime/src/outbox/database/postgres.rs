@@ -24,6 +24,11 @@ impl Dialect for Postgres {
     const VERSION: &'static str =
         "version bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()";
 
+    const BEGIN: Option<&'static str> = Some(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+         SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    );
+
     speaks!();
 
     fn statements(table: &Table) -> Statements {

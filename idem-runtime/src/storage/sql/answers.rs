@@ -47,8 +47,8 @@ pub(super) fn place<R>(
 fn failed<R>(fault: &Fault, is_alone: bool) -> Answer<R> {
     match fault.then {
         Then::Again => Answer::Again(fault.error.clone()),
-        Then::Split if !is_alone => Answer::Alone,
-        Then::Tell | Then::Split => Answer::Settled(Err(fault.error.clone())),
+        Then::Split | Then::Locked if !is_alone => Answer::Alone,
+        Then::Tell | Then::Split | Then::Locked => Answer::Settled(Err(fault.error.clone())),
     }
 }
 

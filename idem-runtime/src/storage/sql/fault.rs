@@ -18,6 +18,9 @@ pub(super) enum Then {
     Again,
     /// A value was refused and nothing changed: send the verbs one by one, so that one does not fail the others.
     Split,
+    /// It waited too long for a lock that others hold, and nothing changed: send the verbs one by one, so that those whose rows are not
+    /// locked go on.
+    Locked,
 }
 
 impl Fault {

@@ -10,8 +10,9 @@
 //! | two batches lock each other's rows | batches are sorted by key; what the database still breaks up is sent again |
 //! | the database refuses a value of one verb | nothing of its statement was applied, and each verb of that goes by itself |
 //! | a row changed under the statement | the verbs of such rows go again, a bounded number of times |
-//! | a row is locked by an open transaction | the batch waits for it on its connection, and those that come later go by another |
+//! | a row is locked by an open transaction | the batch waits for it a moment on its connection, and those that come later go by another; then each verb goes by itself |
 //! | a caller goes away | once sent its verb goes on: the batch is sent by a task of its own |
+//! | a caller's runtime stands still, or ends | nothing: batches are sent on the [driver](crate::driver) |
 //! | the answer is lost | every verb of the batch is told that it may have been applied |
 
 use std::pin::pin;
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 
 use super::answers::{Answer, Answers};
 use super::fault::{Fault, Then};
+use crate::driver;
 use crate::engine::state::Event;
 use crate::key::RecordKey;
 use crate::storage::{Claim, Complete, Release, Renew, StorageError, StorageErrorKind};
@@ -67,7 +69,11 @@ pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
 type Reply<V> = Result<<V as Event>::Reply, StorageError>;
 
 /// The verbs of one kind that are on their way to the database.
-pub(super) struct Group<V: Verb>(Arc<Mutex<Queue<V>>>);
+pub(super) struct Group<V: Verb> {
+    queue: Arc<Mutex<Queue<V>>>,
+    /// How long a caller waits for an answer.
+    limit: Duration,
+}
 
 struct Queue<V: Verb> {
     waiting: Vec<Waiting<V>>,
@@ -85,20 +91,16 @@ struct Waiting<V: Verb> {
 
 impl<V: Verb> Group<V> {
     /// A group that has at most `lanes` statements under way at once.
-    pub(super) fn new(lanes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue {
-            waiting: Vec::new(),
-            singles: SPARSE,
-            lanes: 0,
-            most_lanes: lanes,
-        })))
+    pub(super) fn new(lanes: usize, limit: Duration) -> Self {
+        let queue = Queue { waiting: Vec::new(), singles: SPARSE, lanes: 0, most_lanes: lanes };
+        Self { queue: Arc::new(Mutex::new(queue)), limit }
     }
 
     /// Sends a verb.
     pub(super) async fn send<B: Runs<V>>(&self, backend: &Arc<B>, verb: V) -> Reply<V> {
         let replied = self.enqueue([verb]);
-        self.start(backend);
-        answer(replied.into_iter().next()).await
+        start(&self.queue, backend);
+        self.answer(replied.into_iter().next()).await
     }
 
     /// Sends verbs, and gives an answer for each.
@@ -108,16 +110,16 @@ impl<V: Verb> Group<V> {
         verbs: impl IntoIterator<Item = V>,
     ) -> Vec<Reply<V>> {
         let replies = self.enqueue(verbs);
-        self.start(backend);
+        start(&self.queue, backend);
         let mut answers = Vec::with_capacity(replies.len());
         for replied in replies {
-            answers.push(answer(Some(replied)).await);
+            answers.push(self.answer(Some(replied)).await);
         }
         answers
     }
 
     fn enqueue(&self, verbs: impl IntoIterator<Item = V>) -> Vec<oneshot::Receiver<Reply<V>>> {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         let verbs = verbs.into_iter().map(|verb| {
             let (caller, replied) = oneshot::channel();
             queue.waiting.push(Waiting { verb, caller });
@@ -126,28 +128,26 @@ impl<V: Verb> Group<V> {
         verbs.collect()
     }
 
-    /// Starts a lane where one is missing.
-    fn start<B: Runs<V>>(&self, backend: &Arc<B>) {
-        let mut queue = self.0.lock();
-        if queue.lanes < queue.most_lanes && !queue.waiting.is_empty() {
-            queue.lanes += 1;
-            drop(queue);
-            let lane = Lane { queue: Arc::clone(&self.0), ended: false };
-            tokio::spawn(lane.run(Arc::clone(backend)));
-        }
+    /// What a caller hears, on its own runtime.
+    async fn answer(&self, replied: Option<oneshot::Receiver<Reply<V>>>) -> Reply<V> {
+        let unanswered = || {
+            let message = "the database did not answer in time";
+            Err(StorageError::new(StorageErrorKind::Indeterminate, message))
+        };
+        let Some(replied) = replied else { return unanswered() };
+        let replied = timeout(self.limit, replied).await;
+        replied.ok().and_then(Result::ok).unwrap_or_else(unanswered)
     }
 }
 
-async fn answer<T>(
-    replied: Option<oneshot::Receiver<Result<T, StorageError>>>,
-) -> Result<T, StorageError> {
-    let abandoned = || {
-        let message = "the runtime ended before the database answered";
-        StorageError::new(StorageErrorKind::Indeterminate, message)
-    };
-    match replied {
-        Some(replied) => replied.await.unwrap_or_else(|_| Err(abandoned())),
-        None => Err(abandoned()),
+/// Starts a lane where one is missing.
+fn start<V: Verb, B: Runs<V>>(shared: &Arc<Mutex<Queue<V>>>, backend: &Arc<B>) {
+    let mut queue = shared.lock();
+    if queue.lanes < queue.most_lanes && !queue.waiting.is_empty() {
+        queue.lanes += 1;
+        drop(queue);
+        let lane = Lane { queue: Arc::clone(shared), ended: false };
+        driver::spawn(lane.run(Arc::clone(backend)));
     }
 }
 
@@ -184,7 +184,7 @@ impl<V: Verb> Lane<V> {
     fn hand_over<B: Runs<V>>(&mut self, backend: &Arc<B>) {
         self.queue.lock().lanes -= 1;
         self.ended = true;
-        Group(Arc::clone(&self.queue)).start(backend);
+        start(&self.queue, backend);
     }
 
     /// What has queued: up to a statement's length, sorted, and of verbs for one key the first. `None` ends this lane.
@@ -217,7 +217,7 @@ impl<V: Verb> Lane<V> {
 }
 
 impl<V: Verb> Drop for Lane<V> {
-    /// The runtime may end while verbs are waiting: their callers get an error instead of waiting for a lane.
+    /// A lane that panics takes its place with it, and those who wait for it.
     fn drop(&mut self) {
         if !self.ended {
             let mut queue = self.queue.lock();
@@ -268,7 +268,7 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return refuse(callers, &error),
             },
-            Err(Fault { then: Then::Split, .. }) if verbs.len() > 1 => {
+            Err(Fault { then: Then::Split | Then::Locked, .. }) if verbs.len() > 1 => {
                 let batch = verbs.into_iter().zip(callers);
                 let batch = batch.map(|(verb, caller)| Waiting { verb, caller });
                 return send_singly(backend, batch.collect()).await;
@@ -280,7 +280,10 @@ async fn send_batch<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
 
 async fn send_singly<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<Waiting<V>>) {
     for waiting in batch {
-        Box::pin(send_batch(backend, vec![waiting])).await;
+        // Nothing of it was applied, and what nobody wants any more need not be.
+        if !waiting.caller.is_closed() {
+            Box::pin(send_batch(backend, vec![waiting])).await;
+        }
     }
 }
 
@@ -307,7 +310,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
 
 impl<V: Verb> std::fmt::Debug for Group<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let queue = self.0.lock();
+        let queue = self.queue.lock();
         f.debug_struct("Group")
             .field("waiting", &queue.waiting.len())
             .field("lanes", &queue.lanes)

@@ -1,6 +1,7 @@
 //! The verbs of a database, each kind in a group of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::group::{Group, Runs};
 use super::wakeups::{Polls, Wakeups};
@@ -27,14 +28,15 @@ pub(super) struct Grouped<B> {
 }
 
 impl<B: Database> Grouped<B> {
-    /// A database that has at most `lanes` batches of claims, and as many of completions, under way at once.
-    pub(super) fn new(backend: B, lanes: usize) -> Self {
+    /// A database that has at most `lanes` batches of claims, and as many of completions, under way at once. `limit` is how long a caller
+    /// waits for an answer.
+    pub(super) fn new(backend: B, lanes: usize, limit: Duration) -> Self {
         Self {
             backend: Arc::new(backend),
-            claims: Group::new(lanes),
-            renewals: Group::new(1),
-            completions: Group::new(lanes),
-            releases: Group::new(1),
+            claims: Group::new(lanes, limit),
+            renewals: Group::new(1, limit),
+            completions: Group::new(lanes, limit),
+            releases: Group::new(1, limit),
             wakeups: Wakeups::new(),
         }
     }

@@ -4,6 +4,9 @@
 
 use crate::storage::{StorageError, StorageErrorKind};
 
+/// How long the caller of a migration waits for it. It goes on all the same.
+pub(super) const LONGEST_MIGRATION: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// A step from one version of the tables to the next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Migration {

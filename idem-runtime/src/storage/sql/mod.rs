@@ -5,7 +5,7 @@
 //! # async fn example(pool: sqlx::PgPool) -> Result<(), idem_runtime::storage::StorageError> {
 //! use idem_runtime::storage::PostgresStorage;
 //!
-//! // The application's own pool; or `PostgresStorage::connect("postgres://…")`.
+//! // Beside the application's pool; or `PostgresStorage::connect("postgres://…")`.
 //! let storage = PostgresStorage::new(pool);
 //! storage.migrate().await?;
 //! # Ok(())
@@ -43,7 +43,14 @@
 //!
 //! Verbs that come while a statement is under way queue up and go as one multi-row statement and one commit; a lone verb goes at once. So a
 //! storage uses one connection for each kind of verb (on MySQL two for claims and two for completions, whose commits the server does together),
-//! and more only while a statement waits for a lock. A pool of one is enough.
+//! and more only while a statement waits for a lock.
+//!
+//! # Connections and settings
+//!
+//! The connections are the storage's own, on a thread of the library's, with the options of the application's pool where there is one. What
+//! bodies, callers and others do with that pool, or with their runtimes, does not reach them. Each session is told what the statements
+//! rely on (isolation, commits, how long a lock is waited for), or each statement says so where a pooler is in between. Nothing waits
+//! for a lock on the server for longer than a second: a claim of a key that an open transaction holds is answered `InProgress` then.
 //!
 //! # In a transaction of the application's
 //!
@@ -84,7 +91,8 @@
 //! | the database refuses a value | the verbs of the batch go one by one, and one is refused |
 //! | a row cannot be read, or is of a newer version | the error says so, and the row stays as it is until it expires |
 //! | the server is a read-only replica | what would write is [`NotApplied`](super::StorageErrorKind::NotApplied). In Postgres every claim would; MySQL replays a result that the replica has |
-//! | a `begin` that was given up, or somebody else, left a transaction open on a connection of the application's pool | Postgres, MySQL: noticed, the connection is closed, and the statement goes on another. SQLite: sqlx has rolled the `begin` back |
+//! | others hold all connections of the application's pool, or leave transactions open or aborted on them | nothing: the storage has connections of its own |
+//! | an open transaction holds a row, or SQLite's write lock | claims of it are answered or refused within their patience; what owners write is tried again |
 //!
 //! # What it can lose
 //!
@@ -95,6 +103,7 @@
 
 mod answers;
 mod conditions;
+pub(crate) mod connections;
 mod fault;
 #[cfg(all(feature = "_fuzzing", feature = "sqlite"))]
 #[doc(hidden)]
@@ -104,7 +113,7 @@ mod grouped;
 mod janitor;
 pub(crate) mod migrate;
 #[cfg(feature = "mysql")]
-mod mysql;
+pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod row;
@@ -115,9 +124,9 @@ pub(crate) mod transaction;
 mod wakeups;
 
 #[cfg(feature = "mysql")]
-pub use mysql::{MySqlBuilder, MySqlStorage};
+pub use mysql::{MySqlBuilder, MySqlStorage, MySqlWarning};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresBuilder, PostgresStorage};
+pub use postgres::{PostgresBuilder, PostgresStorage, PostgresWarning};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteBuilder, SqliteStorage, SqliteWarning};
 

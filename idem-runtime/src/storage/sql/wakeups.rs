@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 
+use crate::driver;
 use crate::key::RecordKey;
 use crate::storage::{StorageError, Wakeup, Watchers};
 
@@ -46,7 +47,7 @@ impl Wakeups {
         let (wakeup, _) = self.watchers.subscribe(key);
         if !self.polling.swap(true, Ordering::SeqCst) {
             let (watchers, polling) = (self.watchers.clone(), Arc::clone(&self.polling));
-            tokio::spawn(Poller { watchers, polling, ended: false }.run(Arc::clone(backend)));
+            driver::spawn(Poller { watchers, polling, ended: false }.run(Arc::clone(backend)));
         }
         wakeup
     }
@@ -86,7 +87,7 @@ impl Poller {
 }
 
 impl Drop for Poller {
-    /// A runtime that ends takes the task with it, and the storage may be used on another.
+    /// A poller that panics makes room for the next.
     fn drop(&mut self) {
         if !self.ended {
             self.polling.store(false, Ordering::SeqCst);

@@ -2,7 +2,6 @@
 
 mod configuration;
 mod conformance;
-mod left_open;
 mod releases;
 mod values;
 

@@ -95,7 +95,7 @@ async fn conforms(
         let pool = PgPoolOptions::new().max_connections(5).test_before_acquire(false);
         let url = proxy.before(&server.url());
         let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
-        let storage = builder().build(pool).unwrap();
+        let storage = builder().connection_timeout(PATIENCE).build(pool).unwrap();
         OnPostgres { storage, direct: direct.clone(), proxy, applies }
     };
     conformance::run(harness).await
@@ -121,7 +121,8 @@ async fn postgres_in_transactions_conforms() {
         let proxy = FaultProxy::start(("127.0.0.1", server.port()));
         let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
         let pool = pool.connect(&proxy.before(&server.url())).await.unwrap();
-        let storage = SharedStorage::new(PostgresStorage::new(pool.clone()));
+        let builder = PostgresStorage::builder().connection_timeout(PATIENCE);
+        let storage = SharedStorage::new(builder.build(pool.clone()).unwrap());
         let applies = |request: &[u8]| request.windows(7).any(|bytes| bytes == b"COMMIT\0");
         OnPostgres {
             storage: InTransactions::new(storage, pool),

@@ -1,39 +1,19 @@
-//! Pools that are small, used up, or whose connections are given back half way.
+//! Storages with one connection, and callers that go away.
 
 use std::time::Duration;
 
-use idem_runtime::storage::{Claim, Claimed, PostgresStorage, Storage, StorageErrorKind, Written};
+use idem_runtime::storage::{Claim, Claimed, PostgresStorage, Storage, Written};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 
-use super::super::{at_once, claim, complete, fresh_key, run_once, run_where_others_left_one_open};
+use super::super::{at_once, claim, complete, fresh_key, run_once};
 use super::database;
 use crate::stage::in_time;
-
-/// How long a caller waits for a connection that is taken. Making one has to take less.
-const BRIEF: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_is_enough() {
     let (url, _, _) = database().await;
-    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let storage = PostgresStorage::new(pool);
+    let storage = PostgresStorage::builder().connections(1).connect(&url).await.unwrap();
     at_once(&storage, 100, async |storage| drop(run_once(&storage).await)).await;
-}
-
-#[tokio::test]
-async fn pool_without_a_free_connection_says_so_and_nothing_is_lost() {
-    let (url, _, _) = database().await;
-    let options = PgPoolOptions::new().max_connections(1);
-    let pool = options.acquire_timeout(BRIEF).connect(&url).await.unwrap();
-    let storage = PostgresStorage::new(pool.clone());
-    let claim = claim(&fresh_key());
-    let taken = pool.acquire().await.unwrap();
-    let error = storage.claim(&claim).await.unwrap_err();
-    assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
-    assert!(error.to_string().contains("no connection of the postgres pool"), "{error}");
-    drop(taken);
-    assert!(matches!(storage.claim(&claim).await.unwrap(), Claimed::Acquired { .. }));
 }
 
 /// Sessions of this database that are in a transaction and do nothing.
@@ -65,15 +45,14 @@ async fn cancelled_callers_leave_nothing_behind() {
     assert_eq!(idle_in_transaction(&direct).await, 0);
 }
 
-/// Reads are sent by their caller, who may go away between the statements of a transaction.
+/// Reads go on without their caller, who may go away between the statements of a transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_readers_leave_no_transaction_open() {
     let (url, _, direct) = database().await;
     for prepared in [true, false] {
         let builder = PostgresStorage::builder().prepared_statements(prepared);
         // One connection, so that whoever comes next meets what the last one left.
-        let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-        let storage = builder.build(pool).unwrap();
+        let storage = builder.connections(1).connect(&url).await.unwrap();
         let done = run_once(&storage).await;
         for micros in (0..1000).map(|number| number * 4) {
             let load = storage.load(&done.key);
@@ -85,37 +64,12 @@ async fn cancelled_readers_leave_no_transaction_open() {
     }
 }
 
-/// A `begin` that is given up leaves a connection inside a transaction (sqlx 0.9.0). Whose pool it is does that to us as well.
-#[tokio::test(flavor = "multi_thread")]
-async fn transaction_that_others_left_open_swallows_no_record() {
-    let (url, elsewhere, direct) = database().await;
-    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let storage = PostgresStorage::new(pool.clone());
-    // What such a `begin` leaves, without waiting for the right moment to give one up.
-    let leave_one_open = async || {
-        sqlx::raw_sql("BEGIN").execute(&pool).await.unwrap();
-        assert_eq!(idle_in_transaction(&direct).await, 1);
-    };
-    run_where_others_left_one_open(&storage, &elsewhere, leave_one_open).await;
-    in_time(async { while idle_in_transaction(&direct).await > 0 {} }).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_need_not_be_prepared_by_name() {
     let (_, _, direct) = database().await;
     let builder = PostgresStorage::builder().prepared_statements(false);
-    let storage = builder.build(direct.clone()).unwrap();
+    let storage = builder.build(direct).unwrap();
     at_once(&storage, 50, async |storage| drop(run_once(&storage).await)).await;
     let done = run_once(&storage).await;
     assert!(matches!(storage.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
-    for _ in 0..direct.size() {
-        let named: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%idempotency%'",
-        )
-        .persistent(false)
-        .fetch_one(&direct)
-        .await
-        .unwrap();
-        assert_eq!(named, 0);
-    }
 }

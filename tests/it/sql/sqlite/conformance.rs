@@ -76,7 +76,8 @@ async fn sqlite_on_a_file_conforms() {
     // Like so many processes. Were it one for each case, who waits to write would wait for chance: SQLite keeps no queue.
     let mut processes = Vec::new();
     for _ in 0..4 {
-        processes.push(SqliteStorage::connect(&url).await.unwrap());
+        let patient = SqliteStorage::builder().connection_timeout(crate::stage::PATIENCE);
+        processes.push(patient.connect(&url).await.unwrap());
     }
     let next = AtomicUsize::new(0);
     let report = conformance::run(async || OnSqlite {

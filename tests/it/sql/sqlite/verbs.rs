@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join;
-use idem_runtime::storage::{
-    Claim, Claimed, Release, SqliteStorage, Storage, StorageErrorKind, Written,
-};
-use sqlx::sqlite::SqlitePoolOptions;
+use idem_runtime::storage::{Claim, Claimed, SqliteStorage, Storage, Written};
 
 use super::super::{at_once, claim, complete, fresh_key, run_once};
 use super::database;
@@ -35,50 +31,8 @@ async fn replay_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_is_enough() {
     let (_dir, url, _, _) = database().await;
-    let pool = SqlitePoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let storage = SqliteStorage::new(pool);
+    let storage = SqliteStorage::builder().connections(1).connect(&url).await.unwrap();
     at_once(&storage, 100, async |storage| drop(run_once(&storage).await)).await;
-}
-
-#[tokio::test]
-async fn pool_without_a_free_connection_says_so_and_nothing_is_lost() {
-    let (_dir, url, _, _) = database().await;
-    let options = SqlitePoolOptions::new().max_connections(1);
-    let pool = options.acquire_timeout(Duration::from_secs(3)).connect(&url).await.unwrap();
-    let storage = SqliteStorage::new(pool.clone());
-    let claim = claim(&fresh_key());
-    let taken = pool.acquire().await.unwrap();
-    let error = storage.claim(&claim).await.unwrap_err();
-    assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
-    assert!(error.to_string().contains("no connection of the sqlite pool"), "{error}");
-    drop(taken);
-    assert!(matches!(storage.claim(&claim).await.unwrap(), Claimed::Acquired { .. }));
-}
-
-#[tokio::test]
-async fn what_was_written_is_told_though_nobody_can_say_what_became_of_another_of_its_batch() {
-    let (_dir, url, _, _) = database().await;
-    let options = SqlitePoolOptions::new().max_connections(1);
-    let pool = options.acquire_timeout(Duration::from_millis(500)).connect(&url).await.unwrap();
-    let storage = SqliteStorage::new(pool.clone());
-    let (own, foreign) = (claim(&fresh_key()), claim(&fresh_key()));
-    assert!(matches!(storage.claim(&own).await, Ok(Claimed::Acquired { .. })));
-    let release = |claim: &Claim| Release { key: claim.key.clone(), owner: claim.owner };
-    let (own, foreign) = (release(&own), release(&foreign));
-
-    // The batch is next to get the connection, and then one that keeps it, so that the look after the write does not.
-    let taken = pool.acquire().await.unwrap();
-    let both =
-        tokio::spawn(async move { join(storage.release(&own), storage.release(&foreign)).await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let keeper = tokio::spawn(async move { pool.acquire().await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    drop(taken);
-    let kept = keeper.await.unwrap().unwrap();
-    let (released, unknown) = both.await.unwrap();
-    drop(kept);
-    assert_eq!(released.unwrap(), Written::Done);
-    assert_eq!(unknown.unwrap_err().kind(), StorageErrorKind::NotApplied);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use tokio::sync::OnceCell;
 
+use super::super::connections::{FIRST_PATIENCE, PATIENCE, address_of, on_driver};
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::MySqlStorage;
 use super::error::explain;
@@ -17,14 +18,9 @@ use super::statements::Statements;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Connections of a pool that we make: one for each batch that may be under way at once, and some for reads.
+/// Connections of a storage unless the builder says otherwise: one for each batch that may be under way at once, and some for reads and for
+/// what waits for a lock.
 const CONNECTIONS: u32 = 8;
-
-/// A connection that was idle for longer is tried before it is used.
-const FRESH: Duration = Duration::from_secs(5);
-
-/// How long a connection may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a [`MySqlStorage`] reaches its tables. From [`MySqlStorage::builder`].
 #[must_use = "a builder does nothing until `build` or `connect` is called"]
@@ -33,7 +29,8 @@ pub struct MySqlBuilder {
     database: Option<String>,
     table: String,
     response_timeout: Duration,
-    is_shared: bool,
+    connections: u32,
+    connection_timeout: Duration,
 }
 
 impl MySqlBuilder {
@@ -55,38 +52,53 @@ impl MySqlBuilder {
         self
     }
 
-    /// Whether others use the pool as well; true unless set. A `begin` that they give up, or forget, leaves a connection inside a transaction, with
-    /// which a record would be lost. So whatever writes makes sure that there is none, which `MariaDB` does by the way and MySQL in a round trip.
-    /// Where the pool is this storage's alone, `false` saves that.
-    pub fn shared_pool(mut self, is_shared: bool) -> Self {
-        self.is_shared = is_shared;
+    /// How long a verb waits for a connection; 2.5 seconds unless set, so that a call before its body is refused within its time.
+    pub fn connection_timeout(mut self, limit: Duration) -> Self {
+        self.connection_timeout = limit;
         self
     }
 
-    /// A storage on the application's own pool. Nothing is connected yet.
+    /// Most connections that the storage opens for itself; 8 unless set. It opens what it needs, two or three as a rule. With three or more,
+    /// one is kept for renewals, and completions never wait for claims.
+    pub fn connections(mut self, most: u32) -> Self {
+        self.connections = most;
+        self
+    }
+
+    /// A storage on connections of its own, with the options of the application's pool, hooks included: see [`MySqlStorage::new`].
+    /// Nothing is connected yet.
     ///
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] where a name is not made of ASCII letters, digits and `_`, begins with a digit, or is longer than
-    /// 48 characters; or the timeout is zero.
+    /// 48 characters; or a timeout or the number of connections is zero.
     pub fn build(self, pool: MySqlPool) -> Result<MySqlStorage, StorageError> {
         let table = self.checked()?;
-        Ok(self.on_table(pool, table))
+        Ok(self.on_table(pool.options().clone(), address_of(pool), table))
     }
 
     /// The table, if all options can be used.
     fn checked(&self) -> Result<Table, StorageError> {
-        if self.response_timeout.is_zero() {
+        if self.response_timeout.is_zero() || self.connection_timeout.is_zero() {
             let message = "a timeout of zero lets nothing succeed";
+            return Err(StorageError::new(StorageErrorKind::Configuration, message));
+        }
+        if self.connections == 0 {
+            let message = "a storage without connections reaches nothing";
             return Err(StorageError::new(StorageErrorKind::Configuration, message));
         }
         Table::new(self.database.as_deref(), &self.table, Quote::Backtick)
     }
 
-    fn on_table(&self, pool: MySqlPool, table: Table) -> MySqlStorage {
+    fn on_table(
+        &self,
+        options: MySqlPoolOptions,
+        address: impl Fn() -> MySqlConnectOptions + Send + Sync + 'static,
+        table: Table,
+    ) -> MySqlStorage {
         let statements = Statements::new(&table);
-        let Self { response_timeout, is_shared, .. } = *self;
-        let link = Link { pool, table, response_timeout, is_shared, server: OnceCell::new() };
+        let most = (self.connections, self.connection_timeout);
+        let link = Link::new(options, most, address, table, self.response_timeout);
         MySqlStorage::from_backend(Backend { link, statements })
     }
 
@@ -105,27 +117,24 @@ impl MySqlBuilder {
         // What slow statements are called is in our own errors and metrics.
         let options = options.disable_statement_logging();
         let table = self.checked()?;
-        let pool = MySqlPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
-            // Asking before each use costs a round trip, and a statement that meets a broken connection may be repeated.
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    if idle.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
-        try_once(&options).await.map_err(|error| explain(error, false, &table).0)?;
-        Ok(self.shared_pool(false).on_table(pool.connect_lazy_with(options), table))
+        let first = options.clone();
+        let storage = self.on_table(MySqlPoolOptions::new(), move || options.clone(), table);
+        let backend = Arc::clone(&storage.0.backend);
+        let trying = async move {
+            let tried = try_once(&first).await;
+            Ok(tried.map_err(|error| explain(error, false, &backend.link.table).0)?)
+        };
+        on_driver(storage.0.backend.link.limit(), trying).await?;
+        for warning in storage.check().await? {
+            tracing::warn!("{warning}");
+        }
+        Ok(storage)
     }
 }
 
 /// Connects once, so that a wrong address shows at the start. A pool would not say why, but try until its patience ends.
 async fn try_once(options: &MySqlConnectOptions) -> Result<(), sqlx::Error> {
-    let connection = tokio::time::timeout(PATIENCE, options.connect()).await;
+    let connection = tokio::time::timeout(FIRST_PATIENCE, options.connect()).await;
     let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
     // Whether the server hears that this was all matters to nobody.
     let _ = connection.close().await;
@@ -133,9 +142,14 @@ async fn try_once(options: &MySqlConnectOptions) -> Result<(), sqlx::Error> {
 }
 
 impl MySqlStorage {
-    /// A storage on the application's own pool, in the table `idempotency_records`. Nothing is connected yet.
+    /// A storage beside the application's pool, in the table `idempotency_records`. Nothing is connected yet.
+    ///
+    /// It opens a few connections of its own, with the options of that pool and its hooks, on a thread of the library's: what bodies do with
+    /// the pool, hold all of its connections or leave transactions open, costs no lease and no record. Only what is part of the
+    /// application's own transaction goes by that transaction's connection.
     pub fn new(pool: MySqlPool) -> Self {
-        Self::builder().on_table(pool, Table::standard(Quote::Backtick))
+        let (options, address) = (pool.options().clone(), address_of(pool));
+        Self::builder().on_table(options, address, Table::standard(Quote::Backtick))
     }
 
     /// A storage on a small pool of its own, with default options: see [`MySqlBuilder::connect`].
@@ -149,7 +163,8 @@ impl MySqlStorage {
             database: None,
             table: DEFAULT_TABLE.to_owned(),
             response_timeout: Duration::from_secs(10),
-            is_shared: true,
+            connections: CONNECTIONS,
+            connection_timeout: PATIENCE,
         }
     }
 }
@@ -160,7 +175,8 @@ impl fmt::Debug for MySqlBuilder {
             .field("database", &self.database)
             .field("table", &self.table)
             .field("response_timeout", &self.response_timeout)
-            .field("is_shared", &self.is_shared)
+            .field("connections", &self.connections)
+            .field("connection_timeout", &self.connection_timeout)
             .finish()
     }
 }

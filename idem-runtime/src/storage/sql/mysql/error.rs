@@ -27,12 +27,11 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
         return refusal(number, error, sent, table);
     }
     let (kind, message, broken) = match &error {
-        Error::PoolTimedOut => (
+        Error::PoolTimedOut | Error::PoolClosed => (
             NotApplied,
-            "no connection to mysql in time: those of the pool are all in use, or the server cannot be reached",
+            "no connection to mysql in time: the server cannot be reached, or others keep the storage's connections waiting",
             Broken::No,
         ),
-        Error::PoolClosed => (Configuration, "the mysql pool has been closed", Broken::No),
         // The client has no error of its own for it.
         Error::Configuration(reason) if reason.to_string().contains("RSA") => (
             Configuration,
@@ -65,20 +64,16 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
     let (then, kind, message, broken) = match number {
-        // A deadlock, a lock that was not had in time, a row that changed under a snapshot, a key that another process has inserted, a
-        // transaction that another member of the group has precluded.
-        1213 | 1205 | 1020 | 1062 | 3101 => plain(
-            Again,
-            NotApplied,
-            "mysql kept aborting the statement (deadlock or lock wait timeout)",
-        ),
-        // Of a transaction that has begun nothing can be changed but what it does.
-        INSIDE => {
-            let message = "the connections of the mysql pool are inside of transactions that others left open, or do not commit by themselves \
-                           (`autocommit = 0`)";
-            let message = message.to_owned();
-            (Again, NotApplied, message, Broken::Yes)
+        // A deadlock, a row that changed under a snapshot, a key that another process has inserted, a transaction that another member of
+        // the group has precluded.
+        1213 | 1020 | 1062 | 3101 => {
+            plain(Again, NotApplied, "mysql kept aborting the statement (deadlock)")
         }
+        1205 => plain(
+            Then::Locked,
+            NotApplied,
+            "an open transaction of somebody else's holds the row or the table: try again when it has ended",
+        ),
         // The tables were changed under a prepared statement.
         1615 => {
             let message =
@@ -120,7 +115,8 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
         1290 | 1792 | 1836 => (
             Tell,
             NotApplied,
-            "mysql is a read-only replica, or has become one".to_owned(),
+            "mysql is a read-only replica, or has become one, or this session's transactions are read-only (`transaction_read_only`)"
+                .to_owned(),
             Broken::Yes,
         ),
         1021 | 1114 => {

@@ -1,21 +1,22 @@
 //! Statements on their way to the server and back.
 //!
-//! # Transactions that others left open
+//! # Settings
 //!
-//! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. What is
-//! written on such a connection would be part of that transaction, and be lost with it. So what writes on a connection of the application's
-//! makes sure that there is none: see [`Guard`]. If there is one, the connection is closed, and the batch goes again on another.
+//! Statements rely on what a session may have otherwise: each commits by itself, none waits long for a lock, and a value that does not fit
+//! is refused. So every connection is told so once ([`SETTINGS`]), after the server's `init_connect` and the application's hooks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
-use sqlx::pool::PoolConnection;
+use sqlx::mysql::{
+    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlRow,
+};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Error, MySql, RawSql};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::super::connections::{Connections, Lent, Share};
 use super::super::fault::Fault;
 use super::super::table::Table;
 use super::super::transaction::broken_up;
@@ -24,16 +25,15 @@ use super::statements::Write;
 use super::values::{Value, bound, written_out};
 use super::verbs::get;
 
-/// The pool, and the tables that statements are about.
+/// The storage's connections, and the tables that statements are about.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) pool: MySqlPool,
+    connections: Connections<MySql>,
+    patience: Duration,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
-    /// Others use the pool as well.
-    pub(super) is_shared: bool,
     /// What the server is, once that has been asked.
-    pub(super) server: OnceCell<Server>,
+    server: OnceCell<Server>,
 }
 
 /// What has to be known of the server.
@@ -42,34 +42,42 @@ pub(super) struct Server {
     pub(super) is_mariadb: bool,
     /// A lock that is not had in time ends the transaction, not the statement alone.
     pub(super) rolls_back: bool,
-    /// Its replicas run the statements again, each inside a transaction.
-    repeats: bool,
 }
 
-/// How it is known that a write is not inside a transaction of others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Guard {
-    /// It is known.
-    Known,
-    /// By [`OUTSIDE`], which goes out before the first write.
-    Asks,
-    /// By the write itself, which does nothing inside of one. `MariaDB` has a variable for it.
-    Tells,
-}
+/// What a session is told before its first statement. Locks are waited for in whole seconds. With statements in its binary log the server
+/// refuses to write under `READ COMMITTED`.
+pub(crate) const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, \
+                        sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'; \
+                        SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 /// Refused inside of a transaction. Elsewhere it says of the next one what holds wherever records can be written.
 pub(super) const OUTSIDE: &str = "SET TRANSACTION READ WRITE";
 
 impl Link {
+    pub(super) fn new(
+        options: MySqlPoolOptions,
+        (most, patience): (u32, Duration),
+        address: impl Fn() -> MySqlConnectOptions + Send + Sync + 'static,
+        table: Table,
+        response_timeout: Duration,
+    ) -> Self {
+        let connections = Connections::new(options, most, patience, address);
+        Self { connections, patience, table, response_timeout, server: OnceCell::new() }
+    }
+
+    /// How long the caller of a verb waits for what runs elsewhere.
+    pub(super) fn limit(&self) -> Duration {
+        (self.patience + self.response_timeout) * 2
+    }
+
     /// A connection, for the statements of one batch.
-    pub(super) async fn session(&self) -> Result<Session<'_>, Fault> {
-        let acquired = self.pool.acquire().await;
-        let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
-        let place = Place::Alone { connection, guard: Guard::Known };
-        let mut session = Session::new(place, self);
-        if self.is_shared {
-            let server = session.server().await?;
-            session.guard(server);
+    pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, Fault> {
+        let acquired = self.connections.acquire(share).await;
+        let lent = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        let is_new = lent.is_new;
+        let mut session = Session::new(Place::Alone { lent, share }, self);
+        if is_new {
+            session.run(SETTINGS.to_owned()).await?;
         }
         Ok(session)
     }
@@ -85,7 +93,10 @@ impl Link {
         sql: &Arc<str>,
         values: &[Value<'_>],
     ) -> Result<Vec<MySqlRow>, Fault> {
-        self.session().await?.fetch(sql, values).await
+        let mut session = self.session(Share::Claims).await?;
+        let rows = session.fetch(sql, values).await;
+        session.give_back();
+        rows
     }
 }
 
@@ -101,8 +112,8 @@ pub(super) struct Session<'a> {
 
 /// Where statements run.
 enum Place<'a> {
-    /// On a connection of the pool. Each statement commits by itself.
-    Alone { connection: PoolConnection<MySql>, guard: Guard },
+    /// On a connection of the storage's own. Each statement commits by itself.
+    Alone { lent: Lent<'a, MySql>, share: Share },
     /// In the application's transaction.
     Within(&'a mut MySqlConnection),
 }
@@ -110,7 +121,7 @@ enum Place<'a> {
 impl Place<'_> {
     fn connection(&mut self) -> &mut MySqlConnection {
         match self {
-            Self::Alone { connection, .. } => connection,
+            Self::Alone { lent, .. } => &mut lent.connection,
             Self::Within(connection) => connection,
         }
     }
@@ -133,10 +144,22 @@ impl<'a> Session<'a> {
 
     /// Takes another connection where this one broke.
     pub(super) async fn mend(&mut self) -> Result<(), Fault> {
-        if self.is_broken {
-            *self = self.link.session().await?;
+        if let (true, Place::Alone { share, .. }) = (self.is_broken, &self.place) {
+            *self = self.link.session(*share).await?;
         }
         Ok(())
+    }
+
+    pub(super) fn connection(&mut self) -> &mut MySqlConnection {
+        self.place.connection()
+    }
+
+    /// Lets others have the connection, if it is the storage's own and of any use.
+    pub(super) fn give_back(self) {
+        match self.place {
+            Place::Alone { lent, .. } if !self.is_broken => lent.give_back(),
+            _ => {}
+        }
     }
 
     /// Runs a statement that reads, and gives its rows.
@@ -147,8 +170,8 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<MySqlRow>, Fault> {
         let limit = self.link.response_timeout;
         let answer = match &mut self.place {
-            Place::Alone { connection, .. } => {
-                timeout(limit, prepared(sql, values).fetch_all(&mut **connection)).await
+            Place::Alone { lent, .. } => {
+                timeout(limit, prepared(sql, values).fetch_all(&mut lent.connection)).await
             }
             Place::Within(connection) => {
                 let sql = together(&mut self.before, written_out(sql, values), &mut self.after);
@@ -165,45 +188,16 @@ impl<'a> Session<'a> {
         values: &[Value<'_>],
     ) -> Result<u64, Fault> {
         let limit = self.link.response_timeout;
-        let tells = self.is_guarded_by(Guard::Tells);
-        if !tells {
-            self.outside().await?;
-        }
         let answer = match &mut self.place {
-            Place::Alone { connection, .. } => {
-                let sql = if tells { &write.outside } else { &write.anywhere };
-                timeout(limit, prepared(sql, values).execute(&mut **connection)).await
+            Place::Alone { lent, .. } => {
+                timeout(limit, prepared(write, values).execute(&mut lent.connection)).await
             }
             Place::Within(connection) => {
-                let sql = written_out(&write.anywhere, values);
-                let sql = together(&mut self.before, sql, &mut self.after);
+                let sql = together(&mut self.before, written_out(write, values), &mut self.after);
                 timeout(limit, plain(sql).execute(&mut **connection)).await
             }
         };
-        let count = self.checked(answer.ok())?.rows_affected();
-        if tells && count == 0 {
-            self.outside().await?;
-        }
-        Ok(count)
-    }
-
-    fn is_guarded_by(&self, by: Guard) -> bool {
-        matches!(&self.place, Place::Alone { guard, .. } if *guard == by)
-    }
-
-    /// Fails inside a transaction that others left open.
-    pub(super) async fn outside(&mut self) -> Result<(), Fault> {
-        if let Place::Alone { guard: guard @ (Guard::Asks | Guard::Tells), .. } = &mut self.place {
-            *guard = Guard::Known;
-            self.run(OUTSIDE.to_owned()).await?;
-        }
-        Ok(())
-    }
-
-    fn guard(&mut self, server: Server) {
-        if let Place::Alone { guard, .. } = &mut self.place {
-            *guard = if server.is_mariadb && !server.repeats { Guard::Tells } else { Guard::Asks };
-        }
+        Ok(self.checked(answer.ok())?.rows_affected())
     }
 
     /// What the server is.
@@ -218,11 +212,7 @@ impl<'a> Session<'a> {
             let version: String = get(&row, 0).map_err(Fault::unreadable)?;
             let rolls_back: i64 = get(&row, 1).map_err(Fault::unreadable)?;
             let is_mariadb = version.contains("MariaDB");
-            let repeats = is_mariadb && {
-                let row = first("SELECT @@log_bin AND @@binlog_format = 'STATEMENT'").await?;
-                get::<i64>(&row, 0).map_err(Fault::unreadable)? != 0
-            };
-            Ok(Server { is_mariadb, rolls_back: rolls_back != 0, repeats })
+            Ok(Server { is_mariadb, rolls_back: rolls_back != 0 })
         };
         link.server.get_or_try_init(ask).await.copied()
     }
@@ -242,8 +232,8 @@ impl<'a> Session<'a> {
         };
         if broken == Broken::Yes {
             self.is_broken = true;
-            if let Place::Alone { connection, .. } = &mut self.place {
-                connection.close_on_drop();
+            if let Place::Alone { .. } = self.place {
+                self.link.connections.forget_idle();
             }
         }
         Err(fault)

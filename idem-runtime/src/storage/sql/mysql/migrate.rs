@@ -1,11 +1,15 @@
 //! Making and upgrading the tables of a MySQL database.
 
+use std::sync::Arc;
+
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::super::migrate::{Migration, pending};
+use super::super::connections::{Share, on_driver};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
 use super::error::explain;
 use super::link::Link;
+use super::verbs::Backend;
 use crate::storage::StorageError;
 
 pub(super) const MIGRATIONS: &[Migration] =
@@ -16,10 +20,15 @@ pub(super) const MIGRATIONS: &[Migration] =
 /// MySQL commits at each statement that changes tables, so there is no transaction around them, and a lock would be part of the session. Both
 /// are done without: the statements of a migration may run twice, after one another or side by side, and a version is noted when all of its
 /// statements have run.
-pub(super) async fn migrate(link: &Link) -> Result<(), StorageError> {
-    let acquired = link.pool.acquire().await;
-    let mut connection = acquired.map_err(|error| explain(error, false, &link.table).0)?;
-    apply(&mut connection, link).await
+pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
+    let task = async move {
+        let link = &backend.link;
+        let mut session = link.session(Share::Claims).await?;
+        // Others' use of a table is waited for. The session is closed afterwards.
+        session.run("SET SESSION lock_wait_timeout = 600".to_owned()).await?;
+        apply(session.connection(), link).await
+    };
+    on_driver(LONGEST_MIGRATION, task).await
 }
 
 async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), StorageError> {

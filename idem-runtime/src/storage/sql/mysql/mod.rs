@@ -1,6 +1,7 @@
 //! Records in MySQL, version 8.0 or later, or in MariaDB, version 10.6 or later.
 
 mod asked;
+mod check;
 mod completions;
 mod connect;
 mod error;
@@ -20,9 +21,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::check::MySqlWarning;
 pub use self::connect::MySqlBuilder;
+#[cfg(feature = "outbox")]
+pub(crate) use self::link::SETTINGS;
 use self::values::Value;
 use self::verbs::{Backend, get, key};
+use super::connections::on_driver;
 use super::grouped::Grouped;
 use super::row::{read, timestamp};
 use super::{janitor, row};
@@ -41,7 +46,8 @@ pub struct MySqlStorage(Arc<Grouped<Backend>>);
 
 impl MySqlStorage {
     fn from_backend(backend: Backend) -> Self {
-        Self(Arc::new(Grouped::new(backend, LANES)))
+        let limit = backend.link.limit();
+        Self(Arc::new(Grouped::new(backend, LANES, limit)))
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
@@ -51,7 +57,28 @@ impl MySqlStorage {
     /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion) where a newer version of this library has been here,
     /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not create tables.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        migrate::migrate(&self.0.backend.link).await
+        migrate::migrate(Arc::clone(&self.0.backend)).await
+    }
+
+    /// Looks for settings under which records can be lost: see [`MySqlWarning`]. [`connect`](Self::connect) does so too, and logs them.
+    ///
+    /// # Errors
+    ///
+    /// Those of a server that cannot be reached.
+    pub async fn check(&self) -> Result<Vec<MySqlWarning>, StorageError> {
+        let backend = Arc::clone(&self.0.backend);
+        on_driver(backend.link.limit(), async move { check::check(&backend.link).await }).await
+    }
+
+    /// Does something with connections of the storage's own.
+    async fn with<T: Send + 'static, F>(
+        &self,
+        work: impl FnOnce(Arc<Backend>) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>> + Send + 'static,
+    {
+        on_driver(self.0.backend.link.limit(), work(Arc::clone(&self.0.backend))).await
     }
 
     /// Removes expired records every `every`, until `stop` is cancelled; see [`purge`](Storage::purge). Several processes may do so.
@@ -82,33 +109,24 @@ impl Storage for MySqlStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let Backend { link, statements, .. } = &*self.0.backend;
-        let rows = link.fetch(&statements.load, &[Value::Bytes(key.as_str().as_bytes())]).await?;
+        let key = key.as_str().to_owned();
+        let load = async move |backend: Arc<Backend>| {
+            let load = &backend.statements.load;
+            Ok(backend.link.fetch(load, &[Value::Bytes(key.as_bytes())]).await?)
+        };
+        let rows = self.with(load).await?;
         let Some(found) = rows.first() else { return Ok(None) };
         read(found, 1, timestamp(get(found, 0)?))
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        let Backend { link, statements, .. } = &*self.0.backend;
         let mut removed = 0;
         while removed < limit as u64 {
             let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
             let batch = left.min(row::LONGEST_PAGE);
-            let mut session = link.session().await?;
-            let rows = session
-                .fetch(
-                    &statements.expired,
-                    &[Value::Integer(i64::try_from(batch).unwrap_or(i64::MAX))],
-                )
-                .await?;
-            let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
-            if keys.is_empty() {
-                break;
-            }
-            let found = keys.len();
-            let keys = asked::stored_keys(&keys);
-            removed +=
-                session.execute(&statements.claims.remove_expired, &[Value::Text(&keys)]).await?;
+            let purge = async move |backend: Arc<Backend>| backend.purge(batch).await;
+            let (found, gone) = self.with(purge).await?;
+            removed += gone;
             if found < batch {
                 break;
             }
@@ -117,12 +135,14 @@ impl Storage for MySqlStorage {
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        let Backend { link, statements, .. } = &*self.0.backend;
-        let after = after.map_or("", |Cursor(key)| key).as_bytes();
+        let after = after.map_or("", |Cursor(key)| key).to_owned();
         let limit = limit.clamp(1, row::LONGEST_PAGE);
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = [Value::Bytes(after), Value::Integer(count)];
-        let rows = link.fetch(&statements.scan, &values).await?;
+        let scan = async move |backend: Arc<Backend>| {
+            let values = [Value::Bytes(after.as_bytes()), Value::Integer(count)];
+            Ok(backend.link.fetch(&backend.statements.scan, &values).await?)
+        };
+        let rows = self.with(scan).await?;
         let found =
             rows.iter().map(|row| Ok((key(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
         Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))

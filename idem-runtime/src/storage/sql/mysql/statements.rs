@@ -84,20 +84,8 @@ pub(super) struct ClaimStatements {
     pub(super) park: Write,
 }
 
-/// A statement that writes. It ends with its condition.
-#[derive(Debug)]
-pub(super) struct Write {
-    pub(super) anywhere: Arc<str>,
-    /// It does nothing inside a transaction; of a `MariaDB`.
-    pub(super) outside: Arc<str>,
-}
-
-impl From<String> for Write {
-    fn from(anywhere: String) -> Self {
-        let outside = format!("{anywhere} AND @@in_transaction = 0").into();
-        Self { anywhere: anywhere.into(), outside }
-    }
-}
+/// A statement that writes.
+pub(super) type Write = Arc<str>;
 
 impl Statements {
     pub(super) fn new(table: &Table) -> Self {

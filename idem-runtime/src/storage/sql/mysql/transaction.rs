@@ -3,12 +3,14 @@
 //! The transaction's snapshot may be older than the row that is there: an `INSERT` meets it all the same, and then a locking read shows it.
 //! Nothing locks a row that is not there, which would lock out its neighbours as well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::{MySql, MySqlConnection, Transaction};
 
 use super::super::answers::{Answer, Answers};
+use super::super::connections::{Share, on_driver};
 use super::super::fault::Fault;
 use super::super::transaction::{
     Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, is_nested, only,
@@ -102,12 +104,16 @@ impl Records for MySql {
         storage: &'c MySqlStorage,
         witness: &'c Witness,
     ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        Box::pin(async move {
-            let mut session = storage.0.backend.link.session().await?;
+        let (backend, witness) = (Arc::clone(&storage.0.backend), witness.clone());
+        let limit = backend.link.limit();
+        let asking = async move {
             // What it asks locks the row for a moment.
-            session.outside().await?;
-            Ok(witness.verdict(&mut session).await?)
-        })
+            let mut session = backend.link.session(Share::Claims).await?;
+            let verdict = witness.verdict(&mut session).await;
+            session.give_back();
+            Ok(verdict?)
+        };
+        Box::pin(on_driver(limit, asking))
     }
 
     fn patience(storage: &MySqlStorage) -> Duration {

@@ -24,9 +24,11 @@ use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
 use super::super::answers::{Answer, Answers, all_done, none_yet, place};
+use super::super::connections::Share;
 use super::super::fault::{Fault, Then};
 use super::super::group::{Runs, Verb};
 use super::super::row::corrupt;
+use super::super::transaction::held;
 use super::super::wakeups::Polls;
 use super::asked;
 use super::completions::{Chunk, chunks};
@@ -236,9 +238,44 @@ impl Backend {
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+        let mut session = self.link.session(Share::Claims).await?;
+        let answers = self.claim(&mut session, batch).await;
+        session.give_back();
+        match (answers, batch) {
+            // By an open transaction, which the record is part of.
+            (Err(fault), [claim]) if fault.then == Then::Locked => {
+                Ok(vec![Answer::Settled(Ok(held(claim)))])
+            }
+            (answers, _) => answers,
+        }
+    }
+}
+
+impl Backend {
+    /// Removes up to so many expired records, and gives how many it found and how many are gone.
+    pub(super) async fn purge(&self, most: usize) -> Result<(usize, u64), StorageError> {
+        let mut session = self.link.session(Share::Claims).await?;
+        let most = [Value::Integer(i64::try_from(most).unwrap_or(i64::MAX))];
+        let rows = session.fetch(&self.statements.expired, &most).await?;
+        let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            session.give_back();
+            return Ok((0, 0));
+        }
+        let found = asked::stored_keys(&keys);
+        let remove = &self.statements.claims.remove_expired;
+        let removed = session.execute(remove, &[Value::Text(&found)]).await;
+        session.give_back();
+        Ok((keys.len(), removed?))
+    }
+
+    async fn claim(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Claim],
+    ) -> Result<Answers<Claim>, Fault> {
         let statements = &self.statements.claims;
-        let mut session = self.link.session().await?;
-        let seen = self.find(&mut session, batch).await?;
+        let seen = self.find(session, batch).await?;
         let (mut absent, mut expired) = (Vec::new(), Vec::new());
         let (mut lapsed, mut from, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut now = Timestamp::from_millis(0);
@@ -266,15 +303,24 @@ impl Runs<Claim> for Backend {
             answers.push(answer);
         }
         if !absent.is_empty() {
-            let inserted = self.insert(&mut session, statements, &absent, &expired).await;
+            let inserted = self.insert(session, statements, &absent, &expired).await;
+            if batch.len() == 1 {
+                return inserted;
+            }
             place(&mut answers, places(&absent), inserted);
         }
         if !lapsed.is_empty() {
-            let taken = self.take_over(&mut session, statements, &lapsed, &from).await;
+            let taken = self.take_over(session, statements, &lapsed, &from).await;
+            if batch.len() == 1 {
+                return taken;
+            }
             place(&mut answers, places(&lapsed), taken);
         }
         if !parked.is_empty() {
-            let found = self.park(&mut session, statements, &parked, now).await;
+            let found = self.park(session, statements, &parked, now).await;
+            if batch.len() == 1 {
+                return found;
+            }
             place(&mut answers, places(&parked), found);
         }
         Ok(answers)
@@ -283,7 +329,7 @@ impl Runs<Claim> for Backend {
 
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        let mut session = self.link.session().await?;
+        let mut session = self.link.session(Share::Outcomes).await?;
         let mut answers = none_yet(batch);
         for chunk in chunks(batch) {
             // A result that is too large breaks the connection of the others.
@@ -293,6 +339,7 @@ impl Runs<Complete> for Backend {
             };
             place(&mut answers, places(&chunk.completes), written);
         }
+        session.give_back();
         Ok(answers)
     }
 }
@@ -304,13 +351,19 @@ impl Runs<Renew> for Backend {
             owner: |renew: &Renew| renew.owner,
             leaves: true,
         };
-        self.write_those_owned(&mut self.link.session().await?, &renew, batch).await
+        let mut session = self.link.session(Share::Renewals).await?;
+        let answers = self.write_those_owned(&mut session, &renew, batch).await;
+        session.give_back();
+        answers
     }
 }
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
-        self.release(&mut self.link.session().await?, batch).await
+        let mut session = self.link.session(Share::Outcomes).await?;
+        let answers = self.release(&mut session, batch).await;
+        session.give_back();
+        answers
     }
 }
 

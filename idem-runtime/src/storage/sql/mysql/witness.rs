@@ -116,7 +116,7 @@ impl Placed {
 }
 
 /// What a transaction is recognized by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Witness {
     placed: Placed,
     fence: i64,

@@ -2,25 +2,22 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+use super::super::connections::{FIRST_PATIENCE, PATIENCE, Share, address_of, on_driver};
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::PostgresStorage;
-use super::error::explain;
 use super::link::Link;
 use super::statements::Statements;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Connections of a pool that we make: more statements than one of each verb and some reads are never under way.
-const CONNECTIONS: u32 = 5;
-
-/// A connection that was idle for longer is tried before it is used.
-const FRESH: Duration = Duration::from_secs(5);
+/// Connections of a storage unless the builder says otherwise: one for each kind of verb, and some for reads and for what waits for a lock.
+const CONNECTIONS: u32 = 6;
 
 /// How a [`PostgresStorage`] reaches its tables. From [`PostgresStorage::builder`].
 #[must_use = "a builder does nothing until `build` or `connect` is called"]
@@ -30,6 +27,8 @@ pub struct PostgresBuilder {
     table: String,
     response_timeout: Duration,
     prepared_statements: bool,
+    connections: u32,
+    connection_timeout: Duration,
 }
 
 impl PostgresBuilder {
@@ -51,6 +50,19 @@ impl PostgresBuilder {
         self
     }
 
+    /// How long a verb waits for a connection; 2.5 seconds unless set, so that a call before its body is refused within its time.
+    pub fn connection_timeout(mut self, limit: Duration) -> Self {
+        self.connection_timeout = limit;
+        self
+    }
+
+    /// Most connections that the storage opens for itself; 6 unless set. It opens what it needs, one or two as a rule. With three or more,
+    /// one is kept for renewals, and completions never wait for claims.
+    pub fn connections(mut self, most: u32) -> Self {
+        self.connections = most;
+        self
+    }
+
     /// Whether statements are prepared once for a connection; `true` unless set.
     ///
     /// Behind a pooler that gives a server connection to one transaction at a time and does not follow prepared statements (`PgBouncer` in
@@ -61,31 +73,41 @@ impl PostgresBuilder {
         self
     }
 
-    /// A storage on the application's own pool. Nothing is connected yet.
+    /// A storage on connections of its own, with the options of the application's pool, hooks included: see [`PostgresStorage::new`].
+    /// Nothing is connected yet.
     ///
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] where a name is not made of ASCII letters, digits and `_`, begins with a digit, or is longer than
-    /// 48 characters; or the timeout is zero.
+    /// 48 characters; or a timeout or the number of connections is zero.
     pub fn build(self, pool: PgPool) -> Result<PostgresStorage, StorageError> {
         let table = self.checked()?;
-        Ok(self.on_table(pool, table))
+        Ok(self.on_table(pool.options().clone(), address_of(pool), table))
     }
 
     /// The table, if all options can be used.
     fn checked(&self) -> Result<Table, StorageError> {
-        if self.response_timeout.is_zero() {
+        if self.response_timeout.is_zero() || self.connection_timeout.is_zero() {
             let message = "a timeout of zero lets nothing succeed";
+            return Err(StorageError::new(StorageErrorKind::Configuration, message));
+        }
+        if self.connections == 0 {
+            let message = "a storage without connections reaches nothing";
             return Err(StorageError::new(StorageErrorKind::Configuration, message));
         }
         Table::new(self.schema.as_deref(), &self.table, Quote::Double)
     }
 
-    fn on_table(&self, pool: PgPool, table: Table) -> PostgresStorage {
+    fn on_table(
+        &self,
+        options: PgPoolOptions,
+        address: impl Fn() -> PgConnectOptions + Send + Sync + 'static,
+        table: Table,
+    ) -> PostgresStorage {
         let statements = Statements::new(&table);
-        let (response_timeout, named_statements) =
-            (self.response_timeout, self.prepared_statements);
-        let link = Link { pool, table, response_timeout, named_statements };
+        let most = (self.connections, self.connection_timeout);
+        let how = (self.response_timeout, self.prepared_statements);
+        let link = Link::new(options, most, address, table, how);
         PostgresStorage::from_backend(Backend { link, statements })
     }
 
@@ -105,36 +127,38 @@ impl PostgresBuilder {
         // What slow statements are called is in our own errors and metrics.
         let options = options.disable_statement_logging();
         let table = self.checked()?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(5))
-            // Asking before each use costs a round trip, and a statement that meets a broken connection may be repeated.
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    if idle.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
-        // A first connection now, so that a wrong address shows at the start.
         let server = format!("{}:{}", options.get_host(), options.get_port());
-        let pool = pool.connect_with(options).await.map_err(|error| match error {
-            error @ sqlx::Error::PoolTimedOut => {
-                let message = format!("cannot connect to postgres at {server} in time");
-                StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
+        let storage = self.on_table(PgPoolOptions::new(), move || options.clone(), table);
+        // A first connection now, so that a wrong address shows at the start.
+        let backend = Arc::clone(&storage.0.backend);
+        let trying = async move {
+            let first = backend.link.acquire_within(Share::Claims, FIRST_PATIENCE).await?;
+            first.give_back();
+            Ok(())
+        };
+        on_driver(storage.0.backend.link.limit(), trying).await.map_err(|error| {
+            if error.kind() != StorageErrorKind::NotApplied {
+                return error;
             }
-            error => explain(error, false, &table).0.into(),
+            let message = format!("cannot connect to postgres at {server} in time");
+            StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
         })?;
-        Ok(self.on_table(pool, table))
+        for warning in storage.check().await? {
+            tracing::warn!("{warning}");
+        }
+        Ok(storage)
     }
 }
 
 impl PostgresStorage {
-    /// A storage on the application's own pool, in the table `idempotency_records`. Nothing is connected yet.
+    /// A storage beside the application's pool, in the table `idempotency_records`. Nothing is connected yet.
+    ///
+    /// It opens a few connections of its own, with the options of that pool and its hooks, on a thread of the library's: what bodies do with
+    /// the pool, hold all of its connections or leave transactions open, costs no lease and no record. Only what is part of the
+    /// application's own transaction goes by that transaction's connection.
     pub fn new(pool: PgPool) -> Self {
-        Self::builder().on_table(pool, Table::standard(Quote::Double))
+        let (options, address) = (pool.options().clone(), address_of(pool));
+        Self::builder().on_table(options, address, Table::standard(Quote::Double))
     }
 
     /// A storage on a small pool of its own, with default options: see [`PostgresBuilder::connect`].
@@ -149,6 +173,8 @@ impl PostgresStorage {
             table: DEFAULT_TABLE.to_owned(),
             response_timeout: Duration::from_secs(10),
             prepared_statements: true,
+            connections: CONNECTIONS,
+            connection_timeout: PATIENCE,
         }
     }
 }
@@ -160,6 +186,8 @@ impl fmt::Debug for PostgresBuilder {
             .field("table", &self.table)
             .field("response_timeout", &self.response_timeout)
             .field("prepared_statements", &self.prepared_statements)
+            .field("connections", &self.connections)
+            .field("connection_timeout", &self.connection_timeout)
             .finish()
     }
 }

@@ -26,10 +26,11 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
         return if ends { ended(&code, error) } else { refusal(&code, error, sent, table) };
     }
     let (kind, message, broken) = match &error {
-        Error::PoolTimedOut => {
-            (NotApplied, "no connection of the postgres pool was free in time", Broken::No)
-        }
-        Error::PoolClosed => (Configuration, "the postgres pool has been closed", Broken::No),
+        Error::PoolTimedOut | Error::PoolClosed => (
+            NotApplied,
+            "no connection to postgres in time: the server cannot be reached, or others keep the storage's connections waiting",
+            Broken::No,
+        ),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             (Configuration, "the address of the postgres server cannot be used", Broken::No)
         }
@@ -67,9 +68,14 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
     let (then, kind, message, broken) = match code {
-        "40001" | "40P01" | "55P03" => {
+        "40001" | "40P01" => {
             plain(Again, NotApplied, "postgres kept aborting the statement (deadlock or serialization failure)")
         }
+        "55P03" => plain(
+            Then::Locked,
+            NotApplied,
+            "an open transaction of somebody else's holds the row or the table: try again when it has ended",
+        ),
         "25P02" => plain(
             Tell,
             NotApplied,
@@ -114,7 +120,8 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         "25006" => (
             Tell,
             NotApplied,
-            "postgres is a read-only replica, or has become one".to_owned(),
+            "postgres is a read-only replica, or has become one, or this user's transactions are read-only (`default_transaction_read_only`)"
+                .to_owned(),
             Broken::Yes,
         ),
         "53100" => plain(Tell, NotApplied, "the disk of the postgres server is full"),
@@ -148,23 +155,16 @@ fn ends_connection(error: &Error) -> bool {
     matches!(severity, Some(PgSeverity::Panic | PgSeverity::Fatal))
 }
 
-/// The fault of a write of which it cannot be said whether it is committed.
-pub(super) fn uncertain(error: Error) -> Fault {
-    let message = "postgres did not say whether a write is committed";
-    Fault::new(Then::Tell, StorageErrorKind::Indeterminate, message, error)
+/// Whether what lies between us and the server takes no settings when a session is opened, as poolers do.
+pub(super) fn refuses_settings(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "08P01" || code == "0A000")
 }
 
 /// The fault of a statement that was not answered in time.
 pub(super) fn no_answer() -> Fault {
     let message = "postgres did not answer in time";
     Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
-}
-
-/// The fault of a write that became part of a transaction of somebody else's, and went with it.
-pub(super) fn left_open() -> Fault {
-    let message =
-        "the connections of the postgres pool are inside of transactions that others left open";
-    Fault { then: Then::Again, error: StorageError::new(StorageErrorKind::NotApplied, message) }
 }
 
 #[cfg(test)]

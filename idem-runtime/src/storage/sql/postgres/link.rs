@@ -1,40 +1,49 @@
 //! A statement on its way to the server and back.
 //!
-//! # Transactions that others left open
+//! # Settings
 //!
-//! A `begin` that is given up half way leaves its connection inside a transaction (sqlx 0.9.0), and the pool may be the application's. A
-//! write that goes out on such a connection would be part of that transaction, and be lost with it; a read might not see what others have
-//! committed since. So statements say whether their transaction is older than they are. Then the server is asked whether it is still open, and
-//! if so the connection is closed, which undoes a write, and the statement goes again on another.
+//! Statements rely on what a session may have otherwise: each is a transaction of its own that reads what is committed, and none waits long
+//! for a lock. What opens a connection says so ([`settings`]), which comes before the application's hooks and touches no other session.
+//! A pooler that hands a server connection to one transaction at a time refuses such settings, or ignores them, and whatever a session
+//! sets there meets the next client. So a connection is looked at once it is open. Where it has other settings, every statement goes in a
+//! short transaction that says for itself what it needs.
 
+use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row};
 
+use super::super::connections::{Connections, Lent, Share};
 use super::super::fault::Fault;
 use super::super::table::Table;
-use super::error::{Broken, explain, left_open, no_answer, uncertain};
+use super::error::{Broken, explain, no_answer, refuses_settings};
 
-/// The pool, and how statements use its connections.
-#[derive(Clone, Debug)]
+/// How long a statement waits for a lock: what holds one for longer is an open transaction of somebody else's.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The storage's connections, and how statements use them.
+#[derive(Debug)]
 pub(super) struct Link {
-    pub(super) pool: PgPool,
+    connections: Connections<Postgres>,
+    patience: Duration,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
     /// Whether statements may be prepared under a name, which lasts as long as the connection to the server.
-    pub(super) named_statements: bool,
+    named_statements: bool,
+    /// Sessions do not have our settings.
+    has_other_settings: Arc<AtomicBool>,
 }
 
 pub(super) type Bound<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Where the statements of a batch run.
 pub(super) enum Session<'a> {
-    /// Each by itself, on a connection of the pool, which commits it.
-    Alone(&'a Link),
+    /// Each by itself, on a connection of the storage's own, which commits it.
+    Alone(&'a Link, Share),
     /// In the transaction that a connection of the application's is in.
     Within(&'a Link, &'a mut PgConnection),
 }
@@ -47,82 +56,98 @@ impl Session<'_> {
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
     ) -> Result<Vec<PgRow>, Fault> {
         match self {
-            Self::Alone(link) => link.fetch(sql, bind).await,
-            Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
-        }
-    }
-
-    /// Likewise, see [`Link::outside`], for a statement that must not be part of anybody's transaction but the application's own.
-    pub(super) async fn outside<'q>(
-        &mut self,
-        sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-        is_inside: usize,
-    ) -> Result<Vec<PgRow>, Fault> {
-        match self {
-            Self::Alone(link) => link.outside(sql, bind, is_inside).await,
-            // It is to be part of a transaction of others.
+            Self::Alone(link, share) => link.fetch(*share, sql, bind).await,
             Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
         }
     }
 }
 
 impl Link {
+    pub(super) fn new(
+        options: PgPoolOptions,
+        (most, patience): (u32, Duration),
+        address: impl Fn() -> PgConnectOptions + Send + Sync + 'static,
+        table: Table,
+        (response_timeout, named_statements): (Duration, bool),
+    ) -> Self {
+        let has_other_settings = Arc::new(AtomicBool::new(!named_statements));
+        let refused = Arc::clone(&has_other_settings);
+        let address = move || {
+            if refused.load(Ordering::Relaxed) {
+                return address();
+            }
+            address().options(settings(response_timeout))
+        };
+        let connections = Connections::new(options, most, patience, address);
+        Self {
+            connections,
+            patience,
+            table,
+            response_timeout,
+            named_statements,
+            has_other_settings,
+        }
+    }
+
+    /// How long the caller of a verb waits for what runs elsewhere.
+    pub(super) fn limit(&self) -> Duration {
+        (self.patience + self.response_timeout) * 2
+    }
+
+    /// A connection with our settings, or without.
+    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Postgres>, Fault> {
+        self.acquire_within(share, self.patience).await
+    }
+
+    /// Likewise, for which somebody has more patience, or less.
+    pub(super) async fn acquire_within(
+        &self,
+        share: Share,
+        patience: Duration,
+    ) -> Result<Lent<'_, Postgres>, Fault> {
+        let fault = |error| explain(error, false, &self.table).0;
+        let mut acquired = self.connections.acquire_within(share, patience).await;
+        if acquired.as_ref().is_err_and(refuses_settings)
+            && !self.has_other_settings.swap(true, Ordering::Relaxed)
+        {
+            acquired = self.connections.acquire_within(share, patience).await;
+        }
+        let mut lent = acquired.map_err(fault)?;
+        if lent.is_new {
+            let asking = sqlx::raw_sql(AssertSqlSafe(how_it_is()));
+            let row = self.answer(asking.fetch_one(&mut lent.connection)).await.0?;
+            let has_settings = row.try_get(0).unwrap_or(false);
+            self.has_other_settings.fetch_or(!has_settings, Ordering::Relaxed);
+            // By a hook.
+            if row.try_get(1).unwrap_or(true) {
+                let closing = sqlx::raw_sql("ROLLBACK").execute(&mut lent.connection);
+                self.answer(closing).await.0?;
+            }
+        }
+        Ok(lent)
+    }
+
     /// Runs a statement by itself, which commits it, and gives its rows.
     pub(super) async fn fetch<'q>(
         &self,
+        share: Share,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-    ) -> Result<Vec<PgRow>, Fault> {
-        self.run(sql, bind, None).await
-    }
-
-    /// Likewise for a statement that must not be part of anybody's transaction: its column `is_inside` is true where it may be.
-    pub(super) async fn outside<'q>(
-        &self,
-        sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-        is_inside: usize,
-    ) -> Result<Vec<PgRow>, Fault> {
-        self.run(sql, bind, Some(is_inside)).await
-    }
-
-    async fn run<'q>(
-        &self,
-        sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-        is_inside: Option<usize>,
     ) -> Result<Vec<PgRow>, Fault> {
         // The text has our own statements and checked names in it.
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
-        let acquired = self.pool.acquire().await;
-        let connection = acquired.map_err(|error| explain(error, false, &self.table).0)?;
-        // A statement that is given up is read to its end by the next who gets the connection; a transaction would stay open.
-        let mut connection = Lent { connection, whole: self.named_statements };
-        let running = async {
-            if !self.named_statements {
-                let rows = pinned(query.persistent(false), &mut connection.connection).await?;
-                return Ok((rows, Ok(false)));
-            }
-            let rows = query.fetch_all(&mut *connection.connection).await?;
-            let is_inside = |row: &PgRow| {
-                is_inside
-                    .is_some_and(|column| row.try_get(column).unwrap_or(Some(true)) == Some(true))
-            };
-            let is_open = if rows.iter().any(is_inside) {
-                is_inside_transaction(&mut connection.connection).await
-            } else {
-                Ok(false)
-            };
-            Ok((rows, is_open))
+        let query = query.persistent(self.named_statements);
+        let mut lent = self.acquire(share).await?;
+        let connection = &mut lent.connection;
+        let (answer, broken) = if self.has_other_settings.load(Ordering::Relaxed) {
+            self.answer(pinned(query, connection, self.response_timeout)).await
+        } else {
+            self.answer(query.fetch_all(connection)).await
         };
-        let (answer, broken) = match self.answer(running).await {
-            (Ok((_, Ok(true))), _) => (Err(left_open()), Broken::Yes),
-            (Ok((_, Err(error))), _) => (Err(uncertain(error)), Broken::Yes),
-            (Ok((rows, Ok(false))), broken) => (Ok(rows), broken),
-            (Err(fault), broken) => (Err(fault), broken),
-        };
-        connection.whole = broken == Broken::No;
+        match broken {
+            Broken::No => lent.give_back(),
+            Broken::Yes => self.connections.forget_idle(),
+        }
         answer
     }
 
@@ -162,33 +187,40 @@ impl Link {
     }
 }
 
-/// Whether a transaction is open. Of what is not prepared nothing is sent ahead.
-async fn is_inside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let inside = "SELECT statement_timestamp() > transaction_timestamp()";
-    sqlx::raw_sql(inside).fetch_one(connection).await?.try_get(0)
+/// What a session is opened with. The server gives a statement up a little after its caller has done so.
+fn settings(response_timeout: Duration) -> [(&'static str, String); 4] {
+    let given_up = (response_timeout + Duration::from_secs(1)).as_millis().to_string();
+    [
+        ("default_transaction_isolation", "read committed".to_owned()),
+        ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
+        ("statement_timeout", given_up.clone()),
+        ("idle_in_transaction_session_timeout", given_up),
+    ]
 }
 
-/// A connection of the pool, which is closed rather than given back in the middle of something.
-struct Lent {
-    connection: PoolConnection<Postgres>,
-    whole: bool,
+/// Whether a session has the settings without which a statement could wait for good, or see too little; and whether it is inside a
+/// transaction, of which nothing can be said where the statement is prepared.
+fn how_it_is() -> String {
+    format!(
+        "SELECT current_setting('default_transaction_isolation') = 'read committed' \
+         AND current_setting('lock_timeout') = '{}ms', statement_timestamp() > transaction_timestamp()",
+        LOCK_TIMEOUT.as_millis()
+    )
 }
 
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if !self.whole {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
-/// Runs a statement in a transaction of its own: a pooler that hands a server connection to one transaction at a time would else prepare it
-/// on one and run it on another.
+/// Runs a statement in a transaction of its own, with its settings: a pooler that hands a server connection to one transaction at a time
+/// would else prepare it on one and run it on another.
 async fn pinned(
     query: Bound<'_>,
     connection: &mut PgConnection,
+    response_timeout: Duration,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut *connection).await?;
+    let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
+    for (setting, value) in settings(response_timeout).into_iter().skip(1) {
+        // Writing to a string does not fail.
+        let _ = write!(begin, "; SET LOCAL {setting} = {value}");
+    }
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let rows = query.fetch_all(&mut *connection).await;
     let end = if rows.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sqlx::raw_sql(end).execute(&mut *connection).await;

@@ -1,12 +1,15 @@
 //! Making and upgrading the tables of a Postgres database.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::super::migrate::{Migration, pending};
+use super::super::connections::{Share, on_driver};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
 use super::error::explain;
 use super::link::Link;
+use super::verbs::Backend;
 use crate::storage::StorageError;
 
 pub(super) const MIGRATIONS: &[Migration] =
@@ -15,23 +18,25 @@ pub(super) const MIGRATIONS: &[Migration] =
 /// Brings the tables up to date, in one transaction and under a lock that other migrations wait for.
 ///
 /// It runs in a task of its own: a caller that goes away must not leave a connection inside a transaction.
-pub(super) async fn migrate(link: Link) -> Result<(), StorageError> {
-    let task = tokio::spawn(async move {
-        let acquired = link.pool.acquire().await;
-        let mut connection = acquired.map_err(|error| explain(error, false, &link.table).0)?;
-        apply(&mut connection, &link).await
-    });
-    task.await.unwrap_or_else(|error| {
-        let message = "the migration was broken off";
-        let kind = crate::storage::StorageErrorKind::Indeterminate;
-        Err(StorageError::new(kind, message).with_source(error))
-    })
+pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
+    let task = async move {
+        let link = &backend.link;
+        let mut lent = link.acquire(Share::Claims).await?;
+        apply(&mut lent.connection, link).await?;
+        lent.give_back();
+        Ok(())
+    };
+    on_driver(LONGEST_MIGRATION, task).await
 }
 
 async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), StorageError> {
     let fault = |error| StorageError::from(explain(error, true, &link.table).0);
     let table = link.table.migrations();
     let mut transaction = connection.begin().await.map_err(fault)?;
+    // Other migrations are waited for, and a large table takes its time.
+    let patience = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
+                    SET LOCAL idle_in_transaction_session_timeout = 0";
+    sqlx::raw_sql(patience).execute(&mut *transaction).await.map_err(fault)?;
 
     let lock = BuildHasherDefault::<DefaultHasher>::default().hash_one(&table).cast_signed();
     let locking = format!("SELECT pg_advisory_xact_lock({lock})");

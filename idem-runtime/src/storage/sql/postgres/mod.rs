@@ -1,5 +1,6 @@
 //! Records in Postgres, version 13 or later.
 
+mod check;
 mod connect;
 mod error;
 mod link;
@@ -13,11 +14,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::postgres::PgRow;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::check::PostgresWarning;
 pub use self::connect::PostgresBuilder;
+use self::link::Bound;
+use self::statements::Statements;
 use self::verbs::{Backend, get};
+use super::connections::{Share, on_driver};
 use super::grouped::Grouped;
 use super::row::{read, timestamp};
 use super::{janitor, row};
@@ -33,7 +39,8 @@ pub struct PostgresStorage(Arc<Grouped<Backend>>);
 
 impl PostgresStorage {
     fn from_backend(backend: Backend) -> Self {
-        Self(Arc::new(Grouped::new(backend, 1)))
+        let limit = backend.link.limit();
+        Self(Arc::new(Grouped::new(backend, 1, limit)))
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
@@ -43,7 +50,31 @@ impl PostgresStorage {
     /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion) where a newer version of this library has been here,
     /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not create tables.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        migrate::migrate(self.0.backend.link.clone()).await
+        migrate::migrate(Arc::clone(&self.0.backend)).await
+    }
+
+    /// Looks for settings under which records can be lost: see [`PostgresWarning`]. [`connect`](Self::connect) does so too, and logs them.
+    ///
+    /// # Errors
+    ///
+    /// Those of a server that cannot be reached.
+    pub async fn check(&self) -> Result<Vec<PostgresWarning>, StorageError> {
+        let backend = Arc::clone(&self.0.backend);
+        on_driver(backend.link.limit(), async move { check::check(&backend.link).await }).await
+    }
+
+    /// Runs a statement on a connection of the storage's own.
+    async fn fetch(
+        &self,
+        statement: fn(&Statements) -> &Arc<str>,
+        bind: impl FnOnce(Bound<'static>) -> Bound<'static> + Send + 'static,
+    ) -> Result<Vec<PgRow>, StorageError> {
+        let backend = Arc::clone(&self.0.backend);
+        let task = async move {
+            let Backend { link, statements } = &*backend;
+            Ok(link.fetch(Share::Claims, statement(statements), bind).await?)
+        };
+        on_driver(self.0.backend.link.limit(), task).await
     }
 
     /// Removes expired records every `every`, until `stop` is cancelled; see [`purge`](Storage::purge). Several processes may do so.
@@ -74,25 +105,25 @@ impl Storage for PostgresStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
-        let rows = link.fetch(&statements.load, |query| query.bind(key.as_str())).await?;
+        let key = key.as_str().to_owned();
+        let rows = self.fetch(|statements| &statements.load, |query| query.bind(key)).await?;
         let Some(found) = rows.first() else { return Ok(None) };
         read(found, 1, timestamp(get(found, 0)?))
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = link.fetch(&statements.purge, |query| query.bind(limit)).await?;
+        let rows =
+            self.fetch(|statements| &statements.purge, move |query| query.bind(limit)).await?;
         Ok(rows.len() as u64)
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
-        let after = after.map_or("", |Cursor(key)| key);
+        let after = after.map_or("", |Cursor(key)| key).to_owned();
         let limit = limit.clamp(1, row::LONGEST_PAGE);
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = link.fetch(&statements.scan, |query| query.bind(after).bind(count)).await?;
+        let bind = move |query: Bound<'static>| query.bind(after).bind(count);
+        let rows = self.fetch(|statements| &statements.scan, bind).await?;
         let found =
             rows.iter().map(|row| Ok((get(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
         Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))

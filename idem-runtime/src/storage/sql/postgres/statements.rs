@@ -37,13 +37,6 @@ use super::super::table::Table;
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// Whether the transaction that this statement is part of began before it: see [`link`](super::link).
-///
-/// One that a statement begins has the time at which its arguments arrived, and so has the cursor that they make. The text of another
-/// statement, which a pooler may send ahead, would make it a little older.
-const INSIDE: &str =
-    "(SELECT max(c.creation_time) > transaction_timestamp() FROM pg_cursor() AS c)";
-
 /// The arguments of a verb, each an array of its type.
 type Arguments = &'static [(&'static str, &'static str)];
 
@@ -88,11 +81,10 @@ impl Batch {
         Self::of(arguments, rest, rest)
     }
 
-    /// A write of owners: gives the list of the numbers of those who were, and whether its transaction is older.
+    /// A write of owners: gives the list of the numbers of those who were.
     fn of_owners(arguments: Arguments, write: &str) -> Self {
-        let one = format!("{write} RETURNING ARRAY[a.n], {INSIDE}");
-        let many =
-            format!("done AS ({write} RETURNING a.n) SELECT array_agg(n), {INSIDE} FROM done");
+        let one = format!("{write} RETURNING ARRAY[a.n]");
+        let many = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n) FROM done");
         Self::of(arguments, &one, &many)
     }
 
@@ -146,8 +138,8 @@ fn many(arguments: Arguments) -> String {
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// `number, now`, nothing, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are
-    /// the claims' now, and whose fourth says whether the transaction is older.
+    /// `number, now`, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are the
+    /// claims' now.
     pub(super) claim: Batch,
     /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
     /// the mark where the row was inserted, and the row that was there.
@@ -156,14 +148,16 @@ pub(super) struct Statements {
     pub(super) mark: Arc<str>,
     /// What a transaction is recognized by, see [`witness`](super::witness). It is not prepared.
     pub(super) witness: &'static str,
-    /// What became of the transaction with an id, of this server's start, that began at a time; the owner that a key's row names, expired or not;
-    /// and whether the transaction is older.
+    /// Whether nobody holds the lock with this number.
+    pub(super) is_unlocked: Arc<str>,
+    /// What became of the transaction with an id, of this server's start, that began at a time; and the owner that a key's row names, expired or
+    /// not.
     pub(super) verdict: Arc<str>,
-    /// `number, now, status, fence, recovered, finished_at` of what was taken over, whether the transaction is older, and the row that is there.
+    /// `number, now, status, fence, recovered, finished_at` of what was taken over, and the row that is there.
     pub(super) take: Batch,
-    /// `number, now`, whether the transaction is older, and the row that is there.
+    /// `number, now`, and the row that is there.
     pub(super) find: Batch,
-    /// The list of the numbers of those that were the caller's, and whether the transaction is older.
+    /// The list of the numbers of those that were the caller's.
     pub(super) renew: Batch,
     pub(super) complete: Batch,
     pub(super) release: Batch,
@@ -191,14 +185,15 @@ impl Statements {
             claim_within: claim_within(&table, &found).into(),
             mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
             witness: WITNESS,
+            is_unlocked: "SELECT pg_try_advisory_xact_lock($1)".into(),
             verdict: format!(
-                "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED}), {INSIDE}"
+                "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED})"
             )
             .into(),
             take: Batch::new(CLAIM, &take(&table, &found)),
             find: Batch::new(
                 KEY,
-                &format!("SELECT a.n, a.now_ms, {INSIDE}, {found} FROM asked AS a LEFT JOIN {there} ON true"),
+                &format!("SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {there} ON true"),
             ),
             renew: Batch::of_owners(
                 OWNED,
@@ -281,7 +276,7 @@ fn claim_one(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
         "{insert}
-         SELECT CASE WHEN won.key IS NULL THEN a.n END, a.now_ms, CASE WHEN won.key IS NOT NULL THEN ARRAY[won.key] END, CASE WHEN won.key IS NOT NULL THEN {INSIDE} END, {found}
+         SELECT CASE WHEN won.key IS NULL THEN a.n END, a.now_ms, CASE WHEN won.key IS NOT NULL THEN ARRAY[won.key] END, {found}
          FROM asked AS a LEFT JOIN won ON true LEFT JOIN {there} ON won.key IS NULL"
     )
 }
@@ -291,9 +286,9 @@ fn claim_many(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
         "{insert}
-         SELECT a.n, a.now_ms, NULL::text[], NULL::boolean, {found} FROM asked AS a CROSS JOIN {there}
+         SELECT a.n, a.now_ms, NULL::text[], {found} FROM asked AS a CROSS JOIN {there}
          UNION ALL
-         SELECT NULL::bigint, NULL::bigint, won.keys, CASE WHEN won.keys IS NOT NULL THEN {INSIDE} END, {found}
+         SELECT NULL::bigint, NULL::bigint, won.keys, {found}
          FROM (SELECT array_agg(key) AS keys FROM won) AS won LEFT JOIN {table} AS r ON false"
     )
 }
@@ -350,7 +345,7 @@ fn take(table: &str, found: &str) -> String {
              ORDER BY a.key
              {on_conflict}
              RETURNING r.key, r.status, r.fence, r.recovered, r.finished_at)
-         SELECT a.n, a.now_ms, w.status, w.fence, w.recovered, w.finished_at, {INSIDE}, {found}
+         SELECT a.n, a.now_ms, w.status, w.fence, w.recovered, w.finished_at, {found}
          FROM asked AS a
          LEFT JOIN won AS w ON w.key = a.key
          LEFT JOIN {there} ON w.key IS NULL"

@@ -1,12 +1,15 @@
 //! Records in the application's own Postgres transaction: see [`transaction`](super::super::transaction).
 
 use std::slice::from_ref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::super::answers::Answer;
+use super::super::connections::{Share, on_driver};
+use super::super::fault::Fault;
 use super::super::row::{read, settle, timestamp};
 use super::super::transaction::{
     Before, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held, lock, only,
@@ -16,6 +19,7 @@ use super::error::explain;
 use super::link::Session;
 use super::verbs::{Backend, bind_claims, get};
 use super::witness::Witness;
+use crate::key::RecordKey;
 use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
@@ -78,7 +82,9 @@ impl Records for Postgres {
         storage: &'c PostgresStorage,
         witness: &'c Witness,
     ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        Box::pin(storage.0.backend.verdict(witness))
+        let (backend, witness) = (Arc::clone(&storage.0.backend), witness.clone());
+        let limit = backend.link.limit();
+        Box::pin(on_driver(limit, async move { backend.verdict(&witness).await }))
     }
 
     fn patience(storage: &PostgresStorage) -> Duration {
@@ -119,5 +125,12 @@ impl Backend {
                 Ok(claimed)
             }
         }
+    }
+
+    /// Whether no open transaction has a record of this key.
+    pub(super) async fn is_unlocked(&self, key: &RecordKey) -> Result<bool, Fault> {
+        let (lock, unlocked) = (lock(&self.link.table, key), &self.statements.is_unlocked);
+        let rows = self.link.fetch(Share::Claims, unlocked, |query| query.bind(lock)).await?;
+        rows.first().map_or(Ok(false), |row| get(row, 0)).map_err(Fault::unreadable)
     }
 }

@@ -4,11 +4,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{Decode, Encode, Postgres, Row, Type};
 
 use super::super::answers::{Answer, Answers, none_yet, place, stale};
-use super::super::fault::Fault;
+use super::super::connections::Share;
+use super::super::fault::{Fault, Then};
 use super::super::group::{Runs, Verb};
 use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
+use super::super::transaction::held;
 use super::super::wakeups::Polls;
 use super::link::{Bound, Link, Session};
 use super::statements::Statements;
@@ -41,11 +43,28 @@ fn bind_keys<V: Verb>(query: Bound<'static>, batch: &[V]) -> Bound<'static> {
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
-        let mut session = Session::Alone(&self.link);
+        match (self.claim(batch).await, batch) {
+            (Err(fault), [claim]) if fault.then == Then::Locked => {
+                // By a transaction that the record is part of, it is claimed.
+                let is_claimed = !self.is_unlocked(&claim.key).await?;
+                Ok(vec![Answer::Settled(if is_claimed {
+                    Ok(held(claim))
+                } else {
+                    Err(fault.error)
+                })])
+            }
+            (answers, _) => answers,
+        }
+    }
+}
+
+impl Backend {
+    async fn claim(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+        let mut session = Session::Alone(&self.link, Share::Claims);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
-        let rows = session.outside(text, bind, 3).await?;
-        let mut answers = found(batch, &rows, 4)?;
+        let rows = session.fetch(text, bind).await?;
+        let mut answers = found(batch, &rows, 3)?;
         for row in &rows {
             let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
                 continue;
@@ -63,6 +82,9 @@ impl Runs<Claim> for Backend {
         if !free.is_empty() {
             let claims: Vec<_> = free.iter().map(|&at| batch[at].clone()).collect();
             let taken = self.take(&mut session, &claims).await;
+            if batch.len() == 1 {
+                return taken;
+            }
             place(&mut answers, free, taken);
         }
         Ok(answers)
@@ -71,23 +93,23 @@ impl Runs<Claim> for Backend {
 
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        self.complete(&mut Session::Alone(&self.link), batch).await
+        self.complete(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
     }
 }
 
 impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
-        let mut session = Session::Alone(&self.link);
+        let mut session = Session::Alone(&self.link, Share::Renewals);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let text = self.statements.renew.text(batch.len());
-        let rows = session.outside(text, bind, 1).await?;
+        let rows = session.fetch(text, bind).await?;
         self.written(&mut session, batch, &rows).await
     }
 }
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
-        self.release(&mut Session::Alone(&self.link), batch).await
+        self.release(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
     }
 }
 
@@ -109,12 +131,12 @@ impl Backend {
     ) -> Result<Answers<Claim>, Fault> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
-        let rows = session.outside(text, bind, 6).await?;
+        let rows = session.fetch(text, bind).await?;
         answers(claims, &rows, |claim, row| {
             let status: Option<String> = get(row, 2)?;
             let Some(status) = status else {
                 let now = timestamp(get(row, 1)?);
-                return Ok(settle(read(row, 7, now), claim, now));
+                return Ok(settle(read(row, 6, now), claim, now));
             };
             Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?, get(row, 5)?)))
         })
@@ -139,7 +161,7 @@ impl Backend {
             bind(query, &finishes, |finish| finish.size)
         };
         let text = self.statements.complete.text(batch.len());
-        let rows = session.outside(text, bind, 1).await?;
+        let rows = session.fetch(text, bind).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -150,7 +172,7 @@ impl Backend {
     ) -> Result<Answers<Release>, Fault> {
         let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
         let text = self.statements.release.text(batch.len());
-        let rows = session.outside(text, bind, 1).await?;
+        let rows = session.fetch(text, bind).await?;
         self.written(session, batch, &rows).await
     }
 
@@ -176,8 +198,8 @@ impl Backend {
         }
         let verbs: Vec<_> = lost.iter().map(|&at| batch[at].clone()).collect();
         let text = self.statements.find.text(verbs.len());
-        let rows = session.outside(text, |query| bind_keys(query, &verbs), 2).await;
-        place(&mut written, lost, rows.and_then(|rows| found(&verbs, &rows, 3)));
+        let rows = session.fetch(text, |query| bind_keys(query, &verbs)).await;
+        place(&mut written, lost, rows.and_then(|rows| found(&verbs, &rows, 2)));
         Ok(written)
     }
 }
@@ -193,7 +215,8 @@ fn found<V: Verb>(batch: &[V], rows: &[PgRow], first: usize) -> Result<Answers<V
 impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let keys: Vec<_> = keys.iter().map(RecordKey::as_str).collect();
-        let rows = self.link.fetch(&self.statements.processing, |query| query.bind(keys)).await?;
+        let processing = &self.statements.processing;
+        let rows = self.link.fetch(Share::Claims, processing, |query| query.bind(keys)).await?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
 }

@@ -13,13 +13,14 @@
 
 use sqlx::PgConnection;
 
+use super::super::connections::Share;
 use super::super::transaction::{Before, Part, Verdict, broken};
 use super::link::Bound;
 use super::verbs::{Backend, get};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// What a transaction is recognized by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Witness {
     id: String,
     server_started: i64,
@@ -57,7 +58,7 @@ impl Backend {
             let query = query.bind(witness.id.clone()).bind(witness.server_started);
             query.bind(witness.began).bind(key)
         };
-        let rows = self.link.outside(&self.statements.verdict, bind, 2).await?;
+        let rows = self.link.fetch(Share::Claims, &self.statements.verdict, bind).await?;
         let Some(row) = rows.first() else { return Ok(Verdict::Unknown) };
         let (status, owner): (Option<String>, Option<Vec<u8>>) = (get(row, 0)?, get(row, 1)?);
         let is_owner = |part: &Part| owner.is_some_and(|owner| owner == part.owner.to_bytes());

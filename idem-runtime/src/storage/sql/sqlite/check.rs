@@ -4,6 +4,7 @@ use std::fmt;
 
 use sqlx::Row;
 
+use super::super::connections::Share;
 use super::error::explain;
 use super::link::Link;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -51,16 +52,18 @@ const OLDEST: [u32; 3] = [3, 42, 0];
 /// `PRAGMA synchronous` of `FULL`; `EXTRA` is more.
 const FULL: i64 = 2;
 
-/// Looks at the library, and at one connection of the pool. A database in memory has nothing to lose that its process does not lose.
+/// Looks at the library, and at one connection. A database in memory has nothing to lose that its process does not lose.
 pub(super) async fn check(link: &Link) -> Result<Vec<SqliteWarning>, StorageError> {
-    let ask = async |sql: &'static str| {
-        let row = sqlx::query(sql).fetch_one(&link.pool).await;
+    let mut lent = link.acquire(Share::Claims).await?;
+    let mut ask = async |sql: &'static str| {
+        let row = sqlx::query(sql).fetch_one(&mut lent.connection).await;
         row.map_err(|error| StorageError::from(explain(error, true, &link.table)))
     };
     let text = |row: sqlx::sqlite::SqliteRow| row.try_get::<String, _>(0).unwrap_or_default();
     let version = text(ask("SELECT sqlite_version()").await?);
     let mode = text(ask("PRAGMA journal_mode").await?);
     let synchronous = ask("PRAGMA synchronous").await?.try_get(0).unwrap_or(FULL);
+    lent.give_back();
 
     judge(version, mode, synchronous)
 }

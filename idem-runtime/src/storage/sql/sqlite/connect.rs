@@ -1,19 +1,20 @@
 //! Making a [`SqliteStorage`].
 
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use super::super::connections::{PATIENCE, address_of};
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::SqliteStorage;
-use super::error::{explain, is_busy};
+use super::link::Link;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Connections of a pool that we make: one writes, and others read beside it.
+/// Connections of a storage unless the builder says otherwise: one writes, and others read beside it.
 const CONNECTIONS: u32 = 4;
 
 /// How long a statement or an opening waits for others who hold the file.
@@ -24,6 +25,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct SqliteBuilder {
     table: String,
+    connections: u32,
+    connection_timeout: Duration,
 }
 
 impl SqliteBuilder {
@@ -33,16 +36,46 @@ impl SqliteBuilder {
         self
     }
 
-    /// A storage on the application's own pool. Nothing is opened yet.
+    /// How long a claim waits for a connection, and for others who hold the file; 2.5 seconds unless set, so that a call before its body is
+    /// refused within its time. What owners write waits for 5 seconds at least.
+    pub fn connection_timeout(mut self, limit: Duration) -> Self {
+        self.connection_timeout = limit;
+        self
+    }
+
+    /// Most connections that the storage opens for itself; 4 unless set. A database in memory has one.
+    pub fn connections(mut self, most: u32) -> Self {
+        self.connections = most;
+        self
+    }
+
+    /// A storage on connections of its own, with the options of the application's pool, hooks included: see [`SqliteStorage::new`].
+    /// Nothing is opened yet.
     ///
-    /// The pool's connections should be in WAL mode with `synchronous = FULL`, and have a busy timeout; [`SqliteStorage::check`] tells.
+    /// Connections should be in WAL mode with `synchronous = FULL`; [`SqliteStorage::check`] tells.
     ///
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] where the name is not made of ASCII letters, digits and `_`, begins with a digit, or is longer
-    /// than 48 characters.
+    /// than 48 characters; or the number of connections is zero.
     pub fn build(self, pool: SqlitePool) -> Result<SqliteStorage, StorageError> {
-        Ok(SqliteStorage::on_table(pool, Table::new(None, &self.table, Quote::Double)?))
+        let table = self.checked()?;
+        Ok(self.beside(pool, table))
+    }
+
+    /// The table, if all options can be used.
+    fn checked(&self) -> Result<Table, StorageError> {
+        if self.connections == 0 {
+            let message = "a storage without connections reaches nothing";
+            return Err(StorageError::new(StorageErrorKind::Configuration, message));
+        }
+        Table::new(None, &self.table, Quote::Double)
+    }
+
+    fn beside(&self, pool: SqlitePool, table: Table) -> SqliteStorage {
+        let options = pool.options().clone();
+        let most = (self.connections, self.connection_timeout);
+        SqliteStorage::from_link(Link::new(options, most, address_of(pool), table))
     }
 
     /// A storage on a small pool of its own: `sqlite:FILE`, `sqlite:///absolute/FILE` or `sqlite::memory:`.
@@ -61,22 +94,24 @@ impl SqliteBuilder {
         })?;
         let options = options.disable_statement_logging().busy_timeout(BUSY_TIMEOUT);
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
-        let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(10));
-        let (pool, options) = if in_memory {
-            // The database goes with its last connection, and a second one would not wait for the first.
-            (pool.max_connections(1).idle_timeout(None).max_lifetime(None), options)
+        let pool = SqlitePoolOptions::new();
+        let (pool, most, options) = if in_memory {
+            // The database goes with its last connection.
+            (pool.idle_timeout(None).max_lifetime(None), 1, options)
         } else {
             let makes = !url.contains("mode=");
             let options = if makes { options.create_if_missing(true) } else { options };
             let options =
                 options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-            // There is no connection that could have broken meanwhile.
-            (pool.max_connections(CONNECTIONS).test_before_acquire(false), options)
+            (pool, self.connections, options)
         };
-        let table = Table::new(None, &self.table, Quote::Double)?;
-        let pool = open(pool, options).await;
-        let pool = pool.map_err(|error| StorageError::from(explain(error, false, &table)))?;
-        let storage = SqliteStorage::on_table(pool, table);
+        let table = self.checked()?;
+        let storage = SqliteStorage::from_link(Link::new(
+            pool,
+            (most, self.connection_timeout),
+            move || options.clone(),
+            table,
+        ));
         if in_memory {
             storage.migrate().await?;
         }
@@ -87,26 +122,16 @@ impl SqliteBuilder {
     }
 }
 
-/// Opens the pool's first connection.
-///
-/// `SQLite` does not apply the busy timeout to the change of a new file to WAL mode: of several processes that open it at once, all but one
-/// are told that it is locked, and have to try again.
-async fn open(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match pool.clone().connect_with(options.clone()).await {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
-            }
-            opened => return opened,
-        }
-    }
-}
-
 impl SqliteStorage {
-    /// A storage on the application's own pool, in the table `idempotency_records`. Nothing is opened yet.
+    /// A storage beside the application's pool, in the table `idempotency_records`. Nothing is opened yet.
+    ///
+    /// It opens a few connections of its own, with the options of that pool and its hooks, on a thread of the library's: what bodies do with
+    /// the pool, hold all of its connections or leave transactions open, costs no lease and no record. Only what is part of the
+    /// application's own transaction goes by that transaction's connection.
+    ///
+    /// A database in memory has to be one that connections share, as those of the URL `sqlite::memory:` do.
     pub fn new(pool: SqlitePool) -> Self {
-        Self::on_table(pool, Table::standard(Quote::Double))
+        Self::builder().beside(pool, Table::standard(Quote::Double))
     }
 
     /// A storage on a small pool of its own, with default options: see [`SqliteBuilder::connect`].
@@ -116,6 +141,10 @@ impl SqliteStorage {
 
     /// Options.
     pub fn builder() -> SqliteBuilder {
-        SqliteBuilder { table: DEFAULT_TABLE.to_owned() }
+        SqliteBuilder {
+            table: DEFAULT_TABLE.to_owned(),
+            connections: CONNECTIONS,
+            connection_timeout: PATIENCE,
+        }
     }
 }

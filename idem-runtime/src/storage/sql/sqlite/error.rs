@@ -6,7 +6,7 @@ use sqlx::error::DatabaseError;
 use super::super::fault::{Fault, Then};
 use super::super::migrate;
 use super::super::table::Table;
-use crate::storage::StorageErrorKind;
+use crate::storage::{StorageError, StorageErrorKind};
 
 /// Somebody else holds the file.
 const BUSY: u32 = 5;
@@ -22,10 +22,9 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
         return refusal(code, missing, error, table);
     }
     let (then, kind, message) = match &error {
-        Error::PoolTimedOut => {
-            (Tell, NotApplied, "no connection of the sqlite pool was free in time")
+        Error::PoolTimedOut | Error::PoolClosed => {
+            (Tell, NotApplied, "no connection to sqlite in time: the storage's own are all in use")
         }
-        Error::PoolClosed => (Tell, Configuration, "the sqlite pool has been closed"),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             (Tell, Configuration, "the address of the sqlite database cannot be used")
         }
@@ -34,6 +33,19 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> Fault {
         _ => (Tell, NotApplied, "cannot open the sqlite database"),
     };
     Fault::new(then, kind, message, error)
+}
+
+/// The fault of a database in memory that each connection has for itself.
+pub(super) fn private() -> Fault {
+    let message = "each connection of this sqlite pool has a database in memory for itself, and the storage has connections of its own: \
+                   open it by the URL `sqlite::memory:`, or use a file";
+    Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Configuration, message) }
+}
+
+/// The fault of a statement that SQLite does not come back from.
+pub(super) fn stuck() -> Fault {
+    let message = "sqlite did not answer in time";
+    Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
 }
 
 /// Whether somebody else held the file for too long.
@@ -78,12 +90,16 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Fault {
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned());
     let (then, kind, message) = match (code, code & 0xff) {
-        (BUSY_SNAPSHOT, _) | (_, 6) => plain(
+        (BUSY_SNAPSHOT, _) => plain(
             Again,
             NotApplied,
             "sqlite kept refusing the statement, because others wrote after it had read",
         ),
-        (_, BUSY) => plain(Tell, NotApplied, "the sqlite database is locked by somebody else"),
+        (_, BUSY | 6) => plain(
+            Then::Locked,
+            NotApplied,
+            "the sqlite database is locked by an open transaction of somebody else's: try again when it has ended",
+        ),
         (_, 1) if missing == Missing::Table => {
             let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";
             (Tell, Configuration, migrate::missing(table, file))

@@ -1,21 +1,50 @@
 //! A statement on its way to the database and back.
+//!
+//! # One writer at a time
+//!
+//! A file has one write lock, and a transaction of the application's may hold it for as long as it likes. No lease can be renewed meanwhile,
+//! and no key can be claimed. When it ends, everybody who waits tries at once, and a claim that came first would take over from an
+//! owner who only could not say that it lives. So the storage does not leave the waiting to SQLite, which keeps no queue:
+//!
+//! - What owners write is tried every few milliseconds.
+//! - A claim is tried as often, and looks again before each attempt at what is there.
+//! - Before a claim takes over, it sees the write lock free, and leaves owners [`FIRST`] to renew their leases: see
+//!   [`let_owners_go_first`](Link::let_owners_go_first).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteRow,
+};
 use sqlx::{AssertSqlSafe, Sqlite};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::super::fault::Fault;
+use super::super::connections::{Connections, Lent, Share};
+use super::super::fault::{Fault, Then};
 use super::super::table::Table;
-use super::error::explain;
+use super::error::{explain, is_busy, private, stuck};
 
-/// The pool, and how statements use its connections.
+/// How long what an owner writes waits for others who hold the file.
+const OWNERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long owners have to renew their leases, once the file can be written, before a claim takes over.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// SQLite is in this process. What takes longer waits for a lock of a database in memory, or for a disk.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The storage's connections, and how statements use them.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) pool: SqlitePool,
+    connections: Connections<Sqlite>,
+    /// How long a claim waits for a connection, and for others who hold the file.
+    patience: Duration,
     pub(super) table: Table,
+    /// Each connection has a database in memory for itself: ours would be another one than the application's.
+    is_private: bool,
     /// One statement of this process writes at a time: a second one would only ask again and again whether the first has ended.
     writing: Mutex<()>,
 }
@@ -24,21 +53,21 @@ pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// Where the statements of a batch run.
 pub(super) enum Session<'a> {
-    /// Each by itself, on a connection of the pool, which commits it.
-    Alone(&'a Link),
+    /// Each by itself, on a connection of the storage's own, which commits it.
+    Alone(&'a Link, Share),
     /// In the transaction that a connection of the application's is in.
     Within(&'a Link, &'a mut SqliteConnection),
 }
 
 impl Session<'_> {
     /// Runs a statement that reads.
-    pub(super) async fn read<'q>(
+    pub(super) async fn read(
         &mut self,
         sql: Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl Fn(Bound<'static>) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         match self {
-            Self::Alone(link) => link.read(sql, bind).await,
+            Self::Alone(link, share) => link.read(*share, sql, bind).await,
             Self::Within(link, connection) => {
                 let rows = prepared(sql, bind).fetch_all(&mut **connection).await;
                 rows.map_err(|error| explain(error, true, &link.table))
@@ -46,14 +75,15 @@ impl Session<'_> {
         }
     }
 
-    /// Runs a statement that writes.
-    pub(super) async fn write<'q>(
+    /// Runs a statement that writes. A claim's, by itself, does not wait for the write lock.
+    pub(super) async fn write(
         &mut self,
         sql: Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl Fn(Bound<'static>) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         match self {
-            Self::Alone(link) => link.write(sql, bind).await,
+            Self::Alone(link, Share::Claims) => link.try_to_write(Share::Claims, &sql, &bind).await,
+            Self::Alone(link, share) => link.write(*share, sql, bind).await,
             Self::Within(..) => self.read(sql, bind).await,
         }
     }
@@ -65,29 +95,139 @@ fn prepared<'q>(sql: Arc<str>, bind: impl FnOnce(Bound<'q>) -> Bound<'q>) -> Bou
 }
 
 impl Link {
-    pub(super) fn new(pool: SqlitePool, table: Table) -> Self {
-        Self { pool, table, writing: Mutex::default() }
+    pub(super) fn new(
+        options: SqlitePoolOptions,
+        (most, patience): (u32, Duration),
+        address: impl Fn() -> SqliteConnectOptions + Send + Sync + 'static,
+        table: Table,
+    ) -> Self {
+        let is_private = {
+            let options = address();
+            let file = options.get_filename().as_os_str();
+            file == ":memory:" || file.is_empty()
+        };
+        let connections = Connections::new(options, most, patience, address);
+        Self { connections, patience, table, is_private, writing: Mutex::default() }
     }
 
-    /// Runs a statement that reads.
-    pub(super) async fn read<'q>(
+    /// How long a statement waits for others who hold the file.
+    pub(super) fn patience(&self, share: Share) -> Duration {
+        match share {
+            Share::Claims => self.patience,
+            Share::Outcomes | Share::Renewals => self.patience.max(OWNERS_PATIENCE),
+        }
+    }
+
+    /// How long the caller of a verb waits for what runs elsewhere.
+    pub(super) fn limit() -> Duration {
+        RESPONSE_TIMEOUT * 2
+    }
+
+    /// A connection.
+    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Sqlite>, Fault> {
+        if self.is_private {
+            return Err(private());
+        }
+        let deadline = Instant::now() + self.patience;
+        let mut lent = loop {
+            // SQLite does not apply its busy timeout to the change of a new file to WAL mode: of several processes that open it at once,
+            // all but one are told that it is locked, and have to try again.
+            match self.connections.acquire(share).await {
+                Ok(lent) => break lent,
+                Err(error) if is_busy(&error) && Instant::now() < deadline => pause(share).await,
+                Err(error) => return Err(explain(error, false, &self.table)),
+            }
+        };
+        if lent.is_new {
+            // A transaction that a hook left open. Where there is none that is an error.
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut lent.connection).await;
+            let told = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut lent.connection).await;
+            told.map_err(|error| explain(error, false, &self.table))?;
+        }
+        Ok(lent)
+    }
+
+    /// Runs a statement once.
+    async fn run(
         &self,
-        sql: Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        share: Share,
+        sql: &Arc<str>,
+        bind: impl FnOnce(Bound<'static>) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
-        let acquired = self.pool.acquire().await;
-        let mut connection = acquired.map_err(|error| explain(error, false, &self.table))?;
-        let rows = prepared(sql, bind).fetch_all(&mut *connection).await;
+        let mut lent = self.acquire(share).await?;
+        let running = prepared(Arc::clone(sql), bind).fetch_all(&mut lent.connection);
+        let Ok(rows) = timeout(RESPONSE_TIMEOUT, running).await else { return Err(stuck()) };
+        lent.give_back();
         rows.map_err(|error| explain(error, true, &self.table))
     }
 
-    /// Runs a statement that writes, by itself, which commits it.
-    pub(super) async fn write<'q>(
+    /// Runs a statement that reads.
+    pub(super) async fn read(
         &self,
+        share: Share,
         sql: Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl Fn(Bound<'static>) -> Bound<'static>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        let deadline = Instant::now() + self.patience(share);
+        loop {
+            match self.run(share, &sql, &bind).await {
+                Err(fault) if fault.then == Then::Locked && Instant::now() < deadline => {
+                    pause(share).await;
+                }
+                rows => return rows,
+            }
+        }
+    }
+
+    /// Runs a statement that writes, by itself, which commits it.
+    pub(super) async fn write(
+        &self,
+        share: Share,
+        sql: Arc<str>,
+        bind: impl Fn(Bound<'static>) -> Bound<'static>,
+    ) -> Result<Vec<SqliteRow>, Fault> {
+        let deadline = Instant::now() + self.patience(share);
+        loop {
+            match self.try_to_write(share, &sql, &bind).await {
+                Err(fault) if fault.then == Then::Locked && Instant::now() < deadline => {
+                    pause(share).await;
+                }
+                rows => return rows,
+            }
+        }
+    }
+
+    async fn try_to_write(
+        &self,
+        share: Share,
+        sql: &Arc<str>,
+        bind: impl Fn(Bound<'static>) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         let _writing = self.writing.lock().await;
-        self.read(sql, bind).await
+        self.run(share, sql, bind).await
     }
+
+    /// Fails while others have the write lock, and leaves owners time to renew their leases where nobody has it.
+    pub(super) async fn let_owners_go_first(&self) -> Result<(), Fault> {
+        let fault = |error| explain(error, true, &self.table);
+        {
+            let _writing = self.writing.lock().await;
+            let mut lent = self.acquire(Share::Claims).await?;
+            let locking = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut lent.connection);
+            let locked = timeout(RESPONSE_TIMEOUT, locking).await.map_err(|_| stuck())?;
+            lent.give_back();
+            locked.map_err(fault)?;
+        }
+        sleep(FIRST).await;
+        Ok(())
+    }
+}
+
+/// Until the next attempt.
+pub(super) async fn pause(share: Share) {
+    let most = match share {
+        Share::Claims => 8,
+        Share::Outcomes | Share::Renewals => 5,
+    };
+    sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-use super::super::migrate::{Migration, pending};
+use super::super::connections::{Share, on_driver};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
 use super::error::explain;
 use super::verbs::Backend;
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::StorageError;
 
 pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, sql: include_str!("0001_records.sql") }];
@@ -16,16 +17,19 @@ pub(super) const MIGRATIONS: &[Migration] =
 ///
 /// It runs in a task of its own: a caller that goes away must not leave a connection inside a transaction.
 pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
-    let task = tokio::spawn(async move {
-        let acquired = backend.link.pool.acquire().await;
-        let mut connection =
-            acquired.map_err(|error| explain(error, false, &backend.link.table))?;
-        apply(&mut connection, &backend).await
-    });
-    task.await.unwrap_or_else(|error| {
-        let message = "the migration was broken off";
-        Err(StorageError::new(StorageErrorKind::Indeterminate, message).with_source(error))
-    })
+    let task = async move {
+        let mut lent = backend.link.acquire(Share::Claims).await?;
+        let fault = |error| StorageError::from(explain(error, true, &backend.link.table));
+        let patience = sqlx::query("PRAGMA busy_timeout = 30000");
+        patience.execute(&mut lent.connection).await.map_err(fault)?;
+        apply(&mut lent.connection, &backend).await?;
+        // A database in memory would go with its last connection.
+        let impatience = sqlx::query("PRAGMA busy_timeout = 0");
+        impatience.execute(&mut lent.connection).await.map_err(fault)?;
+        lent.give_back();
+        Ok(())
+    };
+    on_driver(LONGEST_MIGRATION, task).await
 }
 
 async fn apply(connection: &mut SqliteConnection, backend: &Backend) -> Result<(), StorageError> {

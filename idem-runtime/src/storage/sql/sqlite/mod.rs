@@ -13,18 +13,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::check::SqliteWarning;
 pub use self::connect::SqliteBuilder;
-use self::link::Link;
+use self::link::{Bound, Link};
 use self::statements::Statements;
 use self::verbs::{Backend, get};
+use super::connections::{Share, on_driver};
 use super::grouped::Grouped;
 use super::row::{read, timestamp};
-use super::table::Table;
 use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::Record;
@@ -37,10 +36,10 @@ use crate::storage::{
 pub struct SqliteStorage(Arc<Grouped<Backend>>);
 
 impl SqliteStorage {
-    fn on_table(pool: SqlitePool, table: Table) -> Self {
-        let statements = Statements::new(&table);
-        let backend = Backend { link: Link::new(pool, table), statements };
-        Self(Arc::new(Grouped::new(backend, 1)))
+    fn from_link(link: Link) -> Self {
+        let statements = Statements::new(&link.table);
+        let backend = Backend { link, statements };
+        Self(Arc::new(Grouped::new(backend, 1, Link::limit())))
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every process may call it at its start.
@@ -59,7 +58,8 @@ impl SqliteStorage {
     ///
     /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where this SQLite is too old.
     pub async fn check(&self) -> Result<Vec<SqliteWarning>, StorageError> {
-        check::check(&self.0.backend.link).await
+        let backend = Arc::clone(&self.0.backend);
+        on_driver(Link::limit(), async move { check::check(&backend.link).await }).await
     }
 
     /// Removes expired records every `every`, until `stop` is cancelled; see [`purge`](Storage::purge). Several processes may do so.
@@ -90,27 +90,38 @@ impl Storage for SqliteStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
-        let key = key.as_str().to_owned();
-        let rows = link.read(Arc::clone(&statements.load), |query| query.bind(key)).await?;
+        let (backend, key) = (Arc::clone(&self.0.backend), key.as_str().to_owned());
+        let task = async move {
+            let load = Arc::clone(&backend.statements.load);
+            Ok(backend.link.read(Share::Claims, load, |query| query.bind(key.clone())).await?)
+        };
+        let rows = on_driver(Link::limit(), task).await?;
         let Some(found) = rows.first() else { return Ok(None) };
         read(found, 1, timestamp(get(found, 0)?))
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
+        let backend = Arc::clone(&self.0.backend);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = link.write(Arc::clone(&statements.purge), |query| query.bind(limit)).await?;
+        let task = async move {
+            let purge = Arc::clone(&backend.statements.purge);
+            Ok(backend.link.write(Share::Claims, purge, |query| query.bind(limit)).await?)
+        };
+        let rows = on_driver(Link::limit(), task).await?;
         Ok(rows.len() as u64)
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        let Backend { link, statements } = &*self.0.backend;
+        let backend = Arc::clone(&self.0.backend);
         let after = after.map_or("", |Cursor(key)| key).to_owned();
         let limit = limit.clamp(1, row::LONGEST_PAGE);
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let bind = |query: link::Bound<'static>| query.bind(after).bind(count);
-        let rows = link.read(Arc::clone(&statements.scan), bind).await?;
+        let task = async move {
+            let scan = Arc::clone(&backend.statements.scan);
+            let bind = |query: Bound<'static>| query.bind(after.clone()).bind(count);
+            Ok(backend.link.read(Share::Claims, scan, bind).await?)
+        };
+        let rows = on_driver(Link::limit(), task).await?;
         let found =
             rows.iter().map(|row| Ok((get(row, 1)?, read(row, 2, timestamp(get(row, 0)?)))));
         Ok(row::page(found.collect::<Result<_, StorageError>>()?, limit))

@@ -6,15 +6,17 @@
 use hashbrown::HashMap;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use tokio::time::Instant;
 
 use super::super::answers::{Answer, Answers, all_done, none_yet, place, stale};
-use super::super::fault::Fault;
+use super::super::connections::Share;
+use super::super::fault::{Fault, Then};
 use super::super::group::{LONGEST, Runs, Verb};
 use super::super::row::{
     self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
 };
 use super::super::wakeups::Polls;
-use super::link::{Bound, Link, Session};
+use super::link::{Bound, Link, Session, pause};
 use super::statements::{Batch, Statements};
 use crate::key::RecordKey;
 use crate::record::{OwnerId, Status};
@@ -29,27 +31,88 @@ pub(super) struct Backend {
 
 impl Runs<Claim> for Backend {
     async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
-        let mut session = Session::Alone(&self.link);
-        let mut answers = self.look(&mut session, batch).await?;
-        let looked = batch.iter().zip(&answers);
+        let deadline = Instant::now() + self.link.patience(Share::Claims);
+        loop {
+            let (mut answers, written) = self.claim(batch).await?;
+            match written {
+                Ok(()) => return Ok(answers),
+                // What is there may have changed meanwhile.
+                Err(fault) if fault.then == Then::Locked && Instant::now() < deadline => {
+                    pause(Share::Claims).await;
+                }
+                Err(fault) => {
+                    let free: Vec<_> = stale(&answers).collect();
+                    // One lock keeps all of them waiting.
+                    let then = if fault.then == Then::Locked { Then::Tell } else { fault.then };
+                    place(&mut answers, free, Err(Fault { then, ..fault }));
+                    return Ok(answers);
+                }
+            }
+        }
+    }
+}
+
+impl Backend {
+    /// A look, and what became of a write of what is free. The write waits for nobody, so that the look is as good as new.
+    async fn claim(&self, batch: &[Claim]) -> Result<(Answers<Claim>, Result<(), Fault>), Fault> {
+        let mut session = Session::Alone(&self.link, Share::Claims);
+        let (mut answers, takes_over) = self.look_for_free(&mut session, batch).await?;
+        if takes_over {
+            if let Err(fault) = self.link.let_owners_go_first().await {
+                return Ok((answers, Err(fault)));
+            }
+            answers = self.look(&mut session, batch).await?;
+        }
+        let written = self.write_free(&mut session, batch, &mut answers).await;
+        Ok((answers, written))
+    }
+
+    async fn write_free(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Claim],
+        answers: &mut [Answer<Claimed>],
+    ) -> Result<(), Fault> {
+        let looked = batch.iter().zip(&*answers);
         let free = looked.filter(|(_, answer)| matches!(answer, Answer::Stale));
         let free: Vec<_> = free.map(|(claim, _)| claim).collect();
         if free.is_empty() {
-            return Ok(answers);
+            return Ok(());
         }
         let rows = self
-            .write(&mut session, Batch::Claim, &free, |query, claim| bind_claim(query, claim))
+            .write(session, Batch::Claim, &free, |query, claim| bind_claim(query, claim))
             .await?;
         let mut written = HashMap::with_capacity(rows.len());
         for row in &rows {
             written.insert(get::<&str>(row, 0).map_err(Fault::unreadable)?, row);
         }
-        for (claim, answer) in batch.iter().zip(&mut answers) {
+        for (claim, answer) in batch.iter().zip(answers) {
             if let Some(row) = written.get(claim.key.as_str()) {
                 *answer = Answer::Settled(claimed(row));
             }
         }
-        Ok(answers)
+        Ok(())
+    }
+
+    /// What the rows that are there say, and whether a free one has an owner whose lease is over.
+    async fn look_for_free(
+        &self,
+        session: &mut Session<'_>,
+        batch: &[Claim],
+    ) -> Result<(Answers<Claim>, bool), Fault> {
+        let rows = self.find(session, batch.iter().map(Verb::key)).await?;
+        let answers = looked(batch, &rows)?;
+        let mut takes_over = false;
+        for row in &rows {
+            let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
+            let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
+            let answer = usize::try_from(number).ok().and_then(|number| answers.get(number));
+            if matches!(answer, Some(Answer::Stale)) {
+                let record = read(row, 2, now).ok().flatten();
+                takes_over |= record.is_some_and(|record| record.status() == Status::Processing);
+            }
+        }
+        Ok((answers, takes_over))
     }
 }
 
@@ -67,13 +130,13 @@ pub(super) fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
 
 impl Runs<Complete> for Backend {
     async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        self.complete(&mut Session::Alone(&self.link), batch).await
+        self.complete(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
     }
 }
 
 impl Runs<Renew> for Backend {
     async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
-        let mut session = Session::Alone(&self.link);
+        let mut session = Session::Alone(&self.link, Share::Renewals);
         let bind = |query, renew: &Renew| owned(query, &renew.key, renew.owner);
         let done = self.write(&mut session, Batch::Renew, batch, bind).await?;
         self.written(&mut session, batch, &done).await
@@ -82,7 +145,7 @@ impl Runs<Renew> for Backend {
 
 impl Runs<Release> for Backend {
     async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
-        self.release(&mut Session::Alone(&self.link), batch).await
+        self.release(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
     }
 }
 
@@ -94,7 +157,8 @@ impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let mut processing = Vec::new();
         for keys in keys.chunks(LONGEST) {
-            for row in &self.find(&mut Session::Alone(&self.link), keys.iter()).await? {
+            let mut session = Session::Alone(&self.link, Share::Claims);
+            for row in &self.find(&mut session, keys.iter()).await? {
                 let number: i64 = get(row, 0)?;
                 let key = usize::try_from(number).ok().and_then(|number| keys.get(number));
                 // Who waits for a record that cannot be read is told so by its next claim.
@@ -148,7 +212,7 @@ impl Backend {
         bind: impl Fn(Bound<'static>, &T) -> Bound<'static>,
     ) -> Result<Vec<SqliteRow>, Fault> {
         let (sql, missing) = self.statements.batch(what, batch.len());
-        let bind = |query| fill(batch.iter().fold(query, bind), missing);
+        let bind = |query| fill(batch.iter().fold(query, &bind), missing);
         session.write(sql, bind).await
     }
 
@@ -156,11 +220,11 @@ impl Backend {
     async fn find<'a>(
         &self,
         session: &mut Session<'_>,
-        keys: impl ExactSizeIterator<Item = &'a RecordKey>,
+        keys: impl ExactSizeIterator<Item = &'a RecordKey> + Clone,
     ) -> Result<Vec<SqliteRow>, Fault> {
         let (sql, missing) = self.statements.batch(Batch::Look, keys.len());
         let bind = |query: Bound<'static>| {
-            let bound = keys.fold(query, |query, key| query.bind(key.as_str().to_owned()));
+            let bound = keys.clone().fold(query, |query, key| query.bind(key.as_str().to_owned()));
             fill(bound, missing)
         };
         session.read(sql, bind).await
@@ -173,16 +237,7 @@ impl Backend {
         batch: &[V],
     ) -> Result<Answers<V>, Fault> {
         let rows = self.find(session, batch.iter().map(Verb::key)).await?;
-        let mut answers: Vec<_> = batch.iter().map(|_| Answer::Settled(Err(corrupt()))).collect();
-        for row in &rows {
-            let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
-            let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
-            let index = usize::try_from(number).unwrap_or(usize::MAX);
-            if let (Some(verb), Some(answer)) = (batch.get(index), answers.get_mut(index)) {
-                *answer = settle(read(row, 2, now), verb, now);
-            }
-        }
-        Ok(answers)
+        looked(batch, &rows)
     }
 
     /// What a write of owners has done, and what is there for those who own nothing.
@@ -207,6 +262,20 @@ impl Backend {
         place(&mut answers, lost, self.look(session, &verbs).await);
         Ok(answers)
     }
+}
+
+/// What the rows that are there say to each of a batch.
+fn looked<V: Verb>(batch: &[V], rows: &[SqliteRow]) -> Result<Answers<V>, Fault> {
+    let mut answers: Vec<_> = batch.iter().map(|_| Answer::Settled(Err(corrupt()))).collect();
+    for row in rows {
+        let number: i64 = get(row, 0).map_err(Fault::unreadable)?;
+        let now = timestamp(get(row, 1).map_err(Fault::unreadable)?);
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if let (Some(verb), Some(answer)) = (batch.get(index), answers.get_mut(index)) {
+            *answer = settle(read(row, 2, now), verb, now);
+        }
+    }
+    Ok(answers)
 }
 
 /// Binds `NULL` to the arguments that are left.

@@ -139,7 +139,7 @@ pub(super) fn held(claim: &Claim) -> Claimed {
 /// The error of a statement. What it has done counts only if the transaction commits.
 pub(super) fn broken(fault: Fault) -> StorageError {
     match fault.then {
-        Then::Again => broken_up().with_source(fault.error),
+        Then::Again | Then::Locked => broken_up().with_source(fault.error),
         Then::Tell | Then::Split => fault.error,
     }
 }

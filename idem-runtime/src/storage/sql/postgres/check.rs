@@ -1,0 +1,50 @@
+//! What is looked at before a server is trusted with records.
+
+use std::fmt;
+
+use sqlx::Row;
+
+use super::super::connections::Share;
+use super::error::explain;
+use super::link::Link;
+use crate::storage::StorageError;
+
+/// A setting under which records, and with them the protection against running twice, can be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostgresWarning {
+    /// `synchronous_commit = off`: a commit does not wait for the disk, and a crash of the server forgets the last of them.
+    NotSynchronous,
+    /// `fsync = off`: nothing waits for the disk, and a crash of the machine can destroy the database.
+    NoFsync,
+}
+
+impl fmt::Display for PostgresWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSynchronous => {
+                "synchronous_commit is `off`: a crash of postgres forgets the last records, and what they protect can run twice; set it to `on`"
+            }
+            Self::NoFsync => {
+                "fsync is `off`: a crash of the machine can lose all records, and what they protect can run twice; set it to `on`"
+            }
+        })
+    }
+}
+
+/// Looks at a session of the storage's own.
+pub(super) async fn check(link: &Link) -> Result<Vec<PostgresWarning>, StorageError> {
+    let mut lent = link.acquire(Share::Claims).await?;
+    let asking =
+        "SELECT current_setting('synchronous_commit') = 'off', current_setting('fsync') = 'off'";
+    let row = sqlx::raw_sql(asking).fetch_one(&mut lent.connection).await;
+    let row = row.map_err(|error| explain(error, true, &link.table).0)?;
+    lent.give_back();
+    let is_off = |column: usize| row.try_get(column).unwrap_or(false);
+    let found = [(0, PostgresWarning::NotSynchronous), (1, PostgresWarning::NoFsync)];
+    Ok(found
+        .into_iter()
+        .filter(|(column, _)| is_off(*column))
+        .map(|(_, warning)| warning)
+        .collect())
+}
