@@ -31,6 +31,7 @@ pub(crate) struct Args {
     pub(crate) skip: Vec<Ident>,
     pub(crate) tenant: Option<Expr>,
     pub(crate) name: Option<LitStr>,
+    pub(crate) instance: Option<Expr>,
     pub(crate) codec: Option<Codec>,
     pub(crate) with: Option<Expr>,
     pub(crate) tx: Option<Ident>,
@@ -73,7 +74,7 @@ pub(crate) enum Codec {
 }
 
 /// Every option with an example, which is the help for a value that cannot be read.
-const OPTIONS: [(&str, &str); 17] = [
+const OPTIONS: [(&str, &str); 18] = [
     ("key", r#"`key = "payment:{order_id}"`"#),
     ("ttl", r#"`ttl = "15m"`"#),
     ("lease", r#"`lease = "30s"`"#),
@@ -86,6 +87,7 @@ const OPTIONS: [(&str, &str); 17] = [
     ("skip", "`skip(pool, clock)`"),
     ("tenant", "`tenant = req.tenant_id`"),
     ("name", r#"`name = "charge"`"#),
+    ("instance", "`instance = C::NAME`"),
     ("codec", r#"`codec = "msgpack"`"#),
     ("with", "`with = self.idempotency`"),
     ("tx", "`tx = tx`"),
@@ -152,6 +154,7 @@ fn option(input: ParseStream<'_>, args: &mut Args) -> Result<(), Problem> {
         "skip" => args.skip = value.names()?,
         "tenant" => args.tenant = Some(value.expr()?),
         "name" => args.name = Some(value.string()?),
+        "instance" => args.instance = Some(value.expr()?),
         "codec" => args.codec = Some(value.codec()?),
         "with" => args.with = Some(value.non_literal("a handle")?),
         "tx" => args.tx = Some(value.argument()?),

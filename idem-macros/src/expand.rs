@@ -90,7 +90,7 @@ fn outlives_caller(plan: &Plan) -> bool {
 }
 
 fn fingerprint(plan: &Plan) -> TokenStream {
-    let name = &plan.name;
+    let begin = identity(plan);
     let hashed = plan.hashed.iter().map(|&index| {
         let Argument { ident, pattern, cfgs, .. } = &plan.arguments[index];
         // The place where an argument that cannot be hashed is reported.
@@ -101,10 +101,40 @@ fn fingerprint(plan: &Plan) -> TokenStream {
         }
     });
     quote_spanned! {mixed()=>
-        let __idem_arguments = __idem_private::Arguments::new(#name);
+        let __idem_arguments = #begin;
         #(#hashed)*
         let __idem_fingerprint = __idem_arguments.finish();
     }
+}
+
+/// Which operation the fingerprint is of: its name, and what tells the instances of the function apart.
+fn identity(plan: &Plan) -> TokenStream {
+    let name = identity_name(plan);
+    if let Some(instance) = &plan.args.instance {
+        let at = mixed_at(instance.span());
+        let instance = borrowed(instance);
+        return quote_spanned!(at=> __idem_private::Arguments::of_instance(#name, #instance));
+    }
+    let function = function_name(plan);
+    quote_spanned! {mixed()=>
+        __idem_private::Arguments::new(
+            #name,
+            __idem_private::instance(::core::module_path!(), #function, &|| {}),
+        )
+    }
+}
+
+/// The name that the user has given, or the function's path.
+fn identity_name(plan: &Plan) -> TokenStream {
+    if let Some(name) = &plan.args.name {
+        return name.to_token_stream();
+    }
+    let function = function_name(plan);
+    quote_spanned!(mixed()=> ::core::concat!(::core::module_path!(), "::", #function))
+}
+
+fn function_name(plan: &Plan) -> LitStr {
+    LitStr::new(&plan.function.sig.ident.unraw().to_string(), mixed())
 }
 
 /// An argument `_name` is hashed, but it is not the user who uses it: to lints it has to look like the macro.
@@ -119,14 +149,8 @@ fn used_silently(ident: &Ident) -> Ident {
 fn key(plan: &Plan) -> TokenStream {
     let key = match &plan.key {
         Key::Path => {
-            let function = LitStr::new(&plan.function.sig.ident.unraw().to_string(), mixed());
-            if plan.receiver.is_some() {
-                quote_spanned!(mixed()=> __idem_private::method_key::<Self>(#function, &__idem_fingerprint))
-            } else {
-                quote_spanned! {mixed()=>
-                    __idem_private::function_key(::core::module_path!(), #function, &__idem_fingerprint)
-                }
-            }
+            let name = identity_name(plan);
+            quote_spanned!(mixed()=> __idem_private::prefixed_key(#name, &__idem_fingerprint))
         }
         Key::Prefix(prefix) => {
             quote_spanned!(mixed()=> __idem_private::prefixed_key(#prefix, &__idem_fingerprint))

@@ -37,8 +37,9 @@ const HASH_LEN: usize = 32;
 ///
 /// # How another language computes it
 ///
-/// Take the JSON array of the operation's name and its arguments, in the order of their declaration
-/// and without those that are skipped; write it in the [canonical form](crate::canonical); hash its
+/// Give the operation a `name`. Take the JSON array of the name and the arguments, in the order of
+/// their declaration and without those that are skipped; where the operation has an `instance`, the
+/// first element is the array of the name and the instance; write it in the [canonical form](crate::canonical); hash its
 /// UTF-8 bytes with SHA-256; write `j1-` and the hash in lower-case hex. For arguments without
 /// floats that is, in Python:
 ///
@@ -171,6 +172,31 @@ impl Fingerprinter {
         buffers.out.push(b'[');
         buffers.append_str(operation);
         Self { buffers, arguments: 0 }
+    }
+
+    /// Begins the fingerprint of a call of one instance of `operation`, such as a generic function
+    /// with its types: instances are different operations.
+    ///
+    /// In the JSON array the pair of the operation's name and `instance` stands where else the name
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// `KeyGeneration` when the instance has no [canonical form](crate::canonical).
+    pub fn of_instance<T: Serialize + ?Sized>(
+        operation: &str,
+        instance: &T,
+    ) -> Result<Self, Error> {
+        let mut buffers = Buffers::take();
+        buffers.out.extend_from_slice(b"[[");
+        buffers.append_str(operation);
+        buffers.out.push(b',');
+        if let Err(error) = buffers.append(instance) {
+            let text = "the instance has no canonical form to fingerprint";
+            return Err(Error::new(ErrorKind::KeyGeneration, text).with_source(error));
+        }
+        buffers.out.push(b']');
+        Ok(Self { buffers, arguments: 0 })
     }
 
     /// Adds the next argument.

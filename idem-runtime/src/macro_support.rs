@@ -10,7 +10,7 @@
 #![doc(hidden)]
 
 use std::any::type_name;
-use std::fmt::{Debug, Display, Write};
+use std::fmt::{Debug, Display};
 use std::future::Pending;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+mod instance;
 pub mod transaction;
 
 pub use std::time::Duration;
@@ -30,11 +31,11 @@ pub use crate::codec::MsgPack;
 pub use crate::engine::{Detached, Idempotency, Operation, handle};
 pub use crate::error::Error;
 pub use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::key::Space;
 pub use crate::key::{Key, KeyBuilder};
 use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
+pub use instance::instance;
 pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing.
@@ -48,9 +49,17 @@ pub fn operation(handle: Result<Idempotency, Error>, name: &'static str) -> Oper
 pub struct Arguments(Result<Fingerprinter, Error>);
 
 impl Arguments {
-    /// Begins with the operation's name.
-    pub fn new(operation: &str) -> Self {
-        Self(Ok(Fingerprinter::new(operation)))
+    /// Begins with the operation's name, and its instance where it has several.
+    pub fn new(operation: &str, instance: Result<Option<String>, Error>) -> Self {
+        Self(instance.and_then(|instance| match instance {
+            Some(instance) => Fingerprinter::of_instance(operation, &instance),
+            None => Ok(Fingerprinter::new(operation)),
+        }))
+    }
+
+    /// Likewise, with what the user calls the instance.
+    pub fn of_instance<T: HashArgument + ?Sized>(operation: &str, instance: &T) -> Self {
+        Self(Fingerprinter::of_instance(operation, instance))
     }
 
     /// Adds an argument.
@@ -75,35 +84,9 @@ pub trait HashArgument: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> HashArgument for T {}
 
-/// The key of a free function without one: where it is, and the hash of its arguments.
-pub fn function_key(
-    module: &str,
-    function: &str,
-    fingerprint: &Result<Fingerprint, Error>,
-) -> Result<Key, Error> {
-    hashed_key(&[module, "::", function], fingerprint)
-}
-
-/// The key of a method without one. The type is part of it, since methods of several types may share a module and a name.
-pub fn method_key<T: ?Sized>(
-    method: &str,
-    fingerprint: &Result<Fingerprint, Error>,
-) -> Result<Key, Error> {
-    hashed_key(&[type_name::<T>(), "::", method], fingerprint)
-}
-
 /// A prefix and the hash of the arguments.
 pub fn prefixed_key(prefix: &str, fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
-    hashed_key(&[prefix], fingerprint)
-}
-
-fn hashed_key(prefix: &[&str], fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
-    let fingerprint = fingerprint.as_ref().map_err(Clone::clone)?;
-    let mut key = String::with_capacity(Key::MAX_LEN / 4);
-    key.extend(prefix.iter().copied());
-    // Writing to a string does not fail.
-    let _ = write!(key, ":{fingerprint}");
-    Key::in_space(Space::Hash, key)
+    Key::from_fingerprint(prefix, fingerprint.clone()?)
 }
 
 /// A key of a template.

@@ -9,7 +9,10 @@ where
     Self: 'async_trait,
 {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::Template::new(59usize)

@@ -1,6 +1,9 @@
 async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
     use shop::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place-order");
+    let __idem_arguments = __idem_private::Arguments::new(
+        "place-order",
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&order);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::Template::new(32usize)

@@ -10,7 +10,10 @@ where
     T: Clone,
 {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("echo");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "echo"),
+        __idem_private::instance(::core::module_path!(), "echo", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&id);
     #[cfg(unix)]
     let __idem_arguments = __idem_arguments.arg(&values);

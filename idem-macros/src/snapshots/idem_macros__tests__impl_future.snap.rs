@@ -1,6 +1,9 @@
 fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + Send {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_arguments = __idem_arguments.arg(&note);
     let __idem_fingerprint = __idem_arguments.finish();

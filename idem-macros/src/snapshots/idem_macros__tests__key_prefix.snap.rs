@@ -1,6 +1,9 @@
 async fn add(a: u32, b: u32) -> crate::Result<u32> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("add");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "add"),
+        __idem_private::instance(::core::module_path!(), "add", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&a);
     let __idem_arguments = __idem_arguments.arg(&b);
     let __idem_fingerprint = __idem_arguments.finish();

@@ -1,6 +1,9 @@
 async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("charge");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "charge"),
+        __idem_private::instance(::core::module_path!(), "charge", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&req);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::Template::new(61usize)

@@ -1,9 +1,15 @@
 async fn place(self: Arc<Self>, id: u64) -> Result<u64, Error> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::method_key::<Self>("place", &__idem_fingerprint);
+    let __idem_key = __idem_private::prefixed_key(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        &__idem_fingerprint,
+    );
     __idem_private::require_result::<Result<u64, Error>>();
     __idem_private::require_value::<
         <Result<u64, Error> as __idem_private::Returned>::Value,

@@ -7,7 +7,10 @@ async fn charge(
     __idem_private::require_owned(&self);
     __idem_private::require_owned(&req);
     __idem_private::require_owned(&shop);
-    let __idem_arguments = __idem_private::Arguments::new("charge");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "charge"),
+        __idem_private::instance(::core::module_path!(), "charge", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&req);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::Template::new(34usize)

@@ -5,7 +5,10 @@ async fn place(
     __idem_arg_3: u8,
 ) -> Result<u64, Error> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_0);
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_1);
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_3);

@@ -3,7 +3,10 @@ async fn transfer(
     order: &Order,
 ) -> Result<Receipt, BankError> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("transfer");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "transfer"),
+        __idem_private::instance(::core::module_path!(), "transfer", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&order);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::Template::new(35usize)

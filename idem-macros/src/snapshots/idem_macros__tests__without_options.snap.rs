@@ -1,12 +1,14 @@
 pub async fn place(id: u64, note: &str) -> Result<u64, Error> {
     use ::idempotency::__private as __idem_private;
-    let __idem_arguments = __idem_private::Arguments::new("place");
+    let __idem_arguments = __idem_private::Arguments::new(
+        ::core::concat!(::core::module_path!(), "::", "place"),
+        __idem_private::instance(::core::module_path!(), "place", &|| {}),
+    );
     let __idem_arguments = __idem_arguments.arg(&id);
     let __idem_arguments = __idem_arguments.arg(&note);
     let __idem_fingerprint = __idem_arguments.finish();
-    let __idem_key = __idem_private::function_key(
-        ::core::module_path!(),
-        "place",
+    let __idem_key = __idem_private::prefixed_key(
+        ::core::concat!(::core::module_path!(), "::", "place"),
         &__idem_fingerprint,
     );
     __idem_private::require_result::<Result<u64, Error>>();

@@ -11,4 +11,3 @@ pub use generator::{KeyGenerator, RandomKeys};
 pub use record::RecordKey;
 pub use template::KeyBuilder;
 pub use text::Key;
-pub(crate) use text::Space;

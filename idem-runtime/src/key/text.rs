@@ -49,7 +49,7 @@ pub struct Key {
 
 /// How a key was made. It is a part of the record's name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Space {
+pub(super) enum Space {
     Whole,
     Template,
     Hash,
@@ -82,7 +82,7 @@ impl Key {
         Self::in_space(Space::Whole, text.into())
     }
 
-    pub(crate) fn in_space(space: Space, text: String) -> Result<Self, Error> {
+    pub(super) fn in_space(space: Space, text: String) -> Result<Self, Error> {
         let defect = if text.is_empty() {
             "the key is empty"
         } else if text.len() > Self::MAX_LEN {

@@ -1,0 +1,260 @@
+//! Which instance of a function runs: its type and const parameters, its `Self`, the functions that it is nested in.
+//!
+//! An attribute on a function sees neither the `impl` block around it nor the types that it is called with. A closure in the function does:
+//! its type's name is the path of the function with all of that, also what no token can name, such as the type of an `impl Trait` argument.
+//!
+//! A free function that is not generic has nothing of this and gets no instance: its operation is known by `module_path!` alone. Otherwise the
+//! compiler's text is brought into one form, because `std` does not promise that it stays the same: without lifetimes (which compilers before
+//! 1.91 do not print), with `std` for `core` and `alloc`, and relative to the function's module. Whoever wants to depend on no compiler says what the
+//! instance is: `instance = …`.
+
+use std::any::type_name_of_val;
+use std::fmt::Write;
+
+use crate::error::{Error, ErrorKind};
+
+/// The instance of the function that `closure` is in; none where the function has only one.
+///
+/// # Errors
+///
+/// `KeyGeneration` where a type parameter is a type without a name, such as a closure's: two of them could not be told apart.
+pub fn instance<F>(module: &str, function: &str, closure: &F) -> Result<Option<String>, Error> {
+    of_path(module, function, type_name_of_val(closure))
+}
+
+fn of_path(module: &str, function: &str, path: &str) -> Result<Option<String>, Error> {
+    let own = path.strip_prefix(module).and_then(|rest| rest.strip_prefix("::"));
+    let behind = own.and_then(|rest| rest.strip_prefix(function));
+    if behind.is_some_and(|rest| rest.replace("::{{closure}}", "").is_empty()) {
+        return Ok(None);
+    }
+    let Some(path) = Reader::new(module, path).read() else {
+        let text = "a type that this function is called with has no name, such as a closure's: say what tells its calls apart with the \
+                    option `instance`";
+        return Err(Error::new(ErrorKind::KeyGeneration, text));
+    };
+    let is_plain = path.strip_prefix("self::") == Some(function);
+    Ok((!is_plain).then_some(path))
+}
+
+/// Brings the compiler's text into one form.
+struct Reader<'p> {
+    module: &'p str,
+    rest: &'p str,
+    out: String,
+    /// How many brackets are open.
+    depth: usize,
+}
+
+impl<'p> Reader<'p> {
+    fn new(module: &'p str, path: &'p str) -> Self {
+        Self { module, rest: path, out: String::with_capacity(path.len()), depth: 0 }
+    }
+
+    /// The path; none where it has a type without a name.
+    fn read(mut self) -> Option<String> {
+        while let Some(next) = self.rest.chars().next() {
+            match next {
+                '\'' => self.quote(),
+                '{' => self.anonymous()?,
+                _ if is_of_name(next) => self.name(),
+                '-' if self.rest.starts_with("->") => self.take(2),
+                '<' | '(' | '[' => {
+                    self.depth += 1;
+                    self.take(1);
+                }
+                '>' | ')' | ']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.take(1);
+                }
+                _ => self.take(next.len_utf8()),
+            }
+        }
+        // What the closure itself has left.
+        while self.out.ends_with(':') {
+            self.out.pop();
+        }
+        Some(self.out)
+    }
+
+    /// Copies some bytes, which are whole characters.
+    fn take(&mut self, len: usize) {
+        let (taken, rest) = self.rest.split_at(len);
+        self.out.push_str(taken);
+        self.rest = rest;
+    }
+
+    /// A name; at the beginning of a path the function's module is `self`, and `core` and `alloc` are `std`.
+    fn name(&mut self) {
+        if !self.out.ends_with(':') {
+            if let Some(rest) = self.rest.strip_prefix(self.module)
+                && rest.starts_with("::")
+            {
+                self.out.push_str("self");
+                self.rest = rest;
+                return;
+            }
+            for facade in ["core::", "alloc::"] {
+                if let Some(rest) = self.rest.strip_prefix(facade) {
+                    self.out.push_str("std::");
+                    self.rest = rest;
+                    return;
+                }
+            }
+        }
+        // Raw or not: the same name.
+        self.rest = self.rest.strip_prefix("r#").unwrap_or(self.rest);
+        let len = self.rest.find(|c| !is_of_name(c)).unwrap_or(self.rest.len());
+        self.take(len);
+    }
+
+    /// A character that a const parameter is, or a lifetime.
+    fn quote(&mut self) {
+        let inner = &self.rest[1..];
+        let character = inner.chars().next().map_or(0, char::len_utf8);
+        if let Some(escaped) = inner.strip_prefix('\\') {
+            let skip = escaped.chars().next().map_or(0, char::len_utf8);
+            let end = escaped[skip..].find('\'').map_or(inner.len(), |at| 1 + skip + at + 1);
+            self.character(end);
+        } else if character > 0 && inner[character..].starts_with('\'') {
+            self.character(character + 1);
+        } else {
+            self.lifetime();
+        }
+    }
+
+    /// A character of this many bytes with the quote behind it, by its bytes: it may be a bracket.
+    fn character(&mut self, len: usize) {
+        let (character, rest) = self.rest[1..].split_at(len);
+        for byte in character.strip_suffix('\'').unwrap_or(character).bytes() {
+            // Writing to a string does not fail.
+            let _ = write!(self.out, "x{byte:02x}");
+        }
+        self.rest = rest;
+    }
+
+    /// Drops a lifetime, and what it leaves behind: a comma, empty brackets, `for`, `+`.
+    fn lifetime(&mut self) {
+        let inner = &self.rest[1..];
+        let len = inner.find(|c| !is_of_name(c)).unwrap_or(inner.len());
+        self.rest = inner[len..].trim_start();
+        if self.out.ends_with('<') {
+            self.rest = self.rest.strip_prefix(',').unwrap_or(self.rest).trim_start();
+            if let Some(rest) = self.rest.strip_prefix('>') {
+                self.depth = self.depth.saturating_sub(1);
+                self.out.pop();
+                self.rest = rest;
+                if self.out.ends_with("for") {
+                    self.out.truncate(self.out.len() - "for".len());
+                    self.rest = self.rest.trim_start();
+                }
+            }
+        } else if let Some(bounds) = self.out.strip_suffix(" + ") {
+            self.out.truncate(bounds.len());
+        }
+    }
+
+    /// A part of a path without a name, `{{closure}}`: dropped where something with a name is inside of it, and where it is the closure that was
+    /// asked; none where it is a type by itself.
+    fn anonymous(&mut self) -> Option<()> {
+        let len = self.rest.find(|c| c != '{').unwrap_or(self.rest.len());
+        let end = self.rest.find('}')?;
+        let behind = self.rest[end..].trim_start_matches('}');
+        if len == 0 || self.depth > 0 && !behind.starts_with("::") {
+            return None;
+        }
+        self.rest = behind.strip_prefix("::").unwrap_or(behind);
+        Some(())
+    }
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance_of(path: &str) -> Option<String> {
+        of_path("a::m", "run", path).unwrap()
+    }
+
+    #[test]
+    fn plain_function_has_no_instance() {
+        assert_eq!(instance_of("a::m::run::{{closure}}"), None);
+        assert_eq!(instance_of("a::m::run::{{closure}}::{{closure}}"), None);
+        assert_eq!(instance_of("a::m::r#run::{closure#0}"), None);
+    }
+
+    /// Records of these stay in storages: what this test says never changes.
+    #[test]
+    fn instances_are_the_same_for_every_compiler() {
+        for (paths, instance) in [
+            (&["a::m::X::run::{{closure}}"][..], "self::X::run"),
+            (&["a::m::outer::run::{{closure}}"], "self::outer::run"),
+            (&["a::m::outer::{{closure}}::run::{{closure}}::{{closure}}"], "self::outer::run"),
+            (&["<a::m::X as a::A>::run::{{closure}}"], "<self::X as a::A>::run"),
+            (
+                &["<a::m::B as a::A>::run::{{closure}}", "<a::m::B<'_> as a::A>::run::{{closure}}"],
+                "<self::B as a::A>::run",
+            ),
+            (&["a::m::<impl b::Y>::run::{{closure}}"], "self::<impl b::Y>::run"),
+            (
+                &[
+                    "a::m::G<&str, 5>::run::{{closure}}",
+                    "a::m::G<&'static str, 5>::run::{{closure}}",
+                    "a::m::G<'_, &'_ str, 5>::run::{{closure}}",
+                ],
+                "self::G<&str, 5>::run",
+            ),
+            (
+                &[
+                    "a::m::run<alloc::vec::Vec<core::option::Option<a::T>>, -3>::{{closure}}",
+                    "a::m::run<std::vec::Vec<std::option::Option<a::T>>, -3>::{{closure}}",
+                ],
+                "self::run<std::vec::Vec<std::option::Option<a::T>>, -3>",
+            ),
+            (
+                &[
+                    "a::m::run<dyn for<'a> core::ops::function::Fn(&'a str) -> &'a str + 'static>::{{closure}}",
+                    "a::m::run<dyn core::ops::function::Fn(&str) -> &str>::{{closure}}",
+                ],
+                "self::run<dyn std::ops::function::Fn(&str) -> &str>",
+            ),
+            (&["a::m::run<'>', true>::{{closure}}"], "self::run<x3e, true>"),
+            (&["a::m::run<'\\'', 'é'>::{{closure}}"], "self::run<x5cx27, xc3xa9>"),
+            (&["a::m::run<a::t::{{closure}}::L>::{{closure}}"], "self::run<a::t::L>"),
+        ] {
+            for path in paths {
+                assert_eq!(instance_of(path).as_deref(), Some(instance), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn types_without_a_name_are_refused() {
+        for path in
+            ["a::m::run<a::main::{{closure}}>::{{closure}}", "a::m::run<(u8, a::f::{{opaque}})>"]
+        {
+            let error = of_path("a::m", "run", path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::KeyGeneration);
+        }
+    }
+
+    fn generic<T, const N: i32>() -> Option<String> {
+        instance(module_path!(), "generic", &|| {}).unwrap()
+    }
+
+    #[test]
+    fn compiler_names_what_it_is_asked_for() {
+        fn nested() -> Option<String> {
+            instance(module_path!(), "nested", &|| {}).unwrap()
+        }
+        let nested = nested().unwrap();
+        assert_eq!(nested, "self::compiler_names_what_it_is_asked_for::nested");
+        assert_eq!(generic::<String, -3>().unwrap(), "self::generic<std::string::String, -3>");
+        assert_ne!(generic::<u8, 1>(), generic::<u8, 2>());
+        assert_ne!(generic::<u8, 1>(), generic::<u16, 1>());
+    }
+}
