@@ -22,7 +22,7 @@ impl Idempotency {
     /// | database | what is asked for | what it covers |
     /// |---|---|---|
     /// | Postgres | the transaction's own id | everything that the transaction wrote, with calls of this library in it or without |
-    /// | MySQL, MariaDB | the record of a call in the transaction | a transaction in which a call left its record, in whatever table and database of the server |
+    /// | MySQL, MariaDB | the record of a call in the transaction | a transaction in which a call ran, in whatever table and database of the server |
     /// | SQLite | nothing: it runs in this process | |
     ///
     /// # Errors
@@ -30,8 +30,8 @@ impl Idempotency {
     /// - [`Storage`](ErrorKind::Storage): nothing was committed, for certain. [`Error::is_retryable`] says whether to do all of it again.
     /// - [`Indeterminate`](ErrorKind::Indeterminate): the outcome is unknown. The server cannot be reached, or still has the transaction
     ///   open, or is another one by now; the transaction has ended before its commit, by a statement of its own; on Postgres it wrote
-    ///   nothing; on MySQL and MariaDB none of its calls left a record. Call again with the same key: it replays if the transaction
-    ///   was committed. A call that released its key recorded nothing, so it runs again.
+    ///   nothing; on MySQL and MariaDB no call ran in it, or no record of one is part of it any more. Call again with the same key: it
+    ///   replays if the transaction was committed. A call that released its key recorded no result, so it runs again.
     /// - [`Configuration`](ErrorKind::Configuration): the handle's storage is on another kind of database.
     ///
     /// # Cancel safety

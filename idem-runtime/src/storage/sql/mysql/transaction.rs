@@ -23,7 +23,7 @@ use super::seen::{Path, seen};
 use super::statements::PATIENT;
 use super::values::Value;
 use super::verbs::Backend;
-use super::witness::{Part, Witness, mark_without_record};
+use super::witness::{Part, Witness};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
 
 /// A lock was not had in time.
@@ -57,7 +57,8 @@ impl Records for MySql {
         Box::pin(async move {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
-            session.send_after(Part::of(complete).mark(&backend.link.table));
+            let part = Part::of(complete.owner, &complete.key);
+            session.send_after(part.mark(&backend.link.table));
             let batch = std::slice::from_ref(complete);
             let chunk = chunks(batch).pop().ok_or_else(broken_up)?;
             only(backend.complete(&mut session, &chunk).await)
@@ -72,7 +73,8 @@ impl Records for MySql {
         Box::pin(async move {
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
-            session.send_after(mark_without_record());
+            let part = Part::of(release.owner, &release.key);
+            session.send_after(part.mark(&backend.link.table));
             let batch = std::slice::from_ref(release);
             only(backend.release(&mut session, batch).await)
         })

@@ -27,8 +27,9 @@ use super::link::{OUTSIDE, Session};
 use super::statements::{PATIENT, own, unlocked};
 use super::transaction::is_locked;
 use super::verbs::get;
+use crate::key::RecordKey;
 use crate::record::OwnerId;
-use crate::storage::{Complete, StorageError, StorageErrorKind};
+use crate::storage::{StorageError, StorageErrorKind};
 
 /// The variable that remembers calls: see [`Part::mark`].
 const CALLS: &str = "idempotency_calls";
@@ -42,7 +43,7 @@ const SERVER: &str = "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)
 /// There is no savepoint of this name.
 const NO_SAVEPOINT: u16 = 1305;
 
-/// A call that recorded its outcome in a transaction.
+/// A call that ended in a transaction, and left its record: completed, failed or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     owner: OwnerId,
@@ -51,8 +52,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn of(complete: &Complete) -> Self {
-        Self { owner: complete.owner, key: hex(complete.key.as_str().as_bytes()) }
+    pub(super) fn of(owner: OwnerId, key: &RecordKey) -> Self {
+        Self { owner, key: hex(key.as_str().as_bytes()) }
     }
 
     /// Statements after the call's own that have the session remember it, and where its table is. All of it is hex digits, which go with
@@ -60,21 +61,13 @@ impl Part {
     pub(super) fn mark(&self, table: &Table) -> String {
         let Self { owner, key } = self;
         let table = hex(table.records().as_bytes());
-        let call =
-            format!("CONCAT(_binary'{owner}:', COALESCE(HEX(DATABASE()), ''), ':{table}:{key}')");
-        format!("{}; SAVEPOINT {}", remember(&call), savepoint(self.owner))
+        format!(
+            "; SET @{CALLS} = SUBSTRING_INDEX(CONCAT_WS(_binary',', \
+                 CONCAT(_binary'{owner}:', COALESCE(HEX(DATABASE()), ''), ':{table}:{key}'), @{CALLS}), _binary',', {MOST_CALLS}); \
+             SAVEPOINT {}",
+            savepoint(*owner)
+        )
     }
-}
-
-/// Statements after those of a call that leaves no record.
-pub(super) fn mark_without_record() -> String {
-    remember("_binary'-'")
-}
-
-fn remember(call: &str) -> String {
-    format!(
-        "; SET @{CALLS} = SUBSTRING_INDEX(CONCAT_WS(_binary',', {call}, @{CALLS}), _binary',', {MOST_CALLS})"
-    )
 }
 
 fn savepoint(owner: OwnerId) -> String {
