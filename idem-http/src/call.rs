@@ -14,7 +14,7 @@ use http_body_util::LengthLimitError;
 use idem_runtime::codec::{AnyCodec, CodecError, MsgPack};
 use idem_runtime::policy::ErrorPolicy;
 use idem_runtime::record::{CrashPolicy, Failure, Payload};
-use idem_runtime::{Error, Key, Operation};
+use idem_runtime::{Error, Key, Operation, RecordKey};
 use tokio::time::error::Elapsed;
 use tower_service::Service;
 
@@ -90,10 +90,11 @@ impl Call {
         head.extensions.insert(IdempotencyKey::new(&self.key));
         let refused = match body {
             Ok(Ok(Read::Whole(body))) => match self.operation(&head, &body) {
-                Ok(operation) => {
+                Ok((operation, record)) => {
                     let request = Request::from_parts(head, Body::whole(body));
+                    let whose = Whose { principal: self.principal, record };
                     let config = Arc::clone(config);
-                    return Next::Handle(handle(config, self.principal, operation, inner, request));
+                    return Next::Handle(handle(config, whose, operation, inner, request));
                 }
                 Err(error) => config.failed(&error),
             },
@@ -120,10 +121,16 @@ fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
     }
 }
 
+/// Whose key a request has, and what its record is called.
+struct Whose {
+    principal: Principal,
+    record: RecordKey,
+}
+
 /// The same call into the engine that an `#[idempotent]` function makes.
 fn handle<S, Q, R>(
     config: Arc<Config>,
-    principal: Principal,
+    whose: Whose,
     operation: Operation,
     mut inner: S,
     request: Request<Body<Q>>,
@@ -136,23 +143,33 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Send,
 {
-    let handling = Arc::clone(&config);
+    let over_quota = |config: &Config, retry_after| {
+        let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
+        Ok(Answer::Problem(config.told(problem)))
+    };
+    let (looking, handling) = (Arc::clone(&config), Arc::clone(&config));
+    let Whose { principal, record } = whose;
+    let counted = principal.clone();
     let body = async move {
         let config = handling;
         // Here, because only now it is known that the key is a new one.
-        if let Err(retry_after) = config.take_of_quota(&principal) {
-            let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
-            return Ok(Answer::Problem(config.told(problem)));
+        if let Err(retry_after) = config.take_of_quota(&counted) {
+            return over_quota(&config, retry_after);
         }
         let method = request.method().clone();
         let response = inner.call(request).await.map_err(Failed::Service)?;
         Answer::of(&config, method, response).await.map_err(|_| Failed::Crashed)
     };
-    let answered = operation
+    let operation = operation
         .errors(ByCrashPolicy(config.on_crash))
         .store_if(Answer::is_kept)
-        .map_err(Failed::Ours)
-        .call(body);
+        .map_err(Failed::Ours);
+    let answered = async move {
+        match looking.over_quota(&principal, &record).await {
+            Some(retry_after) => over_quota(&looking, retry_after),
+            None => operation.call(body).await,
+        }
+    };
     let tasks = config.tasks.clone();
     // The engine lets a panic go on when the crash policy is applied, so before the client gets its 500 and perhaps tries again.
     let answered = AssertUnwindSafe(answered)
@@ -171,18 +188,21 @@ where
 }
 
 impl Call {
-    fn operation(&self, request: &Parts, body: &Whole) -> Result<Operation, Error> {
+    fn operation(&self, request: &Parts, body: &Whole) -> Result<(Operation, RecordKey), Error> {
         let config = &*self.config;
         let fingerprint = fingerprint(request, &config.fingerprinted, body)?;
+        // In a space of its own: a client chooses it.
+        let key = Key::http(self.key.as_str())?;
+        let tenant = self.principal.tenant();
+        let record = RecordKey::new(config.idem.namespace(), tenant.as_deref(), &key)?;
         let mut operation = config
             .idem
             .operation(operation_name(request))
-            // In a space of its own: a client chooses it.
-            .key(Key::http(self.key.as_str()))
+            .key(key)
             .with_fingerprint(Ok(fingerprint))
             .codec(MsgPack)
             .on_crash(config.on_crash);
-        if let Some(tenant) = self.principal.tenant() {
+        if let Some(tenant) = tenant {
             operation = operation.tenant(tenant);
         }
         if let Some(ttl) = config.ttl {
@@ -197,6 +217,6 @@ impl Call {
         if config.fail_open {
             operation = operation.fail_open();
         }
-        Ok(operation)
+        Ok((operation, record))
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::{Error, Idempotency};
+use idem_runtime::storage::Storage;
+use idem_runtime::{Error, Idempotency, RecordKey};
+use tokio::time::timeout;
 use tower_layer::Layer;
 
 use crate::principal::{Principal, ResolvePrincipal};
@@ -251,6 +253,21 @@ impl Config {
     /// Counts a new key of the principal; or how long it has to wait with it.
     pub(crate) fn take_of_quota(&self, principal: &Principal) -> Result<(), Duration> {
         self.quota.as_ref().map_or(Ok(()), |quota| quota.take(principal))
+    }
+
+    /// How long the principal has to wait with a key that is a new one, where its quota is used up.
+    ///
+    /// Who is refused here claims nothing: the record of a key that was claimed and given back stays for its ttl, and the quota is what keeps
+    /// others from filling the storage. A look that fails or takes long leaves it to the claim, and to [`take_of_quota`](Self::take_of_quota).
+    pub(crate) async fn over_quota(
+        &self,
+        principal: &Principal,
+        record: &RecordKey,
+    ) -> Option<Duration> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let retry_after = self.quota.as_ref()?.used_up(principal)?;
+        let looked = timeout(PATIENCE, self.idem.storage().load(record)).await;
+        matches!(looked, Ok(Ok(None))).then_some(retry_after)
     }
 
     /// A problem as this layer tells it, counted.

@@ -26,6 +26,14 @@ impl Quota {
         Self { keys, period, current: Mutex::new(current) }
     }
 
+    /// How long to wait until there are new ones, where there are none left.
+    pub(crate) fn used_up(&self, principal: &Principal) -> Option<Duration> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = current.began.elapsed();
+        let used = current.used.get(principal).copied().unwrap_or_default();
+        (elapsed < self.period && used >= self.keys).then(|| self.period.saturating_sub(elapsed))
+    }
+
     /// Counts one; or how long to wait until there are new ones.
     pub(crate) fn take(&self, principal: &Principal) -> Result<(), Duration> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,12 +64,16 @@ mod tests {
         let quota = Quota::new(2, minute);
         let [a, b] = ["a", "b"].map(Principal::named);
         for _ in 0..2 {
+            assert_eq!(quota.used_up(&a), None);
             assert_eq!(quota.take(&a), Ok(()));
         }
         tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(quota.used_up(&a), Some(Duration::from_secs(40)));
         assert_eq!(quota.take(&a), Err(Duration::from_secs(40)));
+        assert_eq!(quota.used_up(&b), None);
         assert_eq!(quota.take(&b), Ok(()), "it is each principal's own");
         tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(quota.used_up(&a), None);
         assert_eq!(quota.take(&a), Ok(()));
     }
 

@@ -13,6 +13,7 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use idempotency::http::{IdempotencyLayer, anonymous};
+use idempotency::record::Status;
 use idempotency::storage::Storage;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,7 +85,9 @@ async fn events_arrive_one_by_one_and_nothing_is_stored_of_them() {
     assert!(head.starts_with("HTTP/1.1 200 ") && !head.contains("idempotent-"), "{head}");
     events.send("data: 2\n\n").unwrap();
     read_until(&mut first, "data: 2\n\n").await;
-    assert!(stage.storage().scan(None, 10).await.unwrap().records.is_empty());
+    let mut records = stage.storage().scan(None, 10).await.unwrap().records;
+    let (_, record) = records.pop().expect("the record of the released key");
+    assert_eq!((records.len(), record.unwrap().status()), (0, Status::Released));
     // The key is free while the stream goes on: a client that lost its connection gets another stream.
     let mut second = TcpStream::connect(addr).await.unwrap();
     post_on(&mut second).await;
