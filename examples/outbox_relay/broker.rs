@@ -49,7 +49,7 @@ impl Broker {
         let mut deliveries = 0;
         match self {
             Self::InProcess(events) => {
-                while let Some(event) = events.lock().await.pop_front() {
+                while let Some(event) = next(events).await {
                     deliveries += 1;
                     match handle(event.clone()).await {
                         Disposition::Acknowledge => {}
@@ -90,6 +90,11 @@ impl Broker {
         }
         Ok(deliveries)
     }
+}
+
+/// The next event. The lock must not last as long as its handling, which may put the event back.
+async fn next(events: &Mutex<VecDeque<Event>>) -> Option<Event> {
+    events.lock().await.pop_front()
 }
 
 fn all() -> StreamAutoClaimOptions {
