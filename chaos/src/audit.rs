@@ -66,7 +66,11 @@ async fn call_all(load: &Load, keys: BTreeSet<String>, dir: &Path) -> Vec<(Strin
         if calls.len() == AT_ONCE {
             calls.join_next().await;
         }
-        let plan = Plan { takes: Duration::ZERO, ..Plan::named(load.seed, key, load.lease) };
+        let plan = Plan {
+            takes: Duration::ZERO,
+            releases: false,
+            ..Plan::named(load.seed, key, load.lease)
+        };
         let first = u64::from(load.number) << 32 | (number as u64 * ATTEMPTS);
         let (idem, ledger, diary, lease) =
             (idem.clone(), ledger.clone(), Arc::clone(&diary), load.lease);
@@ -75,7 +79,7 @@ async fn call_all(load: &Load, keys: BTreeSet<String>, dir: &Path) -> Vec<(Strin
                 diary.note(call, What::Called { key: plan.key.clone(), parks: plan.parks });
                 let told = Arc::clone(&diary);
                 let lost = move |call| told.note(call, What::LeaseLost);
-                let body = execution(ledger.clone(), plan.clone(), call, lost);
+                let body = execution(ledger.clone(), plan.clone(), call, None, lost);
                 let answer = ask(&idem, &plan, lease, Some(lease + LONGER), body).await;
                 let again = matches!(&answer, Answer::Refused { kind, .. } if kind == "storage");
                 diary.note(call, What::Answered(answer));

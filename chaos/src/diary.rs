@@ -59,6 +59,8 @@ pub enum Answer {
     Replayed(String),
     /// This call ran the body, and the result is not recorded.
     Unrecorded(String),
+    /// This call ran the body, which failed and released the key.
+    Failed,
     /// With an error.
     Refused {
         /// Its kind.

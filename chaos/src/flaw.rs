@@ -25,19 +25,22 @@ pub enum Flaw {
     RenewsNothing,
     /// A crash that is to be parked is retried.
     RetriesWhatIsParked,
+    /// Every owner is given the first fence.
+    RepeatsFences,
     /// A lease lasts a hundred times as long as asked for.
     HoldsTheKey,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::IgnoresTheRecord,
         Self::IgnoresOtherOwners,
         Self::CompletesWithoutOwning,
         Self::CompletesNothing,
         Self::RenewsNothing,
         Self::RetriesWhatIsParked,
+        Self::RepeatsFences,
         Self::HoldsTheKey,
     ];
 }
@@ -79,7 +82,8 @@ impl Storage for Flawed {
         let answer = self.inner.claim(&asked).await?;
         Ok(match (self.flaw, answer) {
             (Flaw::IgnoresTheRecord, Claimed::Replay(_) | Claimed::Parked(_))
-            | (Flaw::IgnoresOtherOwners, Claimed::InProgress { .. }) => {
+            | (Flaw::IgnoresOtherOwners, Claimed::InProgress { .. })
+            | (Flaw::RepeatsFences, Claimed::Acquired { .. }) => {
                 Claimed::Acquired { fence: Fence::FIRST, recovered: false }
             }
             (_, answer) => answer,

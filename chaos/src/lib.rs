@@ -13,6 +13,8 @@
 //! | [`workers`] | the processes, as the round holds them |
 //! | [`load`] | what a process is told, and what its keys are like |
 //! | [`worker`] | the process |
+//! | [`runtimes`] | its runtimes: one that it shares, one that stands still, one that ends |
+//! | [`pool`] | the application's pool, which storage and bodies share |
 //! | [`diary`] | what callers were told |
 //! | [`flaw`] | mistakes to be put into a process, so that the judge can be seen to find them |
 //! | [`audit`] | everybody's last question |
@@ -37,8 +39,10 @@ pub mod fault;
 pub mod flaw;
 pub mod load;
 pub mod oracle;
+pub mod pool;
 pub mod report;
 pub mod round;
+pub mod runtimes;
 pub mod setup;
 pub mod soak;
 pub mod worker;

@@ -54,6 +54,10 @@ pub struct Plan {
     pub takes: Duration,
     /// How long its result is, in characters.
     pub length: usize,
+    /// Whether every other execution fails and releases the key.
+    pub releases: bool,
+    /// Whether its body holds a connection of the pool that the application shares with the storage.
+    pub holds: bool,
 }
 
 impl Plan {
@@ -71,6 +75,8 @@ impl Plan {
             parks: rng.u8(..4) == 0,
             takes,
             length: if rng.u8(..20) == 0 { rng.usize(500..3000) } else { rng.usize(..60) },
+            releases: rng.u8(..5) == 0,
+            holds: rng.u8(..3) == 0,
         }
     }
 
@@ -89,6 +95,11 @@ impl Plan {
             _ => newest.saturating_sub(rng.u64(..CURRENT)),
         };
         Self::of(load.seed, number, load.lease)
+    }
+
+    /// Whether the execution of this call fails.
+    pub fn fails(&self, call: u64) -> bool {
+        self.releases && Rng::with_seed(!call).bool()
     }
 
     /// A result that no other execution has: whose it is, and what follows from that.

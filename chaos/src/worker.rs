@@ -3,14 +3,15 @@
 use std::error::Error as _;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use idem_runtime::policy::ReleaseErrors;
 use idem_runtime::record::CrashPolicy;
-use idem_runtime::storage::SharedStorage;
+use idem_runtime::storage::{SharedStorage, StorageErrorKind};
 use idem_runtime::{Error, ErrorKind, Idempotency, Outcome, Source, current};
 use testkit::ledger::Ledger;
 use tokio::task::JoinSet;
@@ -20,6 +21,11 @@ use tokio_util::sync::CancellationToken;
 use crate::diary::{Answer, Diary, What, now};
 use crate::flaw::Flawed;
 use crate::load::{Load, OPERATION, Plan, TTL};
+use crate::pool::Shared;
+use crate::runtimes::{Home, end_and_begin, stand_still};
+
+/// What the ledger says of an execution that failed.
+pub const FAILED: &str = "failed";
 
 /// The process, until its standard input ends.
 ///
@@ -38,26 +44,26 @@ pub async fn run(load: &str) {
     });
     let diary = Arc::new(Diary::create(&load.dir));
     tokio::spawn(notice_standing_still(Arc::clone(&diary)));
-    let Some(storage) = stop.run_until_cancelled(connect(&load)).await else { return };
-    let worker = Worker::new(load, storage, diary);
-    let mut callers = JoinSet::new();
-    for caller in 0..worker.0.load.callers {
-        callers.spawn(worker.clone().call_until(caller, stop.clone()));
-    }
-    callers.join_all().await;
+    let pool = Shared::at(&load.url);
+    let connecting = connect(&load, &pool);
+    let Some(storage) = stop.run_until_cancelled(connecting).await else { return };
+    let worker = Worker::new(load, storage, pool, diary);
+    worker.call_on_all_runtimes(&stop).await;
     worker.leave_nothing_behind().await;
 }
 
 /// The storage, which may be down at the moment.
-async fn connect(load: &Load) -> SharedStorage {
+async fn connect(load: &Load, pool: &Shared) -> SharedStorage {
     loop {
-        match Idempotency::connect(&load.url).await {
-            Ok(idem) => return idem.storage().clone(),
-            Err(error) => {
-                assert_ne!(error.kind(), ErrorKind::Configuration, "{error}");
-                sleep(Duration::from_millis(50)).await;
-            }
+        match pool.storage().await {
+            Ok(Some(storage)) => return storage,
+            Ok(None) => match Idempotency::connect(&load.url).await {
+                Ok(idem) => return idem.storage().clone(),
+                Err(error) => assert_ne!(error.kind(), ErrorKind::Configuration, "{error}"),
+            },
+            Err(error) => assert_ne!(error.kind(), StorageErrorKind::Configuration, "{error}"),
         }
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -81,27 +87,60 @@ struct Worker(Arc<Inner>);
 struct Inner {
     load: Load,
     idem: Idempotency,
+    pool: Shared,
     ledger: Ledger,
     diary: Arc<Diary>,
     calls: AtomicU32,
 }
 
 impl Worker {
-    fn new(load: Load, storage: SharedStorage, diary: Arc<Diary>) -> Self {
+    fn new(load: Load, storage: SharedStorage, pool: Shared, diary: Arc<Diary>) -> Self {
         let builder = match load.flaw {
             None => Idempotency::builder(storage),
             Some(flaw) => Idempotency::builder(Flawed::new(storage, flaw)),
         };
         let idem = builder.namespace(&load.namespace).build().expect("the settings make sense");
         let ledger = ledger_in(&load.dir);
-        Self(Arc::new(Inner { load, idem, ledger, diary, calls: AtomicU32::new(0) }))
+        Self(Arc::new(Inner { load, idem, pool, ledger, diary, calls: AtomicU32::new(0) }))
     }
 
-    async fn call_until(self, caller: u32, stop: CancellationToken) {
+    async fn call_on_all_runtimes(&self, stop: &CancellationToken) {
+        let mut callers = JoinSet::new();
+        for caller in 0..self.0.load.callers {
+            let mut rng = self.rng(caller);
+            let calls = {
+                let (worker, stop) = (self.clone(), stop.clone());
+                move |rng| worker.clone().call_until(rng, stop.clone())
+            };
+            match Home::of(caller) {
+                Home::Shared => drop(callers.spawn(calls(rng))),
+                Home::StandsStill => {
+                    let thread = stand_still(rng.fork(), self.0.load.lease, calls(rng));
+                    callers.spawn_blocking(|| thread.join().expect("a runtime does not panic"));
+                }
+                Home::Ends => {
+                    let next = Mutex::new(rng.fork());
+                    let begin = move || calls(next.lock().expect("nobody panics").fork());
+                    let thread = end_and_begin(rng, stop.clone(), begin);
+                    callers.spawn_blocking(|| thread.join().expect("a runtime does not panic"));
+                }
+            }
+        }
+        callers.join_all().await;
+    }
+
+    /// What a caller draws from.
+    fn rng(&self, caller: u32) -> Rng {
+        let seed = u64::from(self.0.load.number) << 32 | u64::from(caller);
+        Rng::with_seed(self.0.load.seed ^ seed.wrapping_mul(0xA076_1D64_78BD_642F))
+    }
+
+    async fn call_until(self, mut rng: Rng, stop: CancellationToken) {
         let load = &self.0.load;
-        let seed = u64::from(load.number) << 32 | u64::from(caller);
-        let mut rng = Rng::with_seed(load.seed ^ seed.wrapping_mul(0xA076_1D64_78BD_642F));
         while !stop.is_cancelled() {
+            if rng.u8(..16) == 0 {
+                self.0.pool.give_up_a_begin(&mut rng).await;
+            }
             let plan = Plan::draw(&mut rng, load, now());
             let number = self.0.calls.fetch_add(1, Ordering::Relaxed);
             let call = u64::from(load.number) << 32 | u64::from(number);
@@ -114,22 +153,23 @@ impl Worker {
     async fn call(&self, call: u64, plan: Plan, patience: Patience) {
         let Inner { idem, diary, .. } = &*self.0;
         diary.note(call, What::Called { key: plan.key.clone(), parks: plan.parks });
+        let mut end = End { diary, call, answer: None };
         let answer = ask(idem, &plan, self.0.load.lease, patience.wait, self.body(call, &plan));
-        let answer = match patience.goes_away_after {
+        end.answer = match patience.goes_away_after {
             None => Some(answer.await),
             Some(limit) => timeout(limit, answer).await.ok(),
         };
-        diary.note(call, answer.map_or(What::Dropped, What::Answered));
     }
 
     fn body(
         &self,
         call: u64,
         plan: &Plan,
-    ) -> impl Future<Output = Result<String, Error>> + Send + 'static {
+    ) -> impl Future<Output = Result<String, Failed>> + Send + 'static {
         let (ledger, diary, plan) =
             (self.0.ledger.clone(), Arc::clone(&self.0.diary), plan.clone());
-        execution(ledger, plan, call, move |call| diary.note(call, What::LeaseLost))
+        let pool = plan.holds.then(|| self.0.pool.clone());
+        execution(ledger, plan, call, pool, move |call| diary.note(call, What::LeaseLost))
     }
 
     /// What is still under way once every caller has its answer is the background's, which gives up when its lease is over.
@@ -142,6 +182,21 @@ impl Worker {
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// How a call ended, noted down however it ends: its runtime may be dropped with it.
+struct End<'a> {
+    diary: &'a Diary,
+    call: u64,
+    /// None when its caller went away.
+    answer: Option<Answer>,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let what = self.answer.take().map_or(What::Dropped, What::Answered);
+        self.diary.note(self.call, what);
     }
 }
 
@@ -167,13 +222,28 @@ pub fn ledger_in(dir: &Path) -> Ledger {
     Ledger::open(dir.join("executions.tsv"))
 }
 
+/// Why a body, or a call, has no result.
+#[derive(Debug)]
+pub enum Failed {
+    /// The body says so.
+    Body,
+    /// The library does.
+    Call(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
 /// One call of a key.
 pub async fn ask(
     idem: &Idempotency,
     plan: &Plan,
     lease: Duration,
     wait: Option<Duration>,
-    body: impl Future<Output = Result<String, Error>> + Send,
+    body: impl Future<Output = Result<String, Failed>> + Send,
 ) -> Answer {
     let policy = if plan.parks { CrashPolicy::Park } else { CrashPolicy::Retry };
     let mut operation =
@@ -181,11 +251,12 @@ pub async fn ask(
     if let Some(wait) = wait {
         operation = operation.wait(wait);
     }
-    match operation.run(body).await {
+    match operation.errors(ReleaseErrors).run(body).await {
         Ok(Outcome { value, source: Source::Executed { .. } }) => Answer::Executed(value),
         Ok(Outcome { value, source: Source::Replayed { .. } }) => Answer::Replayed(value),
         Ok(Outcome { value, .. }) => Answer::Unrecorded(value),
-        Err(error) => {
+        Err(Failed::Body) => Answer::Failed,
+        Err(Failed::Call(error)) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             Answer::Refused {
                 kind: error.kind().as_str().to_owned(),
@@ -200,8 +271,9 @@ pub async fn execution(
     ledger: Ledger,
     plan: Plan,
     call: u64,
+    pool: Option<Shared>,
     lease_lost: impl FnOnce(u64) + Send + 'static,
-) -> Result<String, Error> {
+) -> Result<String, Failed> {
     let context = current().expect("a body has a context");
     let value = plan.value(call);
     let run = ledger.start(&plan.key, &format!("{call} {} {value}", context.fence()));
@@ -211,8 +283,16 @@ pub async fn execution(
         context.lease_lost().await;
         lease_lost(call);
     });
+    let _held = match &pool {
+        Some(pool) => pool.hold().await,
+        None => None,
+    };
     sleep(plan.takes).await;
     watch.abort_all();
+    if plan.fails(call) {
+        run.finish(FAILED);
+        return Err(Failed::Body);
+    }
     run.finish("");
     Ok(value)
 }

@@ -34,6 +34,8 @@ pub(super) struct Run {
     /// The end of time for one that nobody saw end.
     pub(super) end: u64,
     pub(super) finished: bool,
+    /// Whether it released its key.
+    pub(super) failed: bool,
 }
 
 impl Run {
@@ -43,7 +45,7 @@ impl Run {
         let mut number = || fields.next().and_then(|field| field.parse().ok()).unwrap_or(0);
         let (call, fence) = (number(), number());
         let value = fields.next().unwrap_or_default().to_owned();
-        Self { process, call, fence, value, start, end: u64::MAX, finished: false }
+        Self { process, call, fence, value, start, end: u64::MAX, finished: false, failed: false }
     }
 }
 
@@ -143,7 +145,8 @@ impl KeyStory {
         if !self.calls.iter().any(|call| call.parks) {
             return Vec::new();
         }
-        let pair = |pair: &[Run]| Finding {
+        let pairs = self.runs.windows(2).filter(|pair| !pair[0].failed);
+        let finding = |pair: &[Run]| Finding {
             guarantee: "G5",
             text: format!(
                 "calls {:x} and {:x} both ran, and a crash parks the key",
@@ -151,7 +154,7 @@ impl KeyStory {
             ),
             protected: Some((pair[0].start, pair[0].end, pair[1].start)),
         };
-        self.runs.windows(2).map(pair).collect()
+        pairs.map(finding).collect()
     }
 
     /// Each owner's is higher, also where the owner before gave the key back.
@@ -210,12 +213,17 @@ impl KeyStory {
         let mut findings = Vec::new();
         match answer {
             Answer::Executed(value) | Answer::Unrecorded(value) => {
-                if !matches!(own[..], [run] if run.finished && run.value == *value) {
+                if !matches!(own[..], [run] if run.finished && !run.failed && run.value == *value) {
+                    findings.push(finding("G9", "did not run as it says"));
+                }
+            }
+            Answer::Failed => {
+                if !matches!(own[..], [run] if run.failed) {
                     findings.push(finding("G9", "did not run as it says"));
                 }
             }
             Answer::Replayed(value) => {
-                if !self.runs.iter().any(|run| run.finished && run.value == *value) {
+                if !self.runs.iter().any(|run| run.finished && !run.failed && run.value == *value) {
                     findings.push(finding("G4", "was given a result that no body gave"));
                 }
             }

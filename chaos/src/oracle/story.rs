@@ -9,6 +9,7 @@ use testkit::ledger::{self, Entry};
 use super::of_key::{Call, KeyStory, Run};
 use crate::backend::Promise;
 use crate::diary::{Note, What};
+use crate::worker::FAILED;
 
 /// From one moment of the machine's monotonic clock to another, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +153,7 @@ fn runs(process: usize, entries: &[Entry]) -> Vec<(String, Run)> {
                     let run = &mut runs[place].1;
                     run.end = at;
                     run.finished = entry.what == ledger::What::Finish;
+                    run.failed = run.finished && entry.note == FAILED;
                 }
             }
             ledger::What::ProcessEnded => {

@@ -59,6 +59,11 @@ fn retrying_what_is_to_be_parked() {
 }
 
 #[test]
+fn giving_every_owner_the_same_fence() {
+    is_found(Flaw::RepeatsFences, Backend::Redis, &["G3"]);
+}
+
+#[test]
 fn holding_a_key_for_too_long() {
     is_found(Flaw::HoldsTheKey, Backend::Sqlite, &["G5"]);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use idem_chaos::backend::Promise;
 use idem_chaos::diary::{Answer, Note, What};
 use idem_chaos::oracle::{Process, Span, Story, Verdict, judge};
+use idem_chaos::worker::FAILED;
 use testkit::ledger;
 
 const KEY: &str = "k1";
@@ -75,6 +76,10 @@ impl Scene {
 
     fn finishes(self, process: usize, call: u64, at: u64) -> Self {
         self.entry(process, call, at, ledger::What::Finish, String::new())
+    }
+
+    fn fails(self, process: usize, call: u64, at: u64) -> Self {
+        self.entry(process, call, at, ledger::What::Finish, FAILED.to_owned())
     }
 
     fn dies(self, process: usize, at: u64) -> Self {
@@ -198,6 +203,21 @@ fn a_lower_fence_breaks_g3_also_after_a_release() {
     refused(4).replays(2, 30, 6000, 20).holds();
     let gone = Scene::new().calls(0, 10, 100).begins(0, 10, 3, 101).finishes(0, 10, 150);
     gone.calls(1, 15, 200).executes(1, 20, 3, 3000).breaks("G3");
+}
+
+#[test]
+fn a_body_that_failed_is_run_again_with_a_higher_fence() {
+    let failed = || {
+        let scene = Scene::new().calls_parked(0, 10, 100).begins(0, 10, 1, 101);
+        scene.fails(0, 10, 199).hears(0, 10, 200, Answer::Failed)
+    };
+    failed().executes(1, 20, 2, 300).replays(2, 30, 900, 20).holds();
+    failed().executes(1, 20, 1, 300).replays(2, 30, 900, 20).breaks("G3");
+    // It gave no result, and is not the last word.
+    failed().executes(1, 20, 2, 300).replays(2, 30, 900, 10).breaks("G4");
+    let again = failed().calls(2, 30, 300).begins(2, 30, 2, 301).fails(2, 30, 310);
+    again.hears(2, 30, 311, Answer::Failed).breaks("G5");
+    Scene::new().executes(0, 10, 1, 100).hears(0, 10, 200, Answer::Failed).breaks("G9");
 }
 
 #[test]
