@@ -16,7 +16,9 @@ use idem_runtime::testing::FaultyStorage;
 use idem_tests::extent;
 use idem_verify::linear::{Answer, History, Violation, check, record};
 use testkit::proxy::{FaultProxy, Loss};
+use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::conformance::flawed::{Flaw, Flawed};
 use crate::stage::{GRAIN, Stage, TTL, in_time};
@@ -57,20 +59,22 @@ impl Tally {
 /// Makes histories on keys of their own, and checks each of them.
 async fn hunt(
     storages: &[SharedStorage],
+    homes: &[Handle],
     namespace: &str,
     histories: u32,
 ) -> Result<Tally, Violation> {
     let storages: Arc<[SharedStorage]> = storages.into();
+    let homes: Arc<[Handle]> = homes.into();
     let mut tally = Tally::default();
     let mut running = JoinSet::new();
     for seed in 0..histories {
         if running.len() == AT_ONCE {
             tally.add(&running.join_next().await.unwrap().unwrap()?);
         }
-        let storages = Arc::clone(&storages);
+        let (storages, homes) = (Arc::clone(&storages), Arc::clone(&homes));
         let key = RecordKey::from_stored(format!("{namespace}:{seed}"));
         running.spawn(async move {
-            let history = record(&storages, &key, seed.into()).await.unwrap();
+            let history = record(&storages, &homes, &key, seed.into()).await.unwrap();
             check(&history).map(|()| history)
         });
     }
@@ -98,7 +102,10 @@ async fn histories_have_an_order(stage: Stage) {
     unreliable.faults().random(many.into(), 0.1);
     storages.push(SharedStorage::new(unreliable));
 
-    let tally = hunt(&storages, &stage.namespace, many).await;
+    let standing = StandingStill::start();
+    let homes = [Handle::current(), Handle::current(), standing.runtime.clone()];
+    let tally = hunt(&storages, &homes, &stage.namespace, many).await;
+    standing.end();
     let faults: usize = disturbances.into_iter().map(Disturbance::end).sum();
     let tally = tally.unwrap_or_else(|violation| panic!("{violation}"));
     let name = storages[0].backend();
@@ -258,6 +265,35 @@ impl Disturbance {
     }
 }
 
+/// A runtime whose only thread stands still every few milliseconds, for longer than most leases here.
+struct StandingStill {
+    runtime: Handle,
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl StandingStill {
+    fn start() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (handle, stop) = (runtime.handle().clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            runtime.block_on(async move {
+                while !stopped.is_cancelled() {
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40))).await;
+                    thread::sleep(Duration::from_millis(fastrand::u64(..60)));
+                }
+            });
+        });
+        Self { runtime: handle, stop, thread }
+    }
+
+    fn end(self) {
+        self.stop.cancel();
+        self.thread.join().unwrap();
+    }
+}
+
 fn disturb(proxy: &FaultProxy) {
     match fastrand::u8(..6) {
         0 => proxy.cut(),
@@ -276,7 +312,7 @@ fn disturb(proxy: &FaultProxy) {
 
 async fn hunt_on_flawed(flaw: Flaw) -> Result<Tally, Violation> {
     let flawed = SharedStorage::new(Flawed::in_real_time(flaw));
-    hunt(&[flawed], "flawed", FEW).await
+    hunt(&[flawed], &[], "flawed", FEW).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

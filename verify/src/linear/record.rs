@@ -11,6 +11,7 @@ use idem_runtime::storage::{
     StorageErrorKind, Written,
 };
 use idem_runtime::{Fingerprint, RecordKey};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -29,24 +30,29 @@ const TEXT: CodecTag = match CodecTag::new("text") {
     None => unreachable!(),
 };
 
-/// Lets one client for each storage, four at least, work on a key that nobody has used, and gives what they heard. Futures are dropped now
-/// and then before they give an answer.
+/// Lets one client for each storage, four at least, work on a key that nobody has used, and gives what they heard. Each client is on one
+/// of the runtimes `homes`, in turn. Futures are dropped now and then before they give an answer.
 ///
 /// # Errors
 ///
 /// What a storage says that is neither an answer nor an outage.
 pub async fn record(
     storages: &[SharedStorage],
+    homes: &[Handle],
     key: &RecordKey,
     seed: u64,
 ) -> Result<History, StorageError> {
     let origin = Instant::now();
+    let mut homes = homes.iter().cycle();
     let mut random = Rng::with_seed(seed);
     let mut clients = JoinSet::new();
     for (number, storage) in (0..).zip(storages.iter().cycle().take(storages.len().max(4))) {
         let (storage, key, random) = (storage.clone(), key.clone(), random.fork());
         let client = Client { number, storage, key, random, origin, claims: Vec::new() };
-        clients.spawn(client.work());
+        match homes.next() {
+            Some(home) => clients.spawn_on(client.work(), home),
+            None => clients.spawn(client.work()),
+        };
     }
     let mut operations = Vec::new();
     while let Some(client) = clients.join_next().await {
