@@ -21,7 +21,7 @@ use crate::stage::{KEPT, PATIENCE, Stage, TTL, block_on, in_time, kind};
 macro_rules! on_every_storage {
     ($($name:ident),* $(,)?) => {
         $(mod $name {
-            use crate::stage::Stage;
+            use crate::stage::{Stage, block_on};
 
             #[test]
             fn on_memory() {
@@ -31,6 +31,21 @@ macro_rules! on_every_storage {
             #[test]
             fn on_redis() {
                 super::$name(&Stage::on_redis());
+            }
+
+            #[test]
+            fn on_postgres() {
+                super::$name(&block_on(Stage::on_postgres()));
+            }
+
+            #[test]
+            fn on_mysql() {
+                super::$name(&block_on(Stage::on_mysql()));
+            }
+
+            #[test]
+            fn on_sqlite() {
+                super::$name(&block_on(Stage::on_sqlite()));
             }
 
             #[test]
@@ -242,11 +257,23 @@ fn connections_are_made_whatever_becomes_of_another_runtime(stage: &Stage) {
 }
 
 mod connections_are_made {
-    use crate::stage::Stage;
+    use crate::stage::{Stage, block_on};
 
     #[test]
     fn on_redis() {
         super::connections_are_made_whatever_becomes_of_another_runtime(&Stage::on_redis());
+    }
+
+    #[test]
+    fn on_postgres() {
+        let stage = block_on(Stage::on_postgres());
+        super::connections_are_made_whatever_becomes_of_another_runtime(&stage);
+    }
+
+    #[test]
+    fn on_mysql() {
+        let stage = block_on(Stage::on_mysql());
+        super::connections_are_made_whatever_becomes_of_another_runtime(&stage);
     }
 }
 
