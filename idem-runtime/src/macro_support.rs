@@ -58,7 +58,7 @@ impl Arguments {
     }
 
     /// Likewise, with what the user calls the instance.
-    pub fn of_instance<T: HashArgument + ?Sized>(operation: &str, instance: &T) -> Self {
+    pub fn of_instance<T: HashInstance + ?Sized>(operation: &str, instance: &T) -> Self {
         Self(Fingerprinter::of_instance(operation, instance))
     }
 
@@ -83,6 +83,17 @@ pub trait HashArgument: Serialize {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> HashArgument for T {}
+
+/// What tells the instances of a function apart.
+#[diagnostic::on_unimplemented(
+    message = "an instance of the type `{Self}` cannot be hashed\n\n= help: give a value that is `serde::Serialize`, \
+               for example a constant of a trait: `instance = C::NAME`",
+    label = "the instance is hashed, so it has to be `Serialize`"
+)]
+pub trait HashInstance: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ?Sized> HashInstance for T {}
 
 /// A prefix and the hash of the arguments.
 pub fn prefixed_key(prefix: &str, fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
