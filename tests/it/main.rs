@@ -11,6 +11,7 @@ mod stage;
 
 mod conformance;
 mod differential;
+mod docs;
 mod engine;
 mod faults;
 mod guarantees;
@@ -18,6 +19,7 @@ mod histories;
 mod outbox;
 mod redis;
 mod seen;
+mod settings;
 mod sql;
 mod transaction;
 mod worker;

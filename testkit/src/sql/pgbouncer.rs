@@ -42,10 +42,21 @@ impl PgBouncer {
     /// When the program is missing or does not come up; the message holds what it logged.
     #[track_caller]
     pub fn before(server: &SqlServer, connections: u32) -> Self {
+        Self::with_settings(server, connections, "")
+    }
+
+    /// Likewise, with these lines of its configuration instead of those that it would have.
+    ///
+    /// # Panics
+    ///
+    /// Likewise.
+    #[track_caller]
+    pub fn with_settings(server: &SqlServer, connections: u32, lines: &str) -> Self {
         for _ in 0..3 {
             let reservation = Reservation::take();
             let mut url = Url::parse(&server.url()).expect("the server's address is a URL");
-            let settings = settings(&url, reservation.port(), connections);
+            // Of two lines for one setting the later wins.
+            let settings = settings(&url, reservation.port(), connections) + lines;
             let _ = url.set_port(Some(reservation.port()));
             let process = spawn(&reservation, &settings);
             let mut bouncer = Self { process, reservation, url: url.into() };

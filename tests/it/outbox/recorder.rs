@@ -13,7 +13,7 @@ type Decide = dyn Fn(&Event, usize) -> Result<(), PublishError> + Send + Sync;
 
 /// Every clone is the same broker.
 #[derive(Clone)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     taken: Arc<Mutex<Vec<Event>>>,
     tried: Arc<Mutex<BTreeMap<EventId, usize>>>,
     decide: Arc<Decide>,
@@ -21,35 +21,35 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A broker that takes everything.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::that(|_, _| Ok(()))
     }
 
     /// A broker that answers as `decide` says, which is told the event and how often it has been tried before.
-    pub(super) fn that(
+    pub(crate) fn that(
         decide: impl Fn(&Event, usize) -> Result<(), PublishError> + Send + Sync + 'static,
     ) -> Self {
         Self { taken: Arc::default(), tried: Arc::default(), decide: Arc::new(decide) }
     }
 
     /// What was published, in its order.
-    pub(super) fn taken(&self) -> Vec<Event> {
+    pub(crate) fn taken(&self) -> Vec<Event> {
         self.taken.lock().clone()
     }
 
     /// The numbers of [`Stage::enqueue`](super::stage::Stage::enqueue), in the order in which they were published, for a key.
-    pub(super) fn numbers(&self, key: &str) -> Vec<usize> {
+    pub(crate) fn numbers(&self, key: &str) -> Vec<usize> {
         let taken = self.taken.lock();
         taken.iter().filter(|event| event.key == key).map(|event| event.json().unwrap()).collect()
     }
 
     /// How often an event was tried.
-    pub(super) fn tries(&self, id: EventId) -> usize {
+    pub(crate) fn tries(&self, id: EventId) -> usize {
         self.tried.lock().get(&id).copied().unwrap_or(0)
     }
 
     /// Waits until so many events were published.
-    pub(super) async fn until(&self, count: usize) {
+    pub(crate) async fn until(&self, count: usize) {
         let what = format!("{count} events are published");
         wait::until_async(&what, PATIENCE, || self.taken.lock().len() >= count).await;
     }
@@ -72,10 +72,10 @@ impl Publisher for Recorder {
 }
 
 /// Holds the event of one key back at a gate.
-pub(super) struct Gated {
-    pub(super) broker: Recorder,
-    pub(super) key: &'static str,
-    pub(super) gate: Gate,
+pub(crate) struct Gated {
+    pub(crate) broker: Recorder,
+    pub(crate) key: &'static str,
+    pub(crate) gate: Gate,
 }
 
 impl Publisher for Gated {

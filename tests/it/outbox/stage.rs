@@ -37,7 +37,7 @@ macro_rules! on_every_database {
         }
     };
 }
-pub(super) use on_every_database;
+pub(crate) use on_every_database;
 
 /// A database, as far as tests differ in it.
 pub(crate) trait Db: OutboxDatabase {
@@ -108,15 +108,15 @@ database!(
 );
 
 /// A database with an outbox in it, of the test's own.
-pub(super) struct Stage<DB: Db> {
-    pub(super) url: String,
-    pub(super) pool: Pool<DB>,
-    pub(super) outbox: Outbox<DB>,
+pub(crate) struct Stage<DB: Db> {
+    pub(crate) url: String,
+    pub(crate) pool: Pool<DB>,
+    pub(crate) outbox: Outbox<DB>,
     _dir: TempDir,
 }
 
 impl<DB: Db> Stage<DB> {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let stage = Self::without_table().await;
         // What `PRAGMA` sets in a file stays there. Without it readers and the writer wait for each other.
         if DB::NAME == "SQLite" {
@@ -126,7 +126,7 @@ impl<DB: Db> Stage<DB> {
         stage
     }
 
-    pub(super) async fn without_table() -> Self {
+    pub(crate) async fn without_table() -> Self {
         let dir = TempDir::new().unwrap();
         let url = DB::new_database(&dir);
         let pool = pool(&url).await;
@@ -135,12 +135,12 @@ impl<DB: Db> Stage<DB> {
     }
 
     /// The outbox as another process has it: on connections of its own.
-    pub(super) async fn elsewhere(&self) -> Outbox<DB> {
+    pub(crate) async fn elsewhere(&self) -> Outbox<DB> {
         outbox_at(&self.url).await
     }
 
     /// Enqueues an event in a transaction of its own.
-    pub(super) async fn enqueue(&self, topic: &str, key: &str, number: usize) -> EventId {
+    pub(crate) async fn enqueue(&self, topic: &str, key: &str, number: usize) -> EventId {
         let mut tx = self.pool.begin().await.unwrap();
         let id = self.outbox.enqueue(&mut tx, topic, key, &number).await.unwrap();
         tx.commit().await.unwrap();
@@ -148,7 +148,7 @@ impl<DB: Db> Stage<DB> {
     }
 
     /// Enqueues events of one key in one transaction, with the numbers from 0.
-    pub(super) async fn enqueue_many(&self, topic: &str, key: &str, count: usize) -> Vec<EventId> {
+    pub(crate) async fn enqueue_many(&self, topic: &str, key: &str, count: usize) -> Vec<EventId> {
         let mut tx = self.pool.begin().await.unwrap();
         let mut ids = Vec::new();
         for number in 0..count {
@@ -158,28 +158,28 @@ impl<DB: Db> Stage<DB> {
         ids
     }
 
-    pub(super) async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         let mut connection = self.pool.acquire().await.unwrap();
         DB::run(&mut connection, sql.to_owned()).await.unwrap();
     }
 
-    pub(super) async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut connection = self.pool.acquire().await.unwrap();
         DB::number(&mut connection, sql.to_owned()).await.unwrap()
     }
 
     /// The database's clock, in milliseconds since the Unix epoch.
-    pub(super) async fn now(&self) -> u64 {
+    pub(crate) async fn now(&self) -> u64 {
         u64::try_from(self.number(&format!("SELECT {}", DB::NOW)).await).unwrap()
     }
 
     /// Events that are in the table.
-    pub(super) async fn rows(&self) -> i64 {
+    pub(crate) async fn rows(&self) -> i64 {
         self.number("SELECT count(*) FROM idempotency_outbox").await
     }
 
     /// Events that a relay could lease now, were they at the head of their keys.
-    pub(super) async fn free(&self) -> i64 {
+    pub(crate) async fn free(&self) -> i64 {
         let free = format!(
             "SELECT count(*) FROM idempotency_outbox WHERE owner IS NULL AND available_at <= {}",
             DB::NOW
@@ -188,7 +188,7 @@ impl<DB: Db> Stage<DB> {
     }
 
     /// Waits until so many events are in the table.
-    pub(super) async fn until_rows(&self, count: i64) {
+    pub(crate) async fn until_rows(&self, count: i64) {
         let counted = async {
             while self.rows().await != count {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -199,7 +199,7 @@ impl<DB: Db> Stage<DB> {
 }
 
 /// An outbox on connections of its own.
-pub(super) async fn outbox_at<DB: Db>(url: &str) -> Outbox<DB> {
+pub(crate) async fn outbox_at<DB: Db>(url: &str) -> Outbox<DB> {
     Outbox::new(pool(url).await)
 }
 
@@ -219,32 +219,32 @@ pub(crate) async fn pool<DB: Db>(url: &str) -> Pool<DB> {
 }
 
 /// A relay that runs in a task.
-pub(super) struct Running {
-    pub(super) stop: CancellationToken,
-    pub(super) task: JoinHandle<Result<(), OutboxError>>,
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), OutboxError>>,
 }
 
 impl Running {
-    pub(super) fn start<DB: Db, P: Publisher + 'static>(relay: Relay<DB, P>) -> Self {
+    pub(crate) fn start<DB: Db, P: Publisher + 'static>(relay: Relay<DB, P>) -> Self {
         let stop = CancellationToken::new();
         Self { task: tokio::spawn(relay.run(stop.clone())), stop }
     }
 
     /// Ends it in order.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         in_time(self.task).await.unwrap().unwrap();
     }
 
     /// Drops it wherever it is, as a process that dies would.
-    pub(super) async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = in_time(self.task).await;
     }
 }
 
 /// Timings of a test: nothing waits long for what it need not wait for.
-pub(super) fn quick<DB: Db, P: Publisher>(relay: Relay<DB, P>) -> Relay<DB, P> {
+pub(crate) fn quick<DB: Db, P: Publisher>(relay: Relay<DB, P>) -> Relay<DB, P> {
     relay
         .poll(Duration::from_millis(20))
         .backoff(Duration::from_millis(5), Duration::from_millis(40))

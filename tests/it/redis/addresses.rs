@@ -157,16 +157,6 @@ async fn a_server_that_does_not_let_us_look_is_used_and_reported() {
     storage.claim(&claim(&fresh_key(), OwnerId::random())).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_run_scripts_is_told_so() {
-    let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-evalsha"]);
-    let storage = connect(&format!("redis://app:pass@127.0.0.1:{}/", server.port())).await;
-    let error = storage.load(&fresh_key()).await.unwrap_err();
-    assert_eq!(error.kind(), StorageErrorKind::Configuration);
-    assert!(error.to_string().contains("does not let this user run a command"), "{error}");
-}
-
 #[tokio::test]
 async fn tls_without_a_crypto_provider_is_a_clear_error() {
     for url in ["rediss://u:secret@127.0.0.1:1/", "rediss-cluster://u:secret@127.0.0.1:1"] {

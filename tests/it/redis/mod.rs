@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod faults;
 mod layout;
+mod rights;
 mod sentinel;
 mod verbs;
 mod watch;

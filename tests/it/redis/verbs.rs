@@ -115,7 +115,8 @@ async fn completions_at_the_same_time_survive_that_the_script_is_forgotten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_that_the_server_refuses_does_not_take_others_with_it() {
     let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", "app", "on", ">pass", "~idem:{}it:*", "&*", "+@all"]);
+    let keys = ["~idem:{}it:*", "~idem:probe:*"];
+    server.command(&["ACL", "SETUSER", "app", "on", ">pass", keys[0], keys[1], "&*", "+@all"]);
     let storage = connect(&format!("redis://app:pass@127.0.0.1:{}/", server.port())).await;
     let owner = OwnerId::random();
     let foreign = RecordKey::new("elsewhere", None, &Key::new("k").unwrap()).unwrap();

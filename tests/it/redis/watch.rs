@@ -66,6 +66,7 @@ fn published(server: &RedisServer) -> u64 {
 async fn an_end_is_published_only_where_a_claim_met_the_call_at_work() {
     let server = RedisServer::start();
     let storage = connect(&server.url()).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
     let (key, owner) = (fresh_key(), OwnerId::random());
     for _ in 0..2 {
         storage.claim(&claim(&key, owner)).await.unwrap();
@@ -90,6 +91,7 @@ async fn an_end_is_published_only_where_a_claim_met_the_call_at_work() {
 async fn a_record_that_is_waited_for_is_otherwise_like_any_other() {
     let server = RedisServer::start();
     let storage = connect(&server.url()).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
     let (key, owner) = (fresh_key(), OwnerId::random());
     storage.claim(&claim(&key, owner)).await.unwrap();
     let before = storage.load(&key).await.unwrap().unwrap();

@@ -9,6 +9,7 @@ mod own;
 mod own_connections;
 mod postgres;
 mod purging;
+mod rights;
 mod settings;
 mod sqlite;
 mod unfit;

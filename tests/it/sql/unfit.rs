@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use idem_runtime::storage::{MySqlStorage, PostgresStorage, SharedStorage};
 use idem_runtime::{Error, ErrorKind, Idempotency};
+use sqlx::{MySqlPool, PgPool};
 use testkit::sql::query;
 
 use super::own::{Database, Kind, on_every_database};
@@ -105,7 +107,17 @@ async fn reader_of(database: &Database) -> Idempotency {
             signed_in(&database.url, &role)
         }
     };
-    database.at(url).handle().await
+    // From a pool: to connect, a storage asks for what bodies need.
+    let storage = match database.kind {
+        Kind::Sqlite => database.at(url).storage().await,
+        Kind::Postgres => {
+            SharedStorage::new(PostgresStorage::new(PgPool::connect(&url).await.unwrap()))
+        }
+        Kind::MySql => {
+            SharedStorage::new(MySqlStorage::new(MySqlPool::connect(&url).await.unwrap()))
+        }
+    };
+    Idempotency::new(storage).unwrap()
 }
 
 /// The address with another account.

@@ -58,7 +58,8 @@ impl<DB: OutboxDatabase, P> Work<DB, P> {
         runs: UnboundedSender<Run>,
         marks: UnboundedSender<Mark>,
     ) -> Result<(), OutboxError> {
-        let first = self.shared.survey(Window { after: -1, lanes: 1, events: 1 }).await;
+        let first = self.shared.try_rights().await;
+        let mut is_tried = first.is_ok();
         if let Err(error) = first
             && error.kind() == OutboxErrorKind::Configuration
         {
@@ -72,7 +73,14 @@ impl<DB: OutboxDatabase, P> Work<DB, P> {
             tokio::pin!(woken, freed);
             woken.as_mut().enable();
             freed.as_mut().enable();
-            let pause = match self.look(&mut tour, &runs, &marks).await {
+            let looked = if is_tried {
+                self.look(&mut tour, &runs, &marks).await
+            } else {
+                let tried = self.shared.try_rights().await;
+                is_tried = tried.is_ok();
+                tried.map(|()| Progress::Onwards)
+            };
+            let pause = match looked {
                 Ok(Progress::Onwards) => {
                     failures = 0;
                     continue;

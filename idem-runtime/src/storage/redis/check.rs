@@ -9,6 +9,7 @@ use std::fmt;
 use redis::{Cmd, Value, cmd};
 
 use super::error::Fault;
+use super::rights;
 use super::transport::{Node, Transport};
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -23,6 +24,8 @@ pub enum Warning {
     },
     /// Nothing is saved to disk: a restart forgets every record.
     NoPersistence,
+    /// The user may not publish, or the server cannot: waiters poll, which costs commands and time.
+    NoWakeups,
     /// The server did not let us look.
     Unchecked {
         /// What could not be looked at: `"version"`, `"eviction"`, `"persistence"`.
@@ -41,6 +44,10 @@ impl fmt::Display for Warning {
             Self::NoPersistence => f.write_str(
                 "neither append-only file nor snapshots are on: a restart forgets every record; set `appendonly yes`",
             ),
+            Self::NoWakeups => f.write_str(
+                "the user may not publish to the channels of its keys: waiters poll instead of being woken; \
+                 grant `SPUBLISH` and `SSUBSCRIBE` as docs/operating.md lists them",
+            ),
             Self::Unchecked { setting } => {
                 write!(f, "the server does not tell its {setting}, so it could not be checked")
             }
@@ -50,20 +57,26 @@ impl fmt::Display for Warning {
 
 const OLDEST: (u64, u64) = (7, 0);
 
-/// Checks every primary; each warning comes once.
+/// Checks every primary, and that this user may do there what records need; each warning comes once.
 pub(super) async fn check(
     transport: &dyn Transport,
     server: &str,
+    prefix: &str,
 ) -> Result<Vec<Warning>, StorageError> {
+    let explain = |fault: Fault| fault.explain(server);
     let mut warnings = Vec::new();
-    let nodes = transport.primaries().await.map_err(|fault| fault.explain(server))?;
-    for node in &nodes {
-        let found = check_node(transport, node, server).await?;
-        for warning in found {
-            if !warnings.contains(&warning) {
-                tracing::warn!(server, "{warning}");
-                warnings.push(warning);
-            }
+    let mut warn = |warning| {
+        if !warnings.contains(&warning) {
+            tracing::warn!(server, "{warning}");
+            warnings.push(warning);
+        }
+    };
+    for node in &transport.primaries().await.map_err(explain)? {
+        check_node(transport, node, server).await?.into_iter().for_each(&mut warn);
+    }
+    for key in &transport.probes(prefix).await.map_err(explain)? {
+        if !rights::of(transport, key).await.map_err(explain)?.publishes {
+            warn(Warning::NoWakeups);
         }
     }
     Ok(warnings)

@@ -1,9 +1,11 @@
 //! A Redis Cluster. The client knows which node holds a key, follows slots that move, and keeps a connection to each node.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crc16::{State, XMODEM};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use redis::aio::ConnectionLike;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -15,6 +17,7 @@ use redis::{
 
 use super::error::Fault;
 use super::link::{Connect, Link, Lost};
+use super::rights;
 use super::tls::Certificates;
 use super::transport::{Node, Subscriber, Timeouts, Transport, within};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -76,7 +79,19 @@ impl Connect for ToCluster {
     }
 }
 
+/// Slots, and the primary that has them.
+type Range = (RangeInclusive<u16>, Node);
+
+/// After so many names every primary has been found, unless the keys' prefix has a tag of its own, which puts all of them on one.
+const MOST_TAGS: u32 = 1 << 18;
+
 impl Cluster {
+    async fn ranges(&self) -> Result<Vec<Range>, Fault> {
+        let slots = self.send(cmd("CLUSTER").arg("SLOTS")).await?.extract_error()?;
+        let Value::Array(ranges) = slots else { return Ok(Vec::new()) };
+        Ok(ranges.iter().filter_map(range).collect())
+    }
+
     /// Sends a command to this node, or to the one that holds its key.
     async fn route(&self, cmd: &Cmd, node: Option<&Node>) -> Result<Value, Fault> {
         let mut lease = self.link.get().await?;
@@ -114,11 +129,31 @@ impl Transport for Cluster {
 
     fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>> {
         async move {
-            let slots = self.send(cmd("CLUSTER").arg("SLOTS")).await?.extract_error()?;
-            let Value::Array(ranges) = slots else { return Ok(Vec::new()) };
             // Sorted, and each once, however many ranges it has.
-            let nodes: BTreeSet<Node> = ranges.iter().filter_map(primary).collect();
+            let nodes: BTreeSet<Node> =
+                self.ranges().await?.into_iter().map(|(_, node)| node).collect();
             Ok(nodes.into_iter().collect())
+        }
+        .boxed()
+    }
+
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>> {
+        async move {
+            let mut left = self.ranges().await?;
+            let mut keys = Vec::new();
+            for tag in 0..MOST_TAGS {
+                if left.is_empty() {
+                    break;
+                }
+                let key = rights::key(prefix, &tag.to_string());
+                let slot = slot(&key);
+                let found = left.iter().find(|(slots, _)| slots.contains(&slot));
+                if let Some((_, node)) = found.cloned() {
+                    left.retain(|(_, other)| *other != node);
+                    keys.push(key);
+                }
+            }
+            Ok(keys)
         }
         .boxed()
     }
@@ -156,15 +191,42 @@ impl Transport for Cluster {
     }
 }
 
-/// The primary of one range of `CLUSTER SLOTS`: `[first, last, [host, port, …], replicas…]`.
-fn primary(range: &Value) -> Option<Node> {
+/// One range of `CLUSTER SLOTS`: `[first, last, [host, port, …], replicas…]`.
+fn range(range: &Value) -> Option<Range> {
     let Value::Array(range) = range else { return None };
+    let number = |place: usize| match range.get(place)? {
+        Value::Int(number) => u16::try_from(*number).ok(),
+        _ => None,
+    };
     let Value::Array(primary) = range.get(2)? else { return None };
     match (primary.first()?, primary.get(1)?) {
         (Value::BulkString(host), Value::Int(port)) => {
             let host = String::from_utf8(host.clone()).ok()?;
-            Some(Node { host, port: u16::try_from(*port).ok()? })
+            let node = Node { host, port: u16::try_from(*port).ok()? };
+            Some((number(0)?..=number(1)?, node))
         }
         _ => None,
+    }
+}
+
+/// The slot of a key: of what is between its first braces, unless that is nothing.
+fn slot(key: &str) -> u16 {
+    const SLOTS: u16 = 16_384;
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    let hashed = tag.map(|(tag, _)| tag).filter(|tag| !tag.is_empty()).unwrap_or(key);
+    State::<XMODEM>::calculate(hashed.as_bytes()) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slot;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot("123456789"), 0x31c3);
+        assert_eq!(slot("{user1000}.following"), slot("user1000"));
+        assert_eq!(slot("foo{bar}{zap}"), slot("bar"));
+        assert_eq!(slot("foo{{bar}}zap"), slot("{bar"));
+        assert_ne!(slot("foo{}{bar}"), slot("bar"));
     }
 }

@@ -37,7 +37,7 @@ impl Commands {
         let certificates = Certificates::default();
         certificates.check(&address, &server)?;
         let timeouts = Timeouts { connect: PATIENCE, response: PATIENCE };
-        let transport = transport(address, certificates, timeouts, &server)?;
+        let transport = transport(address, certificates, timeouts, &server, None)?;
         Ok(Self { transport, server })
     }
 

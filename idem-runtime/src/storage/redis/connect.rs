@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::{Address, redacted};
 use super::batch::Senders;
-use super::check::check;
+use super::check::{Warning, check};
 use super::error::Fault;
 use super::names::Names;
 use super::tls::Certificates;
@@ -64,8 +64,9 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the certificates, the prefix, the
-    /// server's version, the features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
+    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the rights of the
+    /// user, the certificates, the prefix, the server's version, the features of this crate, a runtime without timers.
+    /// [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
     pub async fn connect(self) -> Result<RedisStorage, StorageError> {
         let no_runtime = |text| StorageError::new(StorageErrorKind::Configuration, text);
         crate::runtime::check().map_err(no_runtime)?;
@@ -79,29 +80,34 @@ impl RedisBuilder {
         let server = self.server;
         let address = self.address?;
         self.certificates.check(&address, &server)?;
-        let transport = transport(address, self.certificates, self.timeouts, &server)?;
-        let warnings = check(&*transport, &server).await?;
-        let wakeups = Wakeups::new(&*transport, names.clone());
+        let prefix: Arc<str> = self.prefix.into();
+        let tried = Some(Arc::clone(&prefix));
+        let transport = transport(address, self.certificates, self.timeouts, &server, tried)?;
+        let warnings = check(&*transport, &server, &prefix).await?;
+        let can_wake = !warnings.contains(&Warning::NoWakeups);
+        let wakeups = Wakeups::new(&*transport, names.clone(), can_wake);
         let senders = Senders::connect(transport).await.map_err(|fault| fault.explain(&server))?;
         Ok(RedisStorage(Arc::new(Inner { senders, wakeups, names, server, warnings })))
     }
 }
 
-/// What reaches the servers at an address. Nothing is connected yet.
+/// What reaches the servers at an address. Nothing is connected yet. Connections for records, whose keys begin with `tried`, are tried:
+/// see [`rights`](super::rights).
 pub(super) fn transport(
     address: Address,
     certificates: Certificates,
     timeouts: Timeouts,
     server: &str,
+    tried: Option<Arc<str>>,
 ) -> Result<Box<dyn Transport>, StorageError> {
     match address {
         Address::Single(info) => {
             let client = certificates.client(info.set_tcp_settings(without_delay()));
             let client = client.map_err(|error| Fault::Unsent(error).explain(server))?;
-            Ok(Box::new(Single::new(client, timeouts)))
+            Ok(Box::new(Single::new(client, timeouts, tried)))
         }
         Address::Sentinel { sentinels, primary, server } => {
-            sentinel::transport(sentinels, primary, server, certificates, timeouts)
+            sentinel::transport(sentinels, primary, server, certificates, timeouts, tried)
         }
         Address::Cluster(nodes) => cluster::transport(nodes, certificates, timeouts),
     }

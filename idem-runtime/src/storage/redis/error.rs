@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::rights;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// An error, with how far the request had got.
@@ -57,6 +58,16 @@ impl Fault {
             Self::Sent(error) => (error, true),
         };
         let (kind, message) = match error.code().and_then(refusal) {
+            _ if error.code() == Some(rights::LACKS) => {
+                let lacking = error.detail().unwrap_or("run a command");
+                (
+                    StorageErrorKind::Configuration,
+                    format!(
+                        "redis at {server} does not let this user {lacking}, as records need it: \
+                         grant the rights that docs/operating.md lists"
+                    ),
+                )
+            }
             Some((kind, reason)) => (kind, format!("redis at {server} {reason}")),
             None => transport(&error, sent, server),
         };

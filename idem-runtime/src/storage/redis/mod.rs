@@ -85,6 +85,7 @@
 //! | an owner comes late, after a takeover | its id is not in the record any more: lease lost, nothing changes |
 //! | the server's clock jumps forward | leases and retentions end early, as they do for every key with an expiry; the fence and the owner id still refuse the late owner's writes |
 //! | the server's clock jumps back | leases and retentions last longer |
+//! | the user lacks a right that a later verb needs | no connection is made: a [`Configuration`](super::StorageErrorKind::Configuration) error names it (`rights.rs`) |
 //! | the server does not know a script (restart, failover, `SCRIPT FLUSH`) | the call is repeated with the script's text; nobody notices |
 //! | the connection breaks or no longer answers | requests under way fail as [`Indeterminate`](super::StorageErrorKind::Indeterminate), the next one connects anew |
 //! | the server is demoted to a replica | `READONLY` is [`NotApplied`](super::StorageErrorKind::NotApplied); the next request asks the sentinels, or the name service, for the new one |
@@ -116,6 +117,7 @@ mod connect;
 mod error;
 mod link;
 mod names;
+mod rights;
 mod scan;
 mod script;
 #[cfg(feature = "redis-sentinel")]
@@ -160,6 +162,8 @@ use crate::record::{Fence, OwnerId, Record, Timestamp};
 /// Sentinel support that was not compiled in.
 #[cfg(not(feature = "redis-sentinel"))]
 mod sentinel {
+    use std::sync::Arc;
+
     use super::connect::needs_feature;
     use super::tls::Certificates;
     use super::transport::{Timeouts, Transport};
@@ -171,6 +175,7 @@ mod sentinel {
         _server: redis::ConnectionInfo,
         _certificates: Certificates,
         _timeouts: Timeouts,
+        _tried: Option<Arc<str>>,
     ) -> Result<Box<dyn Transport>, StorageError> {
         Err(needs_feature("redis-sentinel"))
     }

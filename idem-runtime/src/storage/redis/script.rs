@@ -12,6 +12,7 @@ pub(super) enum Lua {
     Claim,
     Complete,
     Load,
+    Probe,
     Release,
     Renew,
 }
@@ -21,11 +22,12 @@ struct Source {
     hash: String,
 }
 
-static SOURCES: Lazy<[Source; 5]> = Lazy::new(|| {
+static SOURCES: Lazy<[Source; 6]> = Lazy::new(|| {
     let texts = [
         include_str!("lua/claim.lua"),
         include_str!("lua/complete.lua"),
         include_str!("lua/load.lua"),
+        include_str!("lua/probe.lua"),
         include_str!("lua/release.lua"),
         include_str!("lua/renew.lua"),
     ];
@@ -33,6 +35,10 @@ static SOURCES: Lazy<[Source; 5]> = Lazy::new(|| {
 });
 
 impl Lua {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 6] =
+        [Self::Claim, Self::Complete, Self::Load, Self::Probe, Self::Release, Self::Renew];
+
     fn source(self) -> &'static Source {
         &SOURCES[self as usize]
     }

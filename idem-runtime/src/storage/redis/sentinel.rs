@@ -1,5 +1,7 @@
 //! A primary behind sentinels, asked for anew at every connection.
 
+use std::sync::Arc;
+
 use futures_util::future::{BoxFuture, FutureExt};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsMode};
@@ -50,6 +52,8 @@ pub(super) fn transport(
     server: ConnectionInfo,
     certificates: Certificates,
     timeouts: Timeouts,
+    tried: Option<Arc<str>>,
 ) -> Result<Box<dyn Transport>, StorageError> {
-    Ok(Box::new(Single::new(Sentinels { nodes, primary, server, certificates }, timeouts)))
+    let sentinels = Sentinels { nodes, primary, server, certificates };
+    Ok(Box::new(Single::new(sentinels, timeouts, tried)))
 }

@@ -14,6 +14,7 @@ use redis::{
 
 use super::error::{Fault, late};
 use super::link::{Connect, Link, Lost};
+use super::rights;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,9 @@ pub(super) trait Transport: Send + Sync + 'static {
 
     /// The primaries, in an order that does not change by itself.
     fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>>;
+
+    /// Names of keys that no record has, one on each primary.
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>>;
 
     /// Sends a command to one of the [`primaries`](Self::primaries).
     fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
@@ -108,6 +112,8 @@ struct ToPrimary {
     primary: Arc<dyn Locate>,
     timeouts: Timeouts,
     subscriber: Option<Arc<dyn Subscriber>>,
+    /// What the keys begin with on which the user's rights are tried.
+    tried: Option<Arc<str>>,
 }
 
 /// For connections that pipelines go over: one must not wait until the server has acknowledged the one before it. Commands that are sent
@@ -138,7 +144,15 @@ impl Connect for ToPrimary {
             });
         async move {
             let client = within(self.timeouts.connect, self.primary.locate()).await?;
-            client.get_multiplexed_async_connection_with_config(&config).await
+            let mut connection =
+                client.get_multiplexed_async_connection_with_config(&config).await?;
+            if let Some(prefix) = &self.tried {
+                let key = rights::key(prefix, "");
+                let trial = rights::pipeline(&key);
+                let replies = connection.send_packed_commands(&trial, 0, trial.len()).await?;
+                rights::judge(&key, replies)?;
+            }
+            Ok(connection)
         }
         .boxed()
     }
@@ -159,9 +173,10 @@ pub(super) async fn within<T>(
 }
 
 impl Single {
-    pub(super) fn new(primary: impl Locate, timeouts: Timeouts) -> Self {
+    /// With a connection whose user's rights are tried on keys that begin so.
+    pub(super) fn new(primary: impl Locate, timeouts: Timeouts, tried: Option<Arc<str>>) -> Self {
         let primary = Arc::new(primary);
-        Self { link: Link::new(ToPrimary { primary, timeouts, subscriber: None }) }
+        Self { link: Link::new(ToPrimary { primary, timeouts, subscriber: None, tried }) }
     }
 }
 
@@ -199,6 +214,10 @@ impl Transport for Single {
         std::future::ready(Ok(vec![Node::only()])).boxed()
     }
 
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>> {
+        std::future::ready(Ok(vec![rights::key(prefix, "")])).boxed()
+    }
+
     fn send_to<'a>(&'a self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
         self.send(cmd)
     }
@@ -212,7 +231,8 @@ impl Transport for Single {
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
-        let connect = ToPrimary { subscriber: Some(subscriber), ..self.link.connect().clone() };
+        let connect =
+            ToPrimary { subscriber: Some(subscriber), tried: None, ..self.link.connect().clone() };
         Box::new(Self { link: Link::new(connect) })
     }
 }

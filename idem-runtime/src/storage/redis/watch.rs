@@ -52,7 +52,7 @@ enum Subscription {
 }
 
 impl Wakeups {
-    pub(super) fn new(transport: &dyn Transport, names: Names) -> Self {
+    pub(super) fn new(transport: &dyn Transport, names: Names, available: bool) -> Self {
         Self(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let left = inner.clone();
             let watchers = Watchers::new(move |key: &RecordKey| {
@@ -68,7 +68,7 @@ impl Wakeups {
                 subscriptions: Mutex::default(),
                 changing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
                 hasher: DefaultHashBuilder::default(),
-                unavailable: AtomicBool::new(false),
+                unavailable: AtomicBool::new(!available),
             }
         }))
     }

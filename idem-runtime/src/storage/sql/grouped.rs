@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::{Group, Runs};
+use super::tried::{Removes, Tried, name_right};
 use super::wakeups::{Polls, Wakeups};
 use crate::key::RecordKey;
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Wakeup, Written};
 
 /// What runs every kind of batch.
 pub(super) trait Database:
-    Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls
+    Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls + Removes
 {
 }
 
-impl<B: Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls> Database for B {}
+impl<B: Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls + Removes> Database
+    for B
+{
+}
 
 /// A database behind its groups.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(super) struct Grouped<B> {
     completions: Group<Complete>,
     releases: Group<Release>,
     wakeups: Wakeups,
+    pub(super) tried: Tried,
 }
 
 impl<B: Database> Grouped<B> {
@@ -38,11 +43,14 @@ impl<B: Database> Grouped<B> {
             completions: Group::new(lanes, limit),
             releases: Group::new(1, limit),
             wakeups: Wakeups::new(),
+            tried: Tried::default(),
         }
     }
 
-    pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        self.claims.send(&self.backend, claim.clone()).await
+    pub(super) async fn claim(self: &Arc<Self>, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.try_rights().await?;
+        let claimed = self.claims.send(&self.backend, claim.clone()).await;
+        claimed.map_err(|error| name_right("INSERT", error))
     }
 
     pub(super) async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {

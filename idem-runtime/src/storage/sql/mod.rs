@@ -90,6 +90,7 @@
 //! | the database breaks a statement up (deadlock, serialization) | it is sent again, a bounded number of times |
 //! | the database refuses a value | the verbs of the batch go one by one, and one is refused |
 //! | a row cannot be read, or is of a newer version | the error says so, and the row stays as it is until it expires |
+//! | the user lacks a right that a later verb needs | [`Configuration`](super::StorageErrorKind::Configuration), which names it: `connect` fails, or the first claim of a storage that is made from a pool |
 //! | the server is a read-only replica | what would write is [`NotApplied`](super::StorageErrorKind::NotApplied). In Postgres every claim would; MySQL replays a result that the replica has |
 //! | others hold all connections of the application's pool, or leave transactions open or aborted on them | nothing: the storage has connections of its own |
 //! | an open transaction holds a row, or SQLite's write lock | claims of it are answered or refused within their patience; what owners write is tried again |
@@ -121,6 +122,7 @@ mod row;
 mod sqlite;
 pub(crate) mod table;
 pub(crate) mod transaction;
+mod tried;
 mod wakeups;
 
 #[cfg(feature = "mysql")]

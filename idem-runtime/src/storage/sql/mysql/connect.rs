@@ -128,6 +128,7 @@ impl MySqlBuilder {
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
+        storage.0.try_rights().await?;
         Ok(storage)
     }
 }

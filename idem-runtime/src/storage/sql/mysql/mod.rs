@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod link;
 mod migrate;
+mod rights;
 mod seen;
 mod statements;
 mod transaction;

@@ -15,6 +15,7 @@ use super::super::fault::Fault;
 use super::super::transaction::{
     Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, is_nested, only,
 };
+use super::super::tried::name_right;
 use super::MySqlStorage;
 use super::completions::chunks;
 use super::error::{explain, number};
@@ -43,9 +44,11 @@ impl Records for MySql {
         claim: &'c Claim,
     ) -> BoxFuture<'c, Result<Claimed, StorageError>> {
         Box::pin(async move {
+            storage.0.try_rights().await?;
             let backend = &storage.0.backend;
             let mut session = backend.link.within(connection);
-            backend.claim_within(&mut session, claim).await
+            let claimed = backend.claim_within(&mut session, claim).await;
+            claimed.map_err(|error| name_right("INSERT", error))
         })
     }
 

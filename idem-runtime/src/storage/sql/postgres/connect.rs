@@ -146,6 +146,7 @@ impl PostgresBuilder {
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
+        storage.0.try_rights().await?;
         Ok(storage)
     }
 }

@@ -106,6 +106,11 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
             format!("this user of postgres may not read and write the table {table}"),
             Broken::No,
         ),
+        "28000" if wants_encryption(&error) => plain(
+            Tell,
+            Configuration,
+            "postgres lets this user in by an encrypted connection alone: switch on a TLS feature of sqlx, and say so in the URL (`sslmode`)",
+        ),
         "28000" | "28P01" => {
             plain(Tell, Configuration, "postgres does not accept the user name or the password")
         }
@@ -147,6 +152,12 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         code => (Tell, NotApplied, format!("postgres refused the statement ({code})"), Broken::No),
     };
     (Fault::new(then, kind, message, error), broken)
+}
+
+/// Whether a login was refused that came without encryption. There is no code for it.
+fn wants_encryption(error: &Error) -> bool {
+    let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+    message.is_some_and(|message| message.contains("no encryption"))
 }
 
 fn ends_connection(error: &Error) -> bool {

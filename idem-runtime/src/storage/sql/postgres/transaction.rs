@@ -14,6 +14,7 @@ use super::super::row::{read, settle, timestamp};
 use super::super::transaction::{
     Before, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held, lock, only,
 };
+use super::super::tried::name_right;
 use super::PostgresStorage;
 use super::error::explain;
 use super::link::Session;
@@ -33,7 +34,11 @@ impl Records for Postgres {
         connection: &'c mut PgConnection,
         claim: &'c Claim,
     ) -> BoxFuture<'c, Result<Claimed, StorageError>> {
-        Box::pin(storage.0.backend.claim_within(connection, claim))
+        Box::pin(async move {
+            storage.0.try_rights().await?;
+            let claimed = storage.0.backend.claim_within(connection, claim).await;
+            claimed.map_err(|error| name_right("INSERT", error))
+        })
     }
 
     fn complete<'c>(

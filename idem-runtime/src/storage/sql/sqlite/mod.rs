@@ -5,6 +5,7 @@ mod connect;
 mod error;
 mod link;
 mod migrate;
+mod rights;
 mod statements;
 mod transaction;
 mod verbs;

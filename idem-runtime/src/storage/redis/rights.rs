@@ -1,0 +1,155 @@
+//! What a user of the server has to be allowed, tried before a body depends on it.
+//!
+//! A claim of a free key is a `SET`, which a user may be allowed who may not run the scripts, or not what is in them. Such a user's bodies
+//! would run, lose their leases and leave no result. So each connection begins with a trial on a key of its own: the command of a claim, the
+//! two ways to call a script, and a script that runs every command of the others and says which are refused. A connection that comes
+//! after a failover is tried as well, for servers do not tell each other who may do what. The client of a cluster connects by itself; there
+//! each primary is tried when the storage is made.
+//!
+//! Without the right to publish waiters poll, which is slower and nothing worse.
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+
+use super::error::Fault;
+use super::script::Lua;
+use super::transport::Transport;
+use crate::record::OwnerId;
+
+/// The code of the error for a user who lacks rights. Its detail names them.
+pub(super) const LACKS: &str = "LACKS-RIGHTS";
+
+/// What the server lets this user do, beside what nobody can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rights {
+    /// Waiters can be woken.
+    pub(super) publishes: bool,
+}
+
+/// What follows the prefix in the keys that are tried.
+const PROBE: &str = "probe:";
+
+/// A key that no record has.
+pub(super) fn key(prefix: &str, tag: &str) -> String {
+    format!("{prefix}{PROBE}{{{tag}}}:{}", OwnerId::random())
+}
+
+/// Tries one primary of those behind `transport`: the one that has `key`.
+pub(super) async fn of(transport: &dyn Transport, key: &str) -> Result<Rights, Fault> {
+    Ok(judge(key, transport.send_all(&pipeline(key)).await?)?)
+}
+
+/// What is tried with `key`. A claim's `SET` asks for the same rights, and there is nothing here for it to change. Some servers repeat the
+/// arguments in their errors, so these are plain text.
+fn trials(key: &str) -> [(&'static str, Cmd); 3] {
+    let mut set = Cmd::new();
+    set.arg("SET").arg(key).arg("probe").arg("XX").arg("GET").arg("PX").arg(1);
+    [
+        ("SET", set),
+        ("EVAL", Lua::Probe.by_text(key, &[])),
+        ("EVALSHA", Lua::Probe.by_hash(key, &[])),
+    ]
+}
+
+/// The trial as one pipeline.
+pub(super) fn pipeline(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for (_, cmd) in trials(key) {
+        pipeline.add_command(cmd);
+    }
+    pipeline
+}
+
+/// What the answers to a [`pipeline`] mean. A server that refuses for another reason than rights, such as a replica, says nothing of them;
+/// it refuses claims as well.
+pub(super) fn judge(key: &str, replies: Vec<Value>) -> RedisResult<Rights> {
+    let mut refused = Vec::new();
+    for ((command, _), reply) in trials("").into_iter().zip(replies) {
+        match reply.extract_error() {
+            Ok(Value::Array(names)) => refused.extend(names.iter().filter_map(text)),
+            Err(error) if is_about_keys(&error) => {
+                return Err(lacks(&format!("use {}", keys(key))));
+            }
+            Err(error) if is_refusal(&error) => refused.push(command.to_owned()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let publishes = !refused.iter().any(|name| name == "SPUBLISH");
+    refused.retain(|name| name != "SPUBLISH");
+    refused.dedup();
+    if refused.is_empty() {
+        return Ok(Rights { publishes });
+    }
+    Err(lacks(&format!("run {}", refused.join(", "))))
+}
+
+fn lacks(what: &str) -> RedisError {
+    redis::make_extension_error(LACKS.to_owned(), Some(what.to_owned()))
+}
+
+/// The keys that this one is tried for, as a user of the server knows them.
+fn keys(key: &str) -> String {
+    let prefix = key.split_once(PROBE).map_or("", |(prefix, _)| prefix);
+    format!("the keys {prefix}* and {prefix}{PROBE}*")
+}
+
+/// Whether a user may run a command, but not on these keys.
+fn is_about_keys(error: &RedisError) -> bool {
+    error.kind() == ServerErrorKind::NoPerm.into()
+        && error.detail().is_some_and(|detail| detail.contains(" key"))
+}
+
+/// Whether the server does not let this user do it, or cannot do it at all.
+fn is_refusal(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError)
+    )
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The commands that a script's text runs: `call('NAME'`, `pcall("NAME"`, `try('NAME'`.
+    fn commands(text: &str) -> BTreeSet<String> {
+        let code = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let code: String = code.collect::<Vec<_>>().join("\n");
+        let calls = ["call(", "try("].iter().flat_map(|call| code.split(call).skip(1));
+        let quoted =
+            calls.filter_map(|rest| rest.strip_prefix(['\'', '"'])?.split(['\'', '"']).next());
+        quoted.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_command_of_every_script_is_tried() {
+        let used = Lua::ALL.iter().filter(|script| !matches!(script, Lua::Probe));
+        let used: BTreeSet<_> = used.flat_map(|script| commands(script.text())).collect();
+        assert!(used.contains("PSETEX") && used.contains("TIME"), "{used:?}");
+        assert_eq!(commands(Lua::Probe.text()), used);
+    }
+
+    #[test]
+    fn what_is_refused_is_named_and_only_publishing_can_be_done_without() {
+        let refused = |names: &[&str]| {
+            Value::Array(
+                names.iter().map(|name| Value::BulkString(name.as_bytes().into())).collect(),
+            )
+        };
+        let judged = |names: &[&str]| {
+            judge("idem:probe:1", vec![Value::Nil, refused(names), refused(names)])
+        };
+        assert_eq!(judged(&[]).unwrap(), Rights { publishes: true });
+        assert_eq!(judged(&["SPUBLISH"]).unwrap(), Rights { publishes: false });
+        let error = judged(&["TIME", "SPUBLISH"]).unwrap_err();
+        assert_eq!((error.code(), error.detail()), (Some(LACKS), Some("run TIME")));
+    }
+}
