@@ -88,6 +88,16 @@ impl<DB: Server> Behind<DB> {
         Ok(balance)
     }
 
+    /// Ends the connections of the storage's own: from now on it has to connect when it looks for an outcome.
+    async fn disconnect_the_storage(&self) {
+        // What it looks at before its first claim it has looked at then.
+        let mut tx = self.pool.begin().await.unwrap();
+        let operation = self.idem.in_transaction(&mut tx).operation("nothing").key("nothing");
+        operation.call(async |_| Ok::<_, Failed>(())).await.unwrap();
+        tx.rollback().await.unwrap();
+        self.proxy.cut();
+    }
+
     async fn state(&self) -> (i64, i64) {
         (self.stage.balance().await, self.stage.records().await)
     }
@@ -126,6 +136,7 @@ async fn while_the_transaction_is_open_nobody_knows<DB: Server>(behind: Behind<D
 }
 
 async fn without_the_server_nobody_knows<DB: Server>(behind: Behind<DB>) {
+    behind.disconnect_the_storage().await;
     let harm = |proxy: &FaultProxy| {
         proxy.drop_replies(commits());
         proxy.refuse();
@@ -177,6 +188,7 @@ async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(b
     let ttl = Duration::from_millis(100);
     let idem = Idempotency::builder(behind.idem.storage().clone()).lease(ttl).ttl(ttl);
     let idem = idem.build().unwrap();
+    behind.disconnect_the_storage().await;
     let mut tx = behind.pool.begin().await.unwrap();
     let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
     operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();

@@ -37,11 +37,11 @@ type Caller = oneshot::Sender<Reply>;
 pub(super) struct Senders(Vec<Sender>);
 
 impl Senders {
-    /// Over this one and, where that helps, another one, which is made at once like the first.
+    /// Over this one and, where that helps, another one. Both are made at once.
     pub(super) async fn connect(transport: Box<dyn Transport>) -> Result<Self, Fault> {
         let another = transport.another();
-        if let Some(another) = &another {
-            checked(another.send(&redis::cmd("PING")).await)?;
+        for transport in iter::once(&transport).chain(&another) {
+            checked(transport.send(&redis::cmd("PING")).await)?;
         }
         Ok(Self(iter::once(transport).chain(another).map(Sender::new).collect()))
     }

@@ -81,9 +81,12 @@ impl RedisBuilder {
         let address = self.address?;
         self.certificates.check(&address, &server)?;
         let prefix: Arc<str> = self.prefix.into();
-        let tried = Some(Arc::clone(&prefix));
-        let transport = transport(address, self.certificates, self.timeouts, &server, tried)?;
-        let warnings = check(&*transport, &server, &prefix).await?;
+        let behind = |tried| {
+            transport(address.clone(), self.certificates.clone(), self.timeouts, &server, tried)
+        };
+        // A server that is too old is told by its version, not by the commands that it lacks.
+        let warnings = check(&*behind(None)?, &server, &prefix).await?;
+        let transport = behind(Some(Arc::clone(&prefix)))?;
         let can_wake = !warnings.contains(&Warning::NoWakeups);
         let wakeups = Wakeups::new(&*transport, names.clone(), can_wake);
         let senders = Senders::connect(transport).await.map_err(|fault| fault.explain(&server))?;

@@ -72,13 +72,11 @@ impl<B: Database> Grouped<B> {
                     Ok(())
                 }
                 Err(Failed::Undecided) => Ok(()),
-                Err(Failed::Refused(error) | Failed::Passing(error)) => Err(error),
+                Err(Failed::Refused(error)) => Err(error),
+                Err(Failed::Passing(error)) => Err(untried(error)),
             }
         });
-        trial.await.unwrap_or_else(|error| {
-            let message = "the rights of the database's user were not tried to the end";
-            Err(StorageError::new(StorageErrorKind::NotApplied, message).with_source(error))
-        })
+        trial.await.unwrap_or_else(|error| Err(untried(error)))
     }
 
     /// Makes each verb that comes after a claim, on a key that nobody has.
@@ -97,6 +95,12 @@ impl<B: Database> Grouped<B> {
         let removed = self.backend.remove_expired(&key).await;
         removed.map_err(|error| failed("DELETE", error))
     }
+}
+
+/// Whatever became of the trial, the claim that it was for has not been sent.
+fn untried(error: impl std::error::Error + Send + Sync + 'static) -> StorageError {
+    let message = "the rights of the database's user could not be tried, and nothing was claimed";
+    StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
 }
 
 fn failed(right: &str, error: StorageError) -> Failed {

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Tries on a key that no record has every command that the other scripts use, and leaves nothing behind for longer than a millisecond.
+-- Tries on a key that no record has every command that the other scripts use, and leaves nothing behind: an expiry in the past deletes.
 -- KEYS[1] the key.
 -- Replies: the names of the commands that the server refuses.
 local refused = {}
@@ -19,6 +19,6 @@ try('GET', key)
 try('GETRANGE', key, 0, 1)
 try('SETRANGE', key, 0, '')
 try('PTTL', key)
-try('PEXPIRE', key, 1)
+try('PEXPIRE', key, -1)
 try('SPUBLISH', key, '')
 return refused

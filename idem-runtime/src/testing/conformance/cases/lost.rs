@@ -22,6 +22,8 @@ cases! { "lost";
 }
 
 async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    // A storage may look at its server before its first claim.
+    stage.processing("before").await?;
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextRequestLost).await?;
     let first = stage.storage().claim(&claim).await;
@@ -32,6 +34,8 @@ async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
 }
 
 async fn claim_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
+    // A storage may look at its server before its first claim.
+    stage.processing("before").await?;
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextReplyLost).await?;
     applied(stage.storage().claim(&claim).await.err())?;
