@@ -213,6 +213,9 @@ async fn ended(session: &mut Session<'_>, calls: &[Option<Placed>]) -> Result<St
 
 /// The text that was written as hex digits.
 fn from_hex(digits: &str) -> Option<String> {
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     String::from_utf8(pairs.map(byte).collect::<Option<_>>()?).ok()
