@@ -242,6 +242,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::extra_unused_type_parameters, reason = "they are what is told apart")]
     fn generic<T, const N: i32>() -> Option<String> {
         instance(module_path!(), "generic", &|| {}).unwrap()
     }

@@ -14,7 +14,7 @@ struct Shop {
 }
 
 async fn takes_a_while<T>(value: T) -> Result<T, Error> {
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     Ok(value)
 }
 
