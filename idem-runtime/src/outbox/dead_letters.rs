@@ -35,7 +35,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`].
+    /// [`OutboxErrorKind::Database`](super::OutboxErrorKind::Database),
+    /// [`OutboxErrorKind::Configuration`](super::OutboxErrorKind::Configuration).
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, OutboxError> {
         let shared = self.shared();
         let limit = vec![Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))];
@@ -51,7 +52,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`].
+    /// [`OutboxErrorKind::Database`](super::OutboxErrorKind::Database),
+    /// [`OutboxErrorKind::Configuration`](super::OutboxErrorKind::Configuration).
     ///
     /// # Cancel safety
     ///
@@ -66,7 +68,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`].
+    /// [`OutboxErrorKind::Database`](super::OutboxErrorKind::Database),
+    /// [`OutboxErrorKind::Configuration`](super::OutboxErrorKind::Configuration).
     ///
     /// # Cancel safety
     ///
