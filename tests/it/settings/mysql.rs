@@ -24,7 +24,7 @@ impl Sql for MySql {
 }
 
 fn builder(options: &Options) -> idem_runtime::storage::sql::MySqlBuilder {
-    let builder = MySqlStorage::builder();
+    let builder = MySqlStorage::builder().connection_timeout(super::scenes::LONG);
     match options.schema {
         Some(database) => builder.database(database),
         None => builder,

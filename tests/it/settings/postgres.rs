@@ -27,7 +27,9 @@ impl Sql for Postgres {
 }
 
 fn builder(options: &Options) -> idem_runtime::storage::sql::PostgresBuilder {
-    let builder = PostgresStorage::builder().prepared_statements(!options.is_pooled);
+    let builder = PostgresStorage::builder()
+        .connection_timeout(super::scenes::LONG)
+        .prepared_statements(!options.is_pooled);
     match options.schema {
         Some(schema) => builder.schema(schema),
         None => builder,

@@ -15,6 +15,7 @@ use crate::stage::PATIENCE;
 /// How long a dead owner's key stays locked.
 const LEASE: Duration = Duration::from_millis(300);
 
+pub(super) const LONG: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_secs(600);
 
 const OPERATION: &str = "settle";
@@ -43,7 +44,8 @@ pub(super) struct Pair {
 
 impl Pair {
     fn handle(storage: &SharedStorage) -> Result<Idempotency, Error> {
-        Idempotency::builder(storage.clone()).ttl(TTL).build()
+        // The settings are what is tried, and not how fast a busy machine connects.
+        Idempotency::builder(storage.clone()).ttl(TTL).claim_timeout(LONG).build()
     }
 
     /// Calls, with a body that takes a moment.

@@ -364,17 +364,19 @@ where
         // A verb by itself that is answered so may have been applied.
         let storage = DB::table(&scene.pool, &format!("records_{number}")).await;
         let table = format!("records_{number}");
-        let loss = Loss::next(1).of_requests_with(&table).answered_with(error.clone());
-        scene.proxy.drop_replies(loss);
-        let claim = Claim {
-            key: RecordKey::from_stored(id.as_str()),
+        let claim = |key: &str| Claim {
+            key: RecordKey::from_stored(key),
             owner: OwnerId::random(),
             fingerprint: Fingerprinter::new("effect").finish(),
             lease: PATIENCE,
             ttl: PATIENCE,
             on_crash: CrashPolicy::Retry,
         };
-        let refused = in_time(storage.claim(&claim)).await.unwrap_err();
+        // What it looks at before its first claim it has looked at then.
+        in_time(storage.claim(&claim("before"))).await.unwrap();
+        let loss = Loss::next(1).of_requests_with(&table).answered_with(error.clone());
+        scene.proxy.drop_replies(loss);
+        let refused = in_time(storage.claim(&claim(&id))).await.unwrap_err();
         assert_eq!(refused.kind(), StorageErrorKind::Indeterminate, "{refused:?}");
     }
     assert_eq!(scene.proxy.counts().dropped_replies, 2 * DB::errors().len());
