@@ -363,7 +363,6 @@ where
         assert_eq!(scene.effects(&id).await, 1);
         // A verb by itself that is answered so may have been applied.
         let storage = DB::table(&scene.pool, &format!("records_{number}")).await;
-        let table = format!("records_{number}");
         let claim = |key: &str| Claim {
             key: RecordKey::from_stored(key),
             owner: OwnerId::random(),
@@ -374,7 +373,7 @@ where
         };
         // What it looks at before its first claim it has looked at then.
         in_time(storage.claim(&claim("before"))).await.unwrap();
-        let loss = Loss::next(1).of_requests_with(&table).answered_with(error.clone());
+        let loss = Loss::next(1).of_requests_with(&id).answered_with(error.clone());
         scene.proxy.drop_replies(loss);
         let refused = in_time(storage.claim(&claim(&id))).await.unwrap_err();
         assert_eq!(refused.kind(), StorageErrorKind::Indeterminate, "{refused:?}");

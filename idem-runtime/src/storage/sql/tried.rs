@@ -76,7 +76,10 @@ impl<B: Database> Grouped<B> {
                 Err(Failed::Passing(error)) => Err(untried(error)),
             }
         });
-        trial.await.unwrap_or_else(|error| Err(untried(error)))
+        trial.await.unwrap_or_else(|error| {
+            let message = "the rights of the database's user were not tried to the end";
+            Err(StorageError::new(StorageErrorKind::NotApplied, message).with_source(error))
+        })
     }
 
     /// Makes each verb that comes after a claim, on a key that nobody has.
@@ -98,8 +101,12 @@ impl<B: Database> Grouped<B> {
 }
 
 /// Whatever became of the trial, the claim that it was for has not been sent.
-fn untried(error: impl std::error::Error + Send + Sync + 'static) -> StorageError {
-    let message = "the rights of the database's user could not be tried, and nothing was claimed";
+fn untried(error: StorageError) -> StorageError {
+    if error.kind() != StorageErrorKind::Indeterminate {
+        return error;
+    }
+    let message =
+        format!("nothing was claimed: the rights of the user could not be tried ({error})");
     StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
 }
 
