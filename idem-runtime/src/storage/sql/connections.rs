@@ -158,6 +158,7 @@ impl<DB: Database> Connections<DB> {
     }
 
     /// Closes the connections that nobody uses: another one broke, as a server's restart breaks all of them.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);

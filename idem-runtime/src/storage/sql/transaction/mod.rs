@@ -66,6 +66,10 @@ pub(crate) enum Before<W> {
 
 /// What the database says of a transaction whose `COMMIT` was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    expect(dead_code, reason = "SQLite always answers a commit")
+)]
 pub(crate) enum Verdict {
     Committed,
     RolledBack,
