@@ -97,6 +97,7 @@ mod publisher;
 mod redis_streams;
 #[cfg(feature = "_sql")]
 mod relay;
+#[cfg(feature = "_sql")]
 mod rights;
 #[cfg(feature = "_sql")]
 mod store;
