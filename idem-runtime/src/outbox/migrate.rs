@@ -8,7 +8,7 @@ use super::error::{OutboxError, OutboxErrorKind};
 use super::outbox::{Outbox, Shared};
 use super::store::explain;
 use crate::driver;
-use crate::storage::sql::connections::Share;
+use crate::storage::sql::connections::{PATIENCE, Share};
 use crate::storage::sql::migrate::pending;
 use crate::storage::sql::table::Table;
 
@@ -31,7 +31,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     pub async fn migrate(&self) -> Result<(), OutboxError> {
         let shared = self.shared();
         let task = driver::spawn(async move {
-            let acquired = shared.connections.acquire(Share::Renewals).await;
+            let acquired = shared.connections.acquire_within(Share::Renewals, PATIENCE).await;
             let mut lent = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
             // It waits for other migrations as long as the session says, and is of no other use afterwards.
             apply::<DB>(&mut lent.connection, &shared).await

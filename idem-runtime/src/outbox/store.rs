@@ -17,7 +17,7 @@ use super::outbox::Shared;
 use super::{Event, EventId};
 use crate::driver;
 use crate::record::{OwnerId, Timestamp, millis};
-use crate::storage::sql::connections::Share;
+use crate::storage::sql::connections::{self, Share};
 use crate::storage::sql::table::Table;
 
 /// How long an answer may take until the connection is given up.
@@ -132,9 +132,9 @@ impl<DB: OutboxDatabase> Shared<DB> {
         + Send
         + 'static,
     ) -> Result<T, OutboxError> {
-        let connections = Arc::clone(&self.connections);
+        let own = Arc::clone(&self.connections);
         let task = driver::spawn(async move {
-            let mut lent = connections.acquire(Share::Renewals).await?;
+            let mut lent = own.acquire_within(Share::Renewals, connections::PATIENCE).await?;
             if lent.is_new {
                 DB::prepare(&mut lent.connection).await?;
             }
@@ -142,7 +142,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
             let answer = answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
             match &answer {
                 Ok(_) => lent.give_back(),
-                Err(_) => connections.forget_idle(),
+                Err(_) => own.forget_idle(),
             }
             answer
         });

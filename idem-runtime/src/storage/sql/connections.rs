@@ -50,7 +50,6 @@ pub(crate) enum Share {
 pub(crate) struct Connections<DB: Database> {
     options: PoolOptions<DB>,
     address: Box<dyn Fn() -> Address<DB> + Send + Sync>,
-    patience: Duration,
     /// Connects. It keeps no connection.
     connector: OnceLock<Pool<DB>>,
     idle: Mutex<Vec<Idle<DB::Connection>>>,
@@ -91,7 +90,6 @@ impl<DB: Database> Connections<DB> {
                 .min_connections(0)
                 .max_connections(most)
                 .acquire_timeout(patience.max(FIRST_PATIENCE)),
-            patience,
             address: Box::new(address),
             connector: OnceLock::new(),
             idle: Mutex::default(),
@@ -101,16 +99,11 @@ impl<DB: Database> Connections<DB> {
         }
     }
 
-    /// A connection. Call it on the driver.
+    /// A connection, within `patience`. Call it on the driver.
     ///
     /// # Errors
     ///
     /// [`Error::PoolTimedOut`] where there is none in time, and what connecting says.
-    pub(crate) async fn acquire(&self, share: Share) -> Result<Lent<'_, DB>, Error> {
-        self.acquire_within(share, self.patience).await
-    }
-
-    /// Likewise for the first connection, for which no call waits.
     pub(crate) async fn acquire_within(
         &self,
         share: Share,

@@ -72,7 +72,7 @@ impl Link {
 
     /// A connection, for the statements of one batch.
     pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, Fault> {
-        let acquired = self.connections.acquire(share).await;
+        let acquired = self.connections.acquire_within(share, self.patience).await;
         let lent = acquired.map_err(|error| explain(error, false, &self.table).0)?;
         let is_new = lent.is_new;
         let mut session = Session::new(Place::Alone { lent, share }, self);

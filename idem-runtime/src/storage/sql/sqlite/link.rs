@@ -132,7 +132,7 @@ impl Link {
         let mut lent = loop {
             // SQLite does not apply its busy timeout to the change of a new file to WAL mode: of several processes that open it at once,
             // all but one are told that it is locked, and have to try again.
-            match self.connections.acquire(share).await {
+            match self.connections.acquire_within(share, self.patience).await {
                 Ok(lent) => break lent,
                 Err(error) if is_busy(&error) && Instant::now() < deadline => pause(share).await,
                 Err(error) => return Err(explain(error, false, &self.table)),
