@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use idempotency::testing::{Fault, FaultyStorage, Verb};
 use idempotency::{Idempotency, idempotent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -56,12 +57,12 @@ async fn charge(payment: Payment) -> Result<Receipt, PaymentError> {
 }
 
 /// Whoever is silent for longer than the lease is taken for dead, and a waiting duplicate takes over.
-#[idempotent(key = "parcel:{order}", ttl = "15m", lease = "500ms", wait = "5s", skip(power_cut))]
-async fn ship(order: &str, power_cut: Option<&Notify>) -> Result<String, idempotency::Error> {
+#[idempotent(key = "parcel:{order}", ttl = "15m", lease = "500ms", wait = "5s", skip(doomed))]
+async fn ship(order: &str, doomed: Option<&Notify>) -> Result<String, idempotency::Error> {
     let call = idempotency::current().map_or(0, |call| call.fence().get());
     say(&format!("packing, as owner number {call} of this key"));
-    if let Some(power_cut) = power_cut {
-        power_cut.notify_one();
+    if let Some(packing) = doomed {
+        packing.notify_one();
         std::future::pending::<()>().await;
     }
     Ok(format!("shipped by owner number {call}"))
@@ -157,26 +158,23 @@ async fn same_order_at_once(payment: Payment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plays a machine that loses its power: nothing of the call is cleaned up, and the heartbeats stop with the runtime they ran on.
+/// Plays a machine that loses its power: nothing more of it reaches the storage, neither a heartbeat nor the release of the key.
 async fn die_while_shipping(idem: &Idempotency, order: &str) -> anyhow::Result<()> {
     // A handle of its own is as good as another process: only the storage is shared.
-    let other = Idempotency::builder(idem.storage().clone()).namespace(idem.namespace()).build()?;
-    let order = order.to_owned();
-    let machine = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let power_cut = Notify::new();
-            let mut call = Box::pin(idempotency::with(other, ship(&order, Some(&power_cut))));
-            tokio::select! {
-                _ = &mut call => {}
-                () = power_cut.notified() => {}
-            }
-            // Dropping the call would release the key at once; a machine without power drops nothing.
-            std::mem::forget(call);
-        });
-        anyhow::Ok(())
+    let storage = FaultyStorage::new(idem.storage().clone());
+    let faults = storage.faults().clone();
+    let other = Idempotency::builder(storage).namespace(idem.namespace()).build()?;
+    let packing = Notify::new();
+    let power_cut = async {
+        packing.notified().await;
+        Verb::ALL.iter().for_each(|verb| faults.always(*verb, Fault::LoseRequest));
     };
-    tokio::task::spawn_blocking(machine).await?
+    tokio::select! {
+        shipped = idempotency::with(other, ship(order, Some(&packing))) => {
+            anyhow::bail!("the worker outlived its power: {shipped:?}")
+        }
+        () = power_cut => Ok(()),
+    }
 }
 
 /// The one call here whose key is the same in each run of this program.

@@ -10,6 +10,7 @@
 
 use std::any::type_name_of_val;
 use std::fmt::Write;
+use std::ops::Range;
 
 use crate::error::{Error, ErrorKind};
 
@@ -33,8 +34,7 @@ fn of_path(module: &str, function: &str, path: &str) -> Result<Option<String>, E
                     option `instance`";
         return Err(Error::new(ErrorKind::KeyGeneration, text));
     };
-    let is_plain = path.strip_prefix("self::") == Some(function);
-    Ok((!is_plain).then_some(path))
+    Ok((path != "self").then_some(path))
 }
 
 /// Brings the compiler's text into one form.
@@ -44,14 +44,16 @@ struct Reader<'p> {
     out: String,
     /// How many brackets are open.
     depth: usize,
+    /// Where the last name outside of brackets is, in the end the function's.
+    last: Range<usize>,
 }
 
 impl<'p> Reader<'p> {
     fn new(module: &'p str, path: &'p str) -> Self {
-        Self { module, rest: path, out: String::with_capacity(path.len()), depth: 0 }
+        Self { module, rest: path, out: String::with_capacity(path.len()), depth: 0, last: 0..0 }
     }
 
-    /// The path; none where it has a type without a name.
+    /// The path without the function's own name, which `name` may have replaced; none where it has a type without a name.
     fn read(mut self) -> Option<String> {
         while let Some(next) = self.rest.chars().next() {
             match next {
@@ -70,7 +72,8 @@ impl<'p> Reader<'p> {
                 _ => self.take(next.len_utf8()),
             }
         }
-        // What the closure itself has left.
+        self.out.replace_range(self.last, "");
+        // What the names that are gone have left.
         while self.out.ends_with(':') {
             self.out.pop();
         }
@@ -105,6 +108,9 @@ impl<'p> Reader<'p> {
         // Raw or not: the same name.
         self.rest = self.rest.strip_prefix("r#").unwrap_or(self.rest);
         let len = self.rest.find(|c| !is_of_name(c)).unwrap_or(self.rest.len());
+        if self.depth == 0 {
+            self.last = self.out.len()..self.out.len() + len;
+        }
         self.take(len);
     }
 
@@ -191,40 +197,40 @@ mod tests {
     #[test]
     fn instances_are_the_same_for_every_compiler() {
         for (paths, instance) in [
-            (&["a::m::X::run::{{closure}}"][..], "self::X::run"),
-            (&["a::m::outer::run::{{closure}}"], "self::outer::run"),
-            (&["a::m::outer::{{closure}}::run::{{closure}}::{{closure}}"], "self::outer::run"),
-            (&["<a::m::X as a::A>::run::{{closure}}"], "<self::X as a::A>::run"),
+            (&["a::m::X::run::{{closure}}"][..], "self::X"),
+            (&["a::m::outer::run::{{closure}}"], "self::outer"),
+            (&["a::m::outer::{{closure}}::run::{{closure}}::{{closure}}"], "self::outer"),
+            (&["<a::m::X as a::A>::run::{{closure}}"], "<self::X as a::A>"),
             (
                 &["<a::m::B as a::A>::run::{{closure}}", "<a::m::B<'_> as a::A>::run::{{closure}}"],
-                "<self::B as a::A>::run",
+                "<self::B as a::A>",
             ),
-            (&["a::m::<impl b::Y>::run::{{closure}}"], "self::<impl b::Y>::run"),
+            (&["a::m::<impl b::Y>::run::{{closure}}"], "self::<impl b::Y>"),
             (
                 &[
                     "a::m::G<&str, 5>::run::{{closure}}",
                     "a::m::G<&'static str, 5>::run::{{closure}}",
                     "a::m::G<'_, &'_ str, 5>::run::{{closure}}",
                 ],
-                "self::G<&str, 5>::run",
+                "self::G<&str, 5>",
             ),
             (
                 &[
                     "a::m::run<alloc::vec::Vec<core::option::Option<a::T>>, -3>::{{closure}}",
                     "a::m::run<std::vec::Vec<std::option::Option<a::T>>, -3>::{{closure}}",
                 ],
-                "self::run<std::vec::Vec<std::option::Option<a::T>>, -3>",
+                "self::<std::vec::Vec<std::option::Option<a::T>>, -3>",
             ),
             (
                 &[
                     "a::m::run<dyn for<'a> core::ops::function::Fn(&'a str) -> &'a str + 'static>::{{closure}}",
                     "a::m::run<dyn core::ops::function::Fn(&str) -> &str>::{{closure}}",
                 ],
-                "self::run<dyn std::ops::function::Fn(&str) -> &str>",
+                "self::<dyn std::ops::function::Fn(&str) -> &str>",
             ),
-            (&["a::m::run<'>', true>::{{closure}}"], "self::run<x3e, true>"),
-            (&["a::m::run<'\\'', 'é'>::{{closure}}"], "self::run<x5cx27, xc3xa9>"),
-            (&["a::m::run<a::t::{{closure}}::L>::{{closure}}"], "self::run<a::t::L>"),
+            (&["a::m::run<'>', true>::{{closure}}"], "self::<x3e, true>"),
+            (&["a::m::run<'\\'', 'é'>::{{closure}}"], "self::<x5cx27, xc3xa9>"),
+            (&["a::m::run<a::t::{{closure}}::L>::{{closure}}"], "self::<a::t::L>"),
         ] {
             for path in paths {
                 assert_eq!(instance_of(path).as_deref(), Some(instance), "{path}");
@@ -253,8 +259,8 @@ mod tests {
             instance(module_path!(), "nested", &|| {}).unwrap()
         }
         let nested = nested().unwrap();
-        assert_eq!(nested, "self::compiler_names_what_it_is_asked_for::nested");
-        assert_eq!(generic::<String, -3>().unwrap(), "self::generic<std::string::String, -3>");
+        assert_eq!(nested, "self::compiler_names_what_it_is_asked_for");
+        assert_eq!(generic::<String, -3>().unwrap(), "self::<std::string::String, -3>");
         assert_ne!(generic::<u8, 1>(), generic::<u8, 2>());
         assert_ne!(generic::<u8, 1>(), generic::<u16, 1>());
     }

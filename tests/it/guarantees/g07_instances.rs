@@ -13,6 +13,7 @@ on_every_backend!(
     instances_run_each_for_themselves,
     instances_with_one_explicit_key_are_a_mismatch,
     functions_of_one_name_in_two_modules_are_a_mismatch_unless_they_are_named,
+    a_method_that_is_named_may_be_renamed_and_keeps_its_type,
     types_without_a_name_are_refused_and_not_merged,
     duplicates_of_an_instance_are_replayed,
 );
@@ -88,6 +89,16 @@ impl<T: Channel> Service<T> {
     async fn send(&self, idem: &Idempotency, user: u64) -> Result<String, Error> {
         let _ = &self.0;
         Ok(format!("sent by {} to {user}", T::NAME))
+    }
+
+    #[idempotent(key = "end:{user}", with = idem, skip(idem), name = "end")]
+    async fn end(idem: &Idempotency, user: u64) -> Result<String, Error> {
+        Ok(format!("{} ended for {user}", T::NAME))
+    }
+
+    #[idempotent(key = "end:{user}", with = idem, skip(idem), name = "end")]
+    async fn end_with_another_name(idem: &Idempotency, user: u64) -> Result<String, Error> {
+        Ok(format!("{} ended again for {user}", T::NAME))
     }
 }
 
@@ -211,6 +222,15 @@ async fn functions_of_one_name_in_two_modules_are_a_mismatch_unless_they_are_nam
     // A name is the user's, so that a function may move to another module.
     assert_eq!(orders::make(idem, 7).await.unwrap(), "order 7");
     assert_eq!(refunds::make(idem, 7).await.unwrap(), "order 7");
+}
+
+async fn a_method_that_is_named_may_be_renamed_and_keeps_its_type(stage: Stage) {
+    let idem = &stage.process().await.idem;
+    type OfEmail = Service<Email>;
+    assert_eq!(OfEmail::end(idem, 7).await.unwrap(), "email ended for 7");
+    assert_eq!(OfEmail::end_with_another_name(idem, 7).await.unwrap(), "email ended for 7");
+    let other = Service::<Sms>::end(idem, 7).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Mismatch);
 }
 
 async fn types_without_a_name_are_refused_and_not_merged(stage: Stage) {

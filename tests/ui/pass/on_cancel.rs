@@ -62,7 +62,7 @@ mod futures {
     pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 }
 
-#[idempotent(key = "generic:{id}", on_cancel = "finish", skip(sink))]
+#[idempotent(key = "generic:{id}", on_cancel = "finish", instance = "any sink", skip(sink))]
 async fn generic<F: FnMut(u32) + Send + 'static>(id: u64, mut sink: F) -> Result<u32, Error> {
     let _ = id;
     let run = RUNS.next();
@@ -70,32 +70,41 @@ async fn generic<F: FnMut(u32) + Send + 'static>(id: u64, mut sink: F) -> Result
     takes_a_while(run).await
 }
 
-async fn hangs_up<F: Future>(call: F) {
-    assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+/// Drops `call` when its body, the `run`th of all, has begun.
+async fn hangs_up<F: Future<Output: std::fmt::Debug>>(call: F, run: u32) {
+    let begun = async {
+        while RUNS.count() < run {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        answer = call => panic!("run {run} outlived its caller: {answer:?}"),
+        () = begun => {}
+    }
 }
 
 fn main() {
     on_memory(async {
         let idem = idempotency::handle().unwrap();
         let note = || (String::from("note"), 1);
-        hangs_up(finished(7, note())).await;
+        hangs_up(finished(7, note()), 1).await;
         idem.drain().await;
         assert_eq!(finished(7, note()).await.unwrap(), 1);
 
-        hangs_up(cancelled(7, "note")).await;
+        hangs_up(cancelled(7, "note"), 2).await;
         idem.drain().await;
         assert_eq!(cancelled(7, "note").await.unwrap(), 3);
 
         let shop = Arc::new(Shop { idempotency: idem.clone(), region: "eu" });
-        hangs_up(Arc::clone(&shop).ship(7, "eu")).await;
+        hangs_up(Arc::clone(&shop).ship(7, "eu"), 4).await;
         idem.drain().await;
         assert_eq!(shop.ship(7, "eu").await.unwrap(), 4);
 
-        hangs_up(Shop::boxed(7)).await;
+        hangs_up(Shop::boxed(7), 5).await;
         idem.drain().await;
         assert_eq!(Shop::boxed(7).await.unwrap(), 5);
 
-        hangs_up(generic(7, |_| {})).await;
+        hangs_up(generic(7, |_| {}), 6).await;
         idem.drain().await;
         assert_eq!(generic(7, |_| {}).await.unwrap(), 6);
     });

@@ -5,7 +5,7 @@ use idempotency::{Error, ErrorKind, idempotent};
 
 static RUNS: Runs = Runs::new();
 
-#[idempotent(key = "order:{id}")]
+#[idempotent(key = "order:{id}", name = "place")]
 async fn place(id: u64, note: &str) -> Result<String, Error> {
     Ok(format!("{id} {note} {}", RUNS.next()))
 }

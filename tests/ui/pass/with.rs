@@ -12,7 +12,7 @@ struct Shop {
 }
 
 impl Shop {
-    #[idempotent(key = "order:{id}", with = self.idempotency)]
+    #[idempotent(key = "order:{id}", with = self.idempotency, name = "place", instance = "shop")]
     async fn place(&self, id: u64) -> Result<u32, Error> {
         let _ = id;
         Ok(RUNS.next())
@@ -22,7 +22,7 @@ impl Shop {
         &self.idempotency
     }
 
-    #[idempotent(key = "order:{id}", with = self.handle(), name = "place")]
+    #[idempotent(key = "order:{id}", with = self.handle(), name = "place", instance = "shop")]
     fn deferred(&self, id: u64) -> impl Future<Output = Result<u32, Error>> {
         async move {
             let _ = id;
@@ -31,7 +31,7 @@ impl Shop {
     }
 }
 
-#[idempotent(key = "order:{id}", with = handle, skip(handle), name = "place")]
+#[idempotent(key = "order:{id}", with = handle, skip(handle), name = "place", instance = "shop")]
 async fn free(id: u64, handle: Arc<Idempotency>) -> Result<u32, Error> {
     let _ = (id, handle);
     Ok(RUNS.next())
