@@ -25,6 +25,9 @@ use tokio::sync::{OnceCell, Semaphore};
 
 /// Far longer than anything takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a machine that is busy with other tests may take to connect.
+pub(crate) const BUSY: Duration = Duration::from_secs(20);
 /// Storages count whole milliseconds, so that what lasts for a while may end this much earlier.
 pub(crate) const GRAIN: Duration = Duration::from_millis(2);
 /// Longer than any test.
@@ -277,9 +280,13 @@ impl Stage {
     async fn storage_at(&self, url: &str) -> SharedStorage {
         match &self.records {
             Records::Postgres { .. } => {
-                SharedStorage::new(PostgresStorage::connect(url).await.unwrap())
+                let builder = PostgresStorage::builder().connection_timeout(BUSY);
+                SharedStorage::new(builder.connect(url).await.unwrap())
             }
-            Records::MySql { .. } => SharedStorage::new(MySqlStorage::connect(url).await.unwrap()),
+            Records::MySql { .. } => {
+                let builder = MySqlStorage::builder().connection_timeout(BUSY);
+                SharedStorage::new(builder.connect(url).await.unwrap())
+            }
             _ => SharedStorage::new(RedisStorage::connect(url).await.unwrap()),
         }
     }

@@ -24,7 +24,7 @@ impl Sql for MySql {
 }
 
 fn builder(options: &Options) -> idem_runtime::storage::sql::MySqlBuilder {
-    let builder = MySqlStorage::builder().connection_timeout(super::scenes::LONG);
+    let builder = MySqlStorage::builder().connection_timeout(crate::stage::BUSY);
     match options.schema {
         Some(database) => builder.database(database),
         None => builder,

@@ -28,7 +28,7 @@ impl Sql for Postgres {
 
 fn builder(options: &Options) -> idem_runtime::storage::sql::PostgresBuilder {
     let builder = PostgresStorage::builder()
-        .connection_timeout(super::scenes::LONG)
+        .connection_timeout(crate::stage::BUSY)
         .prepared_statements(!options.is_pooled);
     match options.schema {
         Some(schema) => builder.schema(schema),

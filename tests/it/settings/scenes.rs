@@ -10,12 +10,11 @@ use idem_runtime::{Error, Fingerprinter, Idempotency, Key, RecordKey};
 use parking_lot::Mutex;
 
 use super::matrix::{Failed, Verdict};
-use crate::stage::PATIENCE;
+use crate::stage::{BUSY, PATIENCE};
 
 /// How long a dead owner's key stays locked.
 const LEASE: Duration = Duration::from_millis(300);
 
-pub(super) const LONG: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_secs(600);
 
 const OPERATION: &str = "settle";
@@ -45,7 +44,7 @@ pub(super) struct Pair {
 impl Pair {
     fn handle(storage: &SharedStorage) -> Result<Idempotency, Error> {
         // The settings are what is tried, and not how fast a busy machine connects.
-        Idempotency::builder(storage.clone()).ttl(TTL).claim_timeout(LONG).build()
+        Idempotency::builder(storage.clone()).ttl(TTL).claim_timeout(BUSY).build()
     }
 
     /// Calls, with a body that takes a moment.

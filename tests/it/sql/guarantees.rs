@@ -7,7 +7,7 @@ use idem_runtime::{ErrorKind, Source};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::sql::{Product, SqlServer, query};
 
-use crate::stage::{PATIENCE, Stage, TTL, in_time, until};
+use crate::stage::{BUSY, PATIENCE, Stage, TTL, in_time, until};
 
 /// Makes a test on each server of each function named.
 macro_rules! on_each_server {
@@ -69,7 +69,7 @@ async fn server_that_went_away_before_the_body_is_an_error_and_the_body_does_not
 ) {
     let mut server = SqlServer::start(product);
     let stage = Stage::on_server(product, &server.url()).await;
-    let process = stage.process().await;
+    let process = stage.process_with(|handle| handle.claim_timeout(BUSY)).await;
     server.kill();
     let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);

@@ -8,7 +8,7 @@ use testkit::sql::{PgBouncer, Product, SqlServer};
 
 use super::super::{claim, complete, fresh_key, key, run_once};
 use super::database;
-use crate::stage::in_time;
+use crate::stage::{BUSY, in_time};
 
 #[tokio::test]
 async fn addresses_that_cannot_be_used_are_told_without_their_password() {
@@ -110,7 +110,8 @@ async fn database_that_lacks_a_character_of_a_key_says_so_and_merges_nothing() {
         let make = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'");
         server.query(&make);
         let url = server.url().replace("/postgres", &format!("/{name}"));
-        let storage = PostgresStorage::connect(&url).await.unwrap();
+        let storage = PostgresStorage::builder().connection_timeout(BUSY);
+        let storage = storage.connect(&url).await.unwrap();
         storage.migrate().await.unwrap();
         let (known, unknown) = (key("caf\u{e9}"), key("caf\u{e9} \u{1F980}"));
         let asked = claim(&known);
