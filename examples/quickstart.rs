@@ -167,7 +167,9 @@ async fn die_while_shipping(idem: &Idempotency, order: &str) -> anyhow::Result<(
     let packing = Notify::new();
     let power_cut = async {
         packing.notified().await;
-        Verb::ALL.iter().for_each(|verb| faults.always(*verb, Fault::LoseRequest));
+        for verb in Verb::ALL {
+            faults.always(verb, Fault::LoseRequest);
+        }
     };
     tokio::select! {
         shipped = idempotency::with(other, ship(order, Some(&packing))) => {

@@ -13,8 +13,10 @@
 //! They are two because a storage or a hook of the application's may block its thread, against its contract. That then delays the leases
 //! of bodies whose own runtimes stand still at the same time, and no connection.
 //!
-//! Each thread starts with the first task for it and lasts as long as the process.
+//! Each thread starts with the first task for it and lasts as long as the process. What only one runtime uses, and may stand still with it, can run
+//! there instead: [`Home`].
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::sync::OnceLock;
 use std::thread;
@@ -24,9 +26,16 @@ use tokio::runtime::{Builder, Handle};
 #[cfg(any(feature = "redis", feature = "_sql"))]
 use tokio::task::JoinHandle;
 
+static ENGINE: OnceLock<Option<Handle>> = OnceLock::new();
+static IO: OnceLock<Option<Handle>> = OnceLock::new();
+
+thread_local! {
+    /// Whose future [`begin_on`] polls.
+    static BEGUN_BY: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
 /// The runtime for heartbeats and writes in the background; `None` where the process may not start a thread.
 pub(crate) fn engine() -> Option<&'static Handle> {
-    static ENGINE: OnceLock<Option<Handle>> = OnceLock::new();
     ENGINE.get_or_init(|| start("idempotency")).as_ref()
 }
 
@@ -36,8 +45,46 @@ pub(crate) fn begin_on(runtime: &Handle, future: &mut (impl Future<Output = ()> 
     if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
         return false;
     }
+    let caller = Handle::try_current().ok();
     let _entered = runtime.enter();
-    future.now_or_never().is_some()
+    BEGUN_BY.set(caller);
+    let is_over = future.now_or_never().is_some();
+    BEGUN_BY.set(None);
+    is_over
+}
+
+/// The application's runtime for which something is done now; `None` on the library's own threads, and where there is none.
+#[cfg(feature = "redis")]
+pub(crate) fn caller() -> Option<Handle> {
+    let caller = BEGUN_BY.with_borrow(Option::clone).or_else(|| Handle::try_current().ok())?;
+    let is_ours = [&ENGINE, &IO]
+        .into_iter()
+        .any(|ours| matches!(ours.get(), Some(Some(ours)) if ours.id() == caller.id()));
+    (!is_ours).then_some(caller)
+}
+
+/// Where tasks run.
+#[cfg(feature = "redis")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// On the library's thread for connections.
+    Library,
+    /// On the runtime of whoever starts them.
+    Caller,
+}
+
+#[cfg(feature = "redis")]
+impl Home {
+    /// Runs a task there. It goes on when its handle is dropped.
+    pub(crate) fn spawn<F>(self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match (self, caller()) {
+            (Self::Caller, Some(caller)) => caller.spawn(task),
+            _ => spawn(task),
+        }
+    }
 }
 
 fn start(name: &str) -> Option<Handle> {
@@ -56,7 +103,6 @@ fn start(name: &str) -> Option<Handle> {
 /// The runtime for connections; the caller's own where the process may not start a thread.
 #[cfg(any(feature = "redis", feature = "_sql"))]
 fn io() -> Option<Handle> {
-    static IO: OnceLock<Option<Handle>> = OnceLock::new();
     IO.get_or_init(|| start("idempotency-io")).clone().or_else(|| Handle::try_current().ok())
 }
 

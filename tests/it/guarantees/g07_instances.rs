@@ -225,8 +225,9 @@ async fn functions_of_one_name_in_two_modules_are_a_mismatch_unless_they_are_nam
 }
 
 async fn a_method_that_is_named_may_be_renamed_and_keeps_its_type(stage: Stage) {
-    let idem = &stage.process().await.idem;
     type OfEmail = Service<Email>;
+
+    let idem = &stage.process().await.idem;
     assert_eq!(OfEmail::end(idem, 7).await.unwrap(), "email ended for 7");
     assert_eq!(OfEmail::end_with_another_name(idem, 7).await.unwrap(), "email ended for 7");
     let other = Service::<Sms>::end(idem, 7).await.unwrap_err();

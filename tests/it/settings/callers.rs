@@ -43,15 +43,18 @@ impl Callers {
         match (self, storage) {
             (Self::Two, _) => {
                 let (place, other, scene) = (place.clone(), format!("{key}-other"), scene.clone());
-                let (told, other) = {
-                    let (tell, told) = oneshot::channel();
-                    let run = move || {
-                        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-                        let _ = tell.send(runtime.block_on(in_time(scene(place, other))));
-                    };
-                    (told, thread::spawn(run))
-                };
+                let (tell, told) = oneshot::channel();
+                // What one runtime has opened in the application's pool the other one may be given, so neither ends before both are done.
+                let (done, until_done) = oneshot::channel::<()>();
+                let other = thread::spawn(move || {
+                    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        let _ = tell.send(in_time(scene(place, other)).await);
+                        let _ = until_done.await;
+                    });
+                });
                 let ended = (here.await, told.await);
+                drop(done);
                 other
                     .join()
                     .map_err(|_| Failed::Broken("the other runtime panicked".to_owned()))?;

@@ -5,11 +5,9 @@
 //! one pipeline, with one hand-over and one timer. Completions among them go as calls for several records each, which spares the server
 //! most of what a script costs. A lone command never waits for company.
 //!
-//! The queue is sent by a task on the library's own thread that lives while there is something to send. A caller that goes away leaves
-//! its place in the queue; the others do not notice. One whose runtime stands still keeps nobody waiting: while its own command is under
-//! way, the others' queue up and are sent. Each caller waits for no longer than its own limit, on its own runtime.
+//! The queue is sent by a task that lives while there is something to send, at the home of the connection. A caller that goes away leaves
+//! its place in the queue; the others do not notice. Each caller waits for no longer than its own limit.
 
-use std::iter;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -22,8 +20,6 @@ use super::completion::{self, Completion};
 use super::error::{Fault, abandoned, late};
 use super::script::Lua;
 use super::transport::Transport;
-use crate::driver;
-use crate::key::RecordKey;
 
 /// Most commands of a pipeline, so that the first of them is not kept waiting by the last.
 const LONGEST: usize = 256;
@@ -31,32 +27,6 @@ const LONGEST: usize = 256;
 pub(super) type Reply = Result<Value, Fault>;
 
 type Caller = oneshot::Sender<Reply>;
-
-/// The connections to the servers: two, so that one is answered while the next pipeline for the other is put together. The commands for one
-/// key all go over the same one and so, as long as it lives, arrive in the order in which they were sent: a release does not overtake its claim.
-pub(super) struct Senders(Vec<Sender>);
-
-impl Senders {
-    /// Over this one and, where that helps, another one. Both are made at once.
-    pub(super) async fn connect(transport: Box<dyn Transport>) -> Result<Self, Fault> {
-        let another = transport.another();
-        for transport in iter::once(&transport).chain(&another) {
-            checked(transport.send(&redis::cmd("PING")).await)?;
-        }
-        Ok(Self(iter::once(transport).chain(another).map(Sender::new).collect()))
-    }
-
-    /// The one for this key.
-    pub(super) fn of(&self, key: &RecordKey) -> &Sender {
-        let place = key.name_hash() >> 32;
-        &self.0[place as usize % self.0.len()]
-    }
-
-    /// One for whatever has no key, or many.
-    pub(super) fn any(&self) -> &Sender {
-        &self.0[0]
-    }
-}
 
 /// Sends commands to the servers. Replies that are errors of the server come as errors.
 #[derive(Clone)]
@@ -90,8 +60,13 @@ enum Request {
 }
 
 impl Sender {
-    fn new(transport: Box<dyn Transport>) -> Self {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
         Self(Arc::new(Inner { transport, queue: Mutex::default() }))
+    }
+
+    /// Connects, unless it has.
+    pub(super) async fn ping(&self) -> Result<(), Fault> {
+        checked(self.0.transport.send(&redis::cmd("PING")).await).map(drop)
     }
 
     pub(super) fn transport(&self) -> &dyn Transport {
@@ -158,7 +133,7 @@ impl Sender {
             (number, std::mem::replace(&mut queue.sending, true))
         };
         if !sending {
-            driver::spawn(Courier::new(&self.0).run());
+            self.0.transport.home().spawn(Courier::new(&self.0).run());
         }
         match timeout(self.0.transport.patience(), &mut reply).await {
             Ok(reply) => reply.unwrap_or_else(|_| Err(Fault::Sent(abandoned()))),
@@ -274,8 +249,7 @@ impl Courier {
 }
 
 impl Drop for Courier {
-    /// Where the process may not start a thread, the task ends with the runtime of a caller: the others get an error then, instead of
-    /// waiting for another task.
+    /// The task ends with its runtime: who still waits gets an error then.
     fn drop(&mut self) {
         if !self.ended {
             let mut queue = self.inner.queue.lock();

@@ -20,6 +20,7 @@ use super::link::{Connect, Link, Lost};
 use super::rights;
 use super::tls::Certificates;
 use super::transport::{Node, Subscriber, Timeouts, Transport, within};
+use crate::driver::Home;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How often the client tries a command again, following slots that move and waiting for a cluster that elects a primary.
@@ -30,6 +31,7 @@ struct Cluster {
 }
 
 /// Connects to the nodes of a cluster.
+#[derive(Clone)]
 struct ToCluster {
     client: ClusterClient,
     nodes: Vec<ConnectionInfo>,
@@ -48,7 +50,7 @@ pub(super) fn transport(
             .with_source(error)
     })?;
     let connect = ToCluster { client, nodes, certificates, timeouts, subscriber: None };
-    Ok(Box::new(Cluster { link: Link::new(connect) }))
+    Ok(Box::new(Cluster { link: Link::new(connect, Home::Library) }))
 }
 
 fn builder(
@@ -166,8 +168,12 @@ impl Transport for Cluster {
         self.link.connect().timeouts.of_a_command()
     }
 
-    fn another(&self) -> Option<Box<dyn Transport>> {
-        None
+    fn home(&self) -> Home {
+        self.link.home()
+    }
+
+    fn another(&self, home: Home) -> Box<dyn Transport> {
+        Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
@@ -187,7 +193,7 @@ impl Transport for Cluster {
         let (nodes, certificates, timeouts) = (nodes.clone(), certificates.clone(), *timeouts);
         let subscriber = Some(subscriber);
         let connect = ToCluster { client, nodes, certificates, timeouts, subscriber };
-        Box::new(Self { link: Link::new(connect) })
+        Box::new(Self { link: Link::new(connect, Home::Library) })
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Address, redacted};
-use super::batch::Senders;
 use super::check::{Warning, check};
 use super::error::Fault;
 use super::names::Names;
+use super::senders::Senders;
 use super::tls::Certificates;
 use super::transport::{Single, Timeouts, Transport, without_delay};
 use super::watch::Wakeups;

@@ -7,8 +7,8 @@
 //! and when the server says that it is a replica. Requests that are under way on it keep it until they have their answers; the next
 //! request makes a new one. Of many callers without a connection one connects, and the others share what comes of it, be it an error.
 //!
-//! Connections are made, and from then on driven, on the library's own thread. A caller only waits: its runtime may stand still or end
-//! in the middle of an attempt, and the others' requests go on.
+//! Connections are made, and from then on driven, at the link's home: on the library's own thread, where a caller's runtime may stand still
+//! or end in the middle of an attempt and the others' requests go on, or on the one runtime whose callers alone use the link.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
 use super::error::{Fault, abandoned};
-use crate::driver;
+use crate::driver::Home;
 
 /// Makes a connection. Calls the [`Lost`] when the connection breaks, if it can tell.
 pub(super) trait Connect: Send + Sync + 'static {
@@ -44,6 +44,7 @@ impl Lost {
 /// The current connection, if there is one.
 pub(super) struct Link<C: Connect> {
     connect: Arc<C>,
+    home: Home,
     state: Arc<Mutex<State<C::Connection>>>,
 }
 
@@ -66,9 +67,9 @@ pub(super) struct Lease<T> {
 }
 
 impl<C: Connect> Link<C> {
-    pub(super) fn new(connect: C) -> Self {
+    pub(super) fn new(connect: C, home: Home) -> Self {
         let state = State { live: None, attempt: None, generations: 0 };
-        Self { connect: Arc::new(connect), state: Arc::new(Mutex::new(state)) }
+        Self { connect: Arc::new(connect), home, state: Arc::new(Mutex::new(state)) }
     }
 
     /// The current connection, or a new one.
@@ -97,7 +98,7 @@ impl<C: Connect> Link<C> {
         state.attempt = Some(attempt.clone());
         let (connect, lost) = (Arc::clone(&self.connect), self.lost(generation));
         let state = Arc::clone(&self.state);
-        driver::spawn(async move {
+        self.home.spawn(async move {
             let result = connect.connect(lost).await;
             let result = result.map(|connection| Lease { connection, generation });
             let mut state = state.lock();
@@ -107,6 +108,11 @@ impl<C: Connect> Link<C> {
             ended.send_replace(Some(result));
         });
         attempt
+    }
+
+    /// Where the connections are made and driven.
+    pub(super) fn home(&self) -> Home {
+        self.home
     }
 
     /// What makes the connections.

@@ -56,12 +56,15 @@
 //! | release | `EVALSHA` | `release.lua`: still the owner? then keep the fence for the ttl, and wake the waiters |
 //! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
 //!
-//! So a fresh call is two commands at most and a replay is one. They go over two connections, all those for one key over the same, and a third
-//! hears of wake-ups while somebody waits; to a cluster it is one for each node. Where many calls are under way, commands go as pipelines, and completions
+//! So a fresh call is two commands at most and a replay is one. Where many calls are under way, commands go as pipelines, and completions
 //! share a call of their script (`batch.rs`); each is decided by itself all the same.
 //!
-//! The connections are made and driven on a thread of the library's own, so that a storage goes on whatever becomes of the runtime that made
-//! or uses it.
+//! # Connections
+//!
+//! Each runtime that makes calls has two connections of its own (`senders.rs`): the commands for one key go over the same, and none
+//! crosses a thread. A runtime that stands still holds up nobody else's calls. Heartbeats, writes whose caller has gone away, and whatever is asked without
+//! a runtime go over one more, on a thread of the library's own; another one there hears of wake-ups while somebody waits. So a
+//! process with one runtime has three connections, or four. In a cluster each is one for each node, and a runtime has one and not two.
 //!
 //! Messages go only to those who wait: a claim that meets another owner at work marks the record as waited for, and the end of a record
 //! that is not marked is not published. The mark stays through renewals and takeovers. A waiter subscribes first and claims then, so
@@ -120,6 +123,7 @@ mod names;
 mod rights;
 mod scan;
 mod script;
+mod senders;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 #[cfg(feature = "redis-tls")]
@@ -137,7 +141,6 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use self::batch::Senders;
 pub use self::check::Warning;
 #[cfg(feature = "outbox")]
 pub(crate) use self::commands::Commands;
@@ -146,6 +149,7 @@ pub use self::connect::RedisBuilder;
 use self::error::Fault;
 use self::names::Names;
 use self::script::Lua;
+use self::senders::Senders;
 use self::transport::Transport;
 use self::watch::Wakeups;
 #[cfg(feature = "_fuzzing")]
@@ -219,7 +223,7 @@ impl RedisStorage {
     }
 
     fn transport(&self) -> &dyn Transport {
-        self.0.senders.any().transport()
+        self.0.senders.library().transport()
     }
 
     fn redis_key(&self, key: &RecordKey) -> String {

@@ -15,6 +15,7 @@ use redis::{
 use super::error::{Fault, late};
 use super::link::{Connect, Link, Lost};
 use super::rights;
+use crate::driver::Home;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,7 @@ pub(super) trait Transport: Send + Sync + 'static {
     /// Sends commands at once; one reply for each.
     fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>>;
 
-    /// Whether [`send_all`](Self::send_all) costs less than sending each.
+    /// Whether [`send_all`](Self::send_all) costs less than sending each, and commands of one connection wait for each other.
     fn pipelines(&self) -> bool;
 
     /// The primaries, in an order that does not change by itself.
@@ -62,10 +63,13 @@ pub(super) trait Transport: Send + Sync + 'static {
     /// How long one of these may take, connecting included.
     fn patience(&self) -> Duration;
 
-    /// Another connection like this one; `None` where commands of one connection do not wait for each other.
-    fn another(&self) -> Option<Box<dyn Transport>>;
+    /// Where its connections are made and driven.
+    fn home(&self) -> Home;
 
-    /// Another connection like this one, for subscriptions.
+    /// Another connection like this one, with this home.
+    fn another(&self, home: Home) -> Box<dyn Transport>;
+
+    /// Another connection like this one, for subscriptions, on the library's own thread.
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport>;
 }
 
@@ -176,7 +180,8 @@ impl Single {
     /// With a connection whose user's rights are tried on keys that begin so.
     pub(super) fn new(primary: impl Locate, timeouts: Timeouts, tried: Option<Arc<str>>) -> Self {
         let primary = Arc::new(primary);
-        Self { link: Link::new(ToPrimary { primary, timeouts, subscriber: None, tried }) }
+        let connect = ToPrimary { primary, timeouts, subscriber: None, tried };
+        Self { link: Link::new(connect, Home::Library) }
     }
 }
 
@@ -226,14 +231,18 @@ impl Transport for Single {
         self.link.connect().timeouts.of_a_command()
     }
 
-    fn another(&self) -> Option<Box<dyn Transport>> {
-        Some(Box::new(Self { link: Link::new(self.link.connect().clone()) }))
+    fn home(&self) -> Home {
+        self.link.home()
+    }
+
+    fn another(&self, home: Home) -> Box<dyn Transport> {
+        Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
     }
 
     fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
         let connect =
             ToPrimary { subscriber: Some(subscriber), tried: None, ..self.link.connect().clone() };
-        Box::new(Self { link: Link::new(connect) })
+        Box::new(Self { link: Link::new(connect, Home::Library) })
     }
 }
 
