@@ -3,6 +3,7 @@
 mod addresses;
 mod cluster;
 mod conformance;
+mod connections;
 mod faults;
 mod layout;
 mod rights;

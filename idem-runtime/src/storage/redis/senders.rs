@@ -32,7 +32,7 @@ pub(super) struct Senders {
     runtimes: Arc<Runtimes>,
 }
 
-type Runtimes = RwLock<HashMap<Id, Arc<Own>>>;
+type Runtimes = RwLock<HashMap<Id, Own>>;
 
 /// The connections of one runtime.
 struct Own {
@@ -45,22 +45,21 @@ impl Senders {
     /// Over connections like this one, whose home is the library. Those that are needed at once are made at once.
     pub(super) async fn connect(transport: Box<dyn Transport>) -> Result<Self, Fault> {
         let senders = Self { library: Sender::new(transport), runtimes: Arc::default() };
-        let own = senders.own();
-        let own = own.iter().flat_map(|own| &own.senders);
-        try_join_all(own.chain([&senders.library]).map(Sender::ping)).await?;
+        let own = senders.own(<[Sender]>::to_vec).unwrap_or_default();
+        try_join_all(own.iter().chain([&senders.library]).map(Sender::ping)).await?;
         Ok(senders)
     }
 
     /// The one for this key.
     pub(super) fn of(&self, key: &RecordKey) -> Sender {
-        let Some(own) = self.own() else { return self.library.clone() };
-        let place = key.name_hash() >> 32;
-        own.senders[place as usize % own.senders.len()].clone()
+        let place = (key.name_hash() >> 32) as usize;
+        let own = self.own(|senders| senders[place % senders.len()].clone());
+        own.unwrap_or_else(|| self.library.clone())
     }
 
     /// One for whatever has no key, or many.
     pub(super) fn any(&self) -> Sender {
-        self.own().map_or_else(|| self.library.clone(), |own| own.senders[0].clone())
+        self.own(|senders| senders[0].clone()).unwrap_or_else(|| self.library.clone())
     }
 
     /// The one that no runtime of the application's holds up.
@@ -68,32 +67,32 @@ impl Senders {
         &self.library
     }
 
-    /// Those of the runtime that this is called on; `None` where it is not to have any.
-    fn own(&self) -> Option<Arc<Own>> {
+    /// What `of` takes of those of the runtime that this is called on; `None` where it is not to have any.
+    fn own<T>(&self, of: impl Fn(&[Sender]) -> T) -> Option<T> {
         let here = driver::caller()?;
         if let Some(own) = self.runtimes.read().get(&here.id()) {
-            return Some(Arc::clone(own));
+            return Some(of(&own.senders));
         }
         // Where time leaps, whoever waits for a server is told at once that it does not answer.
-        (time() == Time::Real).then(|| self.add(&here))
+        (time() == Time::Real).then(|| of(&self.add(&here)))
     }
 
-    fn add(&self, here: &Handle) -> Arc<Own> {
+    fn add(&self, here: &Handle) -> Vec<Sender> {
         let transport = self.library.transport();
         let count = if transport.pipelines() { 2 } else { 1 };
         let sender = || Sender::new(transport.another(Home::Caller));
         let (in_use, unused) = oneshot::channel();
         let own = Own { senders: (0..count).map(|_| sender()).collect(), _in_use: in_use };
-        let own = match self.runtimes.write().entry(here.id()) {
-            Entry::Occupied(other) => return Arc::clone(other.get()),
-            Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(own))),
+        let senders = match self.runtimes.write().entry(here.id()) {
+            Entry::Occupied(other) => return other.get().senders.clone(),
+            Entry::Vacant(place) => place.insert(own).senders.clone(),
         };
         let ended = Ended { runtimes: Arc::downgrade(&self.runtimes), id: here.id() };
         here.spawn(async move {
             let _ended = ended;
             let _ = unused.await;
         });
-        own
+        senders
     }
 }
 
