@@ -152,8 +152,9 @@ where
     let counted = principal.clone();
     let body = async move {
         let config = handling;
-        // Here, because only now it is known that the key is a new one.
-        if let Err(retry_after) = config.take_of_quota(&counted) {
+        // Here, because only now it is known whether the key is a new one: one that was given back keeps its count of owners.
+        let is_new = idem_runtime::current().is_none_or(|call| call.attempt() <= 1);
+        if is_new && let Err(retry_after) = config.take_of_quota(&counted) {
             return over_quota(&config, retry_after);
         }
         let method = request.method().clone();

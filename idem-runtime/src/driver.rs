@@ -7,7 +7,7 @@
 //!
 //! | thread | runs | which is |
 //! |---|---|---|
-//! | `idempotency-io` | [`spawn`] | the library's code alone: connections, batches, wake-ups |
+//! | `idempotency-io` | [`spawn`] | the library's code: connections, batches, wake-ups; and the hooks of a database pool |
 //! | `idempotency` | [`engine`] | heartbeats and writes in the background, with the storage's verbs and the hooks |
 //!
 //! They are two because a storage or a hook of the application's may block its thread, against its contract. That then delays the leases
@@ -27,6 +27,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
 static ENGINE: OnceLock<Option<Handle>> = OnceLock::new();
+#[cfg(any(feature = "redis", feature = "_sql"))]
 static IO: OnceLock<Option<Handle>> = OnceLock::new();
 
 thread_local! {

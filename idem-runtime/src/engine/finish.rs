@@ -1,7 +1,7 @@
 //! A call that comes to its end without its caller: `on_cancel = "finish"`.
 //!
-//! The caller polls the call as ever. Dropped once the body has begun, the rest of the call (body, outcome, write) is handed over to a task on
-//! the caller's runtime. Before that there is nothing to finish, and the call is dropped like any other. A task from the beginning would do as
+//! The caller polls the call as ever. Dropped while the body runs, the rest of the call (body, outcome, write) is handed over to a task on
+//! the caller's runtime, which has to be driven on. Before that there is nothing to finish, and the call is dropped like any other. A task from the beginning would do as
 //! well, but every call would pay for it, and the body would see none of its caller's task-locals.
 
 use std::pin::Pin;
@@ -57,7 +57,9 @@ impl<T: Send + 'static> Future for Finish<T> {
 
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
-        let Some(rest) = self.rest.take().filter(|_| self.flight.has_begun()) else { return };
+        // What is left of a call whose body is over is its write, which its guard goes on with wherever this is dropped.
+        let runs = self.flight.has_begun() && !self.flight.is_settling();
+        let Some(rest) = self.rest.take().filter(|_| runs) else { return };
         let Some(runtime) = &self.runtime else { return };
         let operation = &self.flight.name.operation;
         tracing::debug!(%operation, "the caller was dropped: the body runs to its end without it");

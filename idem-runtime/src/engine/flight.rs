@@ -41,6 +41,8 @@ pub(crate) struct Flight {
     settling: AtomicBool,
     /// Others may run the body, now or soon.
     lost: AtomicBool,
+    /// It was not heard of for too long: nobody follows it any more.
+    silent: AtomicBool,
     changed: Notify,
     /// Whether anybody has ever waited for a change.
     awaited: AtomicBool,
@@ -110,6 +112,7 @@ impl Flights {
             begun: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             changed: Notify::new(),
             awaited: AtomicBool::new(false),
         })
@@ -127,6 +130,14 @@ impl Flights {
         }
         shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
         None
+    }
+
+    /// Puts `candidate` on the list although a call is there that it is a duplicate of, and which nobody follows any more.
+    pub(crate) fn enter_beside(&self, candidate: &Arc<Flight>, there: &Flight) {
+        there.silent.store(true, Ordering::Release);
+        let hash = candidate.hash();
+        let mut shard = self.shard(hash).lock();
+        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
     }
 
     /// Takes a call off the list and tells its followers how it ended, unless there are none or they know already.
@@ -336,6 +347,10 @@ impl Flight {
         self.settling.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_settling(&self) -> bool {
+        self.settling.load(Ordering::Acquire)
+    }
+
     /// Tells whoever works for this call that others may run the body.
     pub(crate) fn lose(&self) {
         self.lost.store(true, Ordering::SeqCst);
@@ -349,6 +364,9 @@ impl Flight {
     /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
     /// not: the storage may answer again.
     fn takes_followers(&self) -> bool {
+        if self.silent.load(Ordering::Acquire) {
+            return false;
+        }
         match *self.phase.lock() {
             Phase::Claiming
             | Phase::Elsewhere { .. }
@@ -370,6 +388,16 @@ impl Flight {
                 return found;
             }
             changed.await;
+        }
+    }
+
+    /// By when something new is heard of a call that waits for the storage's answer, or for a call elsewhere; never of one whose body runs.
+    pub(crate) fn heard_by(&self, answered_by: Instant, patience: Duration) -> Instant {
+        match *self.phase.lock() {
+            Phase::Claiming => answered_by,
+            // It looks again when that lease is over.
+            Phase::Elsewhere { lease_until } => later(lease_until, patience),
+            _ => later(answered_by, Duration::MAX),
         }
     }
 

@@ -160,6 +160,10 @@ impl Call {
                     let lease_left = lease_until.saturating_duration_since(Instant::now());
                     return Err(self.already_processing(lease_left));
                 }
+                Some(Followed::Silent) => {
+                    self.inner.flights.enter_beside(&self.flight, &there);
+                    break;
+                }
                 None => {}
             }
         }
@@ -373,28 +377,36 @@ fn bounded(failure: Failure, max_result_size: usize) -> Failure {
 enum Followed {
     Finished(Finished),
     Refused(Error),
-    Busy { lease_until: Instant },
+    Busy {
+        lease_until: Instant,
+    },
+    /// It is on a runtime that stands still, and so says nothing of what the storage may know by now.
+    Silent,
 }
 
 /// Waits for the call that is there; `None` when the duplicate has to claim for itself. One that may not wait, or no longer, still
-/// learns what the storage answers to the claim under way, unless that takes longer than a claim may: then the call that is there is on
-/// a runtime that stands still.
+/// learns what the storage answers to the claim under way.
 async fn follow(
     flight: &Flight,
     deadline: Option<Instant>,
     claim_timeout: Duration,
 ) -> Option<Followed> {
     // The other one's time may be up a moment later than ours.
-    let answered_by = later(Instant::now(), claim_timeout.saturating_mul(3) / 2);
-    if let Some(deadline) = deadline {
-        let ended = flight.until(|phase| heard(phase, true));
-        if let Ok(followed) = timeout_at(deadline, ended).await {
+    let patience = claim_timeout.saturating_mul(3) / 2;
+    let answered_by = later(Instant::now(), patience);
+    let mut deadline = deadline;
+    loop {
+        let heard_by = flight.heard_by(answered_by, patience);
+        if heard_by <= Instant::now() {
+            return Some(Followed::Silent);
+        }
+        let until = deadline.map_or(heard_by, |deadline| deadline.min(heard_by));
+        let ended = flight.until(|phase| heard(phase, deadline.is_some()));
+        if let Ok(followed) = timeout_at(until, ended).await {
             return followed;
         }
+        deadline = deadline.filter(|deadline| *deadline > Instant::now());
     }
-    let answered = flight.until(|phase| heard(phase, false));
-    let unanswered = |_| Some(Followed::Busy { lease_until: Instant::now() });
-    timeout_at(answered_by, answered).await.unwrap_or_else(unanswered)
 }
 
 /// What a phase tells a duplicate, and nothing yet where that has to go on listening.

@@ -53,6 +53,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the release of what may have been claimed is tried where no body ran: the lease does the same in the end.
 const BRIEF: Duration = Duration::from_secs(15);
 
+/// How long a write may take that was begun for a runtime which may never be driven again, on what that runtime has for itself. Then it is
+/// made again on the library's own, which its owner may do.
+const BEGUN_ELSEWHERE: Duration = Duration::from_millis(250);
+
 /// Writes `settlement` and ends the call for its followers.
 pub(crate) async fn settle(
     inner: &Arc<Inner>,
@@ -131,7 +135,14 @@ impl Writing {
         // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
         let patience = self.flight.lease.max(Duration::from_secs(1));
         let patience = if deadline <= Instant::now() { patience.min(BRIEF) } else { patience };
-        let write = write_retrying(&self.inner, &self.settlement, pauses);
+        let write = async {
+            let begun = write_once(&self.inner, &self.settlement);
+            match timeout(BEGUN_ELSEWHERE, begun).await {
+                Ok(Ok(written)) => Ok(written),
+                Ok(Err(error)) if !may_pass(&error) => Err(error),
+                Ok(Err(_)) | Err(_) => write_retrying(&self.inner, &self.settlement, pauses).await,
+            }
+        };
         self.unrecorded = match timeout(patience, write).await {
             Ok(Ok(written)) => match end(&self.inner, &self.flight, &self.settlement, written) {
                 Settled::Lost(Lost::Gone) if self.untold => Some(vanished()),
@@ -170,17 +181,20 @@ pub(crate) fn vanished() -> Error {
     Error::new(ErrorKind::Storage, "the record vanished while the body ran")
 }
 
+async fn write_once(inner: &Inner, settlement: &Settlement) -> Result<Written, StorageError> {
+    match settlement {
+        Settlement::Complete(complete) => inner.storage.complete(complete).await,
+        Settlement::Release(release) => inner.storage.release(release).await,
+    }
+}
+
 async fn write_retrying(
     inner: &Inner,
     settlement: &Settlement,
     mut pauses: impl Iterator<Item = Duration>,
 ) -> Result<Written, StorageError> {
     loop {
-        let answer = match settlement {
-            Settlement::Complete(complete) => inner.storage.complete(complete).await,
-            Settlement::Release(release) => inner.storage.release(release).await,
-        };
-        match answer {
+        match write_once(inner, settlement).await {
             Err(error) if may_pass(&error) => match pauses.next() {
                 Some(pause) => sleep(pause).await,
                 None => return Err(error),

@@ -126,7 +126,7 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
     ///
     /// Another transaction with this key that is not committed yet is [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), or is waited for as long
     /// as [`wait`](Operation::wait) says; what it is about is not known until then. SQLite lets one transaction write at a time, so there
-    /// the second waits for its turn, as long as the connection's busy timeout says.
+    /// the second waits for its turn, as long as the connection's busy timeout and the claim timeout say.
     ///
     /// Roll the transaction back after any error. What is recorded of an error of the body's counts only if it is committed nevertheless.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use idempotency::http::{IdempotencyLayer, OverLimit, Profile, anonymous};
 use idempotency::record::{CrashPolicy, OwnerId};
 use idempotency::storage::{Claim, Claimed, Storage};
@@ -202,6 +202,17 @@ async fn d13_the_quota_is_of_new_keys(stage: Stage) {
     }
     assert!(client.post("/a", "k1", "x").await.is_replayed());
     assert_eq!(service.runs(), 2);
+    // A key that was accepted and given back is the client's to use again.
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous()).quota(1, hour);
+    let runs = Count::default();
+    let busy_once = post(async move || match runs.fetch_add(1, Ordering::SeqCst) {
+        0 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    });
+    let client = client_of(busy_once, layer).await;
+    assert_eq!(client.post("/a", "busy", "x").await.status, 503);
+    assert_eq!(client.post("/a", "busy", "x").await.status, 200);
+    client.post("/a", "new", "x").await.assert_problem(429, "quota-exceeded");
     let elsewhere = Counting::on(&stage).await;
     assert_eq!(elsewhere.client.post("/a", "k3", "x").await.status, 200, "it left nothing behind");
 }

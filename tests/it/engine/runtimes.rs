@@ -71,6 +71,7 @@ on_every_storage!(
     a_body_whose_runtime_nobody_drives_keeps_its_lease,
     what_a_runtime_leaves_unwritten_is_written,
     a_call_on_a_runtime_that_stands_still_is_waited_for_no_longer_than_the_wait,
+    a_claim_that_is_not_heard_of_refuses_no_duplicate,
 );
 
 fn on_cluster(cluster: &ClusterSetup) -> Stage {
@@ -364,11 +365,46 @@ fn a_call_on_a_runtime_that_stands_still_is_waited_for_no_longer_than_the_wait(s
         let wait = Duration::from_secs(1);
         let begun = std::time::Instant::now();
         let follower = process.charge(&key).lease(TTL).wait(wait).call(stage.body(&key, ""));
-        let error = block_on(in_time(follower)).unwrap_err();
-        assert!(error.is_retryable(), "{error}");
+        let answer = block_on(in_time(follower));
         let elapsed = begun.elapsed();
-        assert!((wait..wait + Duration::from_secs(10)).contains(&elapsed), "{elapsed:?}");
-        assert_eq!(stage.ledger.executions(&key), 0);
+        match answer {
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                assert!((wait..wait + Duration::from_secs(10)).contains(&elapsed), "{elapsed:?}");
+            }
+            // The other one's claim has not been sent.
+            Ok(_) => assert!(!in_the_body, "the body runs elsewhere"),
+        }
+        drop(other);
+    }
+}
+
+/// The other runtime stands still before its claim is answered. What the storage would answer a duplicate is not kept from it.
+fn a_claim_that_is_not_heard_of_refuses_no_duplicate(stage: &Stage) {
+    for (becomes, wait) in [
+        (Becomes::StandsStill, None),
+        (Becomes::IsNotDriven, None),
+        (Becomes::StandsStill, Some(PATIENCE)),
+    ] {
+        let budget = Duration::from_millis(500);
+        let process = block_on(stage.process_with(|builder| builder.claim_timeout(budget)));
+        process.faults.next(Verb::Claim, Fault::Hang);
+        let key = format!("{becomes:?}-{wait:?}");
+        let (theirs, their_key) = (process.clone(), key.clone());
+        let other = Other::begin(becomes, move || async move {
+            let body = std::future::pending::<Result<String, idem_runtime::Error>>();
+            drop(theirs.charge(&their_key).call(body).await);
+        });
+        for _ in 0..2 {
+            let duplicate = process.charge(&key);
+            let duplicate = match wait {
+                Some(wait) => duplicate.wait(wait),
+                None => duplicate,
+            };
+            let value = block_on(in_time(duplicate.call(stage.body(&key, "second"))));
+            assert_eq!(value.unwrap(), "second");
+        }
+        assert_eq!(stage.ledger.executions(&key), 1);
         drop(other);
     }
 }

@@ -56,7 +56,9 @@ fn a_runtime_has_connections_of_its_own_as_long_as_it_lasts() {
         .collect();
     until_clients(&server, ALONE + 2 * others.len());
     drop(go_on);
-    others.into_iter().for_each(|other| other.join().unwrap());
+    for other in others {
+        other.join().unwrap();
+    }
     until_clients(&server, ALONE);
 
     // The one that connected may go as well: the storage goes on with its own.

@@ -80,6 +80,55 @@ async fn a_mysql_statement_that_commits_by_itself_leaves_a_part_of_the_transacti
     }
 }
 
+/// The session remembers calls for longer than its transactions last, which says nothing of a later one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_transaction_that_has_ended_is_not_judged_by_an_earlier_one() {
+    let stage = Stage::<MySql>::new().await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    let mut tx = begin::<MySql>(&mut connection).await;
+    deposited(&stage.idem, &mut tx, "rolled back", true).await;
+    tx.rollback().await.unwrap();
+    let mut tx = begin::<MySql>(&mut connection).await;
+    for statement in ["UPDATE accounts SET balance = balance + 7", "CREATE TABLE t (id INTEGER)"] {
+        MySql::run(inside(&mut tx), statement.to_owned()).await.unwrap();
+    }
+    let error = stage.idem.commit(tx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    drop(connection);
+    assert_eq!(stage.balance().await, 7);
+}
+
+/// A deadlock ends the transaction, the application goes on all the same, and what it does then is committed at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_after_a_mysql_deadlock_is_not_said_to_be_rolled_back() {
+    let stage = Stage::<MySql>::new().await;
+    let bob = "INSERT INTO accounts VALUES ('bob', 0)".to_owned();
+    let mut connection = stage.pool.acquire().await.unwrap();
+    MySql::run(&mut connection, bob).await.unwrap();
+    drop(connection);
+    let update = |name| format!("UPDATE accounts SET balance = balance + 1 WHERE name = '{name}'");
+    let (mut first, mut second) = (stage.begin().await, stage.begin().await);
+    for (tx, key, own) in [(&mut first, "1", "alice"), (&mut second, "2", "bob")] {
+        let operation = stage.idem.in_transaction(tx).operation("deposit").key(key);
+        let body = async |tx: &mut sqlx::MySqlConnection| {
+            MySql::run(tx, update(own)).await?;
+            Ok::<_, Failed>(1)
+        };
+        operation.call(body).await.unwrap();
+    }
+    let crossed = tokio::join!(
+        MySql::run(inside(&mut first), update("bob")),
+        MySql::run(inside(&mut second), update("alice"))
+    );
+    assert!(crossed.0.is_ok() != crossed.1.is_ok(), "{crossed:?}");
+    let (mut lost, won) = if crossed.0.is_ok() { (second, first) } else { (first, second) };
+    stage.idem.commit(won).await.unwrap();
+    MySql::run(inside(&mut lost), update("bob")).await.unwrap();
+    let error = stage.idem.commit(lost).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    assert_eq!(stage.number("SELECT sum(balance) DIV 1 FROM accounts").await, 3);
+}
+
 /// sqlx goes on as if there were a transaction, and each statement after that commits by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sqlite_transaction_that_a_statement_rolled_back_is_not_said_to_be_committed() {

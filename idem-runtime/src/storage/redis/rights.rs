@@ -70,6 +70,8 @@ pub(super) fn judge(key: &str, replies: Vec<Value>) -> RedisResult<Rights> {
                 return Err(lacks(&format!("use {}", keys(key))));
             }
             Err(error) if is_refusal(&error) => refused.push(command.to_owned()),
+            // It loads its data, runs a script, or waits for its primary: what it refuses for that it may allow later.
+            Err(error) if is_passing(&error) => return Err(error),
             Ok(_) | Err(_) => {}
         }
     }
@@ -106,6 +108,16 @@ fn is_refusal(error: &RedisError) -> bool {
     )
 }
 
+/// Whether the server will not answer at all for a moment.
+fn is_passing(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, TryAgain};
+
+    match error.kind() {
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => true,
+        _ => error.code() == Some("BUSY"),
+    }
+}
+
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
@@ -135,6 +147,15 @@ mod tests {
         let used: BTreeSet<_> = used.flat_map(|script| commands(script.text())).collect();
         assert!(used.contains("PSETEX") && used.contains("TIME"), "{used:?}");
         assert_eq!(commands(Lua::Probe.text()), used);
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_yet_has_said_nothing_of_rights() {
+        for text in ["-LOADING Redis is loading\r\n", "-BUSY running a script\r\n"] {
+            let refused = || redis::parse_redis_value(text.as_bytes()).unwrap();
+            let error = judge("idem:probe:1", vec![refused(), refused()]).unwrap_err();
+            assert_ne!(error.code(), Some(LACKS), "{error}");
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<DB: Database> Connections<DB> {
     }
 
     /// Closes the connections that nobody uses: another one broke, as a server's restart breaks all of them.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "outbox"))]
     pub(crate) fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);

@@ -66,7 +66,8 @@
 //!
 //! # Poolers, TLS
 //!
-//! No statement leaves anything in a session but prepared statements. `PgBouncer` in transaction mode follows those from 1.21 on; for others
+//! The storage's own statements leave nothing in a session but prepared statements; what those in an application's transaction leave is
+//! said in [`transaction`](crate::transaction). `PgBouncer` in transaction mode follows those from 1.21 on; for others
 //! there is [`PostgresBuilder::prepared_statements`]. TLS is sqlx's: an application that needs it depends on `sqlx` with one of its features
 //! `tls-rustls-ring-webpki`, `tls-rustls-aws-lc-rs` or `tls-native-tls`, and says `?sslmode=verify-full` in the URL or the pool's options.
 //!

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::Error;
 use sqlx::error::DatabaseError;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::grouped::{Database, Grouped};
 use crate::driver;
@@ -60,10 +60,12 @@ impl<B: Database> Grouped<B> {
             return Ok(());
         }
         let grouped = Arc::clone(self);
+        let (wanted, _waiting) = oneshot::channel::<()>();
         // On the driver, so that nobody waits for a caller who stands still.
         let trial = driver::spawn(async move {
             let _one = grouped.tried.trying.lock().await;
-            if grouped.tried.is_done.load(Ordering::Acquire) {
+            // While a database is away there may be many behind one another, whose callers have long gone.
+            if grouped.tried.is_done.load(Ordering::Acquire) || wanted.is_closed() {
                 return Ok(());
             }
             match grouped.make_verbs().await {

@@ -5,7 +5,7 @@
 //!
 //! Every statement commits by itself, and every write finds its rows by the whole primary key and says in its conditions what it needs. So
 //! it locks those rows alone under every isolation level, is right whatever others do between two statements, and leaves nothing behind in
-//! the session: neither a transaction nor a setting.
+//! the storage's own sessions: neither a transaction nor a setting.
 //!
 //! `UTC_TIMESTAMP` is the moment at which the statement began, the same for all of its rows and wherever it stands in it. `SYSDATE` would move
 //! inside of it, and both it and `NOW` are in the session's time zone, in which an hour comes twice when summer ends. A statement that

@@ -25,7 +25,7 @@ use super::statements::PATIENT;
 use super::values::Value;
 use super::verbs::Backend;
 use super::witness::{Part, Witness};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
 
 /// A lock was not had in time.
 const LOCKED: [u16; 2] = [1205, 3572];
@@ -92,7 +92,13 @@ impl Records for MySql {
         Box::pin(async move {
             let is_nested = is_nested::<MySql>(connection);
             let mut session = storage.0.backend.link.within(connection);
-            Witness::take(&mut session, is_nested).await.map_err(broken)
+            match Witness::take(&mut session, is_nested).await.map_err(broken) {
+                // The connection broke. Before that a statement may have ended the transaction, and committed what came before it.
+                Err(error) if error.kind() == StorageErrorKind::Indeterminate => {
+                    Ok(Before::Ended(error))
+                }
+                taken => taken,
+            }
         })
     }
 

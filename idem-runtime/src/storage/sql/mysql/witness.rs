@@ -43,6 +43,9 @@ const SERVER: &str = "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)
 /// There is no savepoint of this name.
 const NO_SAVEPOINT: u16 = 1305;
 
+/// A deadlock, or a lock that was not had in time: the server may have rolled the transaction back.
+const ROLLS_BACK: [u32; 2] = [1213, 1205];
+
 /// A call that ended in a transaction, and left its record: completed, failed or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -126,11 +129,15 @@ impl Witness {
         session: &mut Session<'_>,
         is_nested: bool,
     ) -> Result<Before<Self>, Fault> {
-        let read = format!("SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL");
+        // The last statement's error is forgotten with the next statement.
+        let read = format!(
+            "SHOW ERRORS LIMIT 1; SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL"
+        );
         let forget = if is_nested { String::new() } else { format!("; SET @{CALLS} = NULL") };
         let taken = Instant::now();
         let rows = session.run(read + &forget).await?;
-        let row = rows.first().ok_or_else(|| Fault::unreadable(broken_up()))?;
+        let (row, errors) = rows.split_last().ok_or_else(|| Fault::unreadable(broken_up()))?;
+        let last_error = errors.first().and_then(|error| get(error, 1).ok());
         let calls: Option<Vec<u8>> = get(row, 0).map_err(Fault::unreadable)?;
         let server: String = get(row, 1).map_err(Fault::unreadable)?;
         if get::<i64>(row, 2).map_err(Fault::unreadable)? != 0 {
@@ -161,7 +168,7 @@ impl Witness {
         if is_open || is_inside(session).await? {
             return Ok(Before::Open(None));
         }
-        ended(session, &calls).await.map(Before::Ended)
+        ended(last_error).map(Before::Ended)
     }
 
     /// What became of the transaction, asked on a connection that is not inside of another.
@@ -194,15 +201,11 @@ async fn is_inside(session: &mut Session<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// What is to be said of a transaction that the server has ended: an error if it rolled all of it back. A statement that commits by itself
-/// has committed what came before it, and what came after a deadlock was committed statement by statement. Then the record is there that the
-/// last call left, if it left one.
-async fn ended(session: &mut Session<'_>, calls: &[Option<Placed>]) -> Result<StorageError, Fault> {
-    let mut is_rolled_back = matches!(calls.first(), Some(Some(_)));
-    for placed in calls.iter().flatten() {
-        is_rolled_back &= session.run(placed.own()).await.is_ok_and(|rows| rows.is_empty());
-    }
-    if !is_rolled_back {
+/// What is to be said of a transaction that the server has ended. It rolls one back by itself at a deadlock, or where a lock was not had in
+/// time; as long as that was the last statement, nothing can have come after it. A statement that commits by itself has committed what came
+/// before it, and what came after a rollback was committed statement by statement.
+fn ended(last_error: Option<u32>) -> Result<StorageError, Fault> {
+    if !last_error.is_some_and(|number| ROLLS_BACK.contains(&number)) {
         let message = "the transaction has ended before its commit, by a statement that commits by itself or by a deadlock";
         return Ok(StorageError::new(StorageErrorKind::Indeterminate, message));
     }

@@ -8,7 +8,7 @@
 //! | Postgres | an advisory lock of the key, tried first, which ends with the transaction |
 //! | MariaDB | its statements wait for no lock (`innodb_lock_wait_timeout = 0`, for the statement alone) |
 //! | MySQL | they wait for one second, the least that it allows |
-//! | SQLite | one transaction writes at a time; a second one waits for it, as long as its busy timeout says |
+//! | SQLite | one transaction writes at a time; a second one waits for it, as long as its busy timeout and the claim timeout say |
 //!
 //! A `COMMIT` whose reply is lost is ambiguous. So the transaction says just before it what it can be recognized by, its [witness](Records),
 //! and another connection asks for that afterwards:
