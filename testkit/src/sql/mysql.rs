@@ -63,7 +63,7 @@ pub(super) fn installation() -> Installation {
         "--bind-address=127.0.0.1",
         // Another address than its numbers would be looked up at every connection.
         "--skip-name-resolve",
-        "--max-connections=300",
+        "--max-connections=1000",
         "--skip-log-bin",
     ];
     arguments.extend(serving.map(Into::into));

@@ -27,7 +27,7 @@ pub(super) fn installation() -> Installation {
     let template = template("postgres", &program, |dir| initialize(&program, dir));
     let arguments = [
         "listen_addresses=127.0.0.1",
-        "max_connections=300",
+        "max_connections=1000",
         "shared_buffers=32MB",
         // In its folder, which is removed, and not in a place where a killed server leaves it behind.
         "dynamic_shared_memory_type=mmap",

@@ -1,5 +1,6 @@
 //! The runtimes that a scene is played on.
 
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use idem_runtime::{Fingerprinter, Key, RecordKey};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::task::LocalPoolHandle;
 
 use super::matrix::Failed;
 
@@ -37,29 +39,17 @@ impl Callers {
     where
         P: Clone + Send + 'static,
         S: Fn(P, String) -> F + Clone + Send + 'static,
-        F: Future<Output = Result<(), Failed>>,
+        F: Future<Output = Result<(), Failed>> + 'static,
     {
         let here = in_time(scene(place.clone(), key.to_owned()));
         match (self, storage) {
             (Self::Two, _) => {
                 let (place, other, scene) = (place.clone(), format!("{key}-other"), scene.clone());
-                let (tell, told) = oneshot::channel();
-                // What one runtime has opened in the application's pool the other one may be given, so neither ends before both are done.
-                let (done, until_done) = oneshot::channel::<()>();
-                let other = thread::spawn(move || {
-                    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-                    runtime.block_on(async {
-                        let _ = tell.send(in_time(scene(place, other)).await);
-                        let _ = until_done.await;
-                    });
-                });
-                let ended = (here.await, told.await);
-                drop(done);
-                other
-                    .join()
-                    .map_err(|_| Failed::Broken("the other runtime panicked".to_owned()))?;
+                let there = second().spawn_pinned(move || in_time(scene(place, other)));
+                let ended = (here.await, there.await);
                 ended.0?;
-                ended.1.unwrap_or_else(|_| Err(Failed::Broken("no answer".to_owned())))
+                let panicked = |_| Err(Failed::Broken("the other runtime panicked".to_owned()));
+                ended.1.unwrap_or_else(panicked)
             }
             (Self::Frozen, Some(storage)) => {
                 let frozen = Freeze::start(storage).await;
@@ -70,6 +60,12 @@ impl Callers {
             _ => here.await,
         }
     }
+}
+
+/// The second runtime. It lasts: what one has opened in the application's pool the other one may be given later.
+fn second() -> &'static LocalPoolHandle {
+    static SECOND: OnceLock<LocalPoolHandle> = OnceLock::new();
+    SECOND.get_or_init(|| LocalPoolHandle::new(1))
 }
 
 async fn in_time(scene: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
