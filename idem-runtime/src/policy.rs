@@ -64,7 +64,8 @@ impl<E, F: Fn(&E) -> String> ErrorPolicy<E> for StoreErrorsAs<F> {
     }
 }
 
-/// `on_error = "replay"`: later calls get the same typed error. An error that cannot be encoded is stored by its type's name alone.
+/// `on_error = "replay"`: later calls get the same typed error. An error that cannot be encoded, or not be read back, is stored by its type's
+/// name alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayErrors;
 
@@ -72,7 +73,8 @@ pub struct ReplayErrors;
 impl<E: Serialize + DeserializeOwned> ErrorPolicy<E> for ReplayErrors {
     fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
         let message = std::any::type_name::<E>().to_owned();
-        Some(Failure::Error { message, typed: codec.encode(error).ok() })
+        let typed = codec.encode(error).ok().filter(|typed| codec.decode::<E>(typed).is_ok());
+        Some(Failure::Error { message, typed })
     }
 
     fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {

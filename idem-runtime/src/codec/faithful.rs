@@ -1,7 +1,8 @@
 //! A serializer in front of another that refuses what could not be told from something else when it is read back.
 //!
 //! `serde_json` writes NaN and the infinities as `null`, so that `Some(f64::NAN)` would be replayed as `None`. JSON and MessagePack both
-//! write `Some(())` and `Some(None)` as they write `None`. A result that cannot be stored faithfully is an error instead.
+//! write `Some(())` and `Some(None)` as they write `None`, and they write values of any depth but read none that is deeper than a limit, for the
+//! sake of the stack. A result that cannot be stored faithfully is an error instead.
 
 use std::fmt::Display;
 
@@ -13,26 +14,45 @@ use serde::ser::{
 /// A value or a serializer, and what it may not hold.
 pub(super) struct Faithful<T>(pub(super) T, pub(super) Format);
 
+/// Writes JSON from which the value can be read back.
+#[cfg(any(feature = "json", feature = "outbox"))]
+pub(crate) fn json<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    value: &T,
+) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(out, &Faithful(value, Format::JSON))
+}
+
+/// Most levels of sequences, maps and enums inside of each other: as many as `serde_json` reads.
+pub(super) const MAX_DEPTH: u8 = 127;
+
 /// What a format can express.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
     has_nan: bool,
+    /// How many levels the value is in.
+    depth: u8,
     /// The value is that of a `Some`, so that nothing would be read back as `None`.
     inside_some: bool,
 }
 
 impl Format {
-    #[cfg(feature = "json")]
-    pub(super) const JSON: Self = Self { has_nan: false, inside_some: false };
+    #[cfg(any(feature = "json", feature = "outbox"))]
+    const JSON: Self = Self { has_nan: false, depth: 0, inside_some: false };
     #[cfg(feature = "msgpack")]
-    pub(super) const MSGPACK: Self = Self { has_nan: true, inside_some: false };
+    pub(super) const MSGPACK: Self = Self { has_nan: true, depth: 0, inside_some: false };
 
     fn inside_some(self) -> Self {
         Self { inside_some: true, ..self }
     }
 
-    fn inside_other(self) -> Self {
-        Self { inside_some: false, ..self }
+    /// So many levels further in.
+    fn inside<E: Error>(self, levels: u8) -> Result<Self, E> {
+        let depth = self.depth + levels;
+        if depth > MAX_DEPTH {
+            return Err(E::custom(format_args!("the result is nested more than {MAX_DEPTH} levels deep")));
+        }
+        Ok(Self { inside_some: false, depth, ..self })
     }
 
     fn float<E: Error>(self, is_finite: bool) -> Result<(), E> {
@@ -135,20 +155,18 @@ impl<S: Serializer> Serializer for Faithful<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_variant(
-            name,
-            index,
-            variant,
-            &Faithful(value, self.1.inside_other()),
-        )
+        let inside = self.1.inside(1)?;
+        self.0.serialize_newtype_variant(name, index, variant, &Faithful(value, inside))
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        Ok(Faithful(self.0.serialize_seq(len)?, self.1.inside_other()))
+        let inside = self.1.inside(1)?;
+        Ok(Faithful(self.0.serialize_seq(len)?, inside))
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        Ok(Faithful(self.0.serialize_tuple(len)?, self.1.inside_other()))
+        let inside = self.1.inside(1)?;
+        Ok(Faithful(self.0.serialize_tuple(len)?, inside))
     }
 
     fn serialize_tuple_struct(
@@ -156,7 +174,8 @@ impl<S: Serializer> Serializer for Faithful<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleStruct, S::Error> {
-        Ok(Faithful(self.0.serialize_tuple_struct(name, len)?, self.1.inside_other()))
+        let inside = self.1.inside(1)?;
+        Ok(Faithful(self.0.serialize_tuple_struct(name, len)?, inside))
     }
 
     fn serialize_tuple_variant(
@@ -166,14 +185,13 @@ impl<S: Serializer> Serializer for Faithful<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        Ok(Faithful(
-            self.0.serialize_tuple_variant(name, index, variant, len)?,
-            self.1.inside_other(),
-        ))
+        let inside = self.1.inside(2)?;
+        Ok(Faithful(self.0.serialize_tuple_variant(name, index, variant, len)?, inside))
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(Faithful(self.0.serialize_map(len)?, self.1.inside_other()))
+        let inside = self.1.inside(1)?;
+        Ok(Faithful(self.0.serialize_map(len)?, inside))
     }
 
     fn serialize_struct(
@@ -181,7 +199,8 @@ impl<S: Serializer> Serializer for Faithful<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        Ok(Faithful(self.0.serialize_struct(name, len)?, self.1.inside_other()))
+        let inside = self.1.inside(1)?;
+        Ok(Faithful(self.0.serialize_struct(name, len)?, inside))
     }
 
     fn serialize_struct_variant(
@@ -191,10 +210,8 @@ impl<S: Serializer> Serializer for Faithful<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        Ok(Faithful(
-            self.0.serialize_struct_variant(name, index, variant, len)?,
-            self.1.inside_other(),
-        ))
+        let inside = self.1.inside(2)?;
+        Ok(Faithful(self.0.serialize_struct_variant(name, index, variant, len)?, inside))
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::faithful::{Faithful, Format};
-use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
+use super::{AnyCodec, Choice, Codec, CodecError, CodecTag, faithful};
 
 /// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express, such as `Some(())` beside
 /// `None`, is an error.
@@ -22,7 +21,7 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     value: &T,
 ) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(out, &Faithful(value, Format::JSON))
+    faithful::json(out, value)
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {

@@ -3,7 +3,7 @@
 //! Every record carries the tag of the codec that wrote it, and is read with that codec: after a change of codec old records are still
 //! read rightly, and one whose codec is not there is an explicit error, never misread.
 
-#[cfg(any(feature = "json", feature = "msgpack"))]
+#[cfg(any(feature = "json", feature = "msgpack", feature = "outbox"))]
 mod faithful;
 #[cfg(feature = "json")]
 mod json;
@@ -18,6 +18,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "outbox")]
+pub(crate) use faithful::json as faithful_json;
 #[cfg(feature = "json")]
 pub use json::Json;
 #[cfg(feature = "msgpack")]

@@ -4,7 +4,7 @@ use rmp_serde::decode::ReadReader;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
-use super::faithful::{Faithful, Format};
+use super::faithful::{Faithful, Format, MAX_DEPTH};
 use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
 
 /// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything. What it cannot
@@ -27,10 +27,17 @@ pub(super) fn encode<T: Serialize + ?Sized>(
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
-    let mut msgpack = rmp_serde::Deserializer::new(bytes);
+    let mut msgpack = deserializer(bytes);
     let value = T::deserialize(&mut msgpack)?;
     finish(&msgpack)?;
     Ok(value)
+}
+
+/// One that refuses bytes which are nested deeper than any result that is written, before they use up the stack.
+fn deserializer(bytes: &[u8]) -> rmp_serde::Deserializer<ReadReader<&[u8]>> {
+    let mut msgpack = rmp_serde::Deserializer::new(bytes);
+    msgpack.set_max_depth(usize::from(MAX_DEPTH) + 1);
+    msgpack
 }
 
 /// The library itself ignores what is left behind the value.
@@ -61,7 +68,7 @@ impl Codec for MsgPack {
             &mut dyn erased_serde::Deserializer<'_>,
         ) -> Result<(), erased_serde::Error>,
     ) -> Result<(), CodecError> {
-        let mut msgpack = rmp_serde::Deserializer::new(bytes);
+        let mut msgpack = deserializer(bytes);
         read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut msgpack))?;
         Ok(finish(&msgpack)?)
     }

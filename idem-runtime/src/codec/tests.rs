@@ -211,6 +211,65 @@ fn nothing_inside_of_some_is_an_error() {
     }
 }
 
+/// So many sequences inside of each other, none of which `Drop` or `Debug` can be called on without a limit.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Nested(Vec<Nested>);
+
+fn nested(levels: usize) -> Nested {
+    (1..levels).fold(Nested(Vec::new()), |inside, _| Nested(vec![inside]))
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Variants {
+    End,
+    Newtype(Box<Variants>),
+    Tuple(u8, Box<Variants>),
+    Struct { inside: Box<Variants> },
+}
+
+/// What is written can be read: the codecs refuse what their decoders would not take.
+#[test]
+fn what_is_nested_too_deeply_to_be_read_is_an_error() {
+    for codec in codecs() {
+        let deep = nested(127);
+        let payload = codec.encode(&deep).unwrap();
+        assert_eq!(codec.decode::<Nested>(&payload).unwrap(), deep, "{codec:?}");
+        for levels in [128, 129, 1_000] {
+            let error = codec.encode(&nested(levels)).unwrap_err();
+            assert!(error.to_string().contains("127 levels"), "{error}");
+        }
+        let kinds: [fn(Variants) -> Variants; 3] = [
+            |inside| Variants::Newtype(inside.into()),
+            |inside| Variants::Tuple(1, inside.into()),
+            |inside| Variants::Struct { inside: inside.into() },
+        ];
+        for kind in kinds {
+            for levels in 1..140 {
+                let deep = (0..levels).fold(Variants::End, |inside, _| kind(inside));
+                if let Ok(payload) = codec.encode(&deep) {
+                    assert_eq!(codec.decode::<Variants>(&payload).unwrap(), deep, "{codec:?}");
+                } else {
+                    assert!(levels > 60, "{levels} levels, {codec:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that somebody else has put there are refused before they use up the stack of a thread.
+#[test]
+fn hostile_depth_is_an_error_and_no_overflow() {
+    let read = || {
+        for (codec, open) in [(AnyCodec::from(Json), b'['), (AnyCodec::from(MsgPack), 0x91)] {
+            let payload = Payload { codec: codec.tag(), bytes: vec![open; 1 << 20].into() };
+            assert!(codec.decode::<Nested>(&payload).is_err(), "{codec:?}");
+            assert!(codec.decode::<serde_json::Value>(&payload).is_err(), "{codec:?}");
+            assert!(codec.decode::<serde::de::IgnoredAny>(&payload).is_err(), "{codec:?}");
+        }
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(read).unwrap().join().unwrap();
+}
+
 #[test]
 fn msgpack_keeps_what_json_cannot_express() {
     let codec = AnyCodec::from(MsgPack);

@@ -14,10 +14,12 @@ use super::flight::Flights;
 use super::keeper::Keeper;
 use super::operation::{IntoKey, Operation};
 use super::parked::Parked;
+use super::read_back::ReadBack;
 use crate::codec::AnyCodec;
 use crate::driver;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::{Abandoned, Event, Hooks};
+use crate::key::RecordKey;
 use crate::policy::{FromError, Storable, StoreErrors};
 use crate::runtime::Time;
 use crate::storage::{SharedStorage, Storage};
@@ -59,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) complaints: Complaints,
     pub(crate) hooks: Hooks,
     pub(crate) parked: Parked,
+    pub(crate) read_back: ReadBack,
     /// The handle has been used where time is a test's.
     in_paused_time: AtomicBool,
 }
@@ -205,13 +208,17 @@ impl fmt::Debug for Idempotency {
     }
 }
 
+/// How long an owner may be silent, unless somebody says otherwise.
+const LEASE: Duration = Duration::from_secs(30);
+
 /// Settings of an [`Idempotency`] handle.
 #[must_use]
 pub struct Builder {
     storage: SharedStorage,
     namespace: String,
     ttl: Duration,
-    lease: Duration,
+    /// The default, lowered to the ttl, where nobody says what it is.
+    lease: Option<Duration>,
     claim_timeout: Duration,
     codec: Option<AnyCodec>,
     max_result_size: usize,
@@ -224,7 +231,7 @@ impl Builder {
             storage: SharedStorage::new(storage),
             namespace: "default".to_owned(),
             ttl: Duration::from_secs(24 * 60 * 60),
-            lease: Duration::from_secs(30),
+            lease: None,
             claim_timeout: Duration::from_secs(3),
             codec: None,
             max_result_size: 1024 * 1024,
@@ -234,7 +241,7 @@ impl Builder {
 
     /// Separates this application's keys from those of others on the same storage. Default: `default`.
     ///
-    /// Not empty. One of more than [`RecordKey::MAX_SCOPE_LEN`](crate::RecordKey::MAX_SCOPE_LEN) bytes is refused by every call.
+    /// Not empty, and at most [`RecordKey::MAX_SCOPE_LEN`](crate::RecordKey::MAX_SCOPE_LEN) bytes.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
@@ -246,9 +253,9 @@ impl Builder {
         self
     }
 
-    /// How long an owner may be silent before others may take over. Default: 30 seconds.
+    /// How long an owner may be silent before others may take over. Default: 30 seconds, or the ttl where that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = Some(lease);
         self
     }
 
@@ -339,12 +346,17 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `Configuration`: an empty namespace, a zero duration (the claim timeout included), a ttl shorter than the lease, or no codec in a build without `json`.
+    /// `Configuration`: a namespace that is empty or too long, a zero duration (the claim timeout included), a ttl shorter than the lease, or no codec in a build without `json`.
     pub fn build(mut self) -> Result<Idempotency, Error> {
         if self.namespace.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "the namespace is empty"));
         }
-        check_durations(self.ttl, self.lease)?;
+        crate::key::check_scope(&self.namespace).map_err(|_| {
+            let text = format!("the namespace is longer than {} bytes", RecordKey::MAX_SCOPE_LEN);
+            Error::new(ErrorKind::Configuration, text)
+        })?;
+        let lease = self.lease.unwrap_or(LEASE.min(self.ttl));
+        check_durations(self.ttl, lease)?;
         if self.claim_timeout.is_zero() {
             let text = "the claim timeout is zero: no storage answers within it";
             return Err(Error::new(ErrorKind::Configuration, text));
@@ -354,7 +366,7 @@ impl Builder {
         #[cfg(not(feature = "json"))]
         let default = None;
         match self.codec.take().or(default) {
-            Some(codec) => Ok(self.build_with(codec)),
+            Some(codec) => Ok(self.build_with(codec, lease)),
             None => Err(Error::new(
                 ErrorKind::Configuration,
                 "no codec: choose one with `codec`, or switch the feature `json` on",
@@ -362,13 +374,13 @@ impl Builder {
         }
     }
 
-    fn build_with(self, codec: AnyCodec) -> Idempotency {
+    fn build_with(self, codec: AnyCodec, lease: Duration) -> Idempotency {
         crate::telemetry::describe();
         Idempotency(Arc::new(Inner {
             storage: self.storage,
             namespace: self.namespace,
             ttl: self.ttl,
-            lease: self.lease,
+            lease,
             claim_timeout: self.claim_timeout,
             codec,
             max_result_size: self.max_result_size,
@@ -378,6 +390,7 @@ impl Builder {
             hooks: self.hooks,
             in_paused_time: AtomicBool::new(false),
             parked: Parked::default(),
+            read_back: ReadBack::default(),
         }))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Start reading at `run` (one call, top-down), then [`state`] (what a record can become) and
 //! [`storage`](crate::storage) (the verbs). Beside them: `flight` (the calls under way in this process), `claim` (asking and waiting),
-//! `guard` (dropped futures and panics), `report` (what they are counted as), `finish` (bodies that outlive their caller), `settle` (writing the end), `keeper` (heartbeats).
+//! `guard` (dropped futures and panics), `report` (what they are counted as), `finish` (bodies that outlive their caller), `read_back` (results that a duplicate could not read), `settle` (writing the end), `keeper` (heartbeats).
 
 mod claim;
 #[cfg(feature = "_sql")]
@@ -19,6 +19,7 @@ mod keeper;
 mod operation;
 mod outcome;
 mod parked;
+mod read_back;
 mod report;
 mod run;
 mod settle;

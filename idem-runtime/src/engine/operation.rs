@@ -216,7 +216,8 @@ impl<E, S, M, P> Operation<E, S, M, P> {
 }
 
 impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
-    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given.
+    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given. Default: the handle's, or
+    /// the ttl where that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = Some(lease);
         self
@@ -438,8 +439,8 @@ impl Settings {
         };
         let fingerprint = fingerprint.unwrap_or_else(|| Fingerprinter::new(&self.name).finish());
         let record = RecordKey::new(&inner.namespace, self.tenant.as_deref(), &key)?;
-        let lease = self.lease.unwrap_or(inner.lease);
-        // A ttl that is not given is the handle's, but never shorter than a longer lease of the operation's own.
+        // What is not given is the handle's; a lease is lowered to a shorter ttl of the operation's own, a ttl raised to a longer lease.
+        let lease = self.lease.unwrap_or_else(|| self.ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
         let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease)?;
         let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };

@@ -102,10 +102,10 @@ where
     // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
     let whole = async {
         let result = context::scope(Arc::clone(&call.flight), body).await;
-        let finish = call.finish(errors, store, &result);
-        (result, finish)
+        let recording = call.finish(errors, store, &result);
+        (result, recording)
     };
-    let (result, finish) = match AssertUnwindSafe(whole).catch_unwind().await {
+    let (result, recording) = match AssertUnwindSafe(whole).catch_unwind().await {
         Ok(ended) => ended,
         Err(panic) => {
             report.panicked();
@@ -114,7 +114,7 @@ where
         }
     };
     report.ended();
-    match call.settle(&mut guard, finish).await {
+    match call.settle(&mut guard, recording).await {
         Ended::Here(source) => match result {
             Ok(value) => Ok(Outcome { value, source }),
             Err(error) => Err(Failed::Body(error)),
@@ -130,6 +130,14 @@ enum Turn {
     Run,
     /// The body has run before, here or elsewhere.
     Replay(Finished),
+}
+
+/// What is to be recorded of how a body ended.
+pub(super) struct Recording {
+    /// `None` releases the key.
+    pub(super) finish: Option<Finish>,
+    /// Why it is not the result.
+    pub(super) unstorable: Option<Error>,
 }
 
 /// Whose result the caller gets after the body has run.
@@ -207,12 +215,12 @@ impl Call {
         Err(error)
     }
 
-    /// Records how the body ended; `None` releases the key.
-    async fn settle(&self, guard: &mut Guard<'_>, finish: Option<Finish>) -> Ended {
+    /// Records how the body ended.
+    async fn settle(&self, guard: &mut Guard<'_>, recording: Recording) -> Ended {
+        let Recording { finish, unstorable } = recording;
         let released = finish.is_none();
-        let unstorable = finish.as_ref().and_then(unstorable);
         let unrecorded = match guard.settle(finish, self.ttl).await {
-            Settled::Done => unstorable.map(|kind| self.error(kind, "the result cannot be stored")),
+            Settled::Done => unstorable,
             Settled::Lost(_) | Settled::Unrecorded(_) if released => None,
             Settled::Lost(Lost::Finished(finished)) => return Ended::Elsewhere(finished),
             Settled::Lost(Lost::TakenOver) => {
@@ -235,29 +243,49 @@ impl Call {
         })
     }
 
-    /// What is to be recorded of a result; `None` releases the key.
+    /// What is to be recorded of a result.
     pub(super) fn finish<T: Storable, E>(
         &self,
         errors: &impl ErrorPolicy<E>,
         store: &impl StorePolicy<T>,
         result: &Result<T, E>,
-    ) -> Option<Finish> {
-        Some(match result {
-            Ok(value) if store.keeps(value) => match self.codec.encode(value) {
-                Ok(payload) if payload.bytes.len() <= self.max_result_size => {
-                    Finish::Completed(payload)
+    ) -> Recording {
+        match result {
+            Ok(value) if store.keeps(value) => match self.encode(value) {
+                Ok(finish) => Recording { finish: Some(finish), unstorable: None },
+                Err((failure, error)) => {
+                    Recording { finish: Some(Finish::Failed(failure)), unstorable: Some(error) }
                 }
-                Ok(payload) => {
-                    Finish::Failed(Failure::TooLarge { size: payload.bytes.len() as u64 })
-                }
-                Err(_) => Finish::Failed(Failure::Unserializable),
             },
-            Ok(_) => return None,
+            Ok(_) => Recording { finish: None, unstorable: None },
             Err(error) => {
-                let failure = errors.record(error, &self.codec)?;
-                Finish::Failed(bounded(failure, self.max_result_size))
+                let failure = errors.record(error, &self.codec);
+                let failure = failure.map(|failure| bounded(failure, self.max_result_size));
+                Recording { finish: failure.map(Finish::Failed), unstorable: None }
             }
-        })
+        }
+    }
+
+    /// A result as it is stored. The first of each operation is read back, and in debug builds every one: a type whose `Serialize` and
+    /// `Deserialize` disagree shows itself then, and not to the first duplicate.
+    fn encode<T: Storable>(&self, value: &T) -> Result<Finish, (Failure, Error)> {
+        let text = "the result cannot be stored";
+        let unserializable = |why| {
+            let error = self.error(ErrorKind::Serialization, text).with_source(why);
+            (Failure::Unserializable, error)
+        };
+        let payload = self.codec.encode(value).map_err(unserializable)?;
+        if payload.bytes.len() > self.max_result_size {
+            let failure = Failure::TooLarge { size: payload.bytes.len() as u64 };
+            return Err((failure, self.error(ErrorKind::TooLarge, text)));
+        }
+        let operation = &self.flight.name.operation;
+        if cfg!(debug_assertions) || self.inner.read_back.is_due(operation) {
+            let read: Result<T, _> = self.codec.decode(&payload);
+            read.map_err(|why| unserializable(format!("it cannot be read back: {why}").into()))?;
+            self.inner.read_back.succeeded(operation);
+        }
+        Ok(Finish::Completed(payload))
     }
 
     /// What a duplicate gets.
@@ -344,15 +372,6 @@ impl Call {
             "the stored result does not decode as the type asked for",
         )
         .with_source(error)
-    }
-}
-
-/// Why nobody but this call's caller gets its result.
-pub(super) fn unstorable(finish: &Finish) -> Option<ErrorKind> {
-    match finish {
-        Finish::Failed(Failure::TooLarge { .. }) => Some(ErrorKind::TooLarge),
-        Finish::Failed(Failure::Unserializable) => Some(ErrorKind::Serialization),
-        _ => None,
     }
 }
 

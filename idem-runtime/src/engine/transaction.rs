@@ -30,7 +30,7 @@ use super::handle::{Idempotency, Inner};
 use super::operation::{Alone, Operation, counted_as};
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, Report};
-use super::run::{Call, Failed, unstorable};
+use super::run::{Call, Failed, Recording};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{
     ErrorPolicy, FromError, MapError, Storable, StoreAll, StoreErrors, StorePolicy,
@@ -298,8 +298,7 @@ impl<E, S, M> Running<E, S, M> {
         M: MapError<Er>,
     {
         let Self { call, errors, store, map, report, span } = self;
-        let finish = call.finish(&errors, &store, &result);
-        let unstorable = finish.as_ref().and_then(unstorable);
+        let Recording { finish, unstorable } = call.finish(&errors, &store, &result);
         let (key, owner) = (call.flight.name.record.clone(), call.flight.owner);
         let connection = connection.connection();
         let written = async {
@@ -337,11 +336,10 @@ impl<E, S, M> Running<E, S, M> {
 }
 
 /// Where the result of a body comes from that has just run.
-fn source(call: &Call, unstorable: Option<ErrorKind>) -> Source {
-    let Some(kind) = unstorable else {
+fn source(call: &Call, unstorable: Option<Error>) -> Source {
+    let Some(error) = unstorable else {
         return Source::Executed { recovered: call.flight.is_recovery() };
     };
-    let error = call.error(kind, "the result cannot be stored");
     let operation = &call.flight.name.operation;
     tracing::error!(%operation, %error, "the result of a call is not recorded");
     call.inner.hooks.unrecorded(&call.event(Some(&error)));

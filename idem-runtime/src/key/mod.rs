@@ -9,5 +9,6 @@ mod text;
 
 pub use generator::{KeyGenerator, RandomKeys};
 pub use record::RecordKey;
+pub(crate) use record::check_scope;
 pub use template::KeyBuilder;
 pub use text::Key;

@@ -94,12 +94,19 @@ impl RecordKey {
 }
 
 fn push_scope(name: &mut String, scope: &str, too_long: &'static str) -> Result<(), Error> {
-    let limit = name.len() + RecordKey::MAX_SCOPE_LEN;
-    Escaping::new(name, limit, SEPARATOR)
-        .write_str(scope)
-        .map_err(|_| Error::new(ErrorKind::KeyGeneration, too_long))?;
+    write_scope(name, scope).map_err(|_| Error::new(ErrorKind::KeyGeneration, too_long))?;
     name.push(SEPARATOR);
     Ok(())
+}
+
+fn write_scope(name: &mut String, scope: &str) -> fmt::Result {
+    let limit = name.len() + RecordKey::MAX_SCOPE_LEN;
+    Escaping::new(name, limit, SEPARATOR).write_str(scope)
+}
+
+/// Fails where a namespace or a tenant is too long for any name.
+pub(crate) fn check_scope(scope: &str) -> fmt::Result {
+    write_scope(&mut String::new(), scope)
 }
 
 impl PartialEq for RecordKey {

@@ -16,6 +16,7 @@ use super::migrate::DEFAULT_TABLE;
 use super::publisher::Publisher;
 use super::relay::Relay;
 use super::store::explain;
+use crate::codec::faithful_json;
 use crate::storage::sql::connections::{Connections, PATIENCE, address_of};
 use crate::storage::sql::table::Table;
 
@@ -92,7 +93,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///   by a statement of the user's own does not count.
     /// - [`OutboxErrorKind::Invalid`]: the topic or the key is empty, has a control character, or is longer than [`LONGEST_TOPIC`] or
     ///   [`LONGEST_KEY`] bytes.
-    /// - [`OutboxErrorKind::TooLarge`], [`OutboxErrorKind::Serialization`]: the payload.
+    /// - [`OutboxErrorKind::TooLarge`], [`OutboxErrorKind::Serialization`]: the payload. What JSON cannot express is refused: NaN and the
+    ///   infinities, `Some(())` and `Some(None)`, more than 127 levels inside of each other.
     /// - [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`]: the statement failed. The source is the database's error.
     ///
     /// Nothing has been enqueued then, and on Postgres the last two end the transaction.
@@ -107,11 +109,12 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         key: &str,
         event: &T,
     ) -> impl Future<Output = Result<EventId, OutboxError>> + Send + use<'a, DB, T> {
-        let payload = serde_json::to_vec(event).map_err(|error| {
+        let mut payload = Vec::new();
+        let written = faithful_json(&mut payload, event).map_err(|error| {
             let message = "the event cannot be written as json";
             OutboxError::new(OutboxErrorKind::Serialization, message).with_source(error)
         });
-        let insert = payload.and_then(|payload| self.insert(topic, key, payload));
+        let insert = written.and_then(|()| self.insert(topic, key, payload));
         async move { self.send(connection, insert?).await }
     }
 

@@ -16,6 +16,7 @@ on_every_backend!(
     a_wait_of_nothing_does_not_wait,
     the_shortest_durations_work,
     a_lease_longer_than_the_handles_ttl_prolongs_the_ttl,
+    a_ttl_shorter_than_the_default_lease_shortens_the_lease,
 );
 
 const MAX: Duration = Duration::MAX;
@@ -48,6 +49,25 @@ async fn a_handle_whose_durations_make_no_sense_is_not_built(stage: Stage) {
     for change in settings {
         let built = change(Idempotency::builder(stage.storage().await)).build();
         assert_eq!(kind(built), ErrorKind::Configuration);
+    }
+}
+
+/// Who says that a result is kept for five seconds need not think of a lease.
+async fn a_ttl_shorter_than_the_default_lease_shortens_the_lease(stage: Stage) {
+    let short = Duration::from_secs(5);
+    let default = Idempotency::builder(stage.storage().await).namespace(&stage.namespace);
+    let handles = [
+        (default.build().unwrap(), Some(short)),
+        (Idempotency::builder(stage.storage().await).ttl(short).build().unwrap(), None),
+    ];
+    for (number, (idem, ttl)) in handles.into_iter().enumerate() {
+        let operation = idem.operation("charge").key(format!("short-{number}"));
+        let operation = match ttl {
+            Some(ttl) => operation.ttl(ttl),
+            None => operation,
+        };
+        let body = async { Ok::<_, idem_runtime::Error>(number) };
+        assert_eq!(operation.call(body).await.unwrap(), number);
     }
 }
 

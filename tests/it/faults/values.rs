@@ -13,6 +13,9 @@ on_every_backend!(
     arguments_that_cannot_be_serialized_are_refused_before_the_storage_and_the_body,
     result_that_cannot_be_serialized_is_given_once_and_refused_to_duplicates,
     result_that_json_cannot_express_is_given_once_and_refused_to_duplicates,
+    result_that_is_nested_too_deeply_is_given_once_and_refused_to_duplicates,
+    result_that_cannot_be_read_back_is_given_once_and_refused_to_duplicates,
+    typed_error_that_cannot_be_read_back_is_stored_as_text,
     result_over_the_limit_is_given_once_and_refused_to_duplicates,
     result_at_the_limit_is_stored,
     large_result_is_stored_where_the_limit_allows,
@@ -76,6 +79,38 @@ async fn result_that_cannot_be_serialized_is_given_once_and_refused_to_duplicate
 async fn result_that_json_cannot_express_is_given_once_and_refused_to_duplicates(stage: Stage) {
     let map = || HashMap::from([((1, 2), 3)]);
     assert_given_once(&stage, map, ErrorKind::Serialization).await;
+}
+
+async fn result_that_is_nested_too_deeply_is_given_once_and_refused_to_duplicates(stage: Stage) {
+    let deep = || (0..127).fold(serde_json::json!(1), |inside, _| serde_json::json!([inside]));
+    assert_given_once(&stage, || [deep()], ErrorKind::Serialization).await;
+}
+
+/// Its `Deserialize` asks for a field that its `Serialize` leaves out.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Disagreeing {
+    #[serde(skip_serializing)]
+    id: u8,
+    name: String,
+}
+
+async fn result_that_cannot_be_read_back_is_given_once_and_refused_to_duplicates(stage: Stage) {
+    let value = || Disagreeing { id: 1, name: "a".to_owned() };
+    assert_given_once(&stage, value, ErrorKind::Serialization).await;
+}
+
+impl From<Error> for Disagreeing {
+    fn from(error: Error) -> Self {
+        Self { id: 0, name: error.kind().as_str().to_owned() }
+    }
+}
+
+async fn typed_error_that_cannot_be_read_back_is_stored_as_text(stage: Stage) {
+    let process = stage.process().await;
+    let call = || process.charge("k").errors(ReplayErrors);
+    let failing = || async { Err::<(), _>(Disagreeing { id: 1, name: "a".to_owned() }) };
+    assert_eq!(call().call(failing()).await.unwrap_err().id, 1);
+    assert_eq!(call().call(failing()).await.unwrap_err().name, "previously_failed");
 }
 
 async fn result_over_the_limit_is_given_once_and_refused_to_duplicates(stage: Stage) {

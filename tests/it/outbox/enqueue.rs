@@ -133,6 +133,10 @@ async fn what_cannot_be_an_event_is_refused_and_the_transaction_goes_on<DB: Db>(
     let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
     let refused = stage.outbox.enqueue(connection, "orders", "42", &no_json).await.unwrap_err();
     assert_eq!(refused.kind(), Serialization, "{refused}");
+    for no_number in [f64::NAN, f64::INFINITY] {
+        let refused = stage.outbox.enqueue(connection, "orders", "42", &[no_number]).await;
+        assert_eq!(refused.unwrap_err().kind(), Serialization);
+    }
 
     stage.outbox.enqueue(connection, "orders", "42", &1).await.unwrap();
     tx.commit().await.unwrap();
