@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::{Claim, Claimed, Release, SharedStorage, Storage, Written};
 use idem_runtime::testing::{Fault, Verb};
@@ -411,15 +412,25 @@ fn a_claim_that_is_not_heard_of_refuses_no_duplicate(stage: &Stage) {
 
 /// A caller goes away while its result is being written, and its runtime with it: the process is alive, so the result is written.
 fn what_a_runtime_leaves_unwritten_is_written(stage: &Stage) {
+    // Less than a server may take to answer: what was begun on the runtime is not waited for.
+    const LEASE: Duration = Duration::from_secs(2);
     // A call that is still there when its runtime is no longer driven is the owner.
-    for (becomes, gone_before) in
-        [(Becomes::IsNotDriven, true), (Becomes::Ends, true), (Becomes::Ends, false)]
-    {
-        let key = format!("{becomes:?}-{gone_before}");
+    for (becomes, gone_before, finishes) in [
+        (Becomes::IsNotDriven, true, false),
+        (Becomes::IsNotDriven, true, true),
+        (Becomes::Ends, true, false),
+        (Becomes::Ends, false, false),
+    ] {
+        let key = format!("{becomes:?}-{gone_before}-{finishes}");
         let process = block_on(stage.process());
         process.faults.next(Verb::Complete, Fault::Delay(Duration::from_millis(300)));
         let runtime = current_thread();
-        let call = process.charge(&key).lease(TTL).call(stage.body(&key, "first"));
+        let (call, body) = (process.charge(&key).lease(LEASE), stage.body(&key, "first"));
+        let call = if finishes {
+            call.finish_on_cancel().call(body).boxed()
+        } else {
+            call.call(body).boxed()
+        };
         runtime.block_on(async {
             let call = tokio::spawn(call);
             let begun = || process.faults.calls(Verb::Complete) == 1;
