@@ -212,8 +212,8 @@ impl Call {
         if let Some(lease) = config.lease {
             operation = operation.lease(lease);
         }
-        if let Some(wait) = config.wait {
-            operation = operation.wait(wait);
+        if !config.wait.is_zero() {
+            operation = operation.wait(config.wait);
         }
         if config.fail_open {
             operation = operation.fail_open();

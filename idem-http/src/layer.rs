@@ -57,6 +57,9 @@ pub enum OverLimit {
     Bypass,
 }
 
+/// How long a duplicate waits unless somebody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Everything that a service has to know.
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -73,7 +76,7 @@ pub(crate) struct Config {
     pub(crate) kept: Kept,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Option<Duration>,
-    pub(crate) wait: Option<Duration>,
+    pub(crate) wait: Duration,
     pub(crate) on_crash: CrashPolicy,
     pub(crate) fail_open: bool,
     pub(crate) tasks: Tasks,
@@ -107,7 +110,7 @@ impl IdempotencyLayer {
             kept: Kept::default(),
             ttl: None,
             lease: None,
-            wait: None,
+            wait: PATIENCE,
             on_crash: CrashPolicy::Retry,
             fail_open: false,
             tasks: Tasks::default(),
@@ -199,9 +202,10 @@ impl IdempotencyLayer {
         self
     }
 
-    /// How long a duplicate waits for the response of the request that is being handled, instead of getting a 409 at once.
+    /// How long a duplicate waits for the response of the request that is being handled before it gets a 409. Default: 10 seconds, about as
+    /// long as a person would. So a client whose first attempt was cut off gets its result as soon as there is one. Zero is the 409 at once.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.settings().wait = Some(wait);
+        self.settings().wait = wait;
         self
     }
 

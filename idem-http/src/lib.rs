@@ -33,7 +33,7 @@
 //!    [fails open](IdempotencyLayer::fail_open), it is handled without idempotency.
 //! 9. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
 //!    another method, path, query, body, `Content-Type` or `Content-Encoding`.
-//! 10. A request with the key is being handled: 409 `in-progress` with what is left of its lease in `Retry-After`; or it is waited for.
+//! 10. A request with the key is being handled: it is [waited for](IdempotencyLayer::wait), and then 409 `in-progress` with a short `Retry-After`.
 //! 11. One was handled: its response, with `Idempotent-Replayed: true`.
 //! 12. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
 //!     policy is to park: 409 `outcome-unknown`.

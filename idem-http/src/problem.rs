@@ -287,6 +287,9 @@ fn seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
+/// When to ask again for what is being handled. It may be done long before its lease is over, at which others might handle it.
+const SOON: Duration = Duration::from_secs(1);
+
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let kind = match error.kind() {
@@ -302,11 +305,9 @@ impl From<&Error> for Problem {
             ErrorKind::PreviouslyFailed => ProblemKind::HandlerFailed,
             _ => ProblemKind::Misconfigured,
         };
-        let problem = Self::new(kind);
-        match error.retry_after() {
-            Some(retry_after) => problem.with_retry_after(retry_after),
-            None if kind == ProblemKind::InProgress => problem.with_retry_after(Duration::ZERO),
-            None => problem,
+        match kind {
+            ProblemKind::InProgress => Self::new(kind).with_retry_after(SOON),
+            _ => Self::new(kind),
         }
     }
 }

@@ -83,7 +83,8 @@ async fn shut_down_waits_for_work_without_a_client(stage: Stage) {
 #[tokio::test]
 async fn work_goes_on_when_its_stream_is_reset() {
     let gate = Gate::default();
-    let layer = IdempotencyLayer::new(Stage::on_memory().idem(), anonymous());
+    let idem = Stage::on_memory().idem();
+    let layer = IdempotencyLayer::new(idem, anonymous()).wait(Duration::ZERO);
     let tasks = layer.tasks();
     let addr = serve(Router::new().route("/a", gate.handler()).layer(layer)).await;
     let client = Client::speaking_http2(addr);

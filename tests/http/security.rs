@@ -205,7 +205,7 @@ async fn what_is_no_key_claims_nothing_and_kills_nothing(stage: Stage) {
 
 async fn problems_tell_nothing_of_anothers_request(stage: Stage) {
     let gate = Gate::default();
-    let layer = IdempotencyLayer::new(stage.idem(), anonymous());
+    let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(Duration::ZERO);
     let client = client_of(gate.handler(), layer).await;
     let first = client.post_meanwhile("/a", "the-key", "confidential");
     gate.until_begun(1).await;
