@@ -12,7 +12,7 @@ use syn::{Expr, ExprReference, LitStr, Token};
 
 use crate::args::{Codec, OnCancel, OnCrash, OnError, Time};
 use crate::function::{Argument, Function};
-use crate::placeholder::by_reference;
+use crate::placeholder::{by_reference, names};
 use crate::returned::Returned;
 use crate::validate::{Body, Key, Part, Plan};
 
@@ -51,18 +51,23 @@ fn inputs(plan: &Plan) -> TokenStream {
     let fingerprint = fingerprint(plan);
     let key = key(plan);
     let tenant = plan.args.tenant.as_ref().map(|tenant| {
-        let tenant = borrowed(tenant);
-        quote_spanned!(mixed()=> let __idem_tenant = __idem_private::tenant(#tenant);)
+        let value = borrowed(tenant);
+        let value = quote_spanned!(mixed()=> __idem_private::tenant(#value));
+        let value = with_parts(plan, &names(tenant), value);
+        quote_spanned!(mixed()=> let __idem_tenant = #value;)
     });
     let handle = plan.args.with.as_ref().map(|handle| {
-        let handle = borrowed(handle);
-        quote_spanned!(mixed()=> let __idem_handle = __idem_private::handle_of(#handle);)
+        let value = borrowed(handle);
+        let value = quote_spanned!(mixed()=> __idem_private::handle_of(#value));
+        let value = with_parts(plan, &names(handle), value);
+        quote_spanned!(mixed()=> let __idem_handle = #value;)
     });
     let times = times(plan).filter_map(|(name, time)| match time {
         Time::Known { .. } => None,
         Time::Computed(expr) => {
             let local = quote::format_ident!("__idem_{name}", span = mixed());
-            Some(quote_spanned!(mixed()=> let #local: __idem_private::Duration = #expr;))
+            let value = with_parts(plan, &names(expr), expr.to_token_stream());
+            Some(quote_spanned!(mixed()=> let #local: __idem_private::Duration = #value;))
         }
     });
     let owned = owned(plan);
@@ -156,33 +161,28 @@ fn key(plan: &Plan) -> TokenStream {
             quote_spanned!(mixed()=> __idem_private::prefixed_key(#prefix, &__idem_fingerprint))
         }
         Key::Template { parts, span } => {
-            let bindings = key_bindings(plan, parts);
-            let template = template(parts, *span);
-            if bindings.is_empty() {
-                template
-            } else {
-                quote_spanned!(mixed()=> { #bindings #template })
-            }
+            let heads: Vec<_> = parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Literal(_) => None,
+                    Part::Value { head, .. } => Some(head.clone()),
+                })
+                .collect();
+            with_parts(plan, &heads, template(parts, *span))
         }
     };
     quote_spanned!(mixed()=> let __idem_key = #key;)
 }
 
-/// The parts of pattern arguments that the key names, by reference.
-fn key_bindings(plan: &Plan, parts: &[Part]) -> TokenStream {
-    let heads: Vec<_> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Literal(_) => None,
-            Part::Value { head, .. } => Some(head.clone()),
-        })
-        .collect();
+/// `value` where the parts of pattern arguments that it names are there, by reference.
+fn with_parts(plan: &Plan, needed: &[Ident], value: TokenStream) -> TokenStream {
     let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, names, cfgs }| {
-        let pattern = pattern.as_ref().filter(|_| names.iter().any(|name| heads.contains(name)))?;
-        let pattern = by_reference(pattern, &heads);
+        let pattern = pattern.as_ref().filter(|_| names.iter().any(|name| needed.contains(name)))?;
+        let pattern = by_reference(pattern, needed);
         Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = &#ident;))
     });
-    quote!(#(#patterns)*)
+    let patterns = quote!(#(#patterns)*);
+    if patterns.is_empty() { value } else { quote_spanned!(mixed()=> { #patterns #value }) }
 }
 
 fn template(parts: &[Part], span: Span) -> TokenStream {

@@ -1,6 +1,7 @@
-//! The names that a pattern binds, and the same pattern by reference for the few that a key needs.
+//! The names that a pattern binds, and the same pattern by reference for the few that a key or an option needs.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{FieldPat, Pat, PatIdent, PatWild, Token};
@@ -19,6 +20,27 @@ pub(crate) fn bindings(pattern: &Pat) -> Vec<Ident> {
     let mut names = Names(Vec::new());
     names.visit_pat(pattern);
     names.0
+}
+
+/// The names in `expression` that may be of arguments: not those of fields and methods.
+pub(crate) fn names(expression: &impl ToTokens) -> Vec<Ident> {
+    fn collect(tokens: TokenStream, names: &mut Vec<Ident>) {
+        // Two of them are a range.
+        let mut dots = 0;
+        for token in tokens {
+            let is_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.');
+            match token {
+                TokenTree::Ident(ident) if dots != 1 => names.push(ident),
+                TokenTree::Group(group) => collect(group.stream(), names),
+                _ => {}
+            }
+            dots = if is_dot { dots + 1 } else { 0 };
+        }
+    }
+
+    let mut names = Vec::new();
+    collect(expression.to_token_stream(), &mut names);
+    names
 }
 
 /// `pattern` for matching a reference to the value: it binds references to those of its parts that are in `needed`,
@@ -69,12 +91,19 @@ fn wild() -> Pat {
 
 #[cfg(test)]
 mod tests {
-    use quote::{ToTokens, quote};
+    use quote::quote;
     use syn::parse::Parser;
 
     use super::*;
 
-    fn rewritten(pattern: proc_macro2::TokenStream, needed: &[&str]) -> String {
+    #[test]
+    fn names_are_not_those_of_fields_and_methods() {
+        let expression = quote!(f(a.b.c(d)) + [e.0, ..g]);
+        let names: Vec<_> = names(&expression).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["f", "a", "d", "e", "g"]);
+    }
+
+    fn rewritten(pattern: TokenStream, needed: &[&str]) -> String {
         let pattern = Pat::parse_single.parse2(pattern).unwrap();
         let needed: Vec<_> = needed.iter().map(|name| quote::format_ident!("{name}")).collect();
         by_reference(&pattern, &needed).into_token_stream().to_string()

@@ -5,7 +5,7 @@
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
-use syn::{FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned};
+use syn::{Expr, FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned};
 
 use crate::args::{Args, OnCancel, Time};
 use crate::function::{Argument, Function, name_arguments};
@@ -70,6 +70,9 @@ pub(crate) fn validate(
     let tx = problems.take(transaction(&args, &arguments, &function.sig)).flatten();
     let mut hashed = hashed(&arguments, &args.skip, problems);
     hashed.retain(|&index| args.tx.as_ref().is_none_or(|tx| arguments[index].ident != *tx));
+    // What is the tenant is a part of the record's name.
+    let tenant = args.tenant.as_ref().and_then(whole_name);
+    hashed.retain(|&index| tenant.is_none_or(|tenant| arguments[index].names != [tenant.clone()]));
     let key = problems.take(key(args.key.as_ref(), &arguments, self_token));
     problems.take(ttl_outlives_lease(&args));
     if matches!(args.on_cancel, OnCancel::Finish) && args.tx.is_none() {
@@ -158,6 +161,14 @@ fn returned(sig: &Signature) -> Result<Returned, Problem> {
 
 fn receiver_token(sig: &Signature) -> Option<Token![self]> {
     sig.receiver().map(|receiver| receiver.self_token)
+}
+
+/// The name that an expression is, if it is nothing else.
+fn whole_name(expression: &Expr) -> Option<&Ident> {
+    match expression {
+        Expr::Path(path) if path.qself.is_none() => path.path.get_ident(),
+        _ => None,
+    }
 }
 
 /// The arguments that are not skipped.
