@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join_all};
-use idem_runtime::storage::{Claimed, SharedStorage, SqliteStorage, Storage, StorageErrorKind};
+use futures_util::future::{join, join3, join_all};
+use idem_runtime::storage::{
+    Claimed, Renew, SharedStorage, SqliteStorage, Storage, StorageErrorKind,
+};
 use idem_runtime::{Error, ErrorKind, Idempotency, Source};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool};
 use tokio::runtime::Builder;
@@ -166,8 +168,26 @@ async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
             let is_lost = timeout(KEPT * 4, context.lease_lost()).await.is_ok();
             Ok::<_, Error>(is_lost)
         };
-        let outcome = in_time(join(floods, idem.operation("charge").key("live").run(body))).await;
-        let outcome = outcome.1.unwrap();
+        let renewals = async {
+            let live = claim(&key("renewed"));
+            let claimed = async { while !is_acquired(&storage.claim(&live).await) {} };
+            in_time(claimed).await;
+            let mut waits = Vec::new();
+            for _ in 0..9 {
+                let begun = Instant::now();
+                let renewal = Renew { key: live.key.clone(), owner: live.owner };
+                storage.renew(&[renewal]).await.pop().unwrap().unwrap();
+                waits.push(begun.elapsed());
+                sleep(KEPT / 4).await;
+            }
+            waits.sort();
+            waits[waits.len() / 2]
+        };
+        let live = idem.operation("charge").key("live").run(body);
+        let (_, wait, outcome) = in_time(join3(floods, renewals, live)).await;
+        // A claim waits for half a second and more, and has a connection meanwhile.
+        assert!(wait < Duration::from_millis(250), "a renewal waits for claims: {wait:?}");
+        let outcome = outcome.unwrap();
         assert_eq!(outcome.source, Source::Executed { recovered: false });
         assert!(!outcome.value, "the lease was lost");
         let begun = Instant::now();
