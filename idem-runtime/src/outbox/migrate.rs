@@ -9,7 +9,7 @@ use super::outbox::{Outbox, Shared};
 use super::store::explain;
 use crate::driver;
 use crate::storage::sql::connections::{PATIENCE, Share};
-use crate::storage::sql::migrate::pending;
+use crate::storage::sql::migrate::{is_up_to_date, pending};
 use crate::storage::sql::table::Table;
 
 /// The table's name in the `.sql` files.
@@ -49,26 +49,37 @@ async fn apply<DB: Dialect>(
 ) -> Result<(), OutboxError> {
     let fault = |error| explain::<DB>(error, &shared.table);
     let migrations = shared.table.migrations();
+    let newer = |error: crate::storage::StorageError| {
+        OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
+    };
+    let applied = version::<DB>(connection, &migrations).await.unwrap_or(None);
+    if is_up_to_date(DB::MIGRATIONS, applied).map_err(newer)? {
+        return Ok(());
+    }
     let mut transaction = DB::begin_writing(connection).await.map_err(fault)?;
     if let Some(lock) = DB::lock_migrations(&migrations) {
         DB::run(&mut transaction, lock).await.map_err(fault)?;
     }
     let create = format!("CREATE TABLE IF NOT EXISTS {migrations} ({})", DB::VERSION);
     DB::run(&mut transaction, create).await.map_err(fault)?;
-    // Without `max`, which would be null where there is none.
-    let newest = format!("SELECT version FROM {migrations} ORDER BY version DESC LIMIT 1");
-    let newest = DB::fetch(&mut transaction, newest.into(), Vec::new()).await.map_err(fault)?;
-    let applied = newest.first().map(|row| DB::integer(row, 0)).transpose().map_err(fault)?;
-
-    let newer = |error: crate::storage::StorageError| {
-        OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
-    };
+    let applied = version::<DB>(&mut transaction, &migrations).await.map_err(fault)?;
     for migration in pending(DB::MIGRATIONS, applied).map_err(newer)? {
         DB::run(&mut transaction, adapt(migration.sql, &shared.table)).await.map_err(fault)?;
         let note = DB::note_version(&migrations, migration.version);
         DB::run(&mut transaction, note).await.map_err(fault)?;
     }
     transaction.commit().await.map_err(fault)
+}
+
+/// The version of the table; none where there has been no migration.
+async fn version<DB: Dialect>(
+    connection: &mut DB::Connection,
+    migrations: &str,
+) -> sqlx::Result<Option<i64>> {
+    // Without `max`, which would be null where there is none.
+    let newest = format!("SELECT version FROM {migrations} ORDER BY version DESC LIMIT 1");
+    let newest = DB::fetch(connection, newest.into(), Vec::new()).await?;
+    newest.first().map(|row| DB::integer(row, 0)).transpose()
 }
 
 /// The statements of a `.sql` file for this table instead of the default one.

@@ -72,6 +72,31 @@ impl LeastRights {
     }
 }
 
+/// Every process may call `migrate()` at its start, whatever it may do otherwise.
+async fn tables_that_are_up_to_date_need_no_right_to_make_them(product: Product) {
+    let user = LeastRights::on(product).await;
+    match product {
+        Product::Postgres => {
+            PostgresStorage::connect(&user.app).await.unwrap().migrate().await.unwrap();
+            make_outbox::<Postgres>(&user.app).await;
+        }
+        Product::MySql => {
+            MySqlStorage::connect(&user.app).await.unwrap().migrate().await.unwrap();
+            make_outbox::<MySql>(&user.app).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_up_to_date_need_no_right_to_make_them_on_postgres() {
+    tables_that_are_up_to_date_need_no_right_to_make_them(Product::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_up_to_date_need_no_right_to_make_them_on_mysql() {
+    tables_that_are_up_to_date_need_no_right_to_make_them(Product::MySql).await;
+}
+
 async fn make_outbox<DB: Db>(url: &str) {
     Outbox::new(pool::<DB>(url).await).migrate().await.unwrap();
 }

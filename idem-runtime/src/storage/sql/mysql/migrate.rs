@@ -6,7 +6,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::super::connections::{Share, on_driver};
-use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending};
 use super::error::explain;
 use super::link::Link;
 use super::verbs::Backend;
@@ -34,6 +34,9 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), StorageError> {
     let fault = |error| StorageError::from(explain(error, true, &link.table).0);
     let table = link.table.migrations();
+    if is_up_to_date(MIGRATIONS, version(connection, &table).await.unwrap_or(None))? {
+        return Ok(());
+    }
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {table} (
              version bigint NOT NULL PRIMARY KEY,
@@ -41,11 +44,7 @@ async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), Stor
          ) ENGINE = InnoDB"
     );
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(fault)?;
-    let newest = format!("SELECT max(version) FROM {table}");
-    let newest =
-        sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *connection).await;
-    let applied: Option<i64> = newest.and_then(|row| row.try_get(0)).map_err(fault)?;
-
+    let applied = version(connection, &table).await.map_err(fault)?;
     for migration in pending(MIGRATIONS, applied)? {
         let sql = link.table.adapt(migration.sql);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(fault)?;
@@ -56,4 +55,10 @@ async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), Stor
         sqlx::raw_sql(AssertSqlSafe(note)).execute(&mut *connection).await.map_err(fault)?;
     }
     Ok(())
+}
+
+/// The version of the tables; none where there has been no migration.
+async fn version(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<Option<i64>> {
+    let newest = format!("SELECT max(version) FROM {table}");
+    sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(connection).await?.try_get(0)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::super::connections::{Share, on_driver};
-use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending};
 use super::error::explain;
 use super::link::Link;
 use super::verbs::Backend;
@@ -32,6 +32,9 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), StorageError> {
     let fault = |error| StorageError::from(explain(error, true, &link.table).0);
     let table = link.table.migrations();
+    if is_up_to_date(MIGRATIONS, version(connection, &table).await.unwrap_or(None))? {
+        return Ok(());
+    }
     let mut transaction = connection.begin().await.map_err(fault)?;
     // Other migrations are waited for, and a large table takes its time.
     let patience = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
@@ -45,11 +48,7 @@ async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), Storage
         "CREATE TABLE IF NOT EXISTS {table} (version bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     );
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *transaction).await.map_err(fault)?;
-    let newest = format!("SELECT max(version) FROM {table}");
-    let newest =
-        sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *transaction).await;
-    let applied: Option<i64> = newest.and_then(|row| row.try_get(0)).map_err(fault)?;
-
+    let applied = version(&mut transaction, &table).await.map_err(fault)?;
     for migration in pending(MIGRATIONS, applied)? {
         let sql = link.table.adapt(migration.sql);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(fault)?;
@@ -57,4 +56,10 @@ async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), Storage
         sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut *transaction).await.map_err(fault)?;
     }
     transaction.commit().await.map_err(fault)
+}
+
+/// The version of the tables; none where there has been no migration.
+async fn version(connection: &mut PgConnection, table: &str) -> sqlx::Result<Option<i64>> {
+    let newest = format!("SELECT max(version) FROM {table}");
+    sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(connection).await?.try_get(0)
 }
