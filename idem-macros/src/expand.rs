@@ -177,7 +177,8 @@ fn key(plan: &Plan) -> TokenStream {
 /// `value` where the parts of pattern arguments that it names are there, by reference.
 fn with_parts(plan: &Plan, needed: &[Ident], value: TokenStream) -> TokenStream {
     let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, names, cfgs }| {
-        let pattern = pattern.as_ref().filter(|_| names.iter().any(|name| needed.contains(name)))?;
+        let pattern =
+            pattern.as_ref().filter(|_| names.iter().any(|name| needed.contains(name)))?;
         let pattern = by_reference(pattern, needed);
         Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = &#ident;))
     });

@@ -5,7 +5,9 @@
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
-use syn::{Expr, FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned};
+use syn::{
+    Expr, FnArg, LitStr, Pat, Path, ReturnType, Signature, Token, Type, parse_quote_spanned,
+};
 
 use crate::args::{Args, OnCancel, Time};
 use crate::function::{Argument, Function, name_arguments};

@@ -50,7 +50,9 @@ impl Format {
     fn inside<E: Error>(self, levels: u8) -> Result<Self, E> {
         let depth = self.depth + levels;
         if depth > MAX_DEPTH {
-            return Err(E::custom(format_args!("the result is nested more than {MAX_DEPTH} levels deep")));
+            return Err(E::custom(format_args!(
+                "the result is nested more than {MAX_DEPTH} levels deep"
+            )));
         }
         Ok(Self { inside_some: false, depth, ..self })
     }

@@ -94,7 +94,8 @@ impl Idempotency {
     /// A handle on a memory storage of its own: for tests and single-process services.
     #[cfg(feature = "json")]
     pub fn memory() -> Self {
-        Builder::new(crate::storage::MemoryStorage::new()).build_with(crate::codec::Json.into())
+        Builder::new(crate::storage::MemoryStorage::new())
+            .build_with(crate::codec::Json.into(), LEASE)
     }
 
     /// A handle with settings.

@@ -440,7 +440,8 @@ impl Settings {
         let fingerprint = fingerprint.unwrap_or_else(|| Fingerprinter::new(&self.name).finish());
         let record = RecordKey::new(&inner.namespace, self.tenant.as_deref(), &key)?;
         // What is not given is the handle's; a lease is lowered to a shorter ttl of the operation's own, a ttl raised to a longer lease.
-        let lease = self.lease.unwrap_or_else(|| self.ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
+        let lease =
+            self.lease.unwrap_or_else(|| self.ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
         let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease)?;
         let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };

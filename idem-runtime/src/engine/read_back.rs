@@ -1,6 +1,5 @@
 //! The operations whose results are known to be readable.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use parking_lot::RwLock;
@@ -10,7 +9,7 @@ const MOST: usize = 1_000;
 
 /// The operations of which a result has been read back as it was stored.
 #[derive(Debug, Default)]
-pub(crate) struct ReadBack(RwLock<HashSet<Cow<'static, str>>>);
+pub(crate) struct ReadBack(RwLock<HashSet<Box<str>>>);
 
 impl ReadBack {
     /// Whether a result of this operation is to be read back; of no more operations where there are very many.
@@ -20,7 +19,7 @@ impl ReadBack {
     }
 
     /// A result of this operation has been read back.
-    pub(crate) fn succeeded(&self, operation: &Cow<'static, str>) {
-        self.0.write().insert(operation.clone());
+    pub(crate) fn succeeded(&self, operation: &str) {
+        self.0.write().insert(operation.into());
     }
 }

@@ -98,9 +98,8 @@ async fn d09_mismatch_wins_over_in_progress(stage: Stage) {
 async fn d10_a_request_that_is_being_handled_is_a_conflict(stage: Stage) {
     let gate = Gate::default();
     let lease = Duration::from_secs(20);
-    let layer = || {
-        IdempotencyLayer::new(stage.idem(), anonymous()).lease(lease).wait(Duration::ZERO)
-    };
+    let layer =
+        || IdempotencyLayer::new(stage.idem(), anonymous()).lease(lease).wait(Duration::ZERO);
     let client = Client::new(serve(Router::new().route("/a", gate.handler()).layer(layer())).await);
     let elsewhere = Counting::behind(layer()).await;
     let first = client.post_meanwhile("/a", "k", "x");

@@ -82,8 +82,8 @@ async fn result_that_json_cannot_express_is_given_once_and_refused_to_duplicates
 }
 
 async fn result_that_is_nested_too_deeply_is_given_once_and_refused_to_duplicates(stage: Stage) {
-    let deep = || (0..127).fold(serde_json::json!(1), |inside, _| serde_json::json!([inside]));
-    assert_given_once(&stage, || [deep()], ErrorKind::Serialization).await;
+    let deep = || (0..128).fold(serde_json::json!(1), |inside, _| serde_json::json!([inside]));
+    assert_given_once(&stage, deep, ErrorKind::Serialization).await;
 }
 
 /// Its `Deserialize` asks for a field that its `Serialize` leaves out.
