@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, join3};
 use idem_runtime::storage::{
-    Claimed, Renew, SharedStorage, SqliteStorage, Storage, StorageErrorKind,
+    Claimed, MySqlStorage, PostgresStorage, Renew, SharedStorage, SqliteStorage, Storage,
+    StorageErrorKind,
 };
 use idem_runtime::{Error, ErrorKind, Idempotency, Source};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool};
@@ -146,7 +147,14 @@ async fn waiting_for_locks(database: &Database) -> String {
 /// Claims of keys that an open transaction holds end on the server as well, and soon; what owners write meanwhile does not wait for them.
 async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
     let database = Database::migrated(kind).await;
-    let storage = database.storage().await;
+    // No more connections than claims alone would take.
+    let storage = if kind == Kind::Postgres {
+        let builder = PostgresStorage::builder().connections(2);
+        SharedStorage::new(builder.connect(&database.url).await.unwrap())
+    } else {
+        let builder = MySqlStorage::builder().connections(2);
+        SharedStorage::new(builder.connect(&database.url).await.unwrap())
+    };
     // Dead owners, so that a claim has to write to their rows.
     let dead: Vec<_> = (0..24).map(|n| claim(&key(&format!("dead-{n}")))).collect();
     for claim in &dead {
