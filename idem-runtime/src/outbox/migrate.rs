@@ -34,7 +34,19 @@ impl<DB: OutboxDatabase> Outbox<DB> {
             let acquired = shared.connections.acquire_within(Share::Renewals, PATIENCE).await;
             let mut lent = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
             // It waits for other migrations as long as the session says, and is of no other use afterwards.
-            apply::<DB>(&mut lent.connection, &shared).await
+            match apply::<DB>(&mut lent.connection, &shared).await {
+                Err(error) if error.kind() == OutboxErrorKind::Configuration => {
+                    // Whoever may not make tables finds those that are there.
+                    let migrations = shared.table.migrations();
+                    let applied = version::<DB>(&mut lent.connection, &migrations).await;
+                    if is_up_to_date(DB::MIGRATIONS, applied.unwrap_or(None)) {
+                        Ok(())
+                    } else {
+                        Err(error)
+                    }
+                }
+                applied => applied,
+            }
         });
         task.await.unwrap_or_else(|error| {
             let message = "the migration was broken off";
@@ -49,13 +61,6 @@ async fn apply<DB: Dialect>(
 ) -> Result<(), OutboxError> {
     let fault = |error| explain::<DB>(error, &shared.table);
     let migrations = shared.table.migrations();
-    let newer = |error: crate::storage::StorageError| {
-        OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
-    };
-    let applied = version::<DB>(connection, &migrations).await.unwrap_or(None);
-    if is_up_to_date(DB::MIGRATIONS, applied).map_err(newer)? {
-        return Ok(());
-    }
     let mut transaction = DB::begin_writing(connection).await.map_err(fault)?;
     if let Some(lock) = DB::lock_migrations(&migrations) {
         DB::run(&mut transaction, lock).await.map_err(fault)?;
@@ -63,6 +68,9 @@ async fn apply<DB: Dialect>(
     let create = format!("CREATE TABLE IF NOT EXISTS {migrations} ({})", DB::VERSION);
     DB::run(&mut transaction, create).await.map_err(fault)?;
     let applied = version::<DB>(&mut transaction, &migrations).await.map_err(fault)?;
+    let newer = |error: crate::storage::StorageError| {
+        OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
+    };
     for migration in pending(DB::MIGRATIONS, applied).map_err(newer)? {
         DB::run(&mut transaction, adapt(migration.sql, &shared.table)).await.map_err(fault)?;
         let note = DB::note_version(&migrations, migration.version);

@@ -44,7 +44,8 @@ async fn read_only_server_refuses_and_nothing_is_lost() {
     let options = (*direct.connect_options()).clone();
     let options = options.options([("default_transaction_read_only", "on")]);
     let reader = sqlx::PgPool::connect_with(options).await.unwrap();
-    let error = PostgresStorage::new(reader).claim(&claim(&fresh_key())).await.unwrap_err();
+    let reader = PostgresStorage::builder().connection_timeout(BUSY).build(reader).unwrap();
+    let error = reader.claim(&claim(&fresh_key())).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
     assert!(error.to_string().contains("read-only"), "{error}");
     run_once(&storage).await;
@@ -78,7 +79,7 @@ async fn what_a_server_was_asked_that_died_behind_a_pooler_may_have_happened() {
     let url =
         server.url().replace(&format!(":{}/", server.port()), &format!(":{}/", pooler.port()));
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let builder = PostgresStorage::builder().prepared_statements(false);
+    let builder = PostgresStorage::builder().prepared_statements(false).connection_timeout(BUSY);
     let storage = builder.build(pool).unwrap();
     storage.migrate().await.unwrap();
     let claim = claim(&fresh_key());

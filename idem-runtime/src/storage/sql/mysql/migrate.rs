@@ -10,7 +10,7 @@ use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending
 use super::error::explain;
 use super::link::Link;
 use super::verbs::Backend;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 
 pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, sql: include_str!("0001_records.sql") }];
@@ -26,7 +26,14 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
         let mut session = link.session(Share::Claims).await?;
         // Others' use of a table is waited for. The session is closed afterwards.
         session.run("SET SESSION lock_wait_timeout = 600".to_owned()).await?;
-        apply(session.connection(), link).await
+        match apply(session.connection(), link).await {
+            Err(error) if error.kind() == StorageErrorKind::Configuration => {
+                // Whoever may not make tables finds those that are there.
+                let applied = version(session.connection(), &link.table.migrations()).await;
+                if is_up_to_date(MIGRATIONS, applied.unwrap_or(None)) { Ok(()) } else { Err(error) }
+            }
+            applied => applied,
+        }
     };
     on_driver(LONGEST_MIGRATION, task).await
 }
@@ -34,9 +41,6 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), StorageError> {
     let fault = |error| StorageError::from(explain(error, true, &link.table).0);
     let table = link.table.migrations();
-    if is_up_to_date(MIGRATIONS, version(connection, &table).await.unwrap_or(None))? {
-        return Ok(());
-    }
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {table} (
              version bigint NOT NULL PRIMARY KEY,

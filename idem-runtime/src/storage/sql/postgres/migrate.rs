@@ -10,7 +10,7 @@ use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending
 use super::error::explain;
 use super::link::Link;
 use super::verbs::Backend;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 
 pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, sql: include_str!("0001_records.sql") }];
@@ -22,7 +22,16 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
     let task = async move {
         let link = &backend.link;
         let mut lent = link.acquire(Share::Claims).await?;
-        apply(&mut lent.connection, link).await?;
+        match apply(&mut lent.connection, link).await {
+            Err(error) if error.kind() == StorageErrorKind::Configuration => {
+                // Whoever may not make tables finds those that are there.
+                let applied = version(&mut lent.connection, &link.table.migrations()).await;
+                if !is_up_to_date(MIGRATIONS, applied.unwrap_or(None)) {
+                    return Err(error);
+                }
+            }
+            applied => applied?,
+        }
         lent.give_back();
         Ok(())
     };
@@ -32,9 +41,6 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), StorageError> {
     let fault = |error| StorageError::from(explain(error, true, &link.table).0);
     let table = link.table.migrations();
-    if is_up_to_date(MIGRATIONS, version(connection, &table).await.unwrap_or(None))? {
-        return Ok(());
-    }
     let mut transaction = connection.begin().await.map_err(fault)?;
     // Other migrations are waited for, and a large table takes its time.
     let patience = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use super::super::connections::{Share, on_driver};
-use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending};
+use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
 use super::error::explain;
 use super::verbs::Backend;
 use crate::storage::StorageError;
@@ -36,9 +36,6 @@ async fn apply(connection: &mut SqliteConnection, backend: &Backend) -> Result<(
     let table = &backend.link.table;
     let fault = |error| StorageError::from(explain(error, true, table));
     let migrations = table.migrations();
-    if is_up_to_date(MIGRATIONS, version(connection, &migrations).await.unwrap_or(None))? {
-        return Ok(());
-    }
     // It has the write lock from its beginning: what it reads of the migrations stays true.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
 
@@ -47,7 +44,10 @@ async fn apply(connection: &mut SqliteConnection, backend: &Backend) -> Result<(
          (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)"
     );
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *transaction).await.map_err(fault)?;
-    let applied = version(&mut transaction, &migrations).await.map_err(fault)?;
+    let newest = format!("SELECT max(version) FROM {migrations}");
+    let newest = sqlx::query(AssertSqlSafe(newest)).fetch_one(&mut *transaction).await;
+    let applied: Option<i64> = newest.and_then(|row| row.try_get(0)).map_err(fault)?;
+
     for migration in pending(MIGRATIONS, applied)? {
         let sql = table.adapt(migration.sql);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(fault)?;
@@ -55,10 +55,4 @@ async fn apply(connection: &mut SqliteConnection, backend: &Backend) -> Result<(
         sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut *transaction).await.map_err(fault)?;
     }
     transaction.commit().await.map_err(fault)
-}
-
-/// The version of the tables; none where there has been no migration.
-async fn version(connection: &mut SqliteConnection, table: &str) -> sqlx::Result<Option<i64>> {
-    let newest = format!("SELECT max(version) FROM {table}");
-    sqlx::query(AssertSqlSafe(newest)).fetch_one(connection).await?.try_get(0)
 }
