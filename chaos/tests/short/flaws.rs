@@ -16,6 +16,8 @@ fn is_found(flaw: Flaw, backend: Backend, guarantees: &[&str]) {
     for round in 0..ROUNDS {
         let settings = Settings {
             length: Duration::from_secs(5),
+            // Shorter than usual, so that owners that stand still are taken over more often.
+            lease: Duration::from_millis(700),
             flaw: Some(flaw),
             ..Settings::new(super::program(), backend, 1, round)
         };

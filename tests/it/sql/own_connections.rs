@@ -1,13 +1,12 @@
 //! The storage's way to its records does not depend on what bodies, callers and others hold.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, join3};
 use idem_runtime::storage::{
-    Claimed, MySqlStorage, PostgresStorage, Renew, SharedStorage, SqliteStorage, Storage,
-    StorageErrorKind,
+    Claim, Claimed, PostgresStorage, Renew, SharedStorage, SqliteStorage, Storage, StorageErrorKind,
 };
 use idem_runtime::{Error, ErrorKind, Idempotency, Source};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool};
@@ -147,13 +146,12 @@ async fn waiting_for_locks(database: &Database) -> String {
 /// Claims of keys that an open transaction holds end on the server as well, and soon; what owners write meanwhile does not wait for them.
 async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
     let database = Database::migrated(kind).await;
-    // No more connections than claims alone would take.
     let storage = if kind == Kind::Postgres {
+        // No more connections than claims alone would take.
         let builder = PostgresStorage::builder().connections(2);
         SharedStorage::new(builder.connect(&database.url).await.unwrap())
     } else {
-        let builder = MySqlStorage::builder().connections(2);
-        SharedStorage::new(builder.connect(&database.url).await.unwrap())
+        database.storage().await
     };
     // Dead owners, so that a claim has to write to their rows.
     let dead: Vec<_> = (0..24).map(|n| claim(&key(&format!("dead-{n}")))).collect();
@@ -162,8 +160,15 @@ async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
         storage.claim(&brief).await.unwrap();
     }
     let idem = leased(storage.clone(), KEPT);
+    let renewed = claim(&key("renewed"));
+    assert!(is_acquired(&storage.claim(&renewed).await));
     let flooded = async {
+        let has_begun = AtomicBool::new(false);
         let floods = async {
+            // Claims of the others would be kept waiting as well.
+            while !has_begun.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(5)).await;
+            }
             let until = Instant::now() + KEPT * 4;
             while Instant::now() < until {
                 let rivals: Vec<_> = dead.iter().map(|dead| claim(&dead.key)).collect();
@@ -172,12 +177,13 @@ async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
             }
         };
         let body = async {
+            has_begun.store(true, Ordering::SeqCst);
             let context = idem_runtime::current().unwrap();
             let is_lost = timeout(KEPT * 4, context.lease_lost()).await.is_ok();
             Ok::<_, Error>(is_lost)
         };
         let live = idem.operation("charge").key("live").run(body);
-        let renewals = median_wait_of_renewals(&storage);
+        let renewals = median_wait_of_renewals(&storage, &renewed);
         let ((), wait, outcome) = in_time(join3(floods, renewals, live)).await;
         // A claim waits for half a second and more, and has a connection meanwhile.
         assert!(wait < Duration::from_millis(250), "a renewal waits for claims: {wait:?}");
@@ -208,9 +214,7 @@ fn is_acquired(claimed: &Result<Claimed, idem_runtime::storage::StorageError>) -
 }
 
 /// How long a renewal waits for its answer, while others ask for more.
-async fn median_wait_of_renewals(storage: &SharedStorage) -> Duration {
-    let live = claim(&key("renewed"));
-    while !is_acquired(&storage.claim(&live).await) {}
+async fn median_wait_of_renewals(storage: &SharedStorage, live: &Claim) -> Duration {
     let mut waits = Vec::new();
     for _ in 0..9 {
         let begun = Instant::now();
