@@ -156,7 +156,7 @@ async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
     // Dead owners, so that a claim has to write to their rows.
     let dead: Vec<_> = (0..24).map(|n| claim(&key(&format!("dead-{n}")))).collect();
     for claim in &dead {
-        let brief = idem_runtime::storage::Claim { lease: Duration::ZERO, ..claim.clone() };
+        let brief = Claim { lease: Duration::ZERO, ..claim.clone() };
         storage.claim(&brief).await.unwrap();
     }
     let idem = leased(storage.clone(), KEPT);
