@@ -8,7 +8,7 @@ use sqlx::{MySql, Pool, Postgres};
 use testkit::proxy::{FaultProxy, Loss};
 use url::Url;
 
-use super::stage::{Db, Failed, Stage, deposit};
+use super::stage::{Db, Failed, Stage, Tx, deposit};
 use crate::outbox::stage::{Db as _, inside, pool};
 use crate::stage::{PATIENCE, in_time, until};
 
@@ -287,10 +287,8 @@ async fn a_postgres_transaction_in_which_a_statement_failed_is_not_said_to_be_co
     assert_eq!((stage.balance().await, stage.records().await), (0, 0));
 }
 
-/// The server rolls the whole transaction of one of the two back, and sqlx goes on as if there were one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mysql_transaction_that_lost_a_deadlock_is_not_said_to_be_committed() {
-    let stage = Stage::<MySql>::new().await;
+/// Two transactions with a call in each that wait for each other's row, until the server rolls one back: the one that lost, and the one that won.
+pub(super) async fn deadlocked(stage: &Stage<MySql>) -> (Tx<'static, MySql>, Tx<'static, MySql>) {
     let mut connection = stage.pool.acquire().await.unwrap();
     let bob = "INSERT INTO accounts VALUES ('bob', 0)".to_owned();
     MySql::run(&mut connection, bob).await.unwrap();
@@ -310,7 +308,14 @@ async fn a_mysql_transaction_that_lost_a_deadlock_is_not_said_to_be_committed() 
         MySql::run(inside(&mut second), update("alice"))
     );
     assert!(crossed.0.is_ok() != crossed.1.is_ok(), "{crossed:?}");
-    let (lost, won) = if crossed.0.is_ok() { (second, first) } else { (first, second) };
+    if crossed.0.is_ok() { (second, first) } else { (first, second) }
+}
+
+/// The server rolls the whole transaction of one of the two back, and sqlx goes on as if there were one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_transaction_that_lost_a_deadlock_is_not_said_to_be_committed() {
+    let stage = Stage::<MySql>::new().await;
+    let (lost, won) = deadlocked(&stage).await;
     let error = stage.idem.commit(lost).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
     assert!(error.is_retryable());

@@ -8,6 +8,7 @@ use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{MySql, MySqlPool, Sqlite};
 use testkit::sql::{Product, SqlServer};
 
+use super::commit::deadlocked;
 use super::stage::{Db, Failed, Stage, Tx, deposit, on_every_database};
 use crate::outbox::stage::{Db as _, begin, inside};
 use crate::stage::in_time;
@@ -102,28 +103,10 @@ async fn a_mysql_transaction_that_has_ended_is_not_judged_by_an_earlier_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_after_a_mysql_deadlock_is_not_said_to_be_rolled_back() {
     let stage = Stage::<MySql>::new().await;
-    let bob = "INSERT INTO accounts VALUES ('bob', 0)".to_owned();
-    let mut connection = stage.pool.acquire().await.unwrap();
-    MySql::run(&mut connection, bob).await.unwrap();
-    drop(connection);
-    let update = |name| format!("UPDATE accounts SET balance = balance + 1 WHERE name = '{name}'");
-    let (mut first, mut second) = (stage.begin().await, stage.begin().await);
-    for (tx, key, own) in [(&mut first, "1", "alice"), (&mut second, "2", "bob")] {
-        let operation = stage.idem.in_transaction(tx).operation("deposit").key(key);
-        let body = async |tx: &mut sqlx::MySqlConnection| {
-            MySql::run(tx, update(own)).await?;
-            Ok::<_, Failed>(1)
-        };
-        operation.call(body).await.unwrap();
-    }
-    let crossed = tokio::join!(
-        MySql::run(inside(&mut first), update("bob")),
-        MySql::run(inside(&mut second), update("alice"))
-    );
-    assert!(crossed.0.is_ok() != crossed.1.is_ok(), "{crossed:?}");
-    let (mut lost, won) = if crossed.0.is_ok() { (second, first) } else { (first, second) };
+    let (mut lost, won) = deadlocked(&stage).await;
     stage.idem.commit(won).await.unwrap();
-    MySql::run(inside(&mut lost), update("bob")).await.unwrap();
+    let update = "UPDATE accounts SET balance = balance + 1 WHERE name = 'bob'".to_owned();
+    MySql::run(inside(&mut lost), update).await.unwrap();
     let error = stage.idem.commit(lost).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
     assert_eq!(stage.number("SELECT sum(balance) DIV 1 FROM accounts").await, 3);
