@@ -32,8 +32,10 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
                 let mut braced = Group::new(Delimiter::Brace, quote_all(&block.stmts));
                 braced.set_span(block.span());
                 let body = body_future(plan, &TokenStream::new(), &braced);
-                let call = call(plan, &body);
-                quote_spanned!(mixed()=> async move { #call })
+                // The user's braces: an attribute further in, such as `#[instrument(err)]`, names things where they are.
+                let mut called = Group::new(Delimiter::Brace, call(plan, &body));
+                called.set_span(block.brace_token.span.join());
+                quote_spanned!(mixed()=> async move #called)
             });
             quote!(#parts #(#statements)*)
         }

@@ -39,6 +39,11 @@ impl<'w, 'b> Array<'w, 'b> {
     }
 
     #[inline]
+    pub(super) fn writer(&mut self) -> &mut Writer<'b> {
+        self.writer
+    }
+
+    #[inline]
     pub(super) fn close(self) {
         self.writer.out.push(b']');
         self.writer.leave();

@@ -14,13 +14,16 @@
 //! | NaN, infinities | an error (`serde_json` prints `null`, which would merge them) |
 //! | strings, chars | escaped only where JSON demands it |
 //! | byte slices and `serialize_bytes` | an array of numbers |
+//! | `HashSet` | an array, sorted by the bytes of the elements' canonical forms |
 //! | structs, maps | sorted by the UTF-16 code units of the names, of which none may occur twice |
 //! | enum variants, newtypes, options, units | as `serde_json` |
 //! | map keys that are no strings | their canonical JSON text: `{(1, 2): …}` → `{"[1,2]":…}` |
 //! | `serde_json`'s numbers, raw values | the number or JSON that they hold, see below |
 //!
-//! The order of a sequence is part of its value. A `HashSet` serializes as a sequence in an order
-//! that differs between processes, so it has **no** canonical form: use a `BTreeSet`.
+//! The order of a sequence is part of its value. To serde a `HashSet` is a sequence too, in an order that differs between
+//! processes. It is known by its type's name, which ends so, wherever it is in a value: that of `std`, of `hashbrown` and
+//! what is built on them. Not known is a set that has become something else on the way: a `serde_json::Value`, the
+//! sequence of a `#[serde(with = "…")]`, a type of your own that hands its elements over one by one. Use a `BTreeSet` there.
 //!
 //! # Values held as text
 //!
@@ -46,6 +49,7 @@ mod number;
 mod private;
 mod raw;
 mod serializer;
+mod sets;
 mod string;
 mod writer;
 

@@ -8,7 +8,7 @@ use super::compound::{Array, Object};
 use super::error::{Error, Reason};
 use super::private::{Private, Struct};
 use super::writer::Writer;
-use super::{number, string};
+use super::{number, sets, string};
 
 macro_rules! integers {
     ($($method:ident($type:ty))*) => {$(
@@ -147,6 +147,20 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<Array<'w, 'b>, Error> {
         self.array()
+    }
+
+    fn collect_seq<I>(self, elements: I) -> Result<(), Error>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        if sets::is_hash_set::<I>() {
+            return sets::write(self, elements);
+        }
+        let mut array = self.array()?;
+        elements.into_iter().try_for_each(|element| element.serialize(array.element()))?;
+        array.close();
+        Ok(())
     }
 
     fn serialize_tuple(self, _len: usize) -> Result<Array<'w, 'b>, Error> {

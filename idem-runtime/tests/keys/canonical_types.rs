@@ -1,7 +1,7 @@
 //! What each kind of Rust value becomes.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use idem_runtime::canonical;
 use serde::ser::{SerializeMap, SerializeStruct};
@@ -321,4 +321,86 @@ impl<K: Serialize, V: Serialize> Serialize for Pairs<'_, K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
+}
+
+/// Each set has a hasher of its own, and so an order of its own.
+fn set<T: Eq + std::hash::Hash>(elements: impl IntoIterator<Item = T>) -> HashSet<T> {
+    elements.into_iter().collect()
+}
+
+#[test]
+fn a_hash_set_has_one_order_wherever_it_is() {
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Transparent(HashSet<u32>);
+    #[derive(Serialize)]
+    struct Newtype(HashSet<u32>);
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Set(HashSet<u32>),
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Set { tags: HashSet<u32> },
+    }
+    #[derive(Serialize)]
+    struct Flat {
+        tags: HashSet<u32>,
+    }
+    #[derive(Serialize)]
+    struct Everywhere<'a> {
+        field: HashSet<u32>,
+        borrowed: &'a HashSet<u32>,
+        optional: Option<HashSet<u32>>,
+        owned: Cow<'a, HashSet<u32>>,
+        listed: Vec<HashSet<u32>>,
+        mapped: BTreeMap<u8, HashSet<u32>>,
+        pair: (u8, HashSet<u32>),
+        transparent: Transparent,
+        newtype: Newtype,
+        untagged: Untagged,
+        tagged: Tagged,
+        #[serde(flatten)]
+        flat: Flat,
+    }
+    let numbers = || set(0..100);
+    let everywhere = |borrowed: &HashSet<u32>| {
+        text(&Everywhere {
+            field: numbers(),
+            borrowed,
+            optional: Some(numbers()),
+            owned: Cow::Owned(numbers()),
+            listed: vec![numbers(), numbers()],
+            mapped: [(1, numbers())].into(),
+            pair: (1, numbers()),
+            transparent: Transparent(numbers()),
+            newtype: Newtype(numbers()),
+            untagged: Untagged::Set(numbers()),
+            tagged: Tagged::Set { tags: numbers() },
+            flat: Flat { tags: numbers() },
+        })
+    };
+    let first = everywhere(&numbers());
+    for _ in 0..10 {
+        assert_eq!(everywhere(&numbers()), first);
+    }
+}
+
+#[test]
+fn the_elements_of_a_hash_set_are_sorted_by_their_canonical_forms() {
+    assert_eq!(text(&set([10, 9, 1])), "[1,10,9]");
+    assert_eq!(text(&set::<u8>([])), "[]");
+    assert_eq!(text(&set(["b", "a,", "a"])), r#"["a","a,","b"]"#);
+    let set_of_sets = set([BTreeSet::from([2, 1]), BTreeSet::new(), BTreeSet::from([1])]);
+    assert_eq!(text(&set_of_sets), "[[1,2],[1],[]]");
+    assert_eq!(text(&(0, set([Some(1), None]), 2)), "[0,[1,null],2]");
+    assert_eq!(text(&HashMap::from([("in", set(["x"]))])), r#"{"in":["x"]}"#);
+}
+
+#[test]
+fn what_only_looks_like_a_hash_set_keeps_its_order() {
+    assert_eq!(text(&vec![2, 1]), "[2,1]");
+    assert_eq!(text(&vec![set([2]), set([1])]), "[[2],[1]]");
 }

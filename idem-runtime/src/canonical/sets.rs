@@ -1,0 +1,51 @@
+//! The order of a set's elements: by the bytes of their canonical forms.
+//!
+//! A hash set comes in another order in every process, and so would be another call every time. serde has no word for
+//! sets; but collections hand themselves over whole ([`collect_seq`](serde::Serializer::collect_seq)), and their type says
+//! what they are. That holds wherever the set is: in a field, behind an `Option`, a `Box` or a newtype, within an enum.
+
+use std::any::type_name;
+
+use serde::Serialize;
+
+use super::error::Error;
+use super::writer::Writer;
+
+/// Whether `I` is a hash set or a reference to one: that of `std`, of `hashbrown`, and others that are called so.
+#[inline]
+pub(super) fn is_hash_set<I>() -> bool {
+    let whole = type_name::<I>();
+    let without_parameters = whole.split_once('<').map_or(whole, |(path, _)| path);
+    without_parameters.ends_with("HashSet")
+}
+
+/// Writes the elements as an array that is in order.
+pub(super) fn write<T: Serialize>(
+    writer: &mut Writer<'_>,
+    elements: impl IntoIterator<Item = T>,
+) -> Result<(), Error> {
+    let mut array = writer.array()?;
+    let mut places = Vec::new();
+    for element in elements {
+        let writer = array.element();
+        let start = writer.out.len();
+        element.serialize(&mut *writer)?;
+        places.push(start..writer.out.len());
+    }
+    if let Some(first) = places.first() {
+        let start = first.start;
+        let out = &mut *array.writer().out;
+        places.sort_unstable_by(|a, b| out[a.clone()].cmp(&out[b.clone()]));
+        let end = out.len();
+        for (index, place) in places.into_iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_within(place);
+        }
+        out.copy_within(end.., start);
+        out.truncate(end);
+    }
+    array.close();
+    Ok(())
+}
