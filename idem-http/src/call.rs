@@ -22,10 +22,11 @@ use crate::answer::Answer;
 use crate::body::{Body, BoxError, Read, Whole};
 use crate::bypass::Bypass;
 use crate::extract::IdempotencyKey;
+use crate::fingerprint::fingerprint;
 use crate::layer::{Config, OverLimit};
 use crate::principal::Principal;
 use crate::problem::{Problem, ProblemKind};
-use crate::request::{fingerprint, operation_name};
+use crate::request::operation_name;
 use crate::unstoppable::Unstoppable;
 
 /// Whose key it is, and under which settings.
@@ -89,15 +90,13 @@ impl Call {
         let config = &self.config;
         head.extensions.insert(IdempotencyKey::new(&self.key));
         let refused = match body {
-            Ok(Ok(Read::Whole(body))) => match self.operation(&head, &body) {
-                Ok((operation, record)) => {
-                    let request = Request::from_parts(head, Body::whole(body));
-                    let whose = Whose { principal: self.principal, record };
-                    let config = Arc::clone(config);
-                    return Next::Handle(handle(config, whose, operation, inner, request));
-                }
-                Err(error) => config.failed(&error),
-            },
+            Ok(Ok(Read::Whole(body))) => {
+                let (operation, record) = self.operation(&head, &body);
+                let request = Request::from_parts(head, Body::whole(body));
+                let whose = Whose { principal: self.principal, record };
+                let config = Arc::clone(config);
+                return Next::Handle(handle(config, whose, operation, inner, request));
+            }
             Ok(Ok(Read::TooLarge(body))) if config.request_limit.over == OverLimit::Bypass => {
                 let why = Bypass::RequestTooLarge;
                 head.extensions.insert(why);
@@ -121,10 +120,10 @@ fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
     }
 }
 
-/// Whose key a request has, and what its record is called.
+/// Whose key a request has, and what its record is called, where it can have one.
 struct Whose {
     principal: Principal,
-    record: RecordKey,
+    record: Option<RecordKey>,
 }
 
 /// The same call into the engine that an `#[idempotent]` function makes.
@@ -166,7 +165,7 @@ where
         .store_if(Answer::is_kept)
         .map_err(Failed::Ours);
     let answered = async move {
-        match looking.over_quota(&principal, &record).await {
+        match looking.over_quota(&principal, record.as_ref()).await {
             Some(retry_after) => over_quota(&looking, retry_after),
             None => operation.call(body).await,
         }
@@ -189,18 +188,20 @@ where
 }
 
 impl Call {
-    fn operation(&self, request: &Parts, body: &Whole) -> Result<(Operation, RecordKey), Error> {
+    /// What is wrong with it, the engine says, and counts.
+    fn operation(&self, request: &Parts, body: &Whole) -> (Operation, Option<RecordKey>) {
         let config = &*self.config;
-        let fingerprint = fingerprint(request, &config.fingerprinted, body)?;
+        let fingerprint = fingerprint(request, &config.fingerprinted, &config.bodies, &body.data);
         // In a space of its own: a client chooses it.
-        let key = Key::http(self.key.as_str())?;
+        let key = Key::http(self.key.as_str());
         let tenant = self.principal.tenant();
-        let record = RecordKey::new(config.idem.namespace(), tenant.as_deref(), &key)?;
+        let named = |key| RecordKey::new(config.idem.namespace(), tenant.as_deref(), key).ok();
+        let record = key.as_ref().ok().and_then(named);
         let mut operation = config
             .idem
             .operation(operation_name(request))
             .key(key)
-            .with_fingerprint(Ok(fingerprint))
+            .with_fingerprint(fingerprint)
             .codec(MsgPack)
             .on_crash(config.on_crash);
         if let Some(tenant) = tenant {
@@ -218,6 +219,6 @@ impl Call {
         if config.fail_open {
             operation = operation.fail_open();
         }
-        Ok((operation, record))
+        (operation, record)
     }
 }

@@ -7,6 +7,7 @@ use idem_runtime::codec::{AnyCodec, MsgPack};
 use idem_runtime::record::Payload;
 
 use crate::body::{Body, Read, read};
+use crate::fingerprint::multipart;
 use crate::header;
 use crate::problem::ProblemKind;
 use crate::snapshot::{Kept, Restored, Snapshot};
@@ -20,6 +21,14 @@ pub fn key_of(lines: &[&[u8]], max_len: usize) -> Option<Result<Option<String>, 
         headers.append(NAME, HeaderValue::from_bytes(line).ok()?);
     }
     Some(header::key(&headers, &NAME, max_len))
+}
+
+/// The headers and contents of a multipart body's parts, and their hash; `None` where the body is compared byte for byte.
+#[expect(clippy::type_complexity, reason = "a pair")]
+pub fn parts_of(body: &[u8], boundary: &str) -> Option<(Vec<(Vec<u8>, Vec<u8>)>, [u8; 32])> {
+    let parts = multipart::parts(body, boundary)?;
+    let hash = multipart::hash(&parts);
+    Some((parts.iter().map(|part| (part.headers.to_vec(), part.content.to_vec())).collect(), hash))
 }
 
 /// The response in these bytes, as it is stored when it is a handler's; `None` where they are no response.

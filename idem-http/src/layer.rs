@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use idem_runtime::record::CrashPolicy;
@@ -14,6 +15,7 @@ use idem_runtime::{Error, Idempotency, RecordKey};
 use tokio::time::timeout;
 use tower_layer::Layer;
 
+use crate::fingerprint::{Bodies, BodyFingerprint};
 use crate::principal::{Principal, ResolvePrincipal};
 use crate::problem::{PROBLEMS_PAGE, Problem, ProblemKind};
 use crate::profile::Profile;
@@ -73,6 +75,7 @@ pub(crate) struct Config {
     pub(crate) response_limit: Limit,
     pub(crate) body_timeout: Duration,
     pub(crate) fingerprinted: Vec<HeaderName>,
+    pub(crate) bodies: Bodies,
     pub(crate) kept: Kept,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Option<Duration>,
@@ -107,6 +110,7 @@ impl IdempotencyLayer {
             response_limit: Limit { bytes: 512 * 1024, over: OverLimit::Refuse },
             body_timeout: Duration::from_secs(30),
             fingerprinted: vec![header::CONTENT_TYPE, header::CONTENT_ENCODING],
+            bodies: Bodies::default(),
             kept: Kept::default(),
             ttl: None,
             lease: None,
@@ -176,10 +180,42 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The headers that are part of what a request asks for: the same key with another value is refused. Default: `Content-Type` and
+    /// The headers that are part of what a request asks for: the same key with another value is refused. Of a body that is not compared byte for byte,
+    /// the spelling of its `Content-Type` and a boundary in it make no difference. Default: `Content-Type` and
     /// `Content-Encoding`. Add `Host` where one principal's hosts are different services.
     pub fn fingerprint_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.settings().fingerprinted = names.into_iter().collect();
+        self
+    }
+
+    /// Compares bodies byte for byte, whatever they are: a repeated request whose JSON has its members in another order, or whose form has
+    /// another boundary, is refused. Default: [by content type](crate#fingerprints).
+    pub fn exact_bodies(mut self) -> Self {
+        self.settings().bodies.exact = true;
+        self
+    }
+
+    /// Says what of a request's body is compared, for content types that the layer knows nothing of and for bodies that change on the way,
+    /// such as a webhook that is delivered again. It is asked of every request with a key, with the body as it was sent, and before anything
+    /// is claimed; what it leaves out may differ between requests that count as one. Default: [by content type](crate#fingerprints).
+    ///
+    /// ```
+    /// use idem_http::{BodyFingerprint, IdempotencyLayer, anonymous};
+    ///
+    /// let idem = idem_runtime::Idempotency::memory();
+    /// let layer = IdempotencyLayer::new(idem, anonymous()).fingerprint_body(|request, body| {
+    ///     match request.uri.path() {
+    ///         "/hooks/stripe" => BodyFingerprint::json_without(body, &["pending_webhooks"]),
+    ///         _ => BodyFingerprint::by_content_type(),
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
+    pub fn fingerprint_body(
+        mut self,
+        of: impl Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync + 'static,
+    ) -> Self {
+        self.settings().bodies.ask(of);
         self
     }
 
@@ -266,10 +302,11 @@ impl Config {
     pub(crate) async fn over_quota(
         &self,
         principal: &Principal,
-        record: &RecordKey,
+        record: Option<&RecordKey>,
     ) -> Option<Duration> {
         const PATIENCE: Duration = Duration::from_secs(1);
         let retry_after = self.quota.as_ref()?.used_up(principal)?;
+        let record = record?;
         let looked = timeout(PATIENCE, self.idem.storage().load(record)).await;
         matches!(looked, Ok(Ok(None))).then_some(retry_after)
     }

@@ -32,7 +32,8 @@
 //! 8. The storage is down, or does not answer within the handle's `claim_timeout`: 503 `storage-unavailable`, and the request is not handled; or, where the layer
 //!    [fails open](IdempotencyLayer::fail_open), it is handled without idempotency.
 //! 9. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
-//!    another method, path, query, body, `Content-Type` or `Content-Encoding`.
+//!    another method, path, query, `Content-Type` or `Content-Encoding`, or whose body says something else; what that means is a matter of its
+//!    [content type](#fingerprints).
 //! 10. A request with the key is being handled: it is [waited for](IdempotencyLayer::wait), and then 409 `in-progress` with a short `Retry-After`.
 //! 11. One was handled: its response, with `Idempotent-Replayed: true`.
 //! 12. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
@@ -46,6 +47,40 @@
 //!     limit: it goes to the client; duplicates get line 12, or the key is released and the response says `Idempotency-Bypassed`.
 //! 17. Its body is read to its end. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the
 //!     handler made it.
+//!
+//! # Fingerprints
+//!
+//! An honest retry may be written in other bytes. Whether a body says the same is decided by its content type:
+//!
+//! | body | compared | byte for byte where |
+//! |---|---|---|
+//! | `application/json`, `…+json` | its [canonical JSON](idem_runtime::canonical::from_json): not the order of members, white space or the spelling of strings and numbers | it is no JSON, a name occurs twice in an object, it is nested deeper than 127, its `charset` is not UTF-8 |
+//! | `multipart/…` | its parts in their order, each one's headers byte for byte and its content, which may be JSON: not the boundary | there is text before the first part or behind the last, or the boundary is anywhere but between parts |
+//! | with a `Content-Encoding` | byte for byte | always |
+//! | anything else | byte for byte | always |
+//!
+//! Bodies that are compared in different ways are different requests. [`exact_bodies`](IdempotencyLayer::exact_bodies) compares all of them byte
+//! for byte, and [`fingerprint_body`](IdempotencyLayer::fingerprint_body) takes a function that says for other content types what is compared.
+//!
+//! ## Webhooks
+//!
+//! A webhook is delivered again until its sender gets a 2xx, often with fields that change from delivery to delivery: Stripe counts down
+//! `pending_webhooks`. Take the event's id as the key, and leave out of the comparison what is about the delivery and cannot change which
+//! effect is meant:
+//!
+//! ```
+//! use idem_http::{BodyFingerprint, IdempotencyLayer, Principal};
+//!
+//! # let idem = idem_runtime::Idempotency::memory();
+//! let stripe = |_: &http::request::Parts| Some(Principal::named("stripe"));
+//! let layer = IdempotencyLayer::new(idem, stripe).fingerprint_body(|_, body| {
+//!     BodyFingerprint::json_without(body, &["pending_webhooks"])
+//! });
+//! # let _ = layer;
+//! ```
+//!
+//! The whole recipe, with where the key comes from and other senders, is
+//! [a page of its own](https://github.com/idempotency-rs/idempotency/blob/main/docs/http-fingerprints.md#webhooks).
 //!
 //! # What is stored
 //!
@@ -70,6 +105,7 @@ mod bypass;
 mod call;
 pub mod client;
 mod extract;
+mod fingerprint;
 mod future;
 #[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
@@ -89,6 +125,7 @@ mod unstoppable;
 
 pub use body::Body;
 pub use extract::{IdempotencyKey, IdempotentRun};
+pub use fingerprint::BodyFingerprint;
 pub use future::ResponseFuture;
 pub use layer::{IdempotencyLayer, OverLimit};
 pub use principal::{Principal, ResolvePrincipal, anonymous, extension};

@@ -6,7 +6,7 @@ use std::fmt;
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use crate::request::hex;
+use crate::fingerprint::hex;
 
 /// Who sends a request, as the application's authentication has found out. One principal's keys are another one's strangers: they neither
 /// replay nor block each other.

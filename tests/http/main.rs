@@ -17,6 +17,7 @@ mod counters;
 mod decisions;
 mod disconnects;
 mod expiry;
+mod fingerprints;
 mod handlers;
 mod outages;
 mod plain_services;

@@ -167,6 +167,17 @@ impl<'w, 'b> Object<'w, 'b> {
         Ok(())
     }
 
+    /// Lets something be written that is no part of the object.
+    pub(super) fn discard(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'b>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let before = self.writer.out.len();
+        write(self.writer)?;
+        self.writer.out.truncate(before);
+        Ok(())
+    }
+
     #[inline]
     pub(super) fn close(self) -> Result<(), Error> {
         if self.pending.is_some() {

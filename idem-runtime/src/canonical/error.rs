@@ -18,8 +18,8 @@ pub(super) enum Reason {
     TooDeep,
     #[error("a number's text is not a JSON number, or its exponent is out of range")]
     NumberText,
-    #[error("a raw value is not valid JSON")]
-    RawValue,
+    #[error("a text is not valid JSON")]
+    Text,
     #[error("a map was serialized without pairing its keys and values")]
     UnpairedMember,
     #[error("{0}")]

@@ -30,8 +30,8 @@
 //! With its `arbitrary_precision` feature `serde_json` keeps numbers as text. Such an integer keeps
 //! its digits; any other number is laid out as ECMAScript lays out an `f64`, but with all
 //! significant digits that the text has. That is the same form where an `f64` holds the number, and
-//! two texts that denote different numbers never meet. A `RawValue` is parsed and its content
-//! canonicalised by the same rules.
+//! two texts that denote different numbers never meet. A `RawValue`, and what [`from_json`]
+//! is given, is parsed and its content canonicalised by the same rules.
 //!
 //! # Limits
 //!
@@ -47,12 +47,13 @@ mod error;
 mod members;
 mod number;
 mod private;
-mod raw;
 mod serializer;
 mod sets;
 mod string;
+mod text;
 mod writer;
 
 pub use error::Error;
+pub use text::{from_json, from_json_without};
 pub(crate) use writer::Buffers;
 pub use writer::{append, to_vec};

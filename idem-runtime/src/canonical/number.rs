@@ -69,6 +69,11 @@ impl<'t> Decimal<'t> {
 
     /// Writes the canonical form, or returns `None` when the exponent is beyond reason.
     fn write(&self, out: &mut Vec<u8>) -> Option<()> {
+        if self.exponent.is_none() && self.fraction.is_empty() && self.integer != "0" {
+            out.extend(self.negative.then_some(b'-'));
+            out.extend_from_slice(self.integer.as_bytes());
+            return Some(());
+        }
         let all = [self.integer, self.fraction].concat();
         let significant = all.trim_start_matches('0');
         let digits = significant.trim_end_matches('0');
@@ -84,12 +89,7 @@ impl<'t> Decimal<'t> {
         if self.negative {
             out.push(b'-');
         }
-        if self.exponent.is_none() && self.fraction.is_empty() {
-            out.extend_from_slice(self.integer.as_bytes());
-        } else {
-            write_digits(out, digits, point)?;
-        }
-        Some(())
+        write_digits(out, digits, point)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::ser::SerializeStruct;
 use super::compound::Object;
 use super::error::{Error, Reason};
 use super::writer::Writer;
-use super::{number, raw};
+use super::{number, text};
 
 /// Both the struct's name and its field's, in `serde_json::Number` with the feature
 /// `arbitrary_precision`.
@@ -83,7 +83,7 @@ impl SerializeStruct for Struct<'_, '_> {
 fn replace_text(writer: &mut Writer<'_>, private: Private, start: usize) -> Result<(), Error> {
     let invalid = match private {
         Private::Number => Reason::NumberText,
-        Private::RawValue => Reason::RawValue,
+        Private::RawValue => Reason::Text,
     };
     let Ok(text) = serde_json::from_slice::<String>(&writer.out[start..]) else {
         return Err(invalid.into());
@@ -91,6 +91,6 @@ fn replace_text(writer: &mut Writer<'_>, private: Private, start: usize) -> Resu
     writer.out.truncate(start);
     match private {
         Private::Number => number::write_text(writer.out, &text),
-        Private::RawValue => raw::write(writer, &text),
+        Private::RawValue => text::write(writer, &text),
     }
 }

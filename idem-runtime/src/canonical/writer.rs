@@ -101,7 +101,7 @@ fn write<T: Serialize + ?Sized>(
     value: &T,
 ) -> Result<(), Error> {
     let before = out.len();
-    let written = value.serialize(&mut Writer { out, members, depth: 0, wrappers: 0 });
+    let written = value.serialize(&mut Writer::new(out, members));
     if written.is_err() {
         out.truncate(before);
     }
@@ -117,6 +117,10 @@ pub(super) struct Writer<'b> {
 }
 
 impl<'b> Writer<'b> {
+    pub(super) fn new(out: &'b mut Vec<u8>, members: &'b mut Vec<Member>) -> Self {
+        Self { out, members, depth: 0, wrappers: 0 }
+    }
+
     #[inline]
     pub(super) fn array<'w>(&'w mut self) -> Result<Array<'w, 'b>, Error> {
         self.enter()?;

@@ -104,6 +104,89 @@ fn raw_values_refuse_equal_names_and_deep_nesting() {
     assert_eq!(refused(&deep(128)), "the value is nested too deeply");
 }
 
+#[test]
+fn json_text_has_the_canonical_form_of_what_it_says() {
+    let of =
+        |json: &str| String::from_utf8(canonical::from_json(json.as_bytes()).unwrap()).unwrap();
+    assert_eq!(of(" { \"b\" : [ 1.0 , true, null ] ,\n\"a\":\"\\u0041\\/\" } "), {
+        r#"{"a":"A/","b":[1,true,null]}"#
+    });
+    assert_eq!(of("9007199254740993"), "9007199254740993");
+    assert_eq!(of(r#""\ud83d\ude00 \\\" \u001f""#), r#""😀 \\\" \u001f""#);
+    assert_eq!(of(r#"{"﷐":1,"😀":2}"#), r#"{"😀":2,"﷐":1}"#, "in the order of UTF-16");
+}
+
+#[test]
+fn what_is_no_json_text_has_no_canonical_form() {
+    let refused = |json: &[u8]| canonical::from_json(json).unwrap_err().to_string();
+    let no_json: [&[u8]; 24] = [
+        b"",
+        b" ",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"[1",
+        b"[1,",
+        b"[1,]",
+        b"[,1]",
+        b"[1 2]",
+        b"[1]]",
+        b"{\"a\"}",
+        b"{\"a\":}",
+        b"{\"a\":1,}",
+        b"{a:1}",
+        b"{1:1}",
+        b"nul",
+        b"nulll",
+        b"\"a",
+        b"\"\\\"",
+        b"\"\xff\"",
+        b"'a'",
+        b"\xef\xbb\xbf1",
+    ];
+    for json in no_json {
+        assert_eq!(refused(json), "a text is not valid JSON", "{}", json.escape_ascii());
+    }
+    for json in [&b"\"\n\""[..], b"\"\\x\"", b"\"\\ud800\"", b"\"\\u12\"", b"{\"\\x\":1}"] {
+        assert_eq!(refused(json), "a text is not valid JSON", "{}", json.escape_ascii());
+    }
+    for json in [&b"01"[..], b"-", b"1.", b"1e", b"1e+", b"--1", b"1.2.3", b"1e2e3", b"-01"] {
+        let why = "a number's text is not a JSON number, or its exponent is out of range";
+        assert_eq!(refused(json), why, "{}", json.escape_ascii());
+    }
+    assert_eq!(
+        refused(br#"{"a":1,"b":2,"\u0061":3}"#),
+        "two members of one object have the same name"
+    );
+}
+
+#[test]
+fn json_text_may_be_nested_as_deep_as_a_value() {
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+    assert_eq!(canonical::from_json(&deep(127)).unwrap(), deep(127));
+    for depth in [128, 1_000_000] {
+        let why = canonical::from_json(&deep(depth)).unwrap_err().to_string();
+        assert_eq!(why, "the value is nested too deeply");
+        canonical::from_json(&vec![b'['; depth]).unwrap_err();
+    }
+}
+
+#[test]
+fn members_may_be_left_out_of_the_outermost_object_alone() {
+    let without = |json: &str, names: &[&str]| {
+        let json = canonical::from_json_without(json.as_bytes(), names).unwrap();
+        String::from_utf8(json).unwrap()
+    };
+    assert_eq!(without(r#"{"a":1,"b":{"a":2},"c":[{"a":3}]}"#, &["a", "x"]), {
+        r#"{"b":{"a":2},"c":[{"a":3}]}"#
+    });
+    assert_eq!(without(r#"{"\u0061":{"z":1,"y":2}}"#, &["a"]), "{}");
+    assert_eq!(without(r#"{"b":1,"a":{"z":[{}]},"c":2}"#, &["a"]), r#"{"b":1,"c":2}"#);
+    assert_eq!(without(r#"[{"a":1}]"#, &["a"]), r#"[{"a":1}]"#);
+    canonical::from_json_without(br#"{"a":[1,],"b":2}"#, &["a"]).unwrap_err();
+}
+
 prop_compose! {
     /// A JSON number as mantissa digits, a place for the point, and an exponent.
     fn number_parts()(

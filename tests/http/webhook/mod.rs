@@ -1,5 +1,7 @@
 //! The webhook of `docs/consumers.md`, as it stands there, under deliveries that a sender repeats.
 
+mod layered;
+
 use std::sync::Arc;
 use std::time::Duration;
 

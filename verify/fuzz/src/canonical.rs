@@ -1,11 +1,12 @@
 //! Canonical JSON, beside another implementation of RFC 8785.
 
-use idem_runtime::canonical::to_vec;
+use idem_runtime::canonical::{from_json, to_vec};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 /// JSON, or else bytes that a value is made of.
 pub(crate) fn json(bytes: &[u8]) {
+    whole_text(bytes);
     let parsed = serde_json::from_slice::<Value>(bytes).ok();
     let is_text = parsed.is_some();
     let value = parsed.unwrap_or_else(|| Maker(bytes).value(6));
@@ -25,11 +26,20 @@ pub(crate) fn json(bytes: &[u8]) {
     }
 }
 
+/// What has a canonical form is JSON, and its canonical form has itself.
+fn whole_text(bytes: &[u8]) {
+    let Ok(ours) = from_json(bytes) else { return };
+    serde_json::from_slice::<Box<RawValue>>(bytes).expect("it is JSON to others too");
+    assert_eq!(from_json(&ours).ok(), Some(ours), "it is not canonical");
+}
+
 /// A text that is kept as it is means what it means when it is read; but it may say a name twice, which has no canonical form, and its
 /// numbers keep digits that an `f64` has no room for.
 fn as_text(bytes: &[u8], ours: &[u8]) {
     let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(bytes) else { return };
-    if let Ok(of_text) = to_vec(&raw) {
+    let of_text = to_vec(&raw).ok();
+    assert_eq!(from_json(bytes).ok(), of_text, "a text is canonicalised in two ways");
+    if let Some(of_text) = of_text {
         assert_eq!(of_text.escape_ascii().to_string(), ours.escape_ascii().to_string());
     }
 }

@@ -8,6 +8,7 @@ mod canonical;
 mod codec;
 mod header;
 mod key;
+mod multipart;
 mod redis;
 mod snapshot;
 mod sql;
@@ -32,10 +33,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "canonical_json", run: canonical::json, pace: 500 },
     Target { name: "codec_envelope", run: codec::envelope, pace: 1000 },
     Target { name: "http_header", run: header::field, pace: 1000 },
+    Target { name: "http_multipart", run: multipart::body, pace: 1000 },
     Target { name: "http_snapshot", run: snapshot::stored, pace: 500 },
     Target { name: "key_template", run: key::template, pace: 100 },
     Target { name: "redis_record", run: redis::record, pace: 1000 },

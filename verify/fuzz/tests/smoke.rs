@@ -109,6 +109,11 @@ fn http_header() {
 }
 
 #[test]
+fn http_multipart() {
+    of("http_multipart");
+}
+
+#[test]
 fn http_snapshot() {
     of("http_snapshot");
 }

@@ -1,0 +1,149 @@
+//! What of a body is compared, and the user's say in it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use idem_runtime::canonical::{from_json_without, to_vec};
+use serde::Serialize;
+
+use super::sha256;
+
+/// What of a request's body is fingerprinted: the answer of the function that
+/// [`fingerprint_body`](crate::IdempotencyLayer::fingerprint_body) takes.
+///
+/// Two requests with one key whose answers are equal are the same request to the layer, whatever else their bodies say.
+#[derive(Clone, PartialEq, Eq)]
+#[must_use]
+pub struct BodyFingerprint(Answer);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Answer {
+    ByContentType,
+    Exact,
+    Own(Vec<u8>),
+}
+
+impl BodyFingerprint {
+    /// As without the function: [by content type](crate#fingerprints), or byte for byte where the layer was told so.
+    pub fn by_content_type() -> Self {
+        Self(Answer::ByContentType)
+    }
+
+    /// Byte for byte.
+    pub fn exact() -> Self {
+        Self(Answer::Exact)
+    }
+
+    /// This value in place of the body, in its [canonical form](idem_runtime::canonical). The body byte for byte, where the value has
+    /// none, as a float that is not finite.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::request::Parts;
+    /// use idem_http::BodyFingerprint;
+    ///
+    /// /// A form in which the order of the fields means nothing.
+    /// fn fields(_: &Parts, body: &Bytes) -> BodyFingerprint {
+    ///     let mut fields: Vec<_> = body.split(|byte| *byte == b'&').collect();
+    ///     fields.sort_unstable();
+    ///     BodyFingerprint::of(&fields)
+    /// }
+    /// # let (head, ()) = http::Request::new(()).into_parts();
+    /// # assert!(fields(&head, &Bytes::from("a=1&b=2")) == fields(&head, &Bytes::from("b=2&a=1")));
+    /// ```
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+        Self(to_vec(value).map_or(Answer::Exact, Answer::Own))
+    }
+
+    /// The JSON object that the body is, without these members: those that differ between deliveries of one event. Members of these names
+    /// inside of other objects count. The body byte for byte, where it is no such JSON.
+    ///
+    /// ```
+    /// use idem_http::BodyFingerprint;
+    ///
+    /// let of = |body: &str| BodyFingerprint::json_without(body.as_bytes(), &["pending_webhooks"]);
+    /// let first = of(r#"{"id":"evt_1","pending_webhooks":2}"#);
+    /// assert!(first == of(r#"{"pending_webhooks":1,"id":"evt_1"}"#));
+    /// assert!(first != of(r#"{"pending_webhooks":1,"id":"evt_2"}"#));
+    /// ```
+    pub fn json_without(body: &[u8], members: &[&str]) -> Self {
+        Self(from_json_without(body, members).map_or(Answer::Exact, Answer::Own))
+    }
+}
+
+impl fmt::Debug for BodyFingerprint {
+    /// Without what the body says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Answer::ByContentType => "BodyFingerprint(by content type)",
+            Answer::Exact => "BodyFingerprint(exact)",
+            Answer::Own(_) => "BodyFingerprint(own)",
+        })
+    }
+}
+
+type Hook = dyn Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync;
+
+/// A layer's settings about bodies.
+#[derive(Clone, Default)]
+pub(crate) struct Bodies {
+    /// Byte for byte, whatever they are.
+    pub(crate) exact: bool,
+    hook: Option<Arc<Hook>>,
+}
+
+impl Bodies {
+    pub(crate) fn ask(
+        &mut self,
+        hook: impl Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync + 'static,
+    ) {
+        self.hook = Some(Arc::new(hook));
+    }
+
+    /// What the user's function says, where there is one and it does not leave it to the layer.
+    pub(super) fn by_hook(&self, request: &Parts, body: &Bytes) -> Option<Said> {
+        match self.hook.as_ref()?(request, body).0 {
+            Answer::ByContentType => None,
+            Answer::Exact => Some(Said::Exact),
+            Answer::Own(json) => Some(Said::Own(json)),
+        }
+    }
+}
+
+/// What a body says.
+pub(crate) enum Said {
+    /// Its bytes.
+    Exact,
+    /// Canonical JSON.
+    Json(Vec<u8>),
+    /// The hash of its parts.
+    Multipart([u8; 32]),
+    /// What the user's function made of it.
+    Own(Vec<u8>),
+}
+
+impl Said {
+    pub(super) fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact)
+    }
+
+    /// Part of the fingerprint: bytes of one kind are never those of another.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exact => "bytes",
+            Self::Json(_) => "json",
+            Self::Multipart(_) => "multipart",
+            Self::Own(_) => "own",
+        }
+    }
+
+    pub(super) fn hash(&self, body: &[u8]) -> [u8; 32] {
+        match self {
+            Self::Exact => sha256(body),
+            Self::Json(json) | Self::Own(json) => sha256(json),
+            Self::Multipart(hash) => *hash,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a `Content-Type` says of a body.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use mime::Mime;
+use serde::{Serialize, Serializer};
+
+/// A media type, of which each parameter occurs once. Types and names of parameters are the same in any case of letters, and values with
+/// and without quotes.
+pub(super) struct MediaType(Mime);
+
+impl MediaType {
+    /// `None` where there is not exactly one line, or it cannot be read.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut lines = headers.get_all(CONTENT_TYPE).iter();
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        Self::parse(line.to_str().ok()?)
+    }
+
+    /// `None` where it cannot be read, or not in one way alone.
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        let media_type: Mime = line.trim_ascii().parse().ok()?;
+        let names: Vec<_> = media_type.params().map(|(name, _)| name).collect();
+        let is_repeated = |at: usize| names[..at].contains(&names[at]);
+        (!(0..names.len()).any(is_repeated)).then_some(Self(media_type))
+    }
+
+    /// JSON, in the encoding that JSON is sent in.
+    pub(super) fn is_json(&self) -> bool {
+        let essence = self.0.essence_str();
+        let is_utf8 = self.0.get_param("charset").is_none_or(|charset| charset == "utf-8");
+        is_utf8 && (essence == "application/json" || essence.ends_with("+json"))
+    }
+
+    /// What divides the parts of a multipart body. `None` also where it has characters that no boundary may have.
+    pub(super) fn boundary(&self) -> Option<&str> {
+        let boundary = self.0.get_param("boundary")?.as_str();
+        let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+        let is_one = (1..=70).contains(&boundary.len())
+            && boundary.bytes().all(may_be)
+            && !boundary.ends_with(' ');
+        (self.is_multipart() && is_one).then_some(boundary)
+    }
+
+    fn is_multipart(&self) -> bool {
+        self.0.type_() == mime::MULTIPART
+    }
+
+    /// Whether a parameter only says how the body is spelt.
+    fn is_spelling(&self, parameter: mime::Name<'_>) -> bool {
+        (parameter == mime::BOUNDARY && self.is_multipart())
+            || (parameter == mime::CHARSET && self.is_json())
+    }
+}
+
+impl Serialize for MediaType {
+    /// As part of a fingerprint: an object, which the lines of a header are not written as.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Parsed<'m> {
+            essence: &'m str,
+            parameters: Vec<(&'m str, &'m str)>,
+        }
+
+        let others = self.0.params().filter(|(name, _)| !self.is_spelling(*name));
+        let parameters = others.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Parsed { essence: self.0.essence_str(), parameters }.serialize(serializer)
+    }
+}
