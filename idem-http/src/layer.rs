@@ -99,6 +99,7 @@ impl IdempotencyLayer {
     /// A layer on this handle's storage. `principal` says whose a key is: [`extension`](crate::extension), a closure, or explicitly
     /// [`anonymous`](crate::anonymous).
     pub fn new(idem: Idempotency, principal: impl ResolvePrincipal) -> Self {
+        telemetry::describe();
         let config = Config {
             idem,
             principal: Arc::new(principal),

@@ -27,6 +27,7 @@
 pub mod clients;
 pub mod ledger;
 pub mod nats;
+pub mod pages;
 pub mod process;
 mod program;
 pub mod proxy;

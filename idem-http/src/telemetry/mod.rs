@@ -1,7 +1,6 @@
 //! Counters, where the feature `metrics` is on.
 //!
-//! Besides what the engine counts for every operation: `idempotency_http_bypassed_total{reason}` counts what passed through without
-//! idempotency although it had a key, `idempotency_http_problems_total{code}` the problems that clients were told of.
+//! They are in `docs/metrics.md`, beside those of the engine, which counts a request like any other call.
 
 #[cfg(feature = "metrics")]
 #[path = "metrics_on.rs"]
@@ -10,4 +9,4 @@ mod metrics;
 #[path = "metrics_off.rs"]
 mod metrics;
 
-pub(crate) use metrics::{bypassed, problem};
+pub(crate) use metrics::{bypassed, describe, problem};

@@ -43,6 +43,8 @@ pub(crate) struct Flight {
     lost: AtomicBool,
     /// It was not heard of for too long: nobody follows it any more.
     silent: AtomicBool,
+    /// A call inside its body was refused, because it would have waited for this one or for one around it.
+    reentered: AtomicBool,
     changed: Notify,
     /// Whether anybody has ever waited for a change.
     awaited: AtomicBool,
@@ -113,6 +115,7 @@ impl Flights {
             settling: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            reentered: AtomicBool::new(false),
             changed: Notify::new(),
             awaited: AtomicBool::new(false),
         })
@@ -249,10 +252,20 @@ impl Flight {
         self.name.record == name.record && self.name.fingerprint == name.fingerprint
     }
 
-    /// Whether this call is made inside the body of a call that it is a duplicate of: it would wait for itself.
+    /// Whether this call is made inside the body of a call that it is a duplicate of: it would wait for itself. That call and those in between
+    /// know it from then on.
     pub(crate) fn is_reentrant(&self) -> bool {
-        std::iter::successors(self.parent.as_ref(), |flight| flight.parent.as_ref())
-            .any(|flight| flight.handle == self.handle && flight.is(&self.name))
+        let around =
+            || std::iter::successors(self.parent.as_ref(), |flight| flight.parent.as_ref());
+        let is_itself = |flight: &&Arc<Self>| flight.handle == self.handle && flight.is(&self.name);
+        let Some(depth) = around().position(|flight| is_itself(&flight)) else { return false };
+        around().take(depth + 1).for_each(|flight| flight.reentered.store(true, Ordering::Relaxed));
+        true
+    }
+
+    /// Whether a call inside its body was [reentrant](Self::is_reentrant), so that an error of the body is most likely that one's.
+    pub(crate) fn is_reentered(&self) -> bool {
+        self.reentered.load(Ordering::Relaxed)
     }
 
     /// Whether the storage has made this call the owner of its key.

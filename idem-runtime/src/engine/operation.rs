@@ -11,7 +11,7 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::finish::Finish;
-use super::flight::{CallName, Flights};
+use super::flight::{CallName, Flight, Flights};
 use super::handle::{Idempotency, check_durations};
 use super::outcome::{Outcome, Source};
 use super::report::Report;
@@ -149,8 +149,13 @@ impl<E, S, M, P> Operation<E, S, M, P> {
     ///
     /// `KeyGeneration` when `args` cannot be hashed.
     pub fn fingerprint<A: Serialize + ?Sized>(self, args: &A) -> Result<Self, Error> {
-        let fingerprint = Fingerprint::of(&self.settings.name, args)?;
-        Ok(self.with_fingerprint(Ok(fingerprint)))
+        match Fingerprint::of(&self.settings.name, args) {
+            Ok(fingerprint) => Ok(self.with_fingerprint(Ok(fingerprint))),
+            Err(error) => {
+                telemetry::refused(&self.settings.name, &error);
+                Err(error)
+            }
+        }
     }
 
     /// A fingerprint that was computed before.
@@ -403,27 +408,36 @@ where
     let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
     let ended = run(call, errors, store, body, &mut report).instrument(span).await;
-    report.ended(counted_as(&ended));
+    report.ended(counted_as(&call.flight, &ended));
     ended
 }
 
 /// What a call's end is counted as.
-pub(super) fn counted_as<T, E>(ended: &Result<Outcome<T>, Failed<E>>) -> &'static str {
+pub(super) fn counted_as<T, E>(
+    flight: &Flight,
+    ended: &Result<Outcome<T>, Failed<E>>,
+) -> &'static str {
     match ended {
         Ok(Outcome { source: Source::Executed { recovered: false }, .. }) => "executed",
         Ok(Outcome { source: Source::Executed { recovered: true }, .. }) => "recovered",
-        Ok(Outcome { source: Source::Replayed { .. }, .. }) => "replayed",
+        Ok(Outcome { source: Source::Replayed { .. }, .. }) | Err(Failed::Replayed(_)) => {
+            "replayed"
+        }
         Ok(Outcome { source: Source::Unrecorded, .. }) => "unrecorded",
+        Err(Failed::Body(_)) if flight.is_reentered() => ErrorKind::Reentrant.as_str(),
         Err(Failed::Body(_)) => "failed",
         Err(Failed::Ours(error)) => error.kind().as_str(),
     }
 }
 
 impl Settings {
-    /// Everything checked and filled in from the handle.
+    /// Everything checked and filled in from the handle. What is wrong ends the call, which is counted here, as no report has begun.
     pub(super) fn into_call(self) -> Result<Call, Error> {
         let name = self.name.clone();
-        self.check().map_err(|error| error.on_operation(&name))
+        self.check().map_err(|error| {
+            telemetry::refused(&name, &error);
+            error.on_operation(&name)
+        })
     }
 
     fn check(self) -> Result<Call, Error> {

@@ -42,8 +42,10 @@ pub(crate) struct Call {
 
 /// Why a call has no result.
 pub(crate) enum Failed<E> {
-    /// The first call's error, now or replayed.
+    /// The body's error.
     Body(E),
+    /// The first call's error, which its body has returned before.
+    Replayed(E),
     /// This crate's.
     Ours(Error),
 }
@@ -52,7 +54,7 @@ impl<E> Failed<E> {
     /// In the body's own type.
     pub(super) fn into_error(self, map: &impl MapError<E>) -> E {
         match self {
-            Self::Body(error) => error,
+            Self::Body(error) | Self::Replayed(error) => error,
             Self::Ours(error) => map.map(error),
         }
     }
@@ -311,7 +313,7 @@ impl Call {
             Failure::Error { message, typed } => {
                 if let Some(revived) = typed.and_then(|typed| errors.revive(&typed, &self.codec)) {
                     let error = revived.map_err(|error| self.undecodable(error))?;
-                    return Err(Failed::Body(error));
+                    return Err(Failed::Replayed(error));
                 }
                 let text = "the first call with this key failed";
                 let error = self.error(ErrorKind::PreviouslyFailed, text);

@@ -228,7 +228,7 @@ where
         }
         Err(error) => Err(error.on_operation(&call.flight.name.operation).into()),
     };
-    Turn::Ended(ended(report, &map, replayed))
+    Turn::Ended(ended(report, &call, &map, replayed))
 }
 
 /// Claims, and waits for another transaction where the call may.
@@ -331,7 +331,7 @@ impl<E, S, M> Running<E, S, M> {
             }
             (Err(failure), Ok(())) => Err(Failed::Body(failure)),
         };
-        ended(report, &map, result)
+        ended(report, &call, &map, result)
     }
 }
 
@@ -349,10 +349,11 @@ fn source(call: &Call, unstorable: Option<Error>) -> Source {
 /// The end of a call, counted, in its function's own error type.
 fn ended<T, Er>(
     report: Report,
+    call: &Call,
     map: &impl MapError<Er>,
     result: Result<Outcome<T>, Failed<Er>>,
 ) -> Result<Outcome<T>, Er> {
-    report.ended(counted_as(&result));
+    report.ended(counted_as(&call.flight, &result));
     result.map_err(|failed| failed.into_error(map))
 }
 

@@ -41,6 +41,10 @@ pub(crate) fn describe() {
         "records that this process has parked, at most 10,000 for each handle, and has not heard to be resolved; what other processes \
          parked, or this one before its start, is not among them, and what was resolved and not called again still is"
     );
+    metrics::describe_counter!(
+        "idempotency_outbox_events_total",
+        "attempts of relays to publish an event, by what became of it"
+    );
 }
 
 /// Counts a record that was parked.

@@ -1,14 +1,8 @@
 //! Spans, and counters where the feature `metrics` is on.
 //!
-//! Every call is a span `idempotent` at debug level with the operation's name and a hash of the key, never the key. With the feature
-//! `metrics` every call is counted in `idempotency_calls_total{operation, outcome}` and timed in
-//! `idempotency_call_seconds{operation, outcome}`; a key is never a label.
-//! Beside the kinds of errors the outcomes are `executed`, `recovered`, `replayed`, `unrecorded`, `failed` (by the body), `panicked` and,
-//! where the call's future was dropped, `withdrawn` before the body, `cancelled` in it, and `undelivered` after it.
-//! Records that are parked are counted in `idempotency_parked_total{operation}`, and `idempotency_parked{operation}` is how many of those
-//! that this process has parked it has not heard to be resolved. Metrics are described to the recorder that is installed when a handle
-//! is built.
-//! The relays of an outbox count what becomes of events in `idempotency_outbox_events_total{outcome}`: `published`, `failed`, `dead`.
+//! Every call is a span `idempotent` at debug level with the operation's name and a hash of the key, never the key. What the feature `metrics`
+//! counts is in `docs/metrics.md`, which tests hold against what is counted; a key is never a label. Metrics are described to the recorder
+//! that is installed when a handle is built.
 
 #[cfg(feature = "metrics")]
 #[path = "metrics_on.rs"]
@@ -25,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tracing::Span;
 
 use crate::engine::CallName;
+use crate::error::Error;
 
 /// The span of a call.
 pub(crate) fn span(name: &CallName) -> Span {
@@ -32,6 +27,12 @@ pub(crate) fn span(name: &CallName) -> Span {
         return Span::none();
     }
     tracing::debug_span!("idempotent", operation = %name.operation, key_hash = key_hash(name))
+}
+
+/// A call was refused before anything could be done for it.
+#[cold]
+pub(crate) fn refused(operation: &str, error: &Error) {
+    Timer::start().stop(operation, error.kind().as_str());
 }
 
 /// A record was parked: somebody has to look.

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use idem_runtime::hooks::AbandonReason::{Cancelled, Panicked};
+use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
-use idem_runtime::{Error, ErrorKind};
+use idem_runtime::{Error, ErrorKind, Operation};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use serde::{Deserialize, Serialize};
 
-use crate::stage::Stage;
+use crate::stage::{PATIENCE, Stage, in_time};
 
 /// How often each outcome of the operation `charge` was counted, and how often it was timed.
 pub(crate) fn counted(of: &Snapshotter) -> BTreeMap<String, (u64, usize)> {
@@ -74,7 +76,7 @@ async fn each_call_is_counted_and_timed_as_what_became_of_it() {
 }
 
 /// Polls `call` once and drops it: its body, or the storage, does not let it pass.
-async fn dropped_half_way<F: Future>(call: F) {
+pub(crate) async fn dropped_half_way<F: Future>(call: F) {
     let mut call = Box::pin(call);
     for _ in 0..5 {
         assert!(futures_util::poll!(&mut call).is_pending());
@@ -114,4 +116,95 @@ async fn a_call_without_an_end_is_counted_by_how_far_it_came() {
         [("cancelled", 2), ("executed", 1), ("panicked", 2), ("undelivered", 1), ("withdrawn", 2)];
     assert_eq!(counted(&snapshotter), expected(&counts));
     assert_eq!(process.heard.abandoned(), [Cancelled, Cancelled, Panicked, Panicked]);
+}
+
+/// An error that is replayed as itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Declined {
+    ByBank,
+    Refused(String),
+}
+
+impl From<Error> for Declined {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.kind().as_str().to_owned())
+    }
+}
+
+/// It failed once, however often that is told.
+#[tokio::test]
+async fn a_replayed_failure_is_a_replay() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::on_memory();
+    let (process, elsewhere) = (stage.process().await, stage.process().await);
+    let declined = async || Err::<String, _>(Declined::ByBank);
+    for process in [&process, &process, &elsewhere] {
+        let call = process.charge("k").errors(ReplayErrors).call(declined());
+        assert_eq!(call.await, Err(Declined::ByBank));
+        let call = process.charge("detached").errors(ReplayErrors).finish_on_cancel();
+        assert_eq!(call.call(declined()).await, Err(Declined::ByBank));
+    }
+    // One that waits for a call in this process, too.
+    let running = process.charge("slow").errors(ReplayErrors).call(async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        declined().await
+    });
+    let waits = process.charge("slow").wait(PATIENCE).errors(ReplayErrors).call(declined());
+    let both = in_time(futures_util::future::join(running, waits)).await;
+    assert_eq!(both, (Err(Declined::ByBank), Err(Declined::ByBank)));
+    assert_eq!(counted(&snapshotter), expected(&[("failed", 3), ("replayed", 5)]));
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_before_the_storage_is_asked_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::on_memory();
+    let process = stage.process().await;
+    let value = async || Ok::<_, Error>("value".to_owned());
+    let refused = async |operation: Operation, kind: ErrorKind| {
+        assert_eq!(operation.call(value()).await.unwrap_err().kind(), kind);
+    };
+    let charge = || process.charge("k");
+    refused(process.charge(""), ErrorKind::KeyGeneration).await;
+    refused(process.idem.operation("charge"), ErrorKind::KeyGeneration).await;
+    refused(charge().tenant(""), ErrorKind::KeyGeneration).await;
+    refused(charge().ttl(Duration::ZERO), ErrorKind::Configuration).await;
+    refused(charge().lease(Duration::ZERO), ErrorKind::Configuration).await;
+    let detached = process.charge("").finish_on_cancel().call(value()).await;
+    assert_eq!(detached.unwrap_err().kind(), ErrorKind::KeyGeneration);
+    // What ends a call before it is one ends it as well.
+    assert_eq!(charge().fingerprint(&f64::NAN).unwrap_err().kind(), ErrorKind::KeyGeneration);
+    let missing = || Err(Error::new(ErrorKind::NotConfigured, "there is no handle"));
+    refused(idem_runtime::macro_support::operation(missing(), "charge"), ErrorKind::NotConfigured)
+        .await;
+    // One that is never polled is no call.
+    drop(process.charge("").call(value()));
+    let counts = [("configuration", 2), ("key_generation", 5), ("not_configured", 1)];
+    assert_eq!(counted(&snapshotter), expected(&counts));
+}
+
+/// Whoever made the call is at fault, and not the body.
+#[tokio::test]
+async fn the_calls_around_a_reentrant_one_have_not_failed() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::on_memory();
+    let process = stage.process().await;
+    let itself = || process.charge("k").call(stage.body("k", "inner"));
+    let between = process.charge("between").call(itself());
+    process.charge("k").call(between).await.unwrap_err();
+    // One that does not mind is executed like any other, and one that fails elsewhere has failed.
+    let minds_not = async {
+        process.charge("m").call(stage.body("m", "inner")).await.unwrap_err();
+        Ok::<_, Error>("outer".to_owned())
+    };
+    process.charge("m").call(minds_not).await.unwrap();
+    process.charge("n").call(async { declined() }).await.unwrap_err();
+    let counts = [("executed", 1), ("failed", 1), ("reentrant", 4)];
+    assert_eq!(counted(&snapshotter), expected(&counts));
 }

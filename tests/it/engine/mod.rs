@@ -7,6 +7,7 @@ mod hooks;
 mod keeper;
 mod late_claims;
 pub(crate) mod metrics;
+pub(crate) mod metrics_page;
 mod parked;
 mod policies;
 mod runtimes;

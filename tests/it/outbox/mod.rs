@@ -5,6 +5,7 @@ mod dead_letters;
 mod enqueue;
 mod jetstream;
 mod killed_relays;
+mod metrics;
 mod order;
 mod pools;
 pub(crate) mod processes;

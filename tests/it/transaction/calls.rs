@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::{CrashPolicy, Fence, Status};
 use idem_runtime::storage::{Claim, Claimed, Storage};
 use idem_runtime::transaction::TransactionConnection;
@@ -10,7 +11,7 @@ use metrics_util::debugging::DebuggingRecorder;
 use sqlx::Sqlite;
 
 use super::stage::{Db, Failed, Stage, deposit, on_every_database};
-use crate::engine::metrics::{counted, expected};
+use crate::engine::metrics::{Declined, counted, expected};
 use crate::outbox::stage::{begin, inside};
 use crate::stage::TTL;
 
@@ -391,6 +392,26 @@ async fn a_call_in_a_transaction_is_counted_like_any_other() {
         assert_eq!(told.is_ok(), result.is_ok());
         stage.idem.commit(tx).await.unwrap();
     }
-    let counts = [("executed", 1), ("failed", 1), ("replayed", 1)];
+    // Its replay is one, and what is refused before the database is asked is counted.
+    for _ in 0..2 {
+        let mut tx = stage.begin().await;
+        let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("declined");
+        let told = operation.errors(ReplayErrors).call(async |_| Err::<u32, _>(Declined::ByBank));
+        assert_eq!(told.await, Err(Declined::ByBank));
+        stage.idem.commit(tx).await.unwrap();
+    }
+    let mut tx = stage.begin().await;
+    let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("");
+    let told = operation.call(async |_| Ok::<_, Error>(1)).await;
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::KeyGeneration);
+    let itself = async |tx: &mut <Sqlite as sqlx::Database>::Connection| {
+        let operation = stage.idem.in_transaction(tx).operation("charge").key("itself");
+        operation.call(async |_| Ok::<_, Error>(1)).await
+    };
+    let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("itself");
+    assert_eq!(operation.call(itself).await.unwrap_err().kind(), ErrorKind::Reentrant);
+    tx.rollback().await.unwrap();
+    let counts =
+        [("executed", 1), ("failed", 2), ("key_generation", 1), ("reentrant", 2), ("replayed", 2)];
     assert_eq!(counted(&snapshotter), expected(&counts));
 }
