@@ -191,7 +191,8 @@ impl ProblemKind {
 ///
 /// Its members are `type`, `title`, `status`, `detail` and `code`. All of it goes by the kind: nothing in it tells of anybody's request.
 ///
-/// A handler can return it. The errors of `#[idempotent]` functions that the handler calls become one with `?`:
+/// A handler can return it, and an application's own error can hold it. The errors of `#[idempotent]` functions that the handler calls become one with
+/// `?`, with the status, `Retry-After` and document that the layer would answer:
 ///
 /// ```
 /// use idem_http::Problem;
@@ -201,6 +202,46 @@ impl ProblemKind {
 ///     let ttl = std::time::Duration::from_secs(900);
 ///     Ok(idem.execute("order:42", ttl, async { Ok::<_, idem_runtime::Error>("done".to_owned()) }).await?)
 /// }
+/// ```
+///
+/// In an error of the application's own, beside its other refusals:
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use axum::response::{IntoResponse, Response};
+/// use idem_http::Problem;
+/// use idem_runtime::{Error, ErrorKind};
+///
+/// enum ApiError {
+///     Declined,
+///     Problem(Problem),
+/// }
+///
+/// impl From<Error> for ApiError {
+///     fn from(error: Error) -> Self {
+///         match error.kind() {
+///             // The first attempt's answer is the answer.
+///             ErrorKind::PreviouslyFailed => Self::Declined,
+///             _ => Self::Problem(error.into()),
+///         }
+///     }
+/// }
+///
+/// impl IntoResponse for ApiError {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Self::Declined => StatusCode::PAYMENT_REQUIRED.into_response(),
+///             Self::Problem(problem) => IntoResponse::into_response(problem),
+///         }
+///     }
+/// }
+///
+/// let busy = Error::new(ErrorKind::AlreadyProcessing, "a call with this key is running");
+/// let response = ApiError::from(busy).into_response();
+/// assert_eq!(response.status(), StatusCode::CONFLICT);
+/// assert!(response.headers().contains_key("retry-after"));
+/// let failed = Error::new(ErrorKind::PreviouslyFailed, "the first call failed");
+/// assert_eq!(ApiError::from(failed).into_response().status(), StatusCode::PAYMENT_REQUIRED);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -305,7 +305,6 @@ fn operation(plan: &Plan) -> TokenStream {
     let name = &plan.name;
     let args = &plan.args;
     let result = &plan.returned.result;
-    let value = value_type(plan);
     let error = error_type(plan);
     let handle = if args.with.is_some() {
         quote_spanned!(mixed()=> __idem_handle)
@@ -348,9 +347,11 @@ fn operation(plan: &Plan) -> TokenStream {
     let retry_if = args.retry_if.as_ref().map(|matches| {
         quote_spanned!(mixed()=> .retry_if(__idem_private::predicate::<#error, _>(#matches)))
     });
-    let store_if = args.store_if.as_ref().map(
-        |keeps| quote_spanned!(mixed()=> .store_if(__idem_private::predicate::<#value, _>(#keeps))),
-    );
+    let store_if = args.store_if.as_ref().map(|keeps| {
+        quote_spanned! {mixed()=>
+            .store_if(__idem_private::Stored::<#result>::new().predicate(#keeps))
+        }
+    });
     let map_err = args.map_err.as_ref().map(
         |map| quote_spanned!(mixed()=> .map_err(__idem_private::error_map::<#error, _>(#map))),
     );

@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 mod instance;
+pub(crate) mod outcome;
 pub mod transaction;
 
 pub use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
 pub use instance::instance;
+pub use outcome::{Stored, Whole};
 pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing.
@@ -204,10 +206,10 @@ impl<T, E> Returned for Result<T, E> {
 /// A value that a replay can give back.
 #[diagnostic::on_unimplemented(
     message = "a result of the type `{Self}` cannot be stored and replayed\n\n= help: derive `serde::Serialize` and \
-               `serde::Deserialize` for it, without borrowed data",
+               `serde::Deserialize` for it, or for the `T` of an `Outcome<T>`, without borrowed data",
     label = "results have to be `Serialize` and `DeserializeOwned`"
 )]
-pub trait Replayable: Serialize + DeserializeOwned {}
+pub trait Replayable {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Replayable for T {}

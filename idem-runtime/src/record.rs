@@ -10,6 +10,17 @@ use crate::codec::CodecTag;
 use crate::fingerprint::Fingerprint;
 
 /// A point on the storage's clock: milliseconds since the Unix epoch.
+///
+/// It displays as RFC 3339 says, in UTC and with milliseconds. That notation ends with the year
+/// 9999, and so does what is shown: whatever is later displays as [`NEVER`](Self::NEVER) does.
+///
+/// ```
+/// use idem_runtime::record::Timestamp;
+///
+/// let moment = Timestamp::from_millis(1_767_225_600_007);
+/// assert_eq!(moment.to_string(), "2026-01-01T00:00:00.007Z");
+/// assert_eq!(Timestamp::NEVER.to_string(), "9999-12-31T23:59:59.999Z");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -37,6 +48,14 @@ impl Timestamp {
     /// How far `self` lies behind `now`: zero where it has been reached.
     pub fn left_at(self, now: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(now.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = SystemTime::from((*self).min(Self::NEVER));
+        // As text, so that a width counts.
+        f.pad(&humantime::format_rfc3339_millis(shown).to_string())
     }
 }
 
@@ -293,5 +312,44 @@ impl Record {
     /// Whether the operation's owner died under [`CrashPolicy::Park`] and nobody has resolved it yet.
     pub fn is_parked(&self) -> bool {
         matches!(&self.state, State::Finished(finished) if finished.finish.is_parked())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{SystemTime, Timestamp};
+
+    #[test]
+    fn timestamps_display_as_rfc_3339_says() {
+        for (millis, shown) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1, "1970-01-01T00:00:00.001Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (Timestamp::NEVER.as_millis(), "9999-12-31T23:59:59.999Z"),
+            // There is no notation for what is later.
+            (Timestamp::NEVER.as_millis() + 1, "9999-12-31T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), shown, "{millis}");
+        }
+        assert_eq!(format!("{:>26}|", Timestamp::from_millis(0)), "  1970-01-01T00:00:00.000Z|");
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_timestamp_displays_is_that_moment_and_sorts_like_it(
+            one in 0..=Timestamp::NEVER.as_millis(),
+            other in 0..=Timestamp::NEVER.as_millis(),
+        ) {
+            let (one, other) = (Timestamp::from_millis(one), Timestamp::from_millis(other));
+            let shown = one.to_string();
+            let read: SystemTime = humantime::parse_rfc3339(&shown).unwrap();
+            prop_assert_eq!(read, SystemTime::from(one));
+            prop_assert_eq!(shown.cmp(&other.to_string()), one.cmp(&other));
+        }
     }
 }

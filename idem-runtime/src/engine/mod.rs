@@ -15,6 +15,7 @@ mod flight;
 mod global;
 mod guard;
 mod handle;
+mod health;
 mod keeper;
 mod operation;
 mod outcome;

@@ -2,7 +2,23 @@
 
 use std::time::SystemTime;
 
-/// A result with where it comes from.
+/// A result with where it comes from: what [`Operation::run`](crate::Operation::run) gives, and a function under `#[idempotent]` that returns
+/// `Result<Outcome<T>, E>`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// use idem_runtime::{Error, Idempotency};
+///
+/// let idem = Idempotency::memory();
+/// let pay = || idem.operation("pay").key("payment:42").run(async { Ok::<_, Error>("receipt".to_owned()) });
+/// assert!(!pay().await?.is_replayed());
+/// let again = pay().await?;
+/// assert!(again.is_replayed());
+/// assert_eq!(again.into_value(), "receipt");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome<T> {
@@ -32,6 +48,12 @@ pub enum Source {
 }
 
 impl<T> Outcome<T> {
+    /// What a body has made: the value, executed here. So says the body of an annotated function that returns `Result<Outcome<T>, E>`; its
+    /// callers get the value with where it comes from for them.
+    pub fn executed(value: T) -> Self {
+        Self { value, source: Source::Executed { recovered: false } }
+    }
+
     /// The result alone.
     pub fn into_value(self) -> T {
         self.value
@@ -40,5 +62,12 @@ impl<T> Outcome<T> {
     /// Whether the body ran in an earlier call.
     pub fn is_replayed(&self) -> bool {
         matches!(self.source, Source::Replayed { .. })
+    }
+}
+
+/// As [`Outcome::executed`].
+impl<T> From<T> for Outcome<T> {
+    fn from(value: T) -> Self {
+        Self::executed(value)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
 use once_cell::sync::Lazy;
+use sha2::{Digest, Sha256};
 
 use super::escape::Escaping;
 use super::text::{Key, Space};
@@ -32,6 +33,9 @@ const SEPARATOR: char = ':';
 /// assert_eq!(name.as_str(), "billing:a%3Ab:template:payment:(42)");
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
+///
+/// `Display` and `Debug` show the whole name, for tools that list records. It may hold personal data:
+/// in logs use [`key_hash`](Self::key_hash), as this crate does, which logs no names.
 #[derive(Clone)]
 pub struct RecordKey {
     name: Arc<str>,
@@ -87,6 +91,25 @@ impl RecordKey {
         &self.name
     }
 
+    /// What this crate's log lines and spans show in place of the name, as their field `key_hash`:
+    /// sixteen hex digits of SHA-256, the same in every process. So the record of a log line is found
+    /// among those of a [`scan`](crate::storage::Storage::scan).
+    ///
+    /// It hides a name from those who read over a shoulder, not from those who can guess it.
+    ///
+    /// ```
+    /// use idem_runtime::RecordKey;
+    ///
+    /// let name = RecordKey::from_stored("billing::key:payment:42");
+    /// assert_eq!(name.to_string(), "billing::key:payment:42");
+    /// assert_eq!(name.key_hash(), "ac3de0dea5b3823e");
+    /// ```
+    pub fn key_hash(&self) -> String {
+        let hash: [u8; 32] = Sha256::digest(self.as_str()).into();
+        hash.first_chunk()
+            .map_or_else(String::new, |head| format!("{:016x}", u64::from_be_bytes(*head)))
+    }
+
     /// A hash of the name, another one in every process.
     pub(crate) fn name_hash(&self) -> u64 {
         self.hash
@@ -139,6 +162,13 @@ impl Hash for RecordKey {
 impl Borrow<str> for RecordKey {
     fn borrow(&self) -> &str {
         &self.name
+    }
+}
+
+/// The whole name, which [`from_stored`](RecordKey::from_stored) takes back.
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name)
     }
 }
 

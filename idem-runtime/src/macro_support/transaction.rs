@@ -148,7 +148,60 @@ mod within {
             self.0.end(connection, result).await.map(Outcome::into_value)
         }
     }
+
+    /// A call whose body is to be run, and whose caller is told where the result comes from.
+    pub struct RunningWithOutcome<E, S, M>(engine::Running<E, S, M>);
+
+    impl<E, S, M> std::fmt::Debug for RunningWithOutcome<E, S, M> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("RunningWithOutcome")
+        }
+    }
+
+    impl<T, Er, E, S, M, C> CallWithin<Result<Outcome<T>, Er>, E, S, M, C>
+    where
+        T: Storable,
+        E: ErrorPolicy<Er>,
+        S: StorePolicy<T>,
+        M: MapError<Er>,
+        C: TransactionConnection,
+    {
+        /// Claims in the transaction.
+        pub async fn begin(
+            &self,
+            operation: Operation<E, S, M>,
+            connection: &mut C,
+        ) -> Turn<Result<Outcome<T>, Er>, RunningWithOutcome<E, S, M>> {
+            match begin(operation, connection).await {
+                engine::Turn::Ended(result) => Turn::Ended(result),
+                engine::Turn::Run(running) => Turn::Run(RunningWithOutcome(running)),
+            }
+        }
+    }
+
+    impl<E, S, M> RunningWithOutcome<E, S, M> {
+        /// Runs the body.
+        pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
+            self.0.body(body).await
+        }
+
+        /// Makes the end part of the transaction.
+        pub async fn end<T, Er, C>(
+            self,
+            connection: &mut C,
+            result: Result<Outcome<T>, Er>,
+        ) -> Result<Outcome<T>, Er>
+        where
+            T: Storable,
+            E: ErrorPolicy<Er>,
+            S: StorePolicy<T>,
+            M: MapError<Er>,
+            C: TransactionConnection,
+        {
+            self.0.end(connection, result.map(Outcome::into_value)).await
+        }
+    }
 }
 
 #[cfg(feature = "_sql")]
-pub use within::Running;
+pub use within::{Running, RunningWithOutcome};

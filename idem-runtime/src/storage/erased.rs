@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Claim, Claimed, Complete, Cursor, MemoryStorage, Page, Release, Renew, Storage, StorageError,
-    Wakeup, Written,
+    StorageWarning, Wakeup, Written,
 };
 use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
@@ -40,6 +40,8 @@ trait Erased: Any + Send + Sync {
         &'a self,
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Wakeup>, StorageError>>;
+    fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>>;
+    fn warnings(&self) -> BoxFuture<'_, Result<Vec<StorageWarning>, StorageError>>;
 }
 
 impl<S: Storage> Erased for S {
@@ -85,6 +87,12 @@ impl<S: Storage> Erased for S {
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Wakeup>, StorageError>> {
         Box::pin(Storage::watch(self, key))
+    }
+    fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(Storage::ping(self))
+    }
+    fn warnings(&self) -> BoxFuture<'_, Result<Vec<StorageWarning>, StorageError>> {
+        Box::pin(Storage::warnings(self))
     }
 }
 
@@ -196,6 +204,18 @@ impl Storage for SharedStorage {
         match &self.0 {
             Backend::Memory(memory) => Storage::watch(memory, key).await,
             Backend::Other(other) => other.watch(key).await,
+        }
+    }
+    async fn ping(&self) -> Result<(), StorageError> {
+        match &self.0 {
+            Backend::Memory(memory) => Storage::ping(memory).await,
+            Backend::Other(other) => other.ping().await,
+        }
+    }
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        match &self.0 {
+            Backend::Memory(memory) => Storage::warnings(memory).await,
+            Backend::Other(other) => other.warnings().await,
         }
     }
 }

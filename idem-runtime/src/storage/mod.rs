@@ -1,4 +1,4 @@
-//! The storage trait: seven verbs, each one atomic decision, and a wake-up.
+//! The storage trait: seven verbs, each one atomic decision, a wake-up, and what is asked about a storage itself.
 //!
 //! Nothing here reads and then writes. The argument of a verb is the event of the transition table in
 //! [`engine::state`](crate::engine::state), and every backend must answer as [`step`](crate::engine::state::step) does; the published
@@ -26,6 +26,7 @@ pub mod memory;
 pub mod redis;
 #[cfg(feature = "_sql")]
 pub mod sql;
+mod warning;
 mod watch;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub use sql::MySqlStorage;
 pub use sql::PostgresStorage;
 #[cfg(feature = "sqlite")]
 pub use sql::SqliteStorage;
+pub use warning::StorageWarning;
 pub use watch::{Wakeup, Watchers};
 
 use crate::fingerprint::Fingerprint;
@@ -154,7 +156,8 @@ pub struct Cursor(pub String);
 
 /// Where records live. See the [module](self) for the contract that all verbs share.
 ///
-/// Implement it with plain `async fn`. There are no default methods: a wrapper that forgets a verb does not compile.
+/// Implement it with plain `async fn`. Verbs have no defaults: a wrapper that forgets one does not compile. What is asked about the storage
+/// itself has: [`ping`](Self::ping) and [`warnings`](Self::warnings) decide nothing. A wrapper passes them on.
 pub trait Storage: Send + Sync + 'static {
     /// Short name of the backend for logs and metrics: `"memory"`, `"redis"`.
     fn backend(&self) -> &'static str;
@@ -245,4 +248,19 @@ pub trait Storage: Send + Sync + 'static {
         &self,
         key: &RecordKey,
     ) -> impl Future<Output = Result<Option<Wakeup>, StorageError>> + Send;
+
+    /// A sign of life, for [`Idempotency::ping`](crate::Idempotency::ping): one round trip that changes nothing. Unless it is implemented, a
+    /// [`load`](Self::load) of a record that does not exist.
+    fn ping(&self) -> impl Future<Output = Result<(), StorageError>> + Send {
+        async {
+            // No name of a record is without its separators.
+            self.load(&RecordKey::from_stored("ping")).await.map(drop)
+        }
+    }
+
+    /// The settings as they are now under which records can be lost, or calls are slower than need be, for
+    /// [`Idempotency::warnings`](crate::Idempotency::warnings). Unless it is implemented, none.
+    fn warnings(&self) -> impl Future<Output = Result<Vec<StorageWarning>, StorageError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
 }

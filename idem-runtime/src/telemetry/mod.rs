@@ -15,7 +15,6 @@ mod metrics;
 pub(crate) use metrics::count_events;
 pub(crate) use metrics::{Timer, count_waiting_parked, describe};
 
-use sha2::{Digest, Sha256};
 use tracing::Span;
 
 use crate::engine::CallName;
@@ -46,9 +45,7 @@ pub(crate) fn parked(name: &CallName) {
     );
 }
 
-/// Sixteen hex digits of SHA-256, the same in every process, so that the calls for one key are found together.
+/// What logs show of the key, so that the calls for one key are found together.
 pub(crate) fn key_hash(name: &CallName) -> String {
-    let hash: [u8; 32] = Sha256::digest(name.record.as_str()).into();
-    hash.first_chunk()
-        .map_or_else(String::new, |head| format!("{:016x}", u64::from_be_bytes(*head)))
+    name.record.key_hash()
 }

@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::storage::sql::transaction::{Records, TransactionDatabase, Uncommitted};
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, SharedStorage, Storage, StorageError,
-    StorageErrorKind, Wakeup, Written,
+    StorageErrorKind, StorageWarning, Wakeup, Written,
 };
 
 /// Makes each claim, completion and release in a transaction of its own, which it commits: what [`in_transaction`](crate::Idempotency::in_transaction)
@@ -156,5 +156,13 @@ impl<DB: TransactionDatabase> Storage for InTransactions<DB> {
     /// None: a commit of the application's wakes nobody.
     async fn watch(&self, _key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         Ok(None)
+    }
+
+    async fn ping(&self) -> Result<(), StorageError> {
+        self.storage.ping().await
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        self.storage.warnings().await
     }
 }

@@ -109,3 +109,16 @@ proptest! {
 fn unescape(text: &str) -> String {
     text.replace("%3A", ":").replace("%0A", "\n").replace("%25", "%")
 }
+
+/// Tools print names and read them back; logs have the hash, which is the same wherever it is computed.
+#[test]
+fn names_display_whole_and_are_hashed_for_logs() {
+    let key = Key::new("mail:alice@example.org").unwrap();
+    let name = RecordKey::new("billing", Some("a:b"), &key).unwrap();
+    assert_eq!(name.to_string(), "billing:a%3Ab:key:mail:alice@example.org");
+    assert_eq!(RecordKey::from_stored(name.to_string()), name);
+    assert_eq!(format!("{name:>44}|"), "    billing:a%3Ab:key:mail:alice@example.org|");
+    let hash = name.key_hash();
+    assert_eq!(hash, "3f118ba856ae3ee0");
+    assert_ne!(hash, RecordKey::new("billing", None, &key).unwrap().key_hash());
+}

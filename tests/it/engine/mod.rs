@@ -3,6 +3,7 @@
 mod abandoned;
 mod budget;
 mod context;
+mod health;
 mod hooks;
 mod keeper;
 mod late_claims;

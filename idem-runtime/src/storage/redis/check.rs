@@ -11,7 +11,7 @@ use redis::{Cmd, Value, cmd};
 use super::error::Fault;
 use super::rights;
 use super::transport::{Node, Transport};
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
 /// A setting of the server under which records, and with them the protection against running twice, can be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,20 @@ impl fmt::Display for Warning {
     }
 }
 
+impl From<&Warning> for StorageWarning {
+    fn from(warning: &Warning) -> Self {
+        let setting = match warning {
+            Warning::Eviction { .. } | Warning::Unchecked { setting: "eviction" } => {
+                "maxmemory-policy"
+            }
+            Warning::NoPersistence | Warning::Unchecked { setting: "persistence" } => "appendonly",
+            Warning::NoWakeups => "acl",
+            Warning::Unchecked { setting } => setting,
+        };
+        Self::new(setting, warning.to_string())
+    }
+}
+
 const OLDEST: (u64, u64) = (7, 0);
 
 /// Checks every primary, and that this user may do there what records need; each warning comes once.
@@ -67,7 +81,6 @@ pub(super) async fn check(
     let mut warnings = Vec::new();
     let mut warn = |warning| {
         if !warnings.contains(&warning) {
-            tracing::warn!(server, "{warning}");
             warnings.push(warning);
         }
     };

@@ -86,6 +86,9 @@ impl RedisBuilder {
         };
         // A server that is too old is told by its version, not by the commands that it lacks.
         let warnings = check(&*behind(None)?, &server, &prefix).await?;
+        for warning in &warnings {
+            tracing::warn!(server, "{warning}");
+        }
         let transport = behind(Some(Arc::clone(&prefix)))?;
         let can_wake = !warnings.contains(&Warning::NoWakeups);
         let wakeups = Wakeups::new(&*transport, names.clone(), can_wake);

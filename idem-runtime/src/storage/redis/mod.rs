@@ -157,8 +157,8 @@ use self::watch::Wakeups;
 pub use self::wire::fuzzing;
 use self::wire::{Stored, StoredState};
 use super::{
-    Claim, Claimed, Complete, Cursor, Lost, Page, Release, Renew, Storage, StorageError, Wakeup,
-    Written,
+    Claim, Claimed, Complete, Cursor, Lost, Page, Release, Renew, Storage, StorageError,
+    StorageWarning, Wakeup, Written,
 };
 use crate::key::RecordKey;
 use crate::record::{Fence, OwnerId, Record, Timestamp};
@@ -216,10 +216,19 @@ struct Inner {
 }
 
 impl RedisStorage {
-    /// Settings of the server under which it loses records. They have been logged when it was connected to.
+    /// Settings of the server under which it loses records, as they were when it was connected to. They have been logged then.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.0.warnings
+    }
+
+    /// Looks at every primary again, for settings under which it loses records: see [`Warning`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a server that cannot be reached.
+    pub async fn check(&self) -> Result<Vec<Warning>, StorageError> {
+        check::check(self.transport(), &self.0.server, self.0.names.prefix()).await
     }
 
     fn transport(&self) -> &dyn Transport {
@@ -366,6 +375,10 @@ impl Storage for RedisStorage {
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         self.0.wakeups.watch(key).await.map_err(|fault| self.explain(fault))
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        Ok(self.check().await?.iter().map(StorageWarning::from).collect())
     }
 }
 

@@ -39,6 +39,11 @@ impl Names {
         [&self.head, key.as_str()].concat()
     }
 
+    /// What the names of all keys begin with, as the application has set it.
+    pub(super) fn prefix(&self) -> &str {
+        self.head.strip_suffix(NO_TAG).unwrap_or(&self.head)
+    }
+
     /// The record's name in the name of a key; none where the key is not this storage's.
     pub(super) fn record<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(&*self.head)

@@ -7,7 +7,7 @@ use crate::key::RecordKey;
 use crate::record::Record;
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
-    StorageErrorKind, Wakeup, Written,
+    StorageErrorKind, StorageWarning, Wakeup, Written,
 };
 
 /// Any storage, with [`Faults`]. Clones share the faults.
@@ -110,5 +110,14 @@ impl<S: Storage> Storage for FaultyStorage<S> {
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         self.through(Verb::Watch, self.inner.watch(key)).await?
+    }
+
+    /// With the faults of [`Verb::Load`], which it is on storages that say nothing else.
+    async fn ping(&self) -> Result<(), StorageError> {
+        self.through(Verb::Load, self.inner.ping()).await?
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        self.inner.warnings().await
     }
 }

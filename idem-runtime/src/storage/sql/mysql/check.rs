@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::connections::Share;
 use super::link::Link;
 use super::verbs::get;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageWarning};
 
 /// A setting under which records, and with them the protection against running twice, can be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,16 @@ impl fmt::Display for MySqlWarning {
                 "sync_binlog is not 1: after a crash of mysql replicas can have other records than it; set it to 1"
             }
         })
+    }
+}
+
+impl From<&MySqlWarning> for StorageWarning {
+    fn from(warning: &MySqlWarning) -> Self {
+        let setting = match warning {
+            MySqlWarning::NotSynchronous => "innodb_flush_log_at_trx_commit",
+            MySqlWarning::BinlogNotSynchronous => "sync_binlog",
+        };
+        Self::new(setting, warning.to_string())
     }
 }
 

@@ -35,7 +35,8 @@ use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::Record;
 use crate::storage::{
-    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, StorageWarning,
+    Wakeup, Written,
 };
 
 /// Batches of claims, and of completions, that are under way at once: the server commits those of several connections together.
@@ -151,6 +152,10 @@ impl Storage for MySqlStorage {
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         Ok(Some(self.0.watch(key)))
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        Ok(self.check().await?.iter().map(StorageWarning::from).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::super::connections::Share;
 use super::error::explain;
 use super::link::Link;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageWarning};
 
 /// A setting under which records, and with them the protection against running twice, can be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ impl fmt::Display for PostgresWarning {
                 "fsync is `off`: a crash of the machine can lose all records, and what they protect can run twice; set it to `on`"
             }
         })
+    }
+}
+
+impl From<&PostgresWarning> for StorageWarning {
+    fn from(warning: &PostgresWarning) -> Self {
+        let setting = match warning {
+            PostgresWarning::NotSynchronous => "synchronous_commit",
+            PostgresWarning::NoFsync => "fsync",
+        };
+        Self::new(setting, warning.to_string())
     }
 }
 

@@ -31,7 +31,8 @@ use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::Record;
 use crate::storage::{
-    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, StorageWarning,
+    Wakeup, Written,
 };
 
 /// Records in Postgres. Clones share the pool and what is grouped. See the [module](super).
@@ -132,6 +133,10 @@ impl Storage for PostgresStorage {
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         Ok(Some(self.0.watch(key)))
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        Ok(self.check().await?.iter().map(StorageWarning::from).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::super::connections::Share;
 use super::error::explain;
 use super::link::Link;
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
 /// A setting under which records, and with them the protection against running twice, can be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,17 @@ impl fmt::Display for SqliteWarning {
                 "synchronous is not `full`: a power failure forgets the last records, and what they protect can run twice",
             ),
         }
+    }
+}
+
+impl From<&SqliteWarning> for StorageWarning {
+    fn from(warning: &SqliteWarning) -> Self {
+        let setting = match warning {
+            SqliteWarning::WalResetBug { .. } => "sqlite_version",
+            SqliteWarning::NotWal { .. } => "journal_mode",
+            SqliteWarning::NotSynchronous => "synchronous",
+        };
+        Self::new(setting, warning.to_string())
     }
 }
 
