@@ -31,7 +31,8 @@ pub use error::{Disposition, Error, ErrorKind};
 pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
 pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
 
-/// Calls that are part of the application's own database transaction: what [`Idempotency::in_transaction`] takes and gives.
+/// Calls that are part of the application's own database transaction: what [`Idempotency::transaction`] and
+/// [`Idempotency::in_transaction`] take and give.
 ///
 /// Claim, effect and result are one commit, which is the only true "exactly once". [`Idempotency::commit`] makes it, and tells the truth
 /// about it where its answer is lost. Of a concurrent duplicate
@@ -46,8 +47,11 @@ pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
 /// change.
 #[cfg(feature = "_sql")]
 pub mod transaction {
-    pub use crate::engine::{InTransaction, Within};
-    pub use crate::storage::sql::transaction::{TransactionConnection, TransactionDatabase};
+    pub use crate::engine::again::{BodyError, kinds};
+    pub use crate::engine::{InTransaction, TransactionBuilder, Within};
+    pub use crate::storage::sql::transaction::{
+        Isolation, TransactionConnection, TransactionDatabase, Tx,
+    };
 }
 
 /// The version of `sqlx` whose pools and transactions the SQL storages and the outbox take.

@@ -4,6 +4,8 @@
 //! [`storage`](crate::storage) (the verbs). Beside them: `flight` (the calls under way in this process), `claim` (asking and waiting),
 //! `guard` (dropped futures and panics), `report` (what they are counted as), `finish` (bodies that outlive their caller), `read_back` (results that a duplicate could not read), `settle` (writing the end), `keeper` (heartbeats).
 
+#[cfg(feature = "_sql")]
+pub(crate) mod again;
 mod claim;
 #[cfg(feature = "_sql")]
 mod commit;
@@ -26,6 +28,8 @@ mod run;
 mod settle;
 pub mod state;
 #[cfg(feature = "_sql")]
+mod transact;
+#[cfg(feature = "_sql")]
 pub(crate) mod transaction;
 
 pub use context::{Context, current};
@@ -34,5 +38,7 @@ pub use global::{handle, set_global, with};
 pub use handle::{Builder, Idempotency};
 pub use operation::{Alone, Detached, IntoKey, Operation, OwnRecord};
 pub use outcome::{Outcome, Source};
+#[cfg(feature = "_sql")]
+pub use transact::TransactionBuilder;
 #[cfg(feature = "_sql")]
 pub use transaction::{InTransaction, Within};

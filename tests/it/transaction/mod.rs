@@ -11,3 +11,4 @@ mod kills;
 mod refused;
 mod released;
 mod stage;
+mod whole;

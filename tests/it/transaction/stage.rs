@@ -111,6 +111,11 @@ impl<DB: Db> Stage<DB> {
         self.pool.begin().await.unwrap()
     }
 
+    pub(super) async fn run(&self, sql: &str) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        DB::run(&mut connection, sql.to_owned()).await.unwrap();
+    }
+
     pub(super) async fn number(&self, sql: &str) -> i64 {
         let mut connection = self.pool.acquire().await.unwrap();
         DB::number(&mut connection, sql.to_owned()).await.unwrap()
@@ -141,6 +146,16 @@ impl std::fmt::Display for Failed {
             Self::Declined => f.write_str("the card was declined"),
             Self::Database(error) => write!(f, "{error}"),
             Self::Idempotency(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Declined => None,
+            Self::Database(error) => Some(error),
+            Self::Idempotency(error) => Some(error),
         }
     }
 }

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{MySql, MySqlConnection, Transaction};
 
 use super::super::answers::{Answer, Answers};
 use super::super::connections::{Share, on_driver};
 use super::super::fault::Fault;
 use super::super::transaction::{
-    Before, Records, Uncommitted, Verdict, broken, broken_up, commit, held, is_nested, only,
+    Again, Before, Isolation, Records, Uncommitted, Verdict, broken, broken_up, commit, held,
+    is_nested, only,
 };
 use super::super::tried::name_right;
 use super::MySqlStorage;
@@ -37,6 +40,36 @@ impl Records for MySql {
     const CALLED: &'static str = "mysql";
 
     type Storage = MySqlStorage;
+
+    /// It rolls back by itself, and what follows commits by itself.
+    const ENDS_BY_ITSELF: bool = true;
+
+    /// What is set is that of the next transaction alone. One text, so that a caller who goes away leaves nothing behind.
+    fn begin(isolation: Option<Isolation>) -> &'static str {
+        match isolation {
+            None => "BEGIN",
+            Some(Isolation::ReadCommitted) => {
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN"
+            }
+            Some(Isolation::RepeatableRead) => {
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; BEGIN"
+            }
+            Some(Isolation::Serializable) => "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; BEGIN",
+        }
+    }
+
+    fn again(error: &(dyn DatabaseError + 'static)) -> Again {
+        let number = error.try_downcast_ref().map(MySqlDatabaseError::number);
+        match number {
+            // A deadlock, a row that changed under a snapshot, a transaction that another member of the group has precluded.
+            Some(1213 | 1020 | 3101) => Again::Aborted,
+            // A lock was not had in time: of a statement alone, unless the server is set to roll back then.
+            Some(1205) => Again::Refused,
+            // The server is told to stop, or the session was ended.
+            Some(1053 | 1080 | 1152 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031) => Again::AfterLoss,
+            _ => Again::Never,
+        }
+    }
 
     fn claim<'c>(
         storage: &'c MySqlStorage,

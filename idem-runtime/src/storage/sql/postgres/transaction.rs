@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::super::answers::Answer;
@@ -12,7 +14,8 @@ use super::super::connections::{Share, on_driver};
 use super::super::fault::Fault;
 use super::super::row::{read, settle, timestamp};
 use super::super::transaction::{
-    Before, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held, lock, only,
+    Again, Before, Isolation, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held,
+    lock, only,
 };
 use super::super::tried::name_right;
 use super::PostgresStorage;
@@ -28,6 +31,32 @@ impl Records for Postgres {
     const CALLED: &'static str = "postgres";
 
     type Storage = PostgresStorage;
+
+    /// It refuses every statement until it is rolled back.
+    const ENDS_BY_ITSELF: bool = false;
+
+    fn begin(isolation: Option<Isolation>) -> &'static str {
+        match isolation {
+            None => "BEGIN",
+            Some(Isolation::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Some(Isolation::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Some(Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+
+    fn again(error: &(dyn DatabaseError + 'static)) -> Again {
+        let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return Again::Never };
+        match (error.code(), error.severity()) {
+            ("40001" | "40P01", _) => Again::Aborted,
+            // The server is told to stop or starts, the session was ended, or a pooler lost it.
+            ("57P01" | "57P02" | "57P03" | "25P03" | "57P05", _) => Again::AfterLoss,
+            (code, PgSeverity::Fatal | PgSeverity::Panic) if !code.starts_with("28") => {
+                Again::AfterLoss
+            }
+            (code, _) if code.starts_with("08") => Again::AfterLoss,
+            _ => Again::Never,
+        }
+    }
 
     fn claim<'c>(
         storage: &'c PostgresStorage,

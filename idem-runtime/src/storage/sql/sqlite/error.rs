@@ -53,6 +53,11 @@ pub(super) fn is_busy(error: &Error) -> bool {
     error.as_database_error().is_some_and(|error| code_of(error) & 0xff == BUSY)
 }
 
+/// Whether somebody else holds the file or a table of it, or wrote after the statement had read.
+pub(super) fn is_taken(error: &dyn DatabaseError) -> bool {
+    matches!(code_of(error) & 0xff, BUSY | 6)
+}
+
 /// The extended code of an error.
 fn code_of(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or_default()

@@ -8,11 +8,15 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::super::transaction::{Before, Records, Uncommitted, Verdict, broken, commit, only};
+use super::super::transaction::{
+    Again, Before, Isolation, Records, Uncommitted, Verdict, broken, commit, only,
+};
 use super::SqliteStorage;
-use super::error::explain;
+use super::error::{explain, is_taken};
 use super::link::Session;
 use super::statements::Batch;
 use super::verbs::{Backend, bind_claim, claimed};
@@ -25,6 +29,23 @@ impl Records for Sqlite {
     const CALLED: &'static str = "sqlite";
 
     type Storage = SqliteStorage;
+
+    /// A statement that others keep waiting for too long is no more than that.
+    const ENDS_BY_ITSELF: bool = false;
+
+    /// Its transactions are serializable. One that says when it begins that it is going to write waits for its turn there, where one that has read
+    /// before it writes may be too late.
+    fn begin(_isolation: Option<Isolation>) -> &'static str {
+        "BEGIN IMMEDIATE"
+    }
+
+    fn again(error: &(dyn DatabaseError + 'static)) -> Again {
+        if error.try_downcast_ref::<SqliteError>().is_some() && is_taken(error) {
+            Again::Refused
+        } else {
+            Again::Never
+        }
+    }
 
     fn claim<'c>(
         storage: &'c SqliteStorage,

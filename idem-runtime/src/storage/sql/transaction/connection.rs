@@ -3,9 +3,9 @@
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Transaction};
 
-use super::{Records, TransactionDatabase};
+use super::{Records, TransactionDatabase, Tx};
 
-/// A [`sqlx::Transaction`], or a connection inside one: a [`sqlx::pool::PoolConnection`], [`sqlx::PgConnection`],
+/// A [`sqlx::Transaction`], the [`Tx`] of a body, or a connection inside one: a [`sqlx::pool::PoolConnection`], [`sqlx::PgConnection`],
 /// [`sqlx::MySqlConnection`] or [`sqlx::SqliteConnection`]. It is sealed.
 ///
 /// A connection counts as inside a transaction when sqlx began it: what a statement of the application's own began is not known.
@@ -28,6 +28,16 @@ trait Sealed {}
 impl<DB: Records> Sealed for Transaction<'_, DB> {}
 
 impl<DB: Records> TransactionConnection for Transaction<'_, DB> {
+    type Database = DB;
+
+    fn connection(&mut self) -> &mut DB::Connection {
+        self
+    }
+}
+
+impl<DB: TransactionDatabase> Sealed for Tx<DB> {}
+
+impl<DB: TransactionDatabase> TransactionConnection for Tx<DB> {
     type Database = DB;
 
     fn connection(&mut self) -> &mut DB::Connection {

@@ -21,18 +21,26 @@
 //!
 //! Whatever else is found is [`Verdict::Unknown`].
 
+mod again;
 mod connection;
+mod isolation;
 #[cfg(feature = "postgres")]
 mod part;
+mod tx;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
 use sqlx::{Database, Transaction};
 
+pub(crate) use self::again::Again;
 pub use self::connection::TransactionConnection;
+pub use self::isolation::Isolation;
 #[cfg(feature = "postgres")]
 pub(crate) use self::part::Part;
+pub(crate) use self::tx::Lender;
+pub use self::tx::Tx;
 use super::answers::Answer;
 use super::fault::{Fault, Then};
 use crate::storage::{
@@ -86,6 +94,15 @@ pub(crate) trait Records: Database {
 
     /// The storage that has such records.
     type Storage: Storage;
+
+    /// Whether a deadlock ends a transaction, so that what follows is none of it.
+    const ENDS_BY_ITSELF: bool;
+
+    /// The statements that begin a transaction.
+    fn begin(isolation: Option<Isolation>) -> &'static str;
+
+    /// What an error of a statement says about another attempt. The transaction is not committed yet.
+    fn again(error: &(dyn DatabaseError + 'static)) -> Again;
 
     /// Decides who runs. The answer is `InProgress` where another transaction holds the key.
     fn claim<'c>(

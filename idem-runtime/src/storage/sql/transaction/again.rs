@@ -1,0 +1,16 @@
+//! What the error of an attempt says about another one.
+
+/// Whether a transaction that failed is tried again. Nothing of it was committed, unless it says [`Never`](Self::Never).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// No: the same would fail again, has an effect already, or nobody knows.
+    Never,
+    /// The database aborted the transaction: a deadlock, a serialization failure.
+    Aborted,
+    /// The database refused a statement or the commit for now.
+    Refused,
+    /// The connection broke before the commit. The server rolls back when it notices.
+    AfterLoss,
+    /// Another runner has the key.
+    WhenFree,
+}
