@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use idem_runtime::storage::StorageErrorKind;
+use idem_runtime::storage::{StorageErrorKind, StorageWarning};
 use idem_runtime::testing::{Fault, FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency};
 use tempfile::TempDir;
@@ -107,7 +107,7 @@ async fn redis_tells_of_its_settings_as_they_are_now() {
     server.command(&["CONFIG", "SET", "appendonly", "no"]);
     server.command(&["CONFIG", "SET", "save", ""]);
     let warnings = idem.warnings().await.unwrap();
-    let settings: Vec<_> = warnings.iter().map(|warning| warning.setting()).collect();
+    let settings: Vec<_> = warnings.iter().map(StorageWarning::setting).collect();
     assert_eq!(settings, ["maxmemory-policy", "appendonly"], "{warnings:?}");
     assert!(warnings[0].to_string().contains("allkeys-lru"), "{}", warnings[0]);
     assert_eq!(warned(&server.url()).await, settings);
@@ -170,6 +170,6 @@ async fn sqlite_and_memory_tell_of_their_settings() {
     let storage = idem_runtime::storage::SqliteStorage::new(pool);
     let idem = Idempotency::new(storage).unwrap();
     let warnings = idem.warnings().await.unwrap();
-    let settings: Vec<_> = warnings.iter().map(|warning| warning.setting()).collect();
+    let settings: Vec<_> = warnings.iter().map(StorageWarning::setting).collect();
     assert_eq!(settings, ["journal_mode", "synchronous"], "{warnings:?}");
 }

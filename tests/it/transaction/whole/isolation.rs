@@ -174,7 +174,7 @@ async fn on_sqlite_a_body_that_reads_first_has_its_turn_from_the_beginning() {
         Sqlite::number(inside(&mut tx), seen).await?;
         // Another writer has to wait.
         let other = idem.operation("other").key("2").call(async { Ok::<i64, Failed>(1) });
-        let other = tokio::time::timeout(std::time::Duration::from_millis(100), other).await;
+        let other = tokio::time::timeout(Duration::from_millis(100), other).await;
         assert!(other.is_err(), "it did not wait");
         deposit_once::<Sqlite>(&stage.idem, &mut tx, "1").await
     });
