@@ -48,10 +48,7 @@ impl Idempotency {
     /// `pool` is the application's, on the database that this handle's storage is on.
     ///
     /// ```no_run
-    /// # #[cfg(feature = "postgres")]
-    /// # async fn example(pool: sqlx::PgPool, idem: idem_runtime::Idempotency) -> Result<(), BankError> {
-    /// use idem_runtime::Error;
-    ///
+    /// # use idem_runtime::Error;
     /// # #[derive(Debug)] enum BankError { Database(sqlx::Error), Idempotency(Error) }
     /// # impl std::fmt::Display for BankError {
     /// #     fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) }
@@ -63,6 +60,8 @@ impl Idempotency {
     /// # }
     /// # impl From<sqlx::Error> for BankError { fn from(error: sqlx::Error) -> Self { Self::Database(error) } }
     /// # impl From<Error> for BankError { fn from(error: Error) -> Self { Self::Idempotency(error) } }
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(pool: sqlx::PgPool, idem: idem_runtime::Idempotency) -> Result<(), BankError> {
     /// let balance: i64 = idem
     ///     .transaction(&pool, async |mut tx| {
     ///         let deposit = idem.in_transaction(&mut tx).operation("deposit").key("deposit:42");

@@ -6,6 +6,10 @@ pub(crate) enum Again {
     /// No: the same would fail again, has an effect already, or nobody knows.
     Never,
     /// The database aborted the transaction: a deadlock, a serialization failure.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        expect(dead_code, reason = "SQLite aborts no transaction: it refuses statements")
+    )]
     Aborted,
     /// The database refused a statement or the commit for now.
     Refused,
