@@ -92,12 +92,19 @@ impl Fingerprint {
     ///
     /// # Errors
     ///
-    /// When the length is wrong, or the tag is that of an algorithm which this version does not
-    /// know.
+    /// [`WrongLength`](InvalidFingerprint::WrongLength) for bytes that are damaged, and
+    /// [`UnknownAlgorithm`](InvalidFingerprint::UnknownAlgorithm) for those that a newer version
+    /// may have written: a storage answers the one with
+    /// [`Corrupt`](crate::storage::StorageErrorKind::Corrupt) and the other with
+    /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidFingerprint> {
-        match <[u8; Self::LEN]>::try_from(bytes) {
-            Ok(bytes @ [J1, ..]) => Ok(Self(bytes)),
-            _ => Err(InvalidFingerprint(())),
+        match bytes {
+            // Every algorithm may have a length of its own.
+            [tag, ..] if *tag != J1 => Err(InvalidFingerprint::UnknownAlgorithm),
+            _ => match bytes.try_into() {
+                Ok(bytes) => Ok(Self(bytes)),
+                Err(_) => Err(InvalidFingerprint::WrongLength),
+            },
         }
     }
 }
@@ -119,15 +126,30 @@ impl FromStr for Fingerprint {
     type Err = InvalidFingerprint;
 
     fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
-        parse(text).ok_or(InvalidFingerprint(()))
+        let Some(hex) = text.strip_prefix(PREFIX) else {
+            return Err(if names_an_algorithm(text) {
+                InvalidFingerprint::UnknownAlgorithm
+            } else {
+                InvalidFingerprint::Malformed
+            });
+        };
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        if pairs.len() != HASH_LEN || !rest.is_empty() {
+            return Err(InvalidFingerprint::WrongLength);
+        }
+        parse(pairs).ok_or(InvalidFingerprint::Malformed)
     }
 }
 
-fn parse(text: &str) -> Option<Fingerprint> {
-    let (pairs, rest) = text.strip_prefix(PREFIX)?.as_bytes().as_chunks::<2>();
-    if pairs.len() != HASH_LEN || !rest.is_empty() {
-        return None;
-    }
+/// Whether a text begins as that of another algorithm would: `j`, its number, `-`.
+fn names_an_algorithm(text: &str) -> bool {
+    let number = text.strip_prefix('j').and_then(|rest| rest.split_once('-'));
+    number.is_some_and(|(number, _)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn parse(pairs: &[[u8; 2]]) -> Option<Fingerprint> {
     let mut bytes = [J1; Fingerprint::LEN];
     for (byte, [high, low]) in bytes[1..].iter_mut().zip(pairs) {
         *byte = digit(*high)? << 4 | digit(*low)?;
@@ -144,10 +166,20 @@ fn digit(hex: u8) -> Option<u8> {
     }
 }
 
-/// Bytes or a text that are no fingerprint of this version.
+/// Why bytes or a text are no fingerprint of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a fingerprint of a known algorithm")]
-pub struct InvalidFingerprint(());
+#[non_exhaustive]
+pub enum InvalidFingerprint {
+    /// It is too short or too long: something was cut off, or it never was a fingerprint.
+    #[error("not a fingerprint: its length is wrong")]
+    WrongLength,
+    /// Its tag is that of no algorithm that this version knows: a newer one may have written it.
+    #[error("the fingerprint is of an algorithm that this version does not know")]
+    UnknownAlgorithm,
+    /// The text has something in it that no fingerprint's has.
+    #[error("not the text of a fingerprint")]
+    Malformed,
+}
 
 /// Computes a [`Fingerprint`] argument by argument.
 ///

@@ -1,5 +1,7 @@
 //! What a storage holds for a key. Pure data: the transitions are in [`engine::state`](crate::engine::state).
 
+mod encoded;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -175,6 +177,10 @@ impl fmt::Debug for Payload {
 }
 
 /// Why a record is `Failed`.
+///
+/// More may come. A storage that has columns or fields of its own for them refuses, with an error of kind
+/// [`NotApplied`](crate::storage::StorageErrorKind::NotApplied), to store one that it does not know, since a duplicate would be told
+/// something else; one that stores [`Record::encode`] knows all that this version has.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {

@@ -1,6 +1,6 @@
 //! Fingerprints: what they cover, and that other languages compute the same.
 
-use idem_runtime::{Fingerprint, Fingerprinter};
+use idem_runtime::{Fingerprint, Fingerprinter, InvalidFingerprint};
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -72,21 +72,28 @@ fn what_is_no_fingerprint_is_refused() {
     let bytes = fingerprint.as_bytes();
     let mut other_algorithm = *bytes;
     other_algorithm[0] = 2;
-    for wrong in [&[], &bytes[1..], &[bytes.as_slice(), &[0]].concat(), &other_algorithm] {
-        Fingerprint::from_bytes(wrong).unwrap_err();
+    let is = |bytes: &[u8]| Fingerprint::from_bytes(bytes).unwrap_err();
+    for wrong in [&[], &bytes[..1], &bytes[..32], &[bytes.as_slice(), &[0]].concat()] {
+        assert_eq!(is(wrong), InvalidFingerprint::WrongLength);
+    }
+    for other in [&other_algorithm[..], &other_algorithm[..1], &[0; 33], &[255; 65]] {
+        assert_eq!(is(other), InvalidFingerprint::UnknownAlgorithm);
     }
     let text = fingerprint.to_string();
-    for wrong in [
-        String::new(),
-        text.replacen('j', "J", 1),
-        text.replacen('1', "2", 1),
-        text.to_uppercase().replacen("J1", "j1", 1),
-        format!("{text}0"),
-        text[..66].to_owned(),
-        format!("{}é", &text[..65]),
-        format!("{}+f", &text[..65]),
+    let (cut, accented) = (&text[..66], format!("{}é", &text[..65]));
+    for (wrong, why) in [
+        ("", InvalidFingerprint::Malformed),
+        (&text.replacen('j', "J", 1), InvalidFingerprint::Malformed),
+        (&text.replacen("j1", "j", 1), InvalidFingerprint::Malformed),
+        (&text.replacen('1', "2", 1), InvalidFingerprint::UnknownAlgorithm),
+        ("j17-", InvalidFingerprint::UnknownAlgorithm),
+        (&text.to_uppercase().replacen("J1", "j1", 1), InvalidFingerprint::Malformed),
+        (&format!("{text}0"), InvalidFingerprint::WrongLength),
+        (cut, InvalidFingerprint::WrongLength),
+        (&accented, InvalidFingerprint::Malformed),
+        (&format!("{}+f", &text[..65]), InvalidFingerprint::Malformed),
     ] {
-        wrong.parse::<Fingerprint>().unwrap_err();
+        assert_eq!(wrong.parse::<Fingerprint>(), Err(why), "{wrong}");
     }
 }
 

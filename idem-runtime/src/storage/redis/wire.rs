@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::CodecTag;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
     millis,
@@ -165,11 +165,17 @@ impl Stored {
     /// Reads a record.
     pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, StorageError> {
         match bytes.first() {
-            Some(&VERSION) => Reader(Bytes::from(bytes)).stored().ok_or_else(corrupt),
-            Some(2..=31) => Err(StorageError::new(
-                StorageErrorKind::NewerVersion,
-                "the record was written by a newer version of this library",
-            )),
+            Some(&VERSION) => {
+                let fingerprint = bytes.get(FINGERPRINT..POLICY).map(Fingerprint::from_bytes);
+                let failure = bytes.get(PROCESSING_LEN).filter(|_| bytes[STATUS] == b'F');
+                if fingerprint == Some(Err(InvalidFingerprint::UnknownAlgorithm))
+                    || failure.is_some_and(|letter| is_of_a_later_failure(*letter))
+                {
+                    return Err(newer());
+                }
+                Reader(Bytes::from(bytes)).stored().ok_or_else(corrupt)
+            }
+            Some(2..=31) => Err(newer()),
             _ => Err(corrupt()),
         }
     }
@@ -198,6 +204,17 @@ impl Stored {
         let Self { fingerprint, owner, fence, .. } = self;
         Record { fingerprint, owner, fence, state, expires_at }
     }
+}
+
+/// Whether a letter is that of a failure which this version does not know.
+fn is_of_a_later_failure(letter: u8) -> bool {
+    letter.is_ascii_lowercase() && !matches!(letter, b'e' | b'l' | b'u')
+}
+
+/// The error for a record that another version of this library can read.
+fn newer() -> StorageError {
+    let message = "the record was written by a newer version of this library";
+    StorageError::new(StorageErrorKind::NewerVersion, message)
 }
 
 /// The error for bytes that are no record.
@@ -403,6 +420,13 @@ mod tests {
     fn a_newer_version_is_told_from_damage() {
         let mut bytes = encode_claim(&claim([7; 16], 1, 1, false)).to_vec();
         bytes[0] = VERSION + 1;
+        assert_eq!(Stored::decode(bytes).unwrap_err().kind(), StorageErrorKind::NewerVersion);
+        let mut bytes = encode_claim(&claim([7; 16], 1, 1, false)).to_vec();
+        bytes[FINGERPRINT] = 2;
+        assert_eq!(Stored::decode(bytes).unwrap_err().kind(), StorageErrorKind::NewerVersion);
+        let unserializable = Finish::Failed(Failure::Unserializable);
+        let mut bytes = finished(&claim([7; 16], 1, 1, false), 1, &unserializable);
+        bytes[PROCESSING_LEN] = b'z';
         assert_eq!(Stored::decode(bytes).unwrap_err().kind(), StorageErrorKind::NewerVersion);
         assert_eq!(Stored::decode(Vec::new()).unwrap_err().kind(), StorageErrorKind::Corrupt);
         assert_eq!(Stored::decode(b"{}".to_vec()).unwrap_err().kind(), StorageErrorKind::Corrupt);

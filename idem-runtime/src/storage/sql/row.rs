@@ -10,7 +10,7 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use super::answers::Answer;
 use crate::codec::CodecTag;
 use crate::engine::state::{Event, step};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::key::RecordKey;
 use crate::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
@@ -150,12 +150,7 @@ where
         }
         match version {
             VERSION => {}
-            2..=1000 => {
-                return Err(StorageError::new(
-                    StorageErrorKind::NewerVersion,
-                    "the record was written by a newer version of this library",
-                ));
-            }
+            2..=1000 => return Err(newer()),
             _ => return Err(corrupt()),
         }
         let status: String = self.required()?;
@@ -163,7 +158,11 @@ where
         let owner = OwnerId::from_bytes(owner.try_into().map_err(|_| corrupt())?);
         let fence = Fence::new(self.positive()?);
         let fingerprint: Vec<u8> = self.required()?;
-        let fingerprint = Fingerprint::from_bytes(&fingerprint).map_err(|_| corrupt())?;
+        let fingerprint =
+            Fingerprint::from_bytes(&fingerprint).map_err(|invalid| match invalid {
+                InvalidFingerprint::UnknownAlgorithm => newer(),
+                _ => corrupt(),
+            })?;
         let on_crash = match self.required::<String>()?.as_str() {
             "retry" => CrashPolicy::Retry,
             "park" => CrashPolicy::Park,
@@ -222,7 +221,11 @@ where
             (Some("too_large"), None, None) => Finish::Failed(Failure::TooLarge { size }),
             (Some("unserializable"), None, None) => Finish::Failed(Failure::Unserializable),
             (Some("indeterminate"), None, None) => Finish::Failed(Failure::Indeterminate),
-            _ => return Err(corrupt()),
+            (Some("error" | "too_large" | "unserializable" | "indeterminate") | None, ..) => {
+                return Err(corrupt());
+            }
+            // A failure that this version does not know.
+            (Some(_), ..) => return Err(newer()),
         };
         Ok(Some(finish))
     }
@@ -251,6 +254,12 @@ where
 /// The error for a row that is no record.
 pub(super) fn corrupt() -> StorageError {
     StorageError::new(StorageErrorKind::Corrupt, "the stored record is damaged")
+}
+
+/// The error for a row that another version of this library can read.
+fn newer() -> StorageError {
+    let message = "the record was written by a newer version of this library";
+    StorageError::new(StorageErrorKind::NewerVersion, message)
 }
 
 /// What a row that was read and not written says to a verb. Where the verb would have changed it, the row is not what the statement met.
