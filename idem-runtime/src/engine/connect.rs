@@ -1,8 +1,10 @@
 //! A handle from a URL, for configuration files and `--storage` options.
 
+mod schemes;
+
 use super::handle::{Builder, Idempotency};
 use crate::error::{Error, ErrorKind};
-use crate::storage::MemoryStorage;
+use crate::storage::{MemoryStorage, Storage, StorageError};
 
 impl Idempotency {
     /// A handle on the storage that `url` names, with the default settings.
@@ -16,6 +18,7 @@ impl Idempotency {
     /// | `postgres://[user:password@]host[:port]/database` | Postgres, whose tables [`migrate`](crate::storage::sql) has made | `postgres` |
     /// | `mysql://[user:password@]host[:port]/database`, `mariadb://…` | MySQL or MariaDB, likewise | `mysql` |
     /// | `sqlite:FILE`, `sqlite::memory:` | SQLite; the file and its tables are made if they are not there | `sqlite` |
+    /// | any other scheme | a storage that somebody else wrote, if [`register_scheme`](Self::register_scheme) was called for it | |
     ///
     /// `rediss` trusts the authorities that the system trusts, or those in the file that the environment variable `SSL_CERT_FILE` names.
     ///
@@ -41,16 +44,68 @@ impl Idempotency {
             "postgres" | "postgresql" => postgres(url).await,
             "mysql" | "mariadb" => mysql(url).await,
             "sqlite" => sqlite(url).await,
-            _ if scheme.starts_with("redis") || scheme.starts_with("valkey") => redis(url).await,
-            _ => Err(Error::new(ErrorKind::Configuration, unknown(url))),
+            _ if is_redis(&scheme) => redis(url).await,
+            _ => match schemes::opener(&scheme) {
+                Some(open) => Ok(Self::builder(open(url.to_owned()).await?)),
+                None => Err(Error::new(ErrorKind::Configuration, unknown(url))),
+            },
         }
     }
+
+    /// Teaches [`connect`](Self::connect) a scheme, in this whole process: URLs that begin with `scheme:` are given, whole, to `open`. For
+    /// those who write a storage, and want it to be one of those that a configuration file can name.
+    ///
+    /// ```
+    /// use idem_runtime::Idempotency;
+    /// use idem_runtime::storage::MemoryStorage;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// Idempotency::register_scheme("bounded", async |url| {
+    ///     let records = url.trim_start_matches("bounded:").parse().unwrap_or(1_000);
+    ///     Ok(MemoryStorage::with_capacity(records))
+    /// })?;
+    /// let idem = Idempotency::connect("bounded:500").await?;
+    /// # let _ = idem;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The scheme is in lower case and `connect` takes it in any. What `open` answers with is an error of the call: a
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) one for a URL that it cannot use. Its text must not repeat the
+    /// URL, which may have a password in it.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` for what is not a scheme, for one that `connect` knows itself, and for one that was registered before.
+    pub fn register_scheme<S, O, F>(scheme: &str, open: O) -> Result<(), Error>
+    where
+        S: Storage,
+        O: Fn(String) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<S, StorageError>> + Send + 'static,
+    {
+        schemes::register(scheme, open)
+    }
+}
+
+fn is_redis(scheme: &str) -> bool {
+    scheme.starts_with("redis") || scheme.starts_with("valkey")
+}
+
+/// Whether `connect` has a storage of its own for it, if its feature is on.
+fn is_built_in(scheme: &str) -> bool {
+    let others = ["memory", "unix", "postgres", "postgresql", "mysql", "mariadb", "sqlite"];
+    others.contains(&scheme) || is_redis(scheme)
 }
 
 /// Says what is wrong without repeating what may be a password: the scheme alone is named.
 fn unknown(url: &str) -> String {
-    let known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:`, `redis-cluster:`, `postgres:`, `mysql:` or \
-                 `sqlite:`";
+    let mut known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:`, `redis-cluster:`, `postgres:`, `mysql:` or \
+                     `sqlite:`"
+        .to_owned();
+    for registered in schemes::registered() {
+        known.extend([", or with the registered `", &registered, ":`"]);
+    }
     match url.split_once(':') {
         Some((scheme, _))
             if scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char)) =>

@@ -1,0 +1,66 @@
+//! The schemes that `connect` was taught, and who opens their storages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+
+use super::is_built_in;
+use crate::error::{Error, ErrorKind};
+use crate::storage::{SharedStorage, Storage, StorageError};
+
+type Opened = BoxFuture<'static, Result<SharedStorage, StorageError>>;
+pub(super) type Opener = Arc<dyn Fn(String) -> Opened + Send + Sync>;
+
+static SCHEMES: Mutex<BTreeMap<String, Opener>> = Mutex::new(BTreeMap::new());
+
+/// Who opens the storages of this scheme, if anybody was registered for it.
+pub(super) fn opener(scheme: &str) -> Option<Opener> {
+    SCHEMES.lock().get(scheme).map(Arc::clone)
+}
+
+/// All schemes that were registered.
+pub(super) fn registered() -> Vec<String> {
+    SCHEMES.lock().keys().cloned().collect()
+}
+
+pub(super) fn register<S, O, F>(scheme: &str, open: O) -> Result<(), Error>
+where
+    S: Storage,
+    O: Fn(String) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<S, StorageError>> + Send + 'static,
+{
+    let refused = |why: &str| {
+        let text = format!("the scheme `{}` cannot be registered: {why}", scheme.escape_debug());
+        Err(Error::new(ErrorKind::Configuration, text))
+    };
+    if !is_scheme(scheme) {
+        return refused(
+            "a scheme is a small letter, and then small letters, digits, `+`, `-` or `.`",
+        );
+    }
+    if is_built_in(scheme) {
+        return refused("it is one of this library's own storages");
+    }
+    let mut schemes = SCHEMES.lock();
+    if schemes.contains_key(scheme) {
+        return refused("it was registered before");
+    }
+    let opener: Opener = Arc::new(move |url| {
+        let opening = open(url);
+        Box::pin(async move { opening.await.map(SharedStorage::new) })
+    });
+    schemes.insert(scheme.to_owned(), opener);
+    Ok(())
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || "+-.".contains(char))
+}
+
+#[cfg(test)]
+mod tests;
