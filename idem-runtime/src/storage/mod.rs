@@ -1,23 +1,39 @@
 //! The storage trait: seven verbs, each one atomic decision, a wake-up, and what is asked about a storage itself.
 //!
-//! Nothing here reads and then writes. The argument of a verb is the event of the transition table in
-//! [`engine::state`](crate::engine::state), and every backend must answer as [`step`](crate::engine::state::step) does; the published
-//! suite (`idempotency::testing::conformance`, feature `testing`) has one test for each bullet of the contract below.
+//! Nothing here reads and then writes. The argument of a verb is the event of the transition table in [`state`], and every backend must
+//! answer as [`step`](state::step) does; a storage that keeps whole records can run `step` itself inside a transaction. The published suite
+//! (`idempotency::testing::conformance`, feature `testing`) has cases for each bullet of the contract below, and compares random histories
+//! with the table. How to write a storage, with a complete small one, is told in `docs/writing-a-storage.md` of the repository.
 //!
 //! # Contract of every verb
 //!
 //! - It is atomic: of two concurrent calls for one key, one sees the other's effect whole or not at all.
+//! - All handles on the same data, in this process and in others, decide alike: what one has answered every other sees, and none decides by
+//!   what it remembers or by a lock that is its own.
 //! - Leases and retention run on the storage's clock where there is a server, never on the caller's wall clock.
+//! - Where there is no server the clock is one that does not go back while the process lives
+//!   ([`MonotonicClock`](crate::clock::MonotonicClock)), and what is stored are moments since the Unix epoch, which mean the same when the
+//!   data is opened again.
+//! - A deadline is the moment of the verb plus the duration in whole milliseconds, rounded up; it has come when it is at most the moment
+//!   of the verb that asks. So a lease is live, and a record is kept, up to the millisecond before.
+//! - A duration that is too long for the backend to count lasts as long as it can count: no sum overflows, and nothing ends early.
+//! - What a verb has answered is there when the storage is opened again, unless the backend says that it ends with its process: the answer
+//!   comes after the commit.
+//! - A commit that fails is an error and not an answer: of kind [`NotApplied`](StorageErrorKind::NotApplied) where certainly nothing is
+//!   written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise.
 //! - An unreadable record (damaged, newer version) is an error of kind [`Corrupt`](StorageErrorKind::Corrupt) or
 //!   [`NewerVersion`](StorageErrorKind::NewerVersion) and stays as it is.
 //! - An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost the kind is
 //!   [`Indeterminate`](StorageErrorKind::Indeterminate).
 //! - Repeating a verb with the same owner and arguments after a lost reply is safe.
 //! - Keys are compared byte by byte.
+//! - Fingerprints, owners and finishes are compared whole.
+//! - No verb blocks the thread that polls it: what waits for a disk, or for a lock that somebody holds meanwhile, does so on a thread of its
+//!   own, as with `tokio::task::spawn_blocking`.
 //! - Dropping the future leaves the record as it was or as the verb leaves it, never in between.
 //!
 //! Verbs are called from any runtime of the process, the library's own among them, which renews leases and writes in the background. None may
-//! need another runtime to be driven, or block its thread.
+//! need another runtime to be driven.
 
 mod erased;
 mod error;
@@ -45,6 +61,7 @@ pub use sql::SqliteStorage;
 pub use warning::StorageWarning;
 pub use watch::{Wakeup, Watchers};
 
+pub use crate::engine::state;
 use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Fence, Finish, Finished, OwnerId, Record};
@@ -222,14 +239,15 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Removes records whose retention is over.
     ///
-    /// - At most `limit` are removed; the answer is how many.
+    /// - At most `limit` are removed, none with a limit of 0; the answer is how many.
     /// - A record whose retention is not over is never removed; a `Processing` record's retention outlives its lease.
+    /// - What cannot be read does not stop it, and stays unless its retention can be read and is over.
     /// - A backend that expires records by itself has nothing to do and answers 0.
     fn purge(&self, limit: usize) -> impl Future<Output = Result<u64, StorageError>> + Send;
 
     /// Lists records for tools, about `limit` a page, starting behind `after`.
     ///
-    /// - A record that is there from the first page to the last is listed at least once.
+    /// - A record that is there from the first page to the last is listed at least once, whatever the `limit`: 0 is one of 1.
     /// - Expired records are not listed.
     /// - A cursor that is not this storage's is an error or any page, never a panic.
     fn scan(
@@ -244,6 +262,7 @@ pub trait Storage: Send + Sync + 'static {
     /// - `None`: the backend has no wake-ups; waiters poll.
     /// - Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after this method
     ///   returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll beside it.
+    /// - It comes after the commit: whoever claims when it comes finds the change.
     fn watch(
         &self,
         key: &RecordKey,

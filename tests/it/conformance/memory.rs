@@ -6,25 +6,27 @@ use idem_runtime::clock::{Clock, MonotonicClock};
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MemoryStorage, SharedStorage, Storage};
 use idem_runtime::testing::ManualClock;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 
 pub(super) const NO_BYTES: Inflicted =
     Inflicted::Unsupported("records are values of this process, and nothing lies between");
 
-/// Any storage that runs on a clock of the test's.
-pub(super) struct OnManualClock<S> {
+const NO_LIFE_OF_THEIR_OWN: &str = "records end with the process";
+
+/// Any storage that runs on a clock of the test's, and whose handles are clones.
+pub(crate) struct OnManualClock<S> {
     clock: ManualClock,
     storage: S,
 }
 
 impl<S> OnManualClock<S> {
-    pub(super) fn new(storage: impl FnOnce(ManualClock) -> S) -> Self {
+    pub(crate) fn new(storage: impl FnOnce(ManualClock) -> S) -> Self {
         let clock = ManualClock::new();
         Self { storage: storage(clock.clone()), clock }
     }
 }
 
-impl<S: Storage> Harness for OnManualClock<S> {
+impl<S: Storage + Clone> Harness for OnManualClock<S> {
     type Storage = S;
 
     fn storage(&self) -> &S {
@@ -37,6 +39,18 @@ impl<S: Storage> Harness for OnManualClock<S> {
 
     async fn elapse(&self, duration: Duration) {
         self.clock.advance(duration);
+    }
+
+    fn clock_is_exact(&self) -> bool {
+        true
+    }
+
+    async fn second(&self) -> Opened<S> {
+        Opened::Done(self.storage.clone())
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        Opened::Unsupported(NO_LIFE_OF_THEIR_OWN)
     }
 
     async fn inflict(&self, _: Harm<'_>) -> Inflicted {
@@ -59,6 +73,18 @@ impl Harness for OnRealTime {
 
     async fn elapse(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<MemoryStorage> {
+        Opened::Done(self.0.clone())
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        Opened::Unsupported(NO_LIFE_OF_THEIR_OWN)
     }
 
     async fn inflict(&self, _: Harm<'_>) -> Inflicted {

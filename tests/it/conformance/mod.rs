@@ -2,6 +2,6 @@
 
 mod faulty;
 pub(crate) mod flawed;
-mod memory;
+pub(crate) mod memory;
 mod mutants;
 mod retrying;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use idem_runtime::testing::conformance::{self, Outcome, Report};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::flawed::{FLAWS, Flaw, OnFlawed};
+use super::flawed::{FLAWS, FOUND_ON_A_SHARED_STORE, Flaw, OnFlawed};
 
 async fn run(flaw: Flaw) -> Report {
     conformance::run(async || OnFlawed::new(flaw)).await
@@ -40,4 +40,44 @@ async fn every_flaw_is_found_and_every_case_finds_one() {
     let idle: Vec<_> =
         cases.filter(|case| !reports.values().any(|report| finds(report, case))).collect();
     assert!(idle.is_empty(), "cases that found nothing: {idle:#?}");
+}
+
+/// On a clock of its own, on which nothing can be met exactly.
+async fn run_on_a_shared_store(flaw: Flaw) -> Report {
+    let first = OnFlawed::shared(flaw);
+    conformance::run(async || first.another()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_store_without_a_flaw_passes_every_case() {
+    run_on_a_shared_store(Flaw::None).await.assert_passed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn flaws_of_a_shared_store_are_found() {
+    for (flaw, case) in FOUND_ON_A_SHARED_STORE {
+        let report = run_on_a_shared_store(*flaw).await;
+        assert!(report.failures().any(|found| found.name() == *case), "{flaw:?}: {report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_name_key_call_and_difference() {
+    let told = |report: &Report, case: &str| {
+        let found = report.failures().find(|found| found.name() == case);
+        let Some(Outcome::Failed(what)) = found.map(conformance::CaseReport::outcome) else {
+            panic!("{case} found nothing: {report}");
+        };
+        what.clone()
+    };
+    let report = run(Flaw::RenewIgnoresTheOwner).await;
+    let what = told(&report, "renew::rival_cannot_renew");
+    for part in ["::key:key", "renew of", "lease_until was", "ms later"] {
+        assert!(what.contains(part), "no `{part}` in {what}");
+    }
+    let report = run(Flaw::LeaseEndsEarly(400)).await;
+    let what = told(&report, "deadline::lease_is_over_at_its_deadline");
+    for part in ["the lease of", "before its deadline", "claim of", "recovered: true"] {
+        assert!(what.contains(part), "no `{part}` in {what}");
+    }
 }

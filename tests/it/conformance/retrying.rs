@@ -6,6 +6,7 @@ use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
 };
 
+#[derive(Clone)]
 pub(super) struct Retrying<S>(pub(super) S);
 
 /// A macro, since a closure's future cannot be known to be `Send` here.

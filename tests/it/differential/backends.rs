@@ -4,59 +4,18 @@
 use std::time::{Duration, SystemTime};
 
 use idem_runtime::RecordKey;
-use idem_runtime::clock::Clock;
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::{
-    MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage, Storage,
-};
-use idem_runtime::testing::ManualClock;
+use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage};
+use idem_runtime::testing::conformance::histories::Bench;
 use sqlx::{MySqlPool, PgPool, SqlitePool};
 use tempfile::TempDir;
 use testkit::redis::SharedRedis;
 use testkit::sql::Product;
 
-pub(super) trait Backend {
-    type Storage: Storage;
-
-    fn storage(&self) -> &Self::Storage;
-
-    /// Lets time pass for a record.
-    fn pass(&self, key: &RecordKey, time: Duration) -> impl Future<Output = ()>;
-
-    /// The storage's clock.
-    fn now(&self) -> Timestamp {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        Timestamp::from_millis(now.as_millis().try_into().unwrap())
-    }
-}
-
-/// A storage in this process, on a clock that stands still.
-pub(super) struct InProcess<S> {
-    pub(super) storage: S,
-    pub(super) clock: ManualClock,
-}
-
-impl InProcess<MemoryStorage> {
-    pub(super) fn memory() -> Self {
-        let clock = ManualClock::new();
-        Self { storage: MemoryStorage::with_clock(clock.clone()), clock }
-    }
-}
-
-impl<S: Storage> Backend for InProcess<S> {
-    type Storage = S;
-
-    fn storage(&self) -> &S {
-        &self.storage
-    }
-
-    async fn pass(&self, _key: &RecordKey, time: Duration) {
-        self.clock.advance(time);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
+/// The clock of a server on this machine.
+fn now() -> Timestamp {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    Timestamp::from_millis(now.as_millis().try_into().unwrap())
 }
 
 pub(super) struct OnRedis(RedisStorage, &'static SharedRedis);
@@ -68,11 +27,19 @@ impl OnRedis {
     }
 }
 
-impl Backend for OnRedis {
+impl Bench for OnRedis {
     type Storage = RedisStorage;
 
     fn storage(&self) -> &RedisStorage {
         &self.0
+    }
+
+    async fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
     }
 
     /// Redis keeps how long a record has left, and counts everything from that.
@@ -104,11 +71,19 @@ impl OnPostgres {
     }
 }
 
-impl Backend for OnPostgres {
+impl Bench for OnPostgres {
     type Storage = PostgresStorage;
 
     fn storage(&self) -> &PostgresStorage {
         &self.0
+    }
+
+    async fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
     }
 
     async fn pass(&self, key: &RecordKey, time: Duration) {
@@ -128,11 +103,19 @@ impl OnMySql {
     }
 }
 
-impl Backend for OnMySql {
+impl Bench for OnMySql {
     type Storage = MySqlStorage;
 
     fn storage(&self) -> &MySqlStorage {
         &self.0
+    }
+
+    async fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
     }
 
     async fn pass(&self, key: &RecordKey, time: Duration) {
@@ -160,11 +143,19 @@ impl OnSqlite {
     }
 }
 
-impl Backend for OnSqlite {
+impl Bench for OnSqlite {
     type Storage = SqliteStorage;
 
     fn storage(&self) -> &SqliteStorage {
         &self.storage
+    }
+
+    async fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
     }
 
     async fn pass(&self, key: &RecordKey, time: Duration) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use idem_runtime::outbox::Outbox;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SharedStorage, Storage};
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use sqlx::error::DatabaseError;
 use sqlx::{MySql, Postgres};
 use testkit::redis::RedisServer;
@@ -133,6 +133,18 @@ impl<S: Storage> Harness for AsApp<S> {
 
     async fn elapse(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<S> {
+        Opened::Unsupported("what a user may is the same on every connection")
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        Opened::Unsupported("what a user may is the same on every connection")
     }
 
     async fn inflict(&self, _harm: Harm<'_>) -> Inflicted {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::RedisStorage;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::redis::{ClusterSetup, RedisServer, SentinelSetup};
 
@@ -16,6 +17,8 @@ use super::{connect, redis_key};
 struct OnServers {
     storage: RedisStorage,
     url_of: Box<dyn Fn(&str) -> String + Send + Sync>,
+    /// Connects as another process does.
+    connect: Connect,
     /// What lies between storage and server, where there is but one.
     proxy: Option<FaultProxy>,
 }
@@ -59,16 +62,39 @@ impl Harness for OnServers {
         tokio::time::sleep(duration).await;
     }
 
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<RedisStorage> {
+        Opened::Done((self.connect)().await)
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        let storage = (self.connect)().await;
+        Opened::Done(Self { storage, ..self })
+    }
+
     async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
         match harm {
             Harm::Garbage(key) => self.damage(key, |bytes| *bytes = b"{\"done\":true}".to_vec()),
             Harm::Truncated(key) => self.damage(key, |bytes| bytes.truncate(bytes.len() - 1)),
             Harm::NewerVersion(key) => self.damage(key, |bytes| bytes[0] += 1),
             Harm::NextRequestLost => self.lose(|proxy| proxy.drop_requests(Loss::next(1))),
+            // A command that was refused has not arrived, and one that was not has been carried out.
+            Harm::NextCommitFails => Inflicted::Unsupported("a server has no commits"),
             Harm::NextReplyLost => self.lose(|proxy| proxy.drop_replies(Loss::next(1))),
             _ => Inflicted::Unsupported("not known here"),
         }
     }
+}
+
+type Connect = Arc<dyn Fn() -> BoxFuture<'static, RedisStorage> + Send + Sync>;
+
+fn connecting<F: Future<Output = RedisStorage> + Send + 'static>(
+    connect: impl Fn() -> F + Send + Sync + 'static,
+) -> Connect {
+    Arc::new(move || Box::pin(connect()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -77,21 +103,31 @@ async fn a_single_server_conforms() {
     let report = conformance::run(async || {
         let proxy = FaultProxy::start(("127.0.0.1", server.port()));
         let storage = connect(&proxy.url()).await;
-        let url = server.url();
-        OnServers { storage, url_of: Box::new(move |_| url.clone()), proxy: Some(proxy) }
+        let (url, again) = (server.url(), server.url());
+        let connect = connecting(move || {
+            let url = again.clone();
+            async move { connect(&url).await }
+        });
+        OnServers { storage, url_of: Box::new(move |_| url.clone()), connect, proxy: Some(proxy) }
     });
     report.await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_primary_behind_sentinels_conforms() {
-    let setup = SentinelSetup::start();
+    let setup = Arc::new(SentinelSetup::start());
     let builder = RedisStorage::sentinel(setup.sentinel_urls(), setup.master_name());
     let storage = builder.connect().await.unwrap();
     let url = setup.primary().url();
+    let sentinels = Arc::clone(&setup);
+    let connect = connecting(move || {
+        let builder = RedisStorage::sentinel(sentinels.sentinel_urls(), sentinels.master_name());
+        async move { builder.connect().await.unwrap() }
+    });
     let report = conformance::run(async || {
-        let url = url.clone();
-        OnServers { storage: storage.clone(), url_of: Box::new(move |_| url.clone()), proxy: None }
+        let (url, connect) = (url.clone(), Arc::clone(&connect));
+        let url_of = Box::new(move |_: &str| url.clone());
+        OnServers { storage: storage.clone(), url_of, connect, proxy: None }
     });
     report.await.assert_passed();
 }
@@ -100,10 +136,15 @@ async fn a_primary_behind_sentinels_conforms() {
 async fn a_cluster_conforms() {
     let cluster = Arc::new(ClusterSetup::start());
     let storage = RedisStorage::cluster(cluster.urls()).connect().await.unwrap();
+    let nodes = Arc::clone(&cluster);
+    let connect = connecting(move || {
+        let nodes = Arc::clone(&nodes);
+        async move { RedisStorage::cluster(nodes.urls()).connect().await.unwrap() }
+    });
     let report = conformance::run(async || {
-        let cluster = Arc::clone(&cluster);
+        let (cluster, connect) = (Arc::clone(&cluster), Arc::clone(&connect));
         let url_of = move |key: &str| cluster.node(cluster.owner_of(cluster.slot_of(key))).url();
-        OnServers { storage: storage.clone(), url_of: Box::new(url_of), proxy: None }
+        OnServers { storage: storage.clone(), url_of: Box::new(url_of), connect, proxy: None }
     });
     report.await.assert_passed();
 }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::key::RecordKey;
 use crate::record::{Record, State, Timestamp, millis};
 use crate::storage::StorageError;
 
@@ -19,7 +20,7 @@ pub(in crate::testing::conformance) enum Complaint {
 
 impl From<StorageError> for Complaint {
     fn from(error: StorageError) -> Self {
-        Self::Violated(format!("a call failed, {:?}: {error}", error.kind()))
+        Self::Violated(format!("a call failed with {:?}: {error}", error.kind()))
     }
 }
 
@@ -28,9 +29,6 @@ impl From<Error> for Complaint {
         Self::Violated(format!("the suite cannot make its key: {error}"))
     }
 }
-
-/// How far two readings of one deadline may lie apart, for a storage that computes deadlines from the time left.
-const READING: Duration = Duration::from_millis(100);
 
 pub(in crate::testing::conformance) fn ensure(
     holds: bool,
@@ -48,59 +46,104 @@ pub(in crate::testing::conformance) fn same<T: PartialEq + Debug>(
 ) -> Verdict {
     let place = std::panic::Location::caller();
     ensure(actual == expected, || {
-        format!("{what}: {} instead of {} (line {})", brief(actual), brief(expected), place.line())
+        format!(
+            "{what} is {}, and must be {} (line {})",
+            brief(actual),
+            brief(expected),
+            place.line()
+        )
     })
 }
 
-/// `actual` lies between the two, but for the tolerance of a reading.
+/// `actual` lies between the two, but for `tolerance`.
 pub(in crate::testing::conformance) fn between(
     what: &str,
     actual: Timestamp,
     (first, last): (Timestamp, Timestamp),
+    tolerance: Duration,
 ) -> Verdict {
-    ensure(first <= actual.after(READING) && actual <= last.after(READING), || {
-        format!("{what}: {actual:?} is not between {first:?} and {last:?}")
+    ensure(first <= actual.after(tolerance) && actual <= last.after(tolerance), || {
+        let (early, late) = (first.left_at(actual), actual.left_at(last));
+        let by = if early.is_zero() {
+            format!("{late:?} too late")
+        } else {
+            format!("{early:?} too early")
+        };
+        format!("{what} is {}, {by}", actual.as_millis())
     })
 }
 
-/// Nothing changed: the same record, or still none.
+/// Nothing changed: the same record, or still none. Its deadlines may be read a little differently, by `tolerance` at most.
 pub(in crate::testing::conformance) fn unchanged(
+    key: &RecordKey,
     before: Option<&Record>,
     after: Option<&Record>,
+    tolerance: Duration,
 ) -> Verdict {
-    let holds = match (before, after) {
-        (None, None) => true,
-        (Some(before), Some(after)) => {
-            let fields = |record: &Record| (record.fingerprint, record.owner, record.fence);
-            fields(before) == fields(after)
-                && close(before.expires_at, after.expires_at)
-                && same_state(&before.state, &after.state)
-        }
-        _ => false,
+    let differences = match (before, after) {
+        (None, None) => return Ok(()),
+        (Some(before), Some(after)) => differences(before, after, tolerance),
+        (Some(before), None) => vec![format!("it was {}, and is gone", brief(before))],
+        (None, Some(after)) => vec![format!("there was none, and now there is {}", brief(after))],
     };
-    ensure(holds, || format!("the record changed from {} to {}", brief(&before), brief(&after)))
+    ensure(differences.is_empty(), || {
+        format!("the record of {key:?} has changed: {}", differences.join("; "))
+    })
 }
 
-fn same_state(before: &State, after: &State) -> bool {
-    match (before, after) {
+/// What is not the same in two records.
+fn differences(before: &Record, after: &Record, tolerance: Duration) -> Vec<String> {
+    let mut found = Differences { tolerance, found: Vec::new() };
+    found.look("fingerprint", &before.fingerprint, &after.fingerprint);
+    found.look("owner", &before.owner, &after.owner);
+    found.look("fence", &before.fence, &after.fence);
+    found.deadline("expires_at", before.expires_at, after.expires_at);
+    match (&before.state, &after.state) {
         (
-            State::Processing { lease_until: until1, .. },
-            State::Processing { lease_until: until2, lease, ttl, on_crash, recovered },
+            State::Processing { lease, lease_until, ttl, on_crash, recovered },
+            State::Processing {
+                lease: lease2,
+                lease_until: until2,
+                ttl: ttl2,
+                on_crash: on_crash2,
+                recovered: recovered2,
+            },
         ) => {
-            let (lease, ttl, on_crash, recovered) = (*lease, *ttl, *on_crash, *recovered);
-            let after = State::Processing { lease, ttl, on_crash, recovered, lease_until: *until1 };
-            close(*until1, *until2) && *before == after
+            found.look("lease", lease, lease2);
+            found.look("ttl", ttl, ttl2);
+            found.look("on_crash", on_crash, on_crash2);
+            found.look("recovered", recovered, recovered2);
+            found.deadline("lease_until", *lease_until, *until2);
         }
-        (before, after) => before == after,
+        (before, after) => found.look("state", before, after),
+    }
+    found.found
+}
+
+struct Differences {
+    tolerance: Duration,
+    found: Vec<String>,
+}
+
+impl Differences {
+    fn look<T: PartialEq + Debug>(&mut self, what: &str, before: &T, after: &T) {
+        if before != after {
+            self.found.push(format!("{what} was {}, and is {}", brief(before), brief(after)));
+        }
+    }
+
+    fn deadline(&mut self, what: &str, before: Timestamp, after: Timestamp) {
+        let (before, after) = (before.as_millis(), after.as_millis());
+        let apart = before.abs_diff(after);
+        if apart > millis(self.tolerance) {
+            let way = if before < after { "later" } else { "earlier" };
+            self.found.push(format!("{what} was {before}, and is {apart} ms {way}"));
+        }
     }
 }
 
-fn close(left: Timestamp, right: Timestamp) -> bool {
-    left.as_millis().abs_diff(right.as_millis()) <= millis(READING)
-}
-
 /// A value for a message: what is longer than a screen helps nobody.
-fn brief(value: &impl Debug) -> String {
+pub(in crate::testing::conformance) fn brief(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(600) {
         Some((end, _)) => format!("{}…", &text[..end]),

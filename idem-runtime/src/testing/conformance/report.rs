@@ -26,9 +26,9 @@ pub struct CaseReport {
 pub enum Outcome {
     /// The storage did as its contract says.
     Passed,
-    /// It did not.
+    /// It did not: what was wrong, and the calls before with their keys and answers.
     Failed(String),
-    /// The harness says that the harm in question cannot come to this backend.
+    /// The harness says that this backend has nothing of the kind, or that the harm in question cannot come to it.
     Unsupported(String),
 }
 

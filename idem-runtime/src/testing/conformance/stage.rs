@@ -9,15 +9,17 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::check::{self, Complaint, Verdict, same};
-use super::harness::{Harm, Harness, Inflicted};
+use super::harness::{Harm, Harness, Inflicted, Opened};
+use super::trail::{Traced, Trail};
 use crate::codec::CodecTag;
 use crate::fingerprint::Fingerprint;
 use crate::key::{Key, RecordKey};
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, millis,
+    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+    millis,
 };
 use crate::storage::{
-    Claim, Claimed, Complete, Cursor, Lost, Release, Renew, Storage, StorageError, Written,
+    Claim, Claimed, Complete, Cursor, Lost, Release, Renew, StorageError, Written,
 };
 
 /// Longer than any case takes.
@@ -26,6 +28,8 @@ pub(in crate::testing::conformance) const LONG: Duration = Duration::from_secs(6
 pub(in crate::testing::conformance) const SHORT: Duration = Duration::from_millis(250);
 /// What a server may lag behind the suite's sleeps.
 const MARGIN: Duration = Duration::from_millis(150);
+/// How far two readings of one deadline may lie apart, for a storage that computes deadlines from the time left.
+const READING: Duration = Duration::from_millis(100);
 /// So long that a deadline which moved by it is told from one that was read a little differently.
 const TICK: Duration = Duration::from_millis(300);
 
@@ -35,12 +39,13 @@ pub(in crate::testing::conformance) struct Stage<H> {
     namespace: String,
     /// Milliseconds that were let pass.
     elapsed: Arc<AtomicU64>,
+    trail: Trail,
 }
 
 impl<H> Clone for Stage<H> {
     fn clone(&self) -> Self {
         let (harness, elapsed) = (self.harness.clone(), self.elapsed.clone());
-        Self { harness, namespace: self.namespace.clone(), elapsed }
+        Self { harness, namespace: self.namespace.clone(), elapsed, trail: self.trail.clone() }
     }
 }
 
@@ -49,11 +54,72 @@ impl<H: Harness> Stage<H> {
         let mut random = OwnerId::random().to_string();
         random.truncate(12);
         let namespace = format!("conformance-{random}");
-        Self { harness: Arc::new(harness), namespace, elapsed: Arc::default() }
+        let (elapsed, trail) = (Arc::default(), Trail::default());
+        Self { harness: Arc::new(harness), namespace, elapsed, trail }
     }
 
-    pub(in crate::testing::conformance) fn storage(&self) -> &H::Storage {
-        self.harness.storage()
+    pub(in crate::testing::conformance) fn storage(&self) -> Traced<'_, H::Storage> {
+        Traced::new(self.harness.storage(), &self.trail, "")
+    }
+
+    /// Another handle on the same data; give it to [`on`](Self::on).
+    pub(in crate::testing::conformance) async fn second(&self) -> Verdict<Arc<H::Storage>> {
+        match self.harness.second().await {
+            Opened::Done(storage) => Ok(Arc::new(storage)),
+            Opened::Unsupported(why) => Err(Complaint::Unsupported(why)),
+        }
+    }
+
+    /// Another handle, with the trail of this case.
+    pub(in crate::testing::conformance) fn on<'s>(
+        &'s self,
+        second: &'s H::Storage,
+    ) -> Traced<'s, H::Storage> {
+        Traced::new(second, &self.trail, "on the second handle, ")
+    }
+
+    /// The same case after the storage's process has died and another one has opened its data.
+    pub(in crate::testing::conformance) async fn reopened(self) -> Verdict<Self> {
+        let Self { harness, namespace, elapsed, trail } = self;
+        let harness = Arc::try_unwrap(harness)
+            .map_err(|_| Complaint::Violated("a call of the suite's is still under way".into()))?;
+        trail.note("the storage is opened again".into());
+        match harness.reopen().await {
+            Opened::Done(harness) => {
+                Ok(Self { harness: Arc::new(harness), namespace, elapsed, trail })
+            }
+            Opened::Unsupported(why) => Err(Complaint::Unsupported(why)),
+        }
+    }
+
+    /// The calls before a failure.
+    pub(in crate::testing::conformance) fn trail(&self) -> Trail {
+        self.trail.clone()
+    }
+
+    /// How far a deadline may be from where it has to be.
+    pub(in crate::testing::conformance) fn tolerance(&self) -> Duration {
+        if self.harness.clock_is_exact() { Duration::ZERO } else { READING }
+    }
+
+    /// A moment lies between two others, as exactly as this storage can be asked.
+    pub(in crate::testing::conformance) fn between(
+        &self,
+        what: &str,
+        actual: Timestamp,
+        range: (Timestamp, Timestamp),
+    ) -> Verdict {
+        check::between(what, actual, range, self.tolerance())
+    }
+
+    /// Two readings are of one record, which nothing has changed between them.
+    pub(in crate::testing::conformance) fn same_record(
+        &self,
+        key: &RecordKey,
+        before: Option<&Record>,
+        after: Option<&Record>,
+    ) -> Verdict {
+        check::unchanged(key, before, after, self.tolerance())
     }
 
     pub(in crate::testing::conformance) fn key(&self, name: &str) -> Verdict<RecordKey> {
@@ -79,7 +145,8 @@ impl<H: Harness> Stage<H> {
 
     /// Lets what lasts `duration` end.
     pub(in crate::testing::conformance) async fn outlive(&self, duration: Duration) {
-        self.elapse(duration + MARGIN).await;
+        let margin = if self.harness.clock_is_exact() { Duration::ZERO } else { MARGIN };
+        self.elapse(duration + margin).await;
     }
 
     /// Runs what comes back to a key, whose name it is given, while something that lasts as long as it is told still lasts.
@@ -190,7 +257,7 @@ impl<H: Harness> Stage<H> {
     /// The record, which is there.
     pub(in crate::testing::conformance) async fn record(&self, key: &RecordKey) -> Verdict<Record> {
         let record = self.storage().load(key).await?;
-        record.ok_or_else(|| Complaint::Violated("load finds no record".into()))
+        record.ok_or_else(|| Complaint::Violated(format!("load finds no record of {key:?}")))
     }
 
     /// Makes a call that must leave the record as it is, some time after the record was last written.
@@ -203,7 +270,7 @@ impl<H: Harness> Stage<H> {
         self.elapse(TICK).await;
         let answer = call.await.map_err(Into::into)?;
         let after = self.storage().load(key).await?;
-        check::unchanged(before.as_ref(), after.as_ref())?;
+        self.same_record(key, before.as_ref(), after.as_ref())?;
         Ok(answer)
     }
 
@@ -236,6 +303,7 @@ impl<H: Harness> Stage<H> {
     }
 
     pub(in crate::testing::conformance) async fn inflict(&self, harm: Harm<'_>) -> Verdict {
+        self.trail.note(format!("harm: {harm:?}"));
         match self.harness.inflict(harm).await {
             Inflicted::Done => Ok(()),
             Inflicted::Unsupported(why) => Err(Complaint::Unsupported(why)),

@@ -7,7 +7,7 @@ mod flaw;
 mod harness;
 mod storage;
 
-pub(super) use flaw::FLAWS;
 pub(crate) use flaw::Flaw;
-pub(super) use harness::OnFlawed;
+pub(super) use flaw::{FLAWS, FOUND_ON_A_SHARED_STORE};
+pub(crate) use harness::OnFlawed;
 pub(crate) use storage::Flawed;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use idem_runtime::RecordKey;
@@ -25,20 +26,45 @@ type Stored = Result<Record, StorageErrorKind>;
 pub(super) enum Loss {
     Request,
     Reply,
+    Commit,
 }
 
+/// What makes the clock go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    ByHand,
+    ByItself,
+    /// With the runtime's time, which may be paused.
+    WithTokio(tokio::time::Instant),
+}
+
+/// One handle.
 pub(crate) struct Flawed {
     pub(super) flaw: Flaw,
     pub(crate) clock: ManualClock,
-    runs_by_itself: bool,
-    pub(super) records: Mutex<BTreeMap<RecordKey, Stored>>,
+    runs: Runs,
+    pub(super) data: Arc<Data>,
     pub(super) losses: Mutex<VecDeque<Loss>>,
+    /// Its own, where all handles should have one together.
+    lock: tokio::sync::Mutex<()>,
+    remembered: Mutex<BTreeMap<RecordKey, Record>>,
+    own_watchers: Mutex<BTreeMap<RecordKey, Watchers>>,
+}
+
+/// What all handles share.
+#[derive(Default)]
+pub(super) struct Data {
+    pub(super) records: Mutex<BTreeMap<RecordKey, Stored>>,
+    /// What is on the disk.
+    pub(super) kept: Mutex<BTreeMap<RecordKey, Stored>>,
     hasher: RandomState,
     watchers: Mutex<BTreeMap<RecordKey, Watchers>>,
 }
 
 /// Long enough for another call to slip in between two steps.
 const GAP: Duration = Duration::from_millis(4);
+/// Longer than a verb may hold its thread.
+const BLOCKED: Duration = Duration::from_millis(7);
 
 fn error(kind: StorageErrorKind) -> StorageError {
     StorageError::new(kind, "as the test has it")
@@ -46,28 +72,81 @@ fn error(kind: StorageErrorKind) -> StorageError {
 
 impl Flawed {
     pub(crate) fn new(flaw: Flaw) -> Self {
-        Self {
-            flaw,
-            clock: ManualClock::new(),
-            runs_by_itself: flaw == Flaw::WallClock,
-            records: Mutex::default(),
-            losses: Mutex::default(),
-            hasher: RandomState::new(),
-            watchers: Mutex::default(),
-        }
+        let runs = if flaw == Flaw::WallClock { Runs::ByItself } else { Runs::ByHand };
+        Self::on(flaw, ManualClock::new(), runs, Arc::default())
     }
 
     /// On a clock that runs by itself.
     pub(crate) fn in_real_time(flaw: Flaw) -> Self {
-        Self { runs_by_itself: true, ..Self::new(flaw) }
+        Self { runs: Runs::ByItself, ..Self::new(flaw) }
     }
 
-    fn now(&self) -> Timestamp {
-        if self.runs_by_itself { MonotonicClock.now() } else { self.clock.now() }
+    /// On a clock that runs with the runtime's time.
+    pub(super) fn with_tokio(flaw: Flaw) -> Self {
+        Self { runs: Runs::WithTokio(tokio::time::Instant::now()), ..Self::new(flaw) }
+    }
+
+    fn on(flaw: Flaw, clock: ManualClock, runs: Runs, data: Arc<Data>) -> Self {
+        Self {
+            flaw,
+            clock,
+            runs,
+            data,
+            losses: Mutex::default(),
+            lock: tokio::sync::Mutex::default(),
+            remembered: Mutex::default(),
+            own_watchers: Mutex::default(),
+        }
+    }
+
+    /// Another handle on the same data.
+    pub(super) fn handle(&self) -> Self {
+        Self::on(self.flaw, self.clock.clone(), self.runs, Arc::clone(&self.data))
+    }
+
+    /// A handle on what is on the disk.
+    pub(super) fn reopen(self) -> Self {
+        let mut kept = self.data.kept.lock().clone();
+        for record in kept.values_mut().flatten() {
+            match (self.flaw, &mut record.state) {
+                (Flaw::LeasesStartAgainAtReopen, State::Processing { lease, lease_until, .. }) => {
+                    *lease_until = self.now().after(*lease);
+                }
+                (Flaw::RetentionsStartAgainAtReopen, _) => {
+                    record.expires_at = self.now().after(Duration::from_secs(600));
+                }
+                _ => {}
+            }
+        }
+        let data =
+            Data { records: Mutex::new(kept.clone()), kept: Mutex::new(kept), ..Data::default() };
+        Self::on(self.flaw, self.clock.clone(), self.runs, Arc::new(data))
+    }
+
+    pub(super) fn runs_by_hand(&self) -> bool {
+        matches!(self.runs, Runs::ByHand)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        match self.runs {
+            Runs::ByHand => self.clock.now(),
+            Runs::ByItself => MonotonicClock.now(),
+            Runs::WithTokio(start) => {
+                let millis = u64::try_from(start.elapsed().as_millis()).unwrap();
+                self.clock.now().after(Duration::from_millis(millis))
+            }
+        }
     }
 
     fn is_expired(&self, record: &Record, now: Timestamp) -> bool {
-        self.flaw != Flaw::NeverExpires && record.is_expired(now)
+        match self.flaw {
+            Flaw::NeverExpires => false,
+            Flaw::RetentionEndsEarly(by) => record.is_expired(now.after(Duration::from_millis(by))),
+            Flaw::RetentionEndsLate(by) => {
+                record.is_expired(Timestamp::from_millis(now.as_millis() - by))
+            }
+            _ => record.is_expired(now),
+        }
     }
 
     fn named(&self, key: &RecordKey) -> RecordKey {
@@ -94,36 +173,68 @@ impl Flawed {
                 _ => StorageErrorKind::Indeterminate,
             }));
         }
+        if self.flaw == Flaw::BlocksItsThread(verb) {
+            std::thread::sleep(BLOCKED);
+        }
         let key = self.named(key);
         let answer = if self.flaw == Flaw::GetThenSet(verb) {
             let before = self.read(&key)?;
             tokio::time::sleep(GAP).await;
             let (after, answer) = decide(before, self.now());
-            self.write(&key, after);
+            self.write(verb, &key, after);
+            answer
+        } else if self.flaw == Flaw::MutexPerHandle {
+            let _lock = self.lock.lock().await;
+            let before = self.read(&key)?;
+            tokio::time::sleep(GAP).await;
+            let (after, answer) = decide(before, self.now());
+            self.write(verb, &key, after);
             answer
         } else if self.flaw == Flaw::HalfWritten(verb) {
             let (after, answer) = {
                 let before = self.read(&key)?;
                 let decision = decide(before.clone(), self.now());
-                self.write(&key, half(verb, before.or(decision.0.clone())));
+                self.write(verb, &key, half(verb, before.or(decision.0.clone())));
                 decision
             };
             tokio::time::sleep(GAP).await;
-            self.write(&key, after);
+            self.write(verb, &key, after);
             answer
         } else {
-            let mut records = self.records.lock();
+            // One lock for all: the records' own is taken only inside.
             let now = self.now();
-            let before = self.readable(records.get(&key), now)?;
+            let mut records = self.data.records.lock();
+            let mut before = self.readable(records.get(&key), now)?;
             if before.is_none() && records.get(&key).is_some_and(Result::is_err) {
                 // Only an unreadable record that flawed reading took for none comes here.
                 records.remove(&key);
             }
+            if let (Flaw::RenewResurrectsExpired, Verb::Renew, Some(Ok(record))) =
+                (self.flaw, verb, records.get(&key))
+            {
+                let expires_at = now.after(Duration::from_secs(600));
+                before = Some(Record { expires_at, ..record.clone() });
+            }
+            if self.flaw == Flaw::HandleRemembers
+                && let Some(remembered) = self.remembered.lock().get(&key)
+            {
+                before = Some(remembered.clone()).filter(|record| !record.is_expired(now));
+            }
             let (after, answer) = decide(before, now);
-            match after {
-                Some(record) => records.insert(key.clone(), Ok(record)),
-                None => records.remove(&key),
-            };
+            if let (Flaw::HandleRemembers, Some(record)) = (self.flaw, &after) {
+                self.remembered.lock().insert(key.clone(), record.clone());
+            }
+            if loss == Some(Loss::Commit) {
+                if self.flaw == Flaw::FailedCommitIsDone {
+                    return Ok(answer);
+                }
+                if self.flaw == Flaw::FailedCommitIsNotApplied {
+                    self.keep(verb, &mut records, &key, after);
+                    return Err(error(StorageErrorKind::NotApplied));
+                }
+                return Err(error(StorageErrorKind::Indeterminate));
+            }
+            self.keep(verb, &mut records, &key, after);
             answer
         };
         if loss == Some(Loss::Reply) {
@@ -159,23 +270,57 @@ impl Flawed {
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        self.readable(self.records.lock().get(key), self.now())
+        self.readable(self.data.records.lock().get(key), self.now())
     }
 
-    fn write(&self, key: &RecordKey, record: Option<Record>) {
-        let mut records = self.records.lock();
-        match record {
-            Some(record) => records.insert(key.clone(), Ok(record)),
-            None => records.remove(key),
-        };
+    fn write(&self, verb: Verb, key: &RecordKey, record: Option<Record>) {
+        self.keep(verb, &mut self.data.records.lock(), key, record);
+    }
+
+    /// Writes to the records and, unless it is flawed, to the disk.
+    fn keep(
+        &self,
+        verb: Verb,
+        records: &mut BTreeMap<RecordKey, Stored>,
+        key: &RecordKey,
+        record: Option<Record>,
+    ) {
+        let mut kept = self.data.kept.lock();
+        let is_kept = !matches!(self.flaw, Flaw::NothingIsKept) && self.flaw != Flaw::NotKept(verb);
+        if let Some(record) = record {
+            if is_kept {
+                kept.insert(key.clone(), Ok(record.clone()));
+            }
+            records.insert(key.clone(), Ok(record));
+        } else {
+            if is_kept {
+                kept.remove(key);
+            }
+            records.remove(key);
+        }
+    }
+
+    fn watchers(&self) -> &Mutex<BTreeMap<RecordKey, Watchers>> {
+        match self.flaw {
+            Flaw::WatchersPerHandle => &self.own_watchers,
+            _ => &self.data.watchers,
+        }
     }
 
     fn wake(&self, key: &RecordKey) {
         if self.flaw == Flaw::NeverWakes {
             return;
         }
-        if let Some(watchers) = self.watchers.lock().get(key) {
+        if let Some(watchers) = self.watchers().lock().get(key) {
             watchers.wake(key.as_str());
+        }
+    }
+
+    /// Wakes before the change, and gives who waits the time to see that there is none.
+    async fn wake_too_early(&self, key: &RecordKey) {
+        if self.flaw == Flaw::WakesBeforeTheCommit {
+            self.wake(key);
+            tokio::time::sleep(GAP).await;
         }
     }
 }
@@ -244,8 +389,9 @@ impl Storage for Flawed {
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
         let flaw = self.flaw;
         let whole = |record, now| decide::complete(flaw, record, complete, now);
+        self.wake_too_early(&complete.key).await;
         let answer = self.decide(Verb::Complete, &complete.key, whole).await;
-        if flaw != Flaw::CompleteDoesNotWake {
+        if !matches!(flaw, Flaw::CompleteDoesNotWake | Flaw::WakesBeforeTheCommit) {
             self.wake(&complete.key);
         }
         answer
@@ -254,15 +400,16 @@ impl Storage for Flawed {
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
         let flaw = self.flaw;
         if flaw == Flaw::UnreadableIsRemovedByRelease {
-            let mut records = self.records.lock();
+            let mut records = self.data.records.lock();
             if records.get(&release.key).is_some_and(Result::is_err) {
                 records.remove(&release.key);
                 return Ok(Written::Done);
             }
         }
         let whole = |record, now| decide::release(flaw, record, release, now);
+        self.wake_too_early(&release.key).await;
         let answer = self.decide(Verb::Release, &release.key, whole).await;
-        if flaw != Flaw::ReleaseDoesNotWake {
+        if !matches!(flaw, Flaw::ReleaseDoesNotWake | Flaw::WakesBeforeTheCommit) {
             self.wake(&release.key);
         }
         answer
@@ -270,7 +417,7 @@ impl Storage for Flawed {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
         let key = self.named(key);
-        let stored = self.records.lock().get(&key).cloned();
+        let stored = self.data.records.lock().get(&key).cloned();
         if let (Flaw::LoadShowsExpired, Some(Ok(record))) = (self.flaw, &stored) {
             return Ok(Some(record.clone()));
         }
@@ -289,34 +436,53 @@ impl Storage for Flawed {
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
         let now = self.now();
-        let mut records = self.records.lock();
+        let mut records = self.data.records.lock();
+        if self.flaw == Flaw::PurgeStopsAtUnreadable
+            && let Some(kind) = records.values().find_map(|stored| stored.as_ref().err())
+        {
+            return Err(error(*kind));
+        }
+        let all = match self.flaw {
+            Flaw::PurgeIgnoresTheLimit | Flaw::PurgeIgnoresTheLimitQuietly => true,
+            Flaw::PurgeOfNoneRemovesAll => limit == 0,
+            _ => false,
+        };
         let is_over = |record: &Record| matches!(record.state, State::Processing { lease_until, .. } if lease_until <= now);
         let removed: Vec<_> = records
             .iter()
             .filter(|(_, stored)| {
-                stored.as_ref().is_ok_and(|record| {
+                stored.as_ref().map_or(self.flaw == Flaw::PurgeRemovesUnreadable, |record| {
                     self.is_expired(record, now)
                         || self.flaw == Flaw::PurgeRemovesDeadOwners && is_over(record)
                 })
             })
             .map(|(key, _)| key.clone())
-            .take(if self.flaw == Flaw::PurgeIgnoresTheLimit { usize::MAX } else { limit })
+            .take(if all { usize::MAX } else { limit })
             .collect();
+        let mut kept = self.data.kept.lock();
         for key in &removed {
             records.remove(key);
+            kept.remove(key);
         }
-        Ok(removed.len() as u64)
+        Ok(match self.flaw {
+            Flaw::PurgeAnswersTheLimit if !removed.is_empty() => limit as u64,
+            Flaw::PurgeIgnoresTheLimitQuietly | Flaw::PurgeOfNoneRemovesAll => {
+                removed.len().min(limit) as u64
+            }
+            _ => removed.len() as u64,
+        })
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
         let now = self.now();
+        let limit = if self.flaw == Flaw::ScanOfNoneIsEmpty { limit } else { limit.max(1) };
         let by_position =
             matches!(self.flaw, Flaw::ScanCountsPositions | Flaw::ScanOrderChangesAsRecordsCome);
-        let mut records: Vec<_> = self.records.lock().clone().into_iter().collect();
+        let mut records: Vec<_> = self.data.records.lock().clone().into_iter().collect();
         if self.flaw == Flaw::ScanOrderChangesAsRecordsCome {
             // As the slots of a hash table do when it grows.
             let slots = records.len() as u64;
-            records.sort_by_key(|(key, _)| self.hasher.hash_one(key) % slots);
+            records.sort_by_key(|(key, _)| self.data.hasher.hash_one(key) % slots);
         }
         let mut left = records.iter().enumerate().filter(|(position, (key, _))| match after {
             None => true,
@@ -352,10 +518,10 @@ impl Storage for Flawed {
     }
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        if self.flaw == Flaw::WatchOfAFreeKeyIsNone && !self.records.lock().contains_key(key) {
+        if self.flaw == Flaw::WatchOfAFreeKeyIsNone && !self.data.records.lock().contains_key(key) {
             return Ok(None);
         }
-        let mut watchers = self.watchers.lock();
+        let mut watchers = self.watchers().lock();
         if self.flaw == Flaw::OnlyTheLastWatcherWakes {
             watchers.remove(key);
         }

@@ -1,12 +1,14 @@
 //! The published conformance suite on MariaDB, or on MySQL where the tests are told to run on that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, SharedStorage, Storage};
 use idem_runtime::testing::InTransactions;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 use testkit::proxy::{FaultProxy, Loss};
@@ -18,6 +20,7 @@ use crate::stage::PATIENCE;
 struct OnMySql<S> {
     storage: S,
     direct: MySqlPool,
+    open: Open<S>,
     proxy: FaultProxy,
     /// Whether a request is one of a verb, and whether it is the one that makes it happen.
     requests: fn(&[u8]) -> bool,
@@ -66,6 +69,21 @@ impl<S: Storage> Harness for OnMySql<S> {
         tokio::time::sleep(duration).await;
     }
 
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<S> {
+        (self.open)().await
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        match (self.open)().await {
+            Opened::Done(storage) => Opened::Done(Self { storage, ..self }),
+            Opened::Unsupported(why) => Opened::Unsupported(why),
+        }
+    }
+
     async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
         match harm {
             Harm::Garbage(key) => {
@@ -86,6 +104,11 @@ impl<S: Storage> Harness for OnMySql<S> {
                 self.proxy.drop_requests(Loss::next(1).of_requests(self.requests));
                 Inflicted::Done
             }
+            // It does not arrive, and of what it would have committed nothing is kept.
+            Harm::NextCommitFails => {
+                self.proxy.drop_requests(Loss::next(1).of_requests(self.applies));
+                Inflicted::Done
+            }
             Harm::NextReplyLost => {
                 self.proxy.drop_replies(Loss::next(1).of_requests(self.applies));
                 Inflicted::Done
@@ -93,6 +116,15 @@ impl<S: Storage> Harness for OnMySql<S> {
             _ => Inflicted::Unsupported("not known here"),
         }
     }
+}
+
+/// Opens a storage as another process does.
+type Open<S> = Arc<dyn Fn() -> BoxFuture<'static, Opened<S>> + Send + Sync>;
+
+fn opening<S, F: Future<Output = Opened<S>> + Send + 'static>(
+    open: impl Fn() -> F + Send + Sync + 'static,
+) -> Open<S> {
+    Arc::new(move || Box::pin(open()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -108,7 +140,15 @@ async fn mysql_conforms() {
         let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
         let storage = MySqlStorage::new(pool);
         let (requests, applies) = (is_statement, is_write);
-        OnMySql { storage, direct: direct.clone(), proxy, requests, applies }
+        let url = server.url();
+        let open = opening(move || {
+            let url = url.clone();
+            async move {
+                let pool = MySqlPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
+                Opened::Done(MySqlStorage::new(pool.connect(&url).await.unwrap()))
+            }
+        });
+        OnMySql { storage, direct: direct.clone(), open, proxy, requests, applies }
     });
     let report = report.await;
     println!("{report}");
@@ -128,7 +168,17 @@ async fn mysql_in_transactions_conforms() {
         let storage = SharedStorage::new(MySqlStorage::new(pool.clone()));
         let storage = InTransactions::new(storage, pool);
         let (requests, applies) = (is_commit, is_commit);
-        OnMySql { storage, direct: direct.clone(), proxy, requests, applies }
+        let url = server.url();
+        let open = opening(move || {
+            let url = url.clone();
+            async move {
+                let pool = MySqlPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+                let pool = pool.connect(&url).await.unwrap();
+                let storage = SharedStorage::new(MySqlStorage::new(pool.clone()));
+                Opened::Done(InTransactions::new(storage, pool))
+            }
+        });
+        OnMySql { storage, direct: direct.clone(), open, proxy, requests, applies }
     });
     let report = report.await;
     println!("{report}");

@@ -1,13 +1,15 @@
 //! The published conformance suite on Postgres.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::sql::PostgresBuilder;
 use idem_runtime::storage::{PostgresStorage, SharedStorage, Storage};
 use idem_runtime::testing::InTransactions;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Report};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened, Report};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use testkit::proxy::{FaultProxy, Loss};
@@ -19,6 +21,7 @@ use crate::stage::PATIENCE;
 struct OnPostgres<S> {
     storage: S,
     direct: PgPool,
+    open: Open<S>,
     proxy: FaultProxy,
     /// Whether a request is the one that makes a verb happen. What prepares a statement, and what tries a connection, is not.
     applies: fn(&[u8]) -> bool,
@@ -56,6 +59,21 @@ impl<S: Storage> Harness for OnPostgres<S> {
         tokio::time::sleep(duration).await;
     }
 
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<S> {
+        (self.open)().await
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        match (self.open)().await {
+            Opened::Done(storage) => Opened::Done(Self { storage, ..self }),
+            Opened::Unsupported(why) => Opened::Unsupported(why),
+        }
+    }
+
     async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
         match harm {
             Harm::Garbage(key) => {
@@ -73,7 +91,8 @@ impl<S: Storage> Harness for OnPostgres<S> {
                 let newer = "UPDATE idempotency_records SET version = version + 1 WHERE key = $1";
                 self.damage(key, newer).await
             }
-            Harm::NextRequestLost => self.lose(FaultProxy::drop_requests),
+            // A commit that does not arrive: of what it would have committed nothing is kept.
+            Harm::NextRequestLost | Harm::NextCommitFails => self.lose(FaultProxy::drop_requests),
             Harm::NextReplyLost => self.lose(FaultProxy::drop_replies),
             _ => Inflicted::Unsupported("not known here"),
         }
@@ -85,10 +104,11 @@ async fn conforms(
     server: &SqlServer,
     entrance: (&str, u16),
     applies: fn(&[u8]) -> bool,
-    builder: impl Fn() -> PostgresBuilder,
+    builder: fn() -> PostgresBuilder,
 ) -> Report {
     let direct = PgPool::connect(&server.url()).await.unwrap();
-    PostgresStorage::new(direct.clone()).migrate().await.unwrap();
+    let patient = PostgresStorage::builder().connection_timeout(PATIENCE);
+    patient.build(direct.clone()).unwrap().migrate().await.unwrap();
     let harness = async || {
         let proxy = FaultProxy::start(entrance);
         // Like that of a storage made from a URL, but for the patience: on a busy machine a login takes its time.
@@ -96,9 +116,28 @@ async fn conforms(
         let url = proxy.before(&server.url());
         let pool = pool.acquire_timeout(PATIENCE).connect(&url).await.unwrap();
         let storage = builder().connection_timeout(PATIENCE).build(pool).unwrap();
-        OnPostgres { storage, direct: direct.clone(), proxy, applies }
+        // Others come past the pooler, where all cases of the suite wait for few connections.
+        let url = server.url();
+        let open = opening(move || {
+            let url = url.clone();
+            async move {
+                let pool = PgPoolOptions::new().max_connections(5).acquire_timeout(PATIENCE);
+                let pool = pool.test_before_acquire(false).connect(&url).await.unwrap();
+                Opened::Done(builder().connection_timeout(PATIENCE).build(pool).unwrap())
+            }
+        });
+        OnPostgres { storage, direct: direct.clone(), open, proxy, applies }
     };
     conformance::run(harness).await
+}
+
+/// Opens a storage as another process does.
+type Open<S> = Arc<dyn Fn() -> BoxFuture<'static, Opened<S>> + Send + Sync>;
+
+fn opening<S, F: Future<Output = Opened<S>> + Send + 'static>(
+    open: impl Fn() -> F + Send + Sync + 'static,
+) -> Open<S> {
+    Arc::new(move || Box::pin(open()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -116,7 +155,8 @@ async fn postgres_conforms() {
 async fn postgres_in_transactions_conforms() {
     let server = SqlServer::builder(Product::Postgres).without_fsync().start();
     let direct = PgPool::connect(&server.url()).await.unwrap();
-    PostgresStorage::new(direct.clone()).migrate().await.unwrap();
+    let patient = PostgresStorage::builder().connection_timeout(PATIENCE);
+    patient.build(direct.clone()).unwrap().migrate().await.unwrap();
     let harness = async || {
         let proxy = FaultProxy::start(("127.0.0.1", server.port()));
         let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
@@ -124,8 +164,20 @@ async fn postgres_in_transactions_conforms() {
         let builder = PostgresStorage::builder().connection_timeout(PATIENCE);
         let storage = SharedStorage::new(builder.build(pool.clone()).unwrap());
         let applies = |request: &[u8]| request.windows(7).any(|bytes| bytes == b"COMMIT\0");
+        let url = server.url();
+        let open = opening(move || {
+            let url = url.clone();
+            async move {
+                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+                let pool = pool.connect(&url).await.unwrap();
+                let builder = PostgresStorage::builder().connection_timeout(PATIENCE);
+                let storage = SharedStorage::new(builder.build(pool.clone()).unwrap());
+                Opened::Done(InTransactions::new(storage, pool))
+            }
+        });
         OnPostgres {
             storage: InTransactions::new(storage, pool),
+            open,
             direct: direct.clone(),
             proxy,
             applies,

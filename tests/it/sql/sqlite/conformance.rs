@@ -1,13 +1,15 @@
 //! The published conformance suite on SQLite.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{SharedStorage, SqliteStorage, Storage};
 use idem_runtime::testing::InTransactions;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted};
+use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
@@ -15,6 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 struct OnSqlite<S> {
     storage: S,
     direct: SqlitePool,
+    open: Open<S>,
 }
 
 impl<S> OnSqlite<S> {
@@ -44,6 +47,21 @@ impl<S: Storage> Harness for OnSqlite<S> {
         tokio::time::sleep(duration).await;
     }
 
+    fn clock_is_exact(&self) -> bool {
+        false
+    }
+
+    async fn second(&self) -> Opened<S> {
+        (self.open)().await
+    }
+
+    async fn reopen(self) -> Opened<Self> {
+        match (self.open)().await {
+            Opened::Done(storage) => Opened::Done(Self { storage, ..self }),
+            Opened::Unsupported(why) => Opened::Unsupported(why),
+        }
+    }
+
     async fn inflict(&self, harm: Harm<'_>) -> Inflicted {
         match harm {
             Harm::Garbage(key) => {
@@ -66,6 +84,15 @@ impl<S: Storage> Harness for OnSqlite<S> {
     }
 }
 
+/// Opens a storage as another process does.
+type Open<S> = Arc<dyn Fn() -> BoxFuture<'static, Opened<S>> + Send + Sync>;
+
+fn opening<S, F: Future<Output = Opened<S>> + Send + 'static>(
+    open: impl Fn() -> F + Send + Sync + 'static,
+) -> Open<S> {
+    Arc::new(move || Box::pin(open()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_on_a_file_conforms() {
     let dir = tempfile::TempDir::new().unwrap();
@@ -80,9 +107,17 @@ async fn sqlite_on_a_file_conforms() {
         processes.push(patient.connect(&url).await.unwrap());
     }
     let next = AtomicUsize::new(0);
+    let open = opening(move || {
+        let url = url.clone();
+        async move {
+            let patient = SqliteStorage::builder().connection_timeout(crate::stage::PATIENCE);
+            Opened::Done(patient.connect(&url).await.unwrap())
+        }
+    });
     let report = conformance::run(async || OnSqlite {
         storage: processes[next.fetch_add(1, Ordering::Relaxed) % processes.len()].clone(),
         direct: direct.clone(),
+        open: Arc::clone(&open),
     });
     let report = report.await;
     println!("{report}");
@@ -95,8 +130,13 @@ async fn sqlite_in_memory_conforms() {
     let direct = options.connect("sqlite::memory:").await.unwrap();
     let storage = SqliteStorage::new(direct.clone());
     storage.migrate().await.unwrap();
-    let report =
-        conformance::run(async || OnSqlite { storage: storage.clone(), direct: direct.clone() });
+    // The database ends with its connection.
+    let open = opening(async || Opened::Unsupported("it is in memory, for one connection"));
+    let report = conformance::run(async || OnSqlite {
+        storage: storage.clone(),
+        direct: direct.clone(),
+        open: Arc::clone(&open),
+    });
     let report = report.await;
     println!("{report}");
     report.assert_passed();
@@ -113,9 +153,22 @@ async fn sqlite_in_transactions_conforms() {
     let options = options.busy_timeout(Duration::from_secs(30));
     let pool = SqlitePoolOptions::new().max_connections(8).acquire_timeout(crate::stage::PATIENCE);
     let direct = pool.connect_with(options).await.unwrap();
+    let open = opening(move || {
+        let url = url.clone();
+        async move {
+            let options: SqliteConnectOptions = url.parse().unwrap();
+            let options = options.busy_timeout(Duration::from_secs(30));
+            let pool = SqlitePoolOptions::new().max_connections(4);
+            let pool = pool.acquire_timeout(crate::stage::PATIENCE).connect_with(options);
+            let (pool, storage) =
+                (pool.await.unwrap(), SqliteStorage::connect(&url).await.unwrap());
+            Opened::Done(InTransactions::new(SharedStorage::new(storage), pool))
+        }
+    });
     let report = conformance::run(async || OnSqlite {
         storage: InTransactions::new(SharedStorage::new(storage.clone()), direct.clone()),
         direct: direct.clone(),
+        open: Arc::clone(&open),
     });
     let report = report.await;
     println!("{report}");

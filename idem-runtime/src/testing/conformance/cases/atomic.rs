@@ -10,7 +10,7 @@ use super::super::stage::{
 use super::cases;
 use crate::fingerprint::Fingerprint;
 use crate::record::{CrashPolicy, Fence, Finish};
-use crate::storage::{Claim, Claimed, Lost, Storage, Written};
+use crate::storage::{Claim, Claimed, Lost, Written};
 
 const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one sees the other's effect whole or not at all.";
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::super::check::{Complaint, Verdict, between, ensure, same};
+use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
 use super::super::stage::{
     LONG, SHORT, Stage, completion, parks, releasing, result, rival, stranger,
 };
 use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Timestamp};
-use crate::storage::{Claim, Claimed, Storage, Written};
+use crate::storage::{Claim, Claimed, Written};
 
 const NONE: &str = "No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for `lease + ttl`; the answer is \
                     `Acquired`.";
@@ -131,9 +131,9 @@ async fn released_key_is_as_new_but_for_its_fence<H: Harness>(stage: &Stage<H>) 
     };
     let expected = State::Processing { lease, lease_until, ttl, on_crash, recovered: false };
     same("state", &record.state, &expected)?;
-    between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
+    stage.between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
     let kept = lease + ttl;
-    between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))
+    stage.between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))
 }
 
 async fn fence_grows_with_every_release<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -183,7 +183,6 @@ async fn processing_to_be_parked_outlives_lease_and_ttl<H: Harness>(stage: &Stag
         let record = stage.record(&owner.key).await?;
         same("owner", &record.owner, &owner.owner)?;
         same("expires_at", &record.expires_at, &Timestamp::NEVER)?;
-        stage.storage().purge(1_000).await?;
         parks(stage.storage().claim(&rival(owner)).await?)?;
     }
     // The policy of an owner before says nothing.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::super::check::{Verdict, between, same};
+use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
 use super::super::stage::{
     LONG, SHORT, Stage, completion, failure, indeterminate, parks, replayed, result, rival,
 };
 use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
-use crate::storage::{Claim, Complete, Storage, Written};
+use crate::storage::{Claim, Complete, Written};
 
 const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; \
                    `Done`.";
@@ -50,10 +50,10 @@ async fn owner_completes<H: Harness>(stage: &Stage<H>) -> Verdict {
     same("owner", &record.owner, &claim.owner)?;
     same("fence", &record.fence, &Fence::FIRST)?;
     same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
-    between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))?;
+    stage.between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))?;
     let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
     same("the replay", &replay.finish, &finish)?;
-    between("when it ended", replay.at, (before, after))?;
+    stage.between("when it ended", replay.at, (before, after))?;
     same("state", &record.state, &State::Finished(replay))
 }
 
@@ -128,10 +128,10 @@ async fn late_owner_completes_indeterminate<H: Harness>(stage: &Stage<H>) -> Ver
     let after = stage.harness.now().await;
     let replay = replayed(stage.storage().claim(&rival(&dead)).await?)?;
     same("the replay", &replay.finish, &result("1")?)?;
-    between("when it ended", replay.at, (before, after))?;
+    stage.between("when it ended", replay.at, (before, after))?;
     let record = stage.record(&dead.key).await?;
     same("status", &record.status(), &Status::Completed)?;
-    between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))
+    stage.between("expires_at", record.expires_at, (before.after(ttl), after.after(ttl)))
 }
 
 async fn indeterminate_outlives_every_ttl<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -156,7 +156,6 @@ async fn indeterminate_of_its_own_owner_outlives_its_ttl<H: Harness>(stage: &Sta
 /// Nobody but its owner ends it.
 async fn stays_parked<H: Harness>(stage: &Stage<H>, owner: &Claim) -> Verdict {
     stage.outlive(SHORT + SHORT + SHORT).await;
-    stage.storage().purge(1_000).await?;
     same("expires_at", &stage.record(&owner.key).await?.expires_at, &Timestamp::NEVER)?;
     let replay = replayed(stage.storage().claim(&rival(owner)).await?)?;
     same("the replay", &replay.finish, &indeterminate())?;

@@ -10,7 +10,7 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, completion, releasing, renewal, replayed, result, rival};
 use super::cases;
 use crate::record::{Fence, State};
-use crate::storage::{Claimed, Storage, Written};
+use crate::storage::{Claimed, Written};
 
 const DROPPED: &str =
     "Dropping the future leaves the record as it was or as the verb leaves it, never in between.";

@@ -5,7 +5,7 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, completion, payload, releasing, replayed, rival};
 use super::cases;
 use crate::record::Finish;
-use crate::storage::{Storage, Written};
+use crate::storage::Written;
 
 const BYTES: &str = "Keys are compared byte by byte.";
 

@@ -1,11 +1,11 @@
 //! Reading a record.
 
-use super::super::check::{Complaint, Verdict, between, same};
+use super::super::check::{Complaint, Verdict, same};
 use super::super::harness::Harness;
 use super::super::stage::{LONG, SHORT, Stage, completion, payload, releasing, result};
 use super::cases;
 use crate::record::{Failure, Fence, Finish, Finished, State, Status};
-use crate::storage::{Claim, Complete, Storage};
+use crate::storage::{Claim, Complete};
 
 const NONE: &str = "No record, or an expired one: `None`.";
 const SOME: &str = "Otherwise the record, with deadlines on the storage's clock.";
@@ -46,9 +46,13 @@ async fn processing_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdic
     let State::Processing { lease_until, .. } = record.state else {
         return Err(Complaint::Violated(format!("the record is {:?}", record.status())));
     };
-    between("lease_until", lease_until, (before.after(claim.lease), after.after(claim.lease)))?;
+    stage.between(
+        "lease_until",
+        lease_until,
+        (before.after(claim.lease), after.after(claim.lease)),
+    )?;
     let kept = claim.lease + claim.ttl;
-    between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
+    stage.between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
     let (lease, ttl, on_crash) = (claim.lease, claim.ttl, claim.on_crash);
     let expected = State::Processing { lease, lease_until, ttl, on_crash, recovered: false };
     same("the state", &record.state, &expected)?;
@@ -72,9 +76,9 @@ async fn finished_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict 
             return Err(Complaint::Violated(format!("the record is {:?}", record.status())));
         };
         same("the finish", stored, &finish)?;
-        between("when it ended", at, (before, after))?;
+        stage.between("when it ended", at, (before, after))?;
         let expiry = (before.after(complete.ttl), after.after(complete.ttl));
-        between("expires_at", record.expires_at, expiry)?;
+        stage.between("expires_at", record.expires_at, expiry)?;
         same("owner", &record.owner, &claim.owner)?;
         same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
         same("fence", &record.fence, &Fence::FIRST)?;
@@ -89,7 +93,7 @@ async fn released_record_is_read_whole<H: Harness>(stage: &Stage<H>) -> Verdict 
     let after = stage.harness.now().await;
     let record = stage.record(&claim.key).await?;
     same("the status", &record.status(), &Status::Released)?;
-    between("expires_at", record.expires_at, (before.after(LONG), after.after(LONG)))?;
+    stage.between("expires_at", record.expires_at, (before.after(LONG), after.after(LONG)))?;
     same("owner", &record.owner, &claim.owner)?;
     same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
     same("fence", &record.fence, &Fence::new(2))

@@ -4,8 +4,8 @@ use super::super::check::{Complaint, Verdict, same};
 use super::super::harness::{Harm, Harness};
 use super::super::stage::{Stage, completion, releasing, replayed, result, rival};
 use super::cases;
-use crate::record::Fence;
-use crate::storage::{Claimed, Storage, StorageError, StorageErrorKind, Written};
+use crate::record::{Fence, Status};
+use crate::storage::{Claimed, StorageError, StorageErrorKind, Written};
 
 const KINDS: &str = "An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost \
                      the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).";
@@ -27,8 +27,13 @@ async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextRequestLost).await?;
     let first = stage.storage().claim(&claim).await;
+    let answered = first.is_ok();
     if transient(first.err())? == Some(StorageErrorKind::NotApplied) {
         same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    }
+    if answered {
+        // Then it has sent it again.
+        same("the record's owner", &stage.record(&claim.key).await?.owner, &claim.owner)?;
     }
     stage.acquire(claim).await.map(drop)
 }
@@ -59,9 +64,15 @@ async fn completion_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdi
     let complete = completion(&claim, &result("1")?);
     stage.inflict(Harm::NextRequestLost).await?;
     let first = stage.storage().complete(&complete).await;
-    if transient(first.err())? == Some(StorageErrorKind::NotApplied) {
-        let status = stage.record(&claim.key).await?.status();
-        same("status", &status, &crate::record::Status::Processing)?;
+    let answered = first.is_ok();
+    let kind = transient(first.err())?;
+    let status = stage.record(&claim.key).await?.status();
+    if kind == Some(StorageErrorKind::NotApplied) {
+        same("the status after `NotApplied`", &status, &Status::Processing)?;
+    }
+    if answered {
+        // Then it has sent it again.
+        same("the status after an answer", &status, &Status::Completed)?;
     }
     same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)
 }
@@ -85,7 +96,7 @@ async fn release_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
 }
 
 /// A storage may retry by itself and succeed; what it may not do is to call a lost request anything but transient.
-fn transient(error: Option<StorageError>) -> Verdict<Option<StorageErrorKind>> {
+pub(super) fn transient(error: Option<StorageError>) -> Verdict<Option<StorageErrorKind>> {
     match error {
         Some(error) if !error.is_transient() => Err(error.into()),
         other => Ok(other.map(|error| error.kind())),

@@ -6,7 +6,7 @@ use super::super::stage::{
     SHORT, Stage, completion, failure, indeterminate, lost_to, result, rival,
 };
 use super::cases;
-use crate::storage::{Claim, Complete, Lost, Storage, Written};
+use crate::storage::{Claim, Complete, Lost, Written};
 
 const ELSE: &str = "Anything else: `LeaseLost` with what is there instead; nothing changes; a record that is gone stays gone.";
 

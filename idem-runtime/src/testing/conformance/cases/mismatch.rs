@@ -5,7 +5,7 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, failure, result, stranger};
 use super::cases;
 use crate::record::CrashPolicy;
-use crate::storage::{Claim, Claimed, Storage};
+use crate::storage::{Claim, Claimed};
 
 const MISMATCH: &str =
     "Another fingerprint, in whatever state: `Mismatch`, before anything else is looked at.";

@@ -1,9 +1,13 @@
 //! The cases, by the part of the contract that they test.
 
 mod atomic;
+mod blocking;
 mod claim;
 mod complete;
+mod deadline;
 mod dropped;
+mod durable;
+mod handles;
 mod keys;
 mod load;
 mod lost;
@@ -19,6 +23,7 @@ mod takeover;
 mod time;
 mod unreadable;
 mod watch;
+mod whole;
 
 use futures_util::future::BoxFuture;
 
@@ -30,32 +35,74 @@ use super::stage::Stage;
 pub(super) struct Case<H> {
     pub(super) name: &'static str,
     pub(super) contract: &'static str,
-    pub(super) run: fn(&Stage<H>) -> BoxFuture<'_, Verdict>,
+    pub(super) turn: Turn,
+    pub(super) run: fn(Stage<H>) -> BoxFuture<'static, Verdict>,
 }
 
-/// The cases of a file: its name, then the names of its functions under the bullet that they test.
+/// What a case may run beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// All others of its kind.
+    Together,
+    /// Nothing: it purges.
+    Alone,
+}
+
+/// The cases of a file: its name, then the names of its functions under the bullet that they test. Behind `alone` are those that purge, behind
+/// `owned` those that open the storage again and so have to own their stage.
 macro_rules! cases {
-    ($verb:literal; $($bullet:expr => [$($case:ident),+ $(,)?]),+ $(,)?) => {
+    ($verb:literal; $($bullet:expr => $($how:ident)? [$($group:tt)+]),+ $(,)?) => {
         pub(super) fn cases<H: Harness>() -> Vec<super::Case<H>> {
-            vec![$($(super::Case {
-                name: concat!($verb, "::", stringify!($case)),
-                contract: $bullet,
-                run: |stage| Box::pin($case(stage)),
-            }),+),+]
+            let groups = [$(super::group!($verb, $bullet, [$($group)+] $($how)?)),+];
+            groups.into_iter().flatten().collect()
         }
     };
 }
-use cases;
+macro_rules! group {
+    ($verb:literal, $bullet:expr, [$($case:ident),+ $(,)?]) => {
+        super::group!($verb, $bullet, [$($case),+] together)
+    };
+    ($verb:literal, $bullet:expr, [$($case:ident),+ $(,)?] $how:ident) => {
+        vec![$(super::Case {
+            name: concat!($verb, "::", stringify!($case)),
+            contract: $bullet,
+            turn: super::turn!($how),
+            run: super::run!($how $case),
+        }),+]
+    };
+}
+macro_rules! turn {
+    (alone) => {
+        super::Turn::Alone
+    };
+    ($other:ident) => {
+        super::Turn::Together
+    };
+}
+macro_rules! run {
+    (owned $case:ident) => {
+        |stage| Box::pin($case(stage))
+    };
+    ($other:ident $case:ident) => {
+        |stage| Box::pin(async move { $case(&stage).await })
+    };
+}
+use {cases, group, run, turn};
 
 pub(super) fn all<H: Harness>() -> Vec<Case<H>> {
     [
         atomic::cases(),
+        handles::cases(),
         time::cases(),
+        deadline::cases(),
         unreadable::cases(),
         lost::cases(),
+        durable::cases(),
         repeat::cases(),
         keys::cases(),
+        whole::cases(),
         dropped::cases(),
+        blocking::cases(),
         claim::cases(),
         mismatch::cases(),
         takeover::cases(),

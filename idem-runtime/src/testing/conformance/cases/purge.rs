@@ -1,24 +1,39 @@
 //! Removing what has expired, and nothing else.
 
+use std::time::Duration;
+
 use super::super::check::{Complaint, Verdict, ensure, same};
-use super::super::harness::Harness;
-use super::super::stage::{SHORT, Stage, completion, failure, releasing, result, rival};
+use super::super::harness::{Harm, Harness};
+use super::super::stage::{SHORT, Stage, completion, failure, parks, releasing, result, rival};
 use super::cases;
 use crate::record::CrashPolicy;
-use crate::storage::{Claim, Complete, Storage};
+use crate::storage::{Claim, Complete};
 
 const KEEPS: &str = "A record whose retention is not over is never removed; a `Processing` record's retention outlives its lease.";
-const LIMIT: &str = "At most `limit` are removed; the answer is how many.";
+const LIMIT: &str = "At most `limit` are removed, none with a limit of 0; the answer is how many.";
+const UNREADABLE: &str =
+    "What cannot be read does not stop it, and stays unless its retention can be read and is over.";
 const REMOVES: &str = "A backend that expires records by itself has nothing to do and answers 0.";
 
 cases! { "purge";
-    LIMIT => [at_most_the_limit_is_removed],
-    KEEPS => [live_records_stay],
-    REMOVES => [purged_keys_are_free],
+    LIMIT => alone [at_most_the_limit_is_removed, none_is_removed_with_a_limit_of_none],
+    KEEPS => alone [live_records_stay],
+    UNREADABLE => alone [unreadable_records_stay_and_others_go],
+    REMOVES => alone [purged_keys_are_free],
 }
 
 async fn live_records_stay<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let parked = Claim {
+        lease: SHORT,
+        ttl: SHORT,
+        on_crash: CrashPolicy::Park,
+        ..stage.claim("indeterminate, ttl over")?
+    };
+    let parked = stage.acquire(parked).await?;
+    stage.outlive(SHORT).await;
+    parks(stage.storage().claim(&Claim { ttl: SHORT, ..rival(&parked) }).await?)?;
     let live = [
+        parked,
         stage.acquire(Claim { ttl: SHORT, ..stage.claim("lease live, ttl short")? }).await?,
         stage.crashed("lease over, to be retried", CrashPolicy::Retry).await?,
         stage.crashed("lease over, to be parked", CrashPolicy::Park).await?,
@@ -43,20 +58,94 @@ async fn live_records_stay<H: Harness>(stage: &Stage<H>) -> Verdict {
     purge_all(stage, 1_000).await?;
     for (claim, before) in live.iter().zip(&before) {
         let after = stage.storage().load(&claim.key).await?;
-        super::super::check::unchanged(Some(before), after.as_ref())?;
+        stage.same_record(&claim.key, Some(before), after.as_ref())?;
     }
     Ok(())
 }
 
+/// How many records have expired where purges are counted.
+const EXPIRED: u64 = 20;
+/// What other cases have left may expire while a purge is counted, but only once.
+const COUNTS: u32 = 6;
+
 async fn at_most_the_limit_is_removed<H: Harness>(stage: &Stage<H>) -> Verdict {
-    expired(stage).await?;
-    same("purge of none", &stage.storage().purge(0).await?, &0)?;
-    // How many that are says nothing: other cases on the same server purge too.
-    purge_all(stage, 3).await.map(drop)
+    if expires_by_itself(stage).await? {
+        return Ok(());
+    }
+    // A limit far above, one that divides their number, and one that does not.
+    for limit in [1_000, 4, 3] {
+        counted(stage, &format!("limit {limit}"), limit).await?;
+    }
+    Ok(())
+}
+
+/// Whether a purge has nothing to do here, so that nothing can be counted.
+async fn expires_by_itself<H: Harness>(stage: &Stage<H>) -> Verdict<bool> {
+    purge_all(stage, 1_000).await?;
+    expired(stage, "first").await?;
+    Ok(purge_all(stage, 1_000).await? == 0)
+}
+
+/// So many records that have expired are so many that purges say they removed.
+async fn counted<H: Harness>(stage: &Stage<H>, name: &str, limit: usize) -> Verdict {
+    let mut counts = Vec::new();
+    for attempt in 0..COUNTS {
+        purge_all(stage, 1_000).await?;
+        expired(stage, &format!("{name}, attempt {attempt}")).await?;
+        match purge_all(stage, limit).await? {
+            EXPIRED => return Ok(()),
+            count => counts.push(count),
+        }
+        stage.elapse(SHORT * (1 << attempt)).await;
+    }
+    ensure(false, || {
+        format!(
+            "purges of at most {limit} say that they removed {counts:?} of {EXPIRED} expired records"
+        )
+    })
+}
+
+async fn none_is_removed_with_a_limit_of_none<H: Harness>(stage: &Stage<H>) -> Verdict {
+    if expires_by_itself(stage).await? {
+        return Ok(());
+    }
+    let mut counts = Vec::new();
+    for attempt in 0..COUNTS {
+        purge_all(stage, 1_000).await?;
+        expired(stage, &format!("attempt {attempt}")).await?;
+        for _ in 0..3 {
+            same("a purge of none", &stage.storage().purge(0).await?, &0)?;
+        }
+        match purge_all(stage, 1_000).await? {
+            EXPIRED => return Ok(()),
+            count => counts.push(count),
+        }
+        stage.elapse(SHORT * (1 << attempt)).await;
+    }
+    ensure(false, || {
+        format!("after purges of none {counts:?} of {EXPIRED} expired records are left")
+    })
+}
+
+async fn unreadable_records_stay_and_others_go<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let damaged = stage.processing("damaged").await?;
+    let newer = stage.finished("newer", &result("1")?).await?;
+    stage.inflict(Harm::Garbage(&damaged.key)).await?;
+    stage.inflict(Harm::NewerVersion(&newer.key)).await?;
+    let expired = expired(stage, "expired").await?;
+    purge_all(stage, 7).await?;
+    for claim in [&damaged, &newer] {
+        let loaded = stage.storage().load(&claim.key).await;
+        ensure(loaded.is_err(), || format!("the load of {:?} is {loaded:?}", claim.key))?;
+    }
+    for claim in &expired {
+        same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    }
+    Ok(())
 }
 
 async fn purged_keys_are_free<H: Harness>(stage: &Stage<H>) -> Verdict {
-    let expired = expired(stage).await?;
+    let expired = expired(stage, "key").await?;
     purge_all(stage, 1_000).await?;
     for claim in &expired {
         same("load", &stage.storage().load(&claim.key).await?, &None)?;
@@ -68,15 +157,15 @@ async fn purged_keys_are_free<H: Harness>(stage: &Stage<H>) -> Verdict {
     Ok(())
 }
 
-/// 20 keys whose records' retention is over: at work, finished, and released ones.
-async fn expired<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<Claim>> {
+/// Keys whose records' retention is over: at work, finished, and released ones.
+async fn expired<H: Harness>(stage: &Stage<H>, name: &str) -> Verdict<Vec<Claim>> {
     let mut claims = Vec::new();
-    for number in 0..20 {
-        let claim = stage.claim(&format!("key {number}"))?;
-        let claim = stage.acquire(Claim { lease: SHORT, ttl: SHORT, ..claim }).await?;
+    for number in 0..EXPIRED {
+        let claim = stage.claim(&format!("{name}, {number}"))?;
+        let claim = stage.acquire(Claim { lease: SHORT, ttl: TINY, ..claim }).await?;
         match number % 3 {
             0 => {
-                let complete = Complete { ttl: SHORT, ..completion(&claim, &result("1")?) };
+                let complete = Complete { ttl: TINY, ..completion(&claim, &result("1")?) };
                 stage.storage().complete(&complete).await?;
             }
             1 => {
@@ -86,16 +175,21 @@ async fn expired<H: Harness>(stage: &Stage<H>) -> Verdict<Vec<Claim>> {
         }
         claims.push(claim);
     }
-    stage.outlive(SHORT + SHORT).await;
+    stage.outlive(SHORT + TINY).await;
     Ok(claims)
 }
+
+/// A retention that is over when somebody looks.
+const TINY: Duration = Duration::from_millis(1);
 
 /// Purges until there is nothing left, and says how many records that were.
 async fn purge_all<H: Harness>(stage: &Stage<H>, limit: usize) -> Verdict<u64> {
     let mut total = 0;
     for _ in 0..100_000 {
         let removed = stage.storage().purge(limit).await?;
-        ensure(removed <= limit as u64, || format!("{removed} removed with a limit of {limit}"))?;
+        ensure(removed <= limit as u64, || {
+            format!("a purge of at most {limit} says that it removed {removed}")
+        })?;
         total += removed;
         if removed == 0 {
             return Ok(total);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::super::check::{Verdict, between, same};
+use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
 use super::super::stage::{
     SHORT, Stage, completion, failure, indeterminate, lost_to, releasing, result, rival,
 };
 use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status};
-use crate::storage::{Claim, Complete, Lost, Storage, Written};
+use crate::storage::{Claim, Complete, Lost, Written};
 
 const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Released`, with fingerprint, owner and fence, kept for \
                    the `ttl` of the claim from now; `Done`.";
@@ -104,7 +104,7 @@ async fn releases<H: Harness>(stage: &Stage<H>, claim: &Claim, fence: u64) -> Ve
     same("fence", &record.fence, &Fence::new(fence))?;
     same("fingerprint", &record.fingerprint, &claim.fingerprint)?;
     let kept = (before.after(claim.ttl), after.after(claim.ttl));
-    between("expires_at", record.expires_at, kept)?;
+    stage.between("expires_at", record.expires_at, kept)?;
     stage.acquire_released(rival(claim), fence + 1).await.map(drop)
 }
 

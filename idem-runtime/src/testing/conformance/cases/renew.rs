@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::super::check::{Complaint, Verdict, between, same, unchanged};
+use super::super::check::{Complaint, Verdict, same};
 use super::super::harness::{Harm, Harness};
 use super::super::stage::{
     LONG, SHORT, Stage, completion, failure, indeterminate, lost_to, renewal, result, rival,
 };
 use super::cases;
 use crate::record::{CrashPolicy, Fence, Finish, State, Timestamp};
-use crate::storage::{Claim, Claimed, Complete, Lost, Storage, Written};
+use crate::storage::{Claim, Claimed, Complete, Lost, Written};
 
 const OWN: &str = "`Processing` by the same owner, its lease live or over: the lease starts again and so does retention; `Done`.";
 const ELSE: &str = "Anything else: `LeaseLost`, nothing changes; a record that is gone stays gone.";
@@ -105,17 +105,21 @@ async fn renewal_keeps<H: Harness>(stage: &Stage<H>, name: &str, on_crash: Crash
         (&mut expected.state, &record.state)
     {
         *lease_until = *renewed;
-        between("lease_until", *renewed, (before.after(lease), after.after(lease)))?;
+        stage.between("lease_until", *renewed, (before.after(lease), after.after(lease)))?;
     }
     expected.expires_at = record.expires_at;
     let kept = lease + ttl;
     match on_crash {
         CrashPolicy::Retry => {
-            between("expires_at", record.expires_at, (before.after(kept), after.after(kept)))?;
+            stage.between(
+                "expires_at",
+                record.expires_at,
+                (before.after(kept), after.after(kept)),
+            )?;
         }
         CrashPolicy::Park => same("expires_at", &record.expires_at, &Timestamp::NEVER)?,
     }
-    unchanged(Some(&expected), Some(&record))
+    stage.same_record(&claim.key, Some(&expected), Some(&record))
 }
 
 async fn rival_cannot_renew<H: Harness>(stage: &Stage<H>) -> Verdict {

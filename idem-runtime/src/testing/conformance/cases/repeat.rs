@@ -5,7 +5,7 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, completion, lost_to, releasing, replayed, result, rival};
 use super::cases;
 use crate::record::{CrashPolicy, Fence};
-use crate::storage::{Claimed, Lost, Storage, Written};
+use crate::storage::{Claimed, Lost, Written};
 
 const SAFE: &str = "Repeating a verb with the same owner and arguments after a lost reply is safe.";
 

@@ -9,7 +9,7 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, completion, failure, payload, replayed, result, rival};
 use super::cases;
 use crate::record::{Failure, Finish, State};
-use crate::storage::{Claimed, Complete, Storage, Written};
+use crate::storage::{Claimed, Complete, Written};
 
 const REPLAY: &str = "`Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes, retention included.";
 

@@ -1,11 +1,11 @@
 //! Claims of keys whose owner let its lease end.
 
-use super::super::check::{Verdict, between, same};
+use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
 use super::super::stage::{LONG, Stage, completion, parks, result, rival};
 use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
-use crate::storage::{Claim, Claimed, Lost, Storage, Written};
+use crate::storage::{Claim, Claimed, Lost, Written};
 
 const RETRY: &str = "`Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; \
                      `Acquired`, recovered.";
@@ -67,7 +67,7 @@ async fn taker_brings_its_own_lease_ttl_and_policy<H: Harness>(stage: &Stage<H>)
     };
     let expected = State::Processing { lease, lease_until, ttl, on_crash, recovered: true };
     same("state", &record.state, &expected)?;
-    between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
+    stage.between("lease_until", lease_until, (before.after(lease), after.after(lease)))?;
     same("expires_at", &record.expires_at, &Timestamp::NEVER)
 }
 
@@ -83,7 +83,7 @@ async fn park_becomes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
     let before = stage.harness.now().await;
     let first = parks(stage.storage().claim(&rival(&dead)).await?)?;
     let after = stage.harness.now().await;
-    between("when it ended", first.at, (before, after))?;
+    stage.between("when it ended", first.at, (before, after))?;
     let record = stage.record(&dead.key).await?;
     same("owner", &record.owner, &dead.owner)?;
     same("fence", &record.fence, &Fence::FIRST)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::storage::MemoryStorage;
-use crate::testing::conformance::{Harm, Harness, Inflicted};
+use crate::testing::conformance::{Harm, Harness, Inflicted, Opened};
 
 enum Anything {}
 
@@ -16,6 +16,15 @@ impl Harness for Anything {
         match *self {}
     }
     async fn elapse(&self, _: std::time::Duration) {}
+    fn clock_is_exact(&self) -> bool {
+        match *self {}
+    }
+    async fn second(&self) -> Opened<MemoryStorage> {
+        match *self {}
+    }
+    async fn reopen(self) -> Opened<Self> {
+        match self {}
+    }
     async fn inflict(&self, _: Harm<'_>) -> Inflicted {
         match *self {}
     }

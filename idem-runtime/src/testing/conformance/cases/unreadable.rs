@@ -5,7 +5,7 @@ use super::super::harness::{Harm, Harness};
 use super::super::stage::{Stage, completion, releasing, renewal, result, rival};
 use super::cases;
 use crate::key::RecordKey;
-use crate::storage::{Claim, Storage, StorageError, StorageErrorKind};
+use crate::storage::{Claim, StorageError, StorageErrorKind};
 
 const UNREADABLE: &str = "An unreadable record (damaged, newer version) is an error of kind [`Corrupt`](StorageErrorKind::Corrupt) or \
                           [`NewerVersion`](StorageErrorKind::NewerVersion) and stays as it is.";
@@ -42,7 +42,6 @@ async fn stays<H: Harness>(
         // Twice: after whatever a verb did the record is unreadable still.
         for _ in 0..2 {
             every_verb_says(stage, &claim, kind).await?;
-            stage.storage().purge(1_000).await?;
         }
     }
     Ok(())

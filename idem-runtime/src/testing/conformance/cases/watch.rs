@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::super::check::{Verdict, ensure, same};
+use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
 use super::super::stage::{LONG, Stage, completion, failure, releasing, result, rival};
 use super::cases;
 use crate::record::Fence;
-use crate::storage::{Claim, Claimed, Storage, Wakeup, Written};
+use crate::storage::{Claim, Claimed, Wakeup, Written};
 
 const NONE: &str = "`None`: the backend has no wake-ups; waiters poll.";
 const WAKES: &str = "Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after \
                      this method returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll \
                      beside it.";
+
+const AFTER: &str = "It comes after the commit: whoever claims when it comes finds the change.";
 
 cases! { "watch";
     NONE => [every_key_has_wake_ups_or_none_has],
@@ -27,6 +29,7 @@ cases! { "watch";
         complete_after_a_renewal_wakes,
         takers_complete_wakes,
     ],
+    AFTER => [woken_waiters_find_the_change],
 }
 
 /// A wake-up may be lost, but not one after the other.
@@ -150,6 +153,49 @@ async fn takers_complete_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
         }
     }
     never_woken("taker's complete")
+}
+
+/// A wake-up without a change is allowed, if another follows the change. So what counts is a waiter that was woken, found nothing, and was not
+/// woken again; and since a wake-up may be lost, that it happens more than once.
+async fn woken_waiters_find_the_change<H: Harness>(stage: &Stage<H>) -> Verdict {
+    let mut in_vain = 0;
+    for number in 0..ROUNDS * 2 {
+        let claim = stage.processing(&format!("key {number}")).await?;
+        let Some(mut wakeup) = stage.storage().watch(&claim.key).await? else { return Ok(()) };
+        contend(stage, &claim).await?;
+        let waiter = stage.clone();
+        let asking = rival(&claim);
+        let waiting = tokio::spawn(async move {
+            let mut woken = false;
+            while timeout(SOON, wakeup.changed()).await.is_ok() {
+                match waiter.storage().claim(&asking).await? {
+                    Claimed::InProgress { .. } => woken = true,
+                    _ => return Verdict::Ok(false),
+                }
+            }
+            Ok(woken)
+        });
+        // The waiter waits by then, and sees what is there at the moment when it is woken.
+        tokio::time::sleep(QUIET / 10).await;
+        if number % 2 == 0 {
+            let complete = completion(&claim, &result("1")?);
+            same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+        } else {
+            let release = releasing(&claim);
+            same("release", &stage.storage().release(&release).await?, &Written::Done)?;
+        }
+        let panicked = |_| Complaint::Violated("a call panicked".into());
+        in_vain += usize::from(waiting.await.map_err(panicked)??);
+        if in_vain > 1 {
+            return ensure(false, || {
+                format!(
+                    "waiters for {:?} are woken before there is a change, and not after it",
+                    claim.key
+                )
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A waiter's claim: it tells the storage that somebody waits.

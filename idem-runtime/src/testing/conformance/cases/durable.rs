@@ -1,0 +1,262 @@
+//! What is there when a storage is opened again, and commits that fail.
+
+use std::time::Duration;
+
+use super::super::check::{Complaint, Verdict, ensure, same};
+use super::super::harness::{Harm, Harness};
+use super::super::stage::{
+    LONG, SHORT, Stage, completion, failure, indeterminate, parks, releasing, renewal, replayed,
+    result, rival, stranger,
+};
+use super::cases;
+use super::lost::transient;
+use crate::record::{CrashPolicy, Fence, Record, Status, Timestamp};
+use crate::storage::{Claim, Claimed, Complete, StorageErrorKind, Written};
+
+const KEPT: &str = "What a verb has answered is there when the storage is opened again, unless the backend says that it ends with its \
+                    process: the answer comes after the commit.";
+const FAILS: &str = "A commit that fails is an error and not an answer: of kind [`NotApplied`](StorageErrorKind::NotApplied) where \
+                     certainly nothing is written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise.";
+const CLOCK: &str = "Where there is no server the clock is one that does not go back while the process lives \
+                     ([`MonotonicClock`](crate::clock::MonotonicClock)), and what is stored are moments since the Unix epoch, which mean \
+                     the same when the data is opened again.";
+
+cases! { "durable";
+    KEPT => owned [
+        claim_is_kept,
+        takeover_is_kept,
+        parking_is_kept,
+        renewal_is_kept,
+        completion_is_kept,
+        release_is_kept,
+        what_is_forgotten_stays_forgotten,
+    ],
+    FAILS => owned [
+        claim_whose_commit_fails,
+        completion_whose_commit_fails,
+        release_whose_commit_fails,
+        renewal_whose_commit_fails,
+    ],
+    CLOCK => owned [leases_and_retentions_go_on],
+}
+
+/// The record is the same after the storage was opened again.
+async fn is_kept<H: Harness>(stage: Stage<H>, claims: &[Claim]) -> Verdict<Stage<H>> {
+    let mut before = Vec::new();
+    for claim in claims {
+        before.push(stage.record(&claim.key).await?);
+    }
+    let stage = stage.reopened().await?;
+    for (claim, before) in claims.iter().zip(&before) {
+        let after = stage.storage().load(&claim.key).await?;
+        stage.same_record(&claim.key, Some(before), after.as_ref())?;
+    }
+    Ok(stage)
+}
+
+async fn claim_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let mut claims = Vec::new();
+    for (name, on_crash) in [("retry", CrashPolicy::Retry), ("park", CrashPolicy::Park)] {
+        let (lease, ttl) = (LONG / 2, LONG / 3);
+        claims.push(stage.acquire(Claim { lease, ttl, on_crash, ..stage.claim(name)? }).await?);
+    }
+    let stage = is_kept(stage, &claims).await?;
+    for claim in &claims {
+        let answer = stage.storage().claim(&rival(claim)).await?;
+        ensure(matches!(answer, Claimed::InProgress { .. }), || {
+            format!("a rival's claim of {:?} is answered {answer:?}", claim.key)
+        })?;
+        let answer = stage.storage().claim(&stranger(claim)?).await?;
+        same("a claim with another fingerprint", &answer, &Claimed::Mismatch)?;
+        let answer = stage.storage().complete(&completion(claim, &result("1")?)).await?;
+        same("the owner's complete", &answer, &Written::Done)?;
+    }
+    Ok(())
+}
+
+async fn takeover_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let (dead, taker) = stage.taken_over("key").await?;
+    let stage = is_kept(stage, &[dead.clone(), taker.clone()]).await?;
+    let again = stage.storage().claim(&taker).await?;
+    let acquired = Claimed::Acquired { fence: Fence::new(2), recovered: true };
+    same("the taker's claim again", &again, &acquired)?;
+    let answer = stage.storage().complete(&completion(&dead, &result("stale")?)).await?;
+    ensure(answer != Written::Done, || "the dead owner completes".to_owned())
+}
+
+async fn parking_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let dead = stage.parked("key").await?;
+    let stage = is_kept(stage, std::slice::from_ref(&dead)).await?;
+    let replay = replayed(stage.storage().claim(&rival(&dead)).await?)?;
+    same("the replay", &replay.finish, &indeterminate())?;
+    let answer = stage.storage().complete(&completion(&dead, &result("late")?)).await?;
+    same("the late owner's complete", &answer, &Written::Done)
+}
+
+async fn renewal_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    // The claim is on the disk for long; what is renewed must be too.
+    let stage = is_kept(stage, std::slice::from_ref(&claim)).await?;
+    stage.elapse(SHORT * 2).await;
+    same("renew", &stage.renew(&claim).await?, &Written::Done)?;
+    is_kept(stage, &[claim]).await.map(drop)
+}
+
+async fn completion_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let mut claims = Vec::new();
+    let finishes = [("completed", result("1")?), ("failed", failure("declined"))];
+    for (name, _) in &finishes {
+        claims.push(stage.processing(name).await?);
+    }
+    let stage = is_kept(stage, &claims).await?;
+    for (claim, (_, finish)) in claims.iter().zip(&finishes) {
+        let answer = stage.storage().complete(&completion(claim, finish)).await?;
+        same("complete", &answer, &Written::Done)?;
+    }
+    let stage = is_kept(stage, &claims).await?;
+    for (claim, (_, finish)) in claims.iter().zip(&finishes) {
+        let replay = replayed(stage.storage().claim(&rival(claim)).await?)?;
+        same("the replay", &replay.finish, finish)?;
+    }
+    Ok(())
+}
+
+async fn release_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let stage = is_kept(stage, std::slice::from_ref(&claim)).await?;
+    let answer = stage.storage().release(&releasing(&claim)).await?;
+    same("release", &answer, &Written::Done)?;
+    let stage = is_kept(stage, std::slice::from_ref(&claim)).await?;
+    stage.acquire_released(rival(&claim), 2).await.map(drop)
+}
+
+async fn what_is_forgotten_stays_forgotten<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let complete = Complete { ttl: SHORT, ..completion(&claim, &result("1")?) };
+    same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    stage.outlive(SHORT).await;
+    let stage = stage.reopened().await?;
+    same("load", &stage.storage().load(&claim.key).await?, &None)?;
+    stage.acquire(stranger(&claim)?).await.map(drop)
+}
+
+async fn leases_and_retentions_go_on<H: Harness>(mut stage: Stage<H>) -> Verdict {
+    let mut lease = Duration::from_secs(2);
+    loop {
+        let begun = stage.harness.now().await;
+        let lasts = |name: &str| format!("{name}, {lease:?}");
+        let dead = stage.acquire(Claim { lease, ..stage.claim(&lasts("dead"))? }).await?;
+        let on_crash = CrashPolicy::Park;
+        let parked = Claim { lease, on_crash, ..stage.claim(&lasts("parked"))? };
+        let parked = stage.acquire(parked).await?;
+        let finished = stage.processing(&lasts("finished")).await?;
+        let complete = Complete { ttl: lease, ..completion(&finished, &result("1")?) };
+        same("complete", &stage.storage().complete(&complete).await?, &Written::Done)?;
+        let claims = [&dead, &parked, &finished];
+        let mut before = Vec::new();
+        for claim in claims {
+            before.push(stage.storage().load(&claim.key).await?);
+        }
+        stage.elapse(lease / 4).await;
+        stage = stage.reopened().await?;
+        let mut after = Vec::new();
+        for claim in claims {
+            after.push(stage.storage().load(&claim.key).await?);
+        }
+        if stage.harness.now().await >= begun.after(lease * 3 / 4) {
+            // It took so long to open that nothing is shown.
+            lease *= 4;
+            continue;
+        }
+        for ((claim, before), after) in claims.into_iter().zip(&before).zip(&after) {
+            stage.same_record(&claim.key, before.as_ref(), after.as_ref())?;
+        }
+        stage.outlive(lease * 3 / 4).await;
+        let answer = stage.storage().claim(&rival(&dead)).await?;
+        let acquired = Claimed::Acquired { fence: Fence::new(2), recovered: true };
+        same("the takeover", &answer, &acquired)?;
+        parks(stage.storage().claim(&rival(&parked)).await?)?;
+        return same("load", &stage.storage().load(&finished.key).await?, &None);
+    }
+}
+
+/// A commit has failed: this is what was answered, and this what is there when the storage is opened again, where that can be.
+async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
+    stage: Stage<H>,
+    claim: &Claim,
+    before: Option<&Record>,
+    answer: Result<T, crate::storage::StorageError>,
+) -> Verdict<Stage<H>> {
+    let kind = match answer {
+        // A storage may do it again by itself, and succeed.
+        Ok(_) => None,
+        Err(error) => transient(Some(error))?,
+    };
+    let stage = stage.reopened().await?;
+    let after = stage.storage().load(&claim.key).await?;
+    match kind {
+        Some(StorageErrorKind::NotApplied) => {
+            stage.same_record(&claim.key, before, after.as_ref())?;
+        }
+        None => {
+            let is_same = stage.same_record(&claim.key, before, after.as_ref()).is_ok();
+            ensure(!is_same, || {
+                format!(
+                    "the commit for {:?} failed, and was answered as one that was made",
+                    claim.key
+                )
+            })?;
+        }
+        _ => {}
+    }
+    Ok(stage)
+}
+
+async fn claim_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
+    // A storage may write something of its own before its first claim.
+    stage.processing("before").await?;
+    let claim = stage.claim("key")?;
+    stage.inflict(Harm::NextCommitFails).await?;
+    let answer = stage.storage().claim(&claim).await;
+    let stage = after_a_failure(stage, &claim, None, answer).await?;
+    stage.acquire(claim).await.map(drop)
+}
+
+async fn completion_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let before = stage.record(&claim.key).await?;
+    let complete = completion(&claim, &result("1")?);
+    stage.inflict(Harm::NextCommitFails).await?;
+    let answer = stage.storage().complete(&complete).await;
+    let stage = after_a_failure(stage, &claim, Some(&before), answer).await?;
+    same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)?;
+    let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
+    same("the replay", &replay.finish, &complete.finish)
+}
+
+async fn release_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let before = stage.record(&claim.key).await?;
+    stage.inflict(Harm::NextCommitFails).await?;
+    let answer = stage.storage().release(&releasing(&claim)).await;
+    let stage = after_a_failure(stage, &claim, Some(&before), answer).await?;
+    let again = stage.storage().release(&releasing(&claim)).await?;
+    same("the release again", &again, &Written::Done)?;
+    same("status", &stage.record(&claim.key).await?.status(), &Status::Released)
+}
+
+async fn renewal_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
+    let claim = stage.processing("key").await?;
+    let before = stage.record(&claim.key).await?;
+    stage.elapse(SHORT * 2).await;
+    stage.inflict(Harm::NextCommitFails).await?;
+    let Some(answer) = stage.storage().renew(&[renewal(&claim)]).await.pop() else {
+        return Err(Complaint::Violated("renew gives no answer".into()));
+    };
+    let stage = after_a_failure(stage, &claim, Some(&before), answer).await?;
+    same("the renewal again", &stage.renew(&claim).await?, &Written::Done)?;
+    let expires_at = stage.record(&claim.key).await?.expires_at;
+    ensure(expires_at > before.expires_at && expires_at != Timestamp::NEVER, || {
+        "the renewal has not renewed".to_owned()
+    })
+}

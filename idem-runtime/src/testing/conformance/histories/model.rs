@@ -1,0 +1,236 @@
+//! The table as a reference: what may be asked of a key, and what the table answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::tell::{Told, told_written};
+use crate::codec::CodecTag;
+use crate::engine::state::{Event, step};
+use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::key::RecordKey;
+use crate::record::{CrashPolicy, Failure, Finish, OwnerId, Payload, Record, State, Timestamp};
+use crate::storage::{Claim, Complete, Release, Renew};
+
+/// One thing that is asked, or time that passes.
+#[derive(Clone, PartialEq)]
+pub(super) enum Step {
+    Claim { owner: u8, arguments: u8, lease: Duration, ttl: Duration, park: bool },
+    Renew { owner: u8 },
+    Complete { owner: u8, finish: usize, ttl: Duration },
+    Release { owner: u8 },
+    Purge,
+    Pass(Duration),
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Claim { owner, arguments, lease, ttl, park } => {
+                let crash = if park { "parks" } else { "is tried again" };
+                write!(
+                    f,
+                    "owner {owner} claims for call {arguments}, lease {lease:?}, ttl {ttl:?}, a crash {crash}"
+                )
+            }
+            Self::Renew { owner } => write!(f, "owner {owner} renews"),
+            Self::Complete { owner, finish, ttl } => {
+                write!(f, "owner {owner} ends it with no. {finish} for {ttl:?}")
+            }
+            Self::Release { owner } => write!(f, "owner {owner} releases"),
+            Self::Purge => f.write_str("what has expired is purged"),
+            Self::Pass(time) => write!(f, "{time:?} pass"),
+        }
+    }
+}
+
+/// A step as the storage takes it.
+pub(super) enum Verb {
+    Claim(Claim),
+    Renew(Renew),
+    Complete(Complete),
+    Release(Release),
+    Purge,
+    Pass(RecordKey, Duration),
+}
+
+impl Step {
+    pub(super) fn verb(&self, key: &RecordKey) -> Verb {
+        let key = key.clone();
+        match *self {
+            Self::Claim { owner, arguments, lease, ttl, park } => Verb::Claim(Claim {
+                key,
+                owner: owner_id(owner),
+                fingerprint: call(arguments),
+                lease,
+                ttl,
+                on_crash: if park { CrashPolicy::Park } else { CrashPolicy::Retry },
+            }),
+            Self::Renew { owner } => Verb::Renew(Renew { key, owner: owner_id(owner) }),
+            Self::Complete { owner, finish, ttl } => Verb::Complete(Complete {
+                key,
+                owner: owner_id(owner),
+                finish: finishes().swap_remove(finish),
+                ttl,
+            }),
+            Self::Release { owner } => Verb::Release(Release { key, owner: owner_id(owner) }),
+            Self::Purge => Verb::Purge,
+            Self::Pass(time) => Verb::Pass(key, time),
+        }
+    }
+}
+
+/// Ids that differ in their last byte, and in nothing else.
+fn owner_id(number: u8) -> OwnerId {
+    let mut bytes = [7; 16];
+    bytes[15] = number;
+    OwnerId::from_bytes(bytes)
+}
+
+/// The number of an owner.
+pub(super) fn owner_number(owner: OwnerId) -> u8 {
+    owner.to_bytes()[15]
+}
+
+/// Fingerprints of calls.
+pub(super) fn call(arguments: u8) -> Fingerprint {
+    Fingerprinter::new(&format!("call {arguments}")).finish()
+}
+
+/// Ends that differ in all that ends differ in.
+pub(super) fn finishes() -> Vec<Finish> {
+    let payload = |text: &'static str| {
+        CodecTag::new("json").map(|codec| Payload { codec, bytes: text.into() })
+    };
+    let failed = |typed| Finish::Failed(Failure::Error { message: "no\0".to_owned(), typed });
+    let mut finishes: Vec<_> =
+        ["1", "", "2"].into_iter().filter_map(payload).map(Finish::Completed).collect();
+    finishes.extend([
+        failed(None),
+        failed(payload("{}")),
+        Finish::Failed(Failure::TooLarge { size: 1 << 40 }),
+        Finish::Failed(Failure::Unserializable),
+        Finish::Failed(Failure::Indeterminate),
+    ]);
+    finishes
+}
+
+/// A key in the model.
+pub(super) struct Model {
+    record: Option<Record>,
+    now: Timestamp,
+}
+
+impl Model {
+    /// The start of the year 2026.
+    pub(super) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { record: None, now }
+    }
+
+    /// What the answer to this verb says.
+    pub(super) fn answer(&mut self, verb: &Verb, told: Told) -> String {
+        match verb {
+            Verb::Claim(claim) => told.claimed(Ok(self.step(claim))),
+            Verb::Renew(renew) => told_written(Ok(self.step(renew))),
+            Verb::Complete(complete) => told_written(Ok(self.step(complete))),
+            Verb::Release(release) => told_written(Ok(self.step(release))),
+            Verb::Purge => String::new(),
+            Verb::Pass(_, time) => {
+                self.now = self.now.after(*time);
+                String::new()
+            }
+        }
+    }
+
+    fn step<E: Event>(&mut self, event: &E) -> E::Reply {
+        let (record, reply) = step(self.record.take(), event, self.now);
+        self.record = record;
+        reply
+    }
+
+    fn live(&self) -> Option<&Record> {
+        self.record.as_ref().filter(|record| !record.is_expired(self.now))
+    }
+
+    /// What is there.
+    pub(super) fn there(&self, told: Told) -> String {
+        told.record(self.live(), self.now)
+    }
+
+    /// How far away the deadlines are that the record has.
+    fn deadlines(&self) -> Vec<Duration> {
+        let Some(record) = self.live() else { return Vec::new() };
+        let lease_until = match &record.state {
+            State::Processing { lease_until, .. } => Some(*lease_until),
+            _ => None,
+        };
+        let expires_at = Some(record.expires_at).filter(|at| *at != Timestamp::NEVER);
+        let left = lease_until.into_iter().chain(expires_at).map(|at| at.left_at(self.now));
+        left.filter(|left| !left.is_zero()).collect()
+    }
+}
+
+/// The history of a seed.
+pub(super) fn history(seed: u64, exact: bool) -> Vec<Step> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut model = Model::new(Model::START);
+    let (key, told) = (RecordKey::from_stored("model"), Told { exact });
+    let length = random.usize(1..24);
+    let mut steps = Vec::new();
+    for _ in 0..length {
+        let step = next(&mut random, &model, exact);
+        model.answer(&step.verb(&key), told);
+        steps.push(step);
+    }
+    steps
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Something that may be asked now. Where the clock is not exact all durations are multiples of five seconds.
+fn next(random: &mut fastrand::Rng, model: &Model, exact: bool) -> Step {
+    let there = model.record.as_ref().map_or(0, |record| owner_number(record.owner));
+    // Half of the time who asks is who owns the key.
+    let owner = if random.bool() { there } else { random.u8(..3) };
+    let ttl = |random: &mut fastrand::Rng| {
+        let ttls: &[Duration] = if exact {
+            &[Duration::ZERO, MILLI, Duration::from_micros(1_500), SECOND * 90, SECOND * 1000]
+        } else {
+            &[Duration::ZERO, SECOND.saturating_mul(90), SECOND.saturating_mul(1000)]
+        };
+        ttls[random.usize(..ttls.len())]
+    };
+    match random.u8(..12) {
+        0..=3 => {
+            let leases: &[Duration] = if exact {
+                &[MILLI, Duration::from_micros(1_500), SECOND * 60, SECOND * 120]
+            } else {
+                &[SECOND.saturating_mul(60), SECOND.saturating_mul(120)]
+            };
+            let lease = leases[random.usize(..leases.len())];
+            // Most claims are of the same call.
+            let arguments = u8::from(random.u8(..10) == 0);
+            Step::Claim { owner, arguments, lease, ttl: ttl(random), park: random.bool() }
+        }
+        4..=5 => {
+            Step::Complete { owner, finish: random.usize(..finishes().len()), ttl: ttl(random) }
+        }
+        6 => Step::Renew { owner },
+        7 => Step::Release { owner },
+        8 => Step::Purge,
+        _ => {
+            let deadlines = model.deadlines();
+            if exact && !deadlines.is_empty() && random.u8(..3) > 0 {
+                let left = deadlines[random.usize(..deadlines.len())];
+                return Step::Pass(match random.u8(..3) {
+                    0 => left.saturating_sub(MILLI),
+                    1 => left,
+                    _ => left + MILLI,
+                });
+            }
+            Step::Pass(SECOND * [25, 65, 135, 400][random.usize(..4)])
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Makes a history that is told differently as short as it goes.
+
+use super::model::Step;
+use super::{Bench, tell};
+
+/// The shortest history that was found to be told differently, and its story: pieces are left out as long as that is so without them, first
+/// halves, then less, then single steps.
+pub(super) async fn shorten<B: Bench>(
+    bench: &B,
+    mut steps: Vec<Step>,
+    mut story: String,
+) -> (Vec<Step>, String) {
+    let mut piece = steps.len().div_ceil(2);
+    while piece > 0 {
+        let mut is_shorter = false;
+        let mut start = steps.len();
+        while start > 0 {
+            start = start.saturating_sub(piece).min(steps.len());
+            let end = (start + piece).min(steps.len());
+            let mut fewer = steps.clone();
+            fewer.drain(start..end);
+            if let Err(shorter) = tell(bench, &merged(&fewer)).await {
+                (steps, story) = (merged(&fewer), shorter);
+                is_shorter = true;
+            }
+        }
+        if piece > 1 {
+            piece = piece.div_ceil(2);
+        } else if !is_shorter {
+            break;
+        }
+    }
+    (steps, story)
+}
+
+/// The same steps, where times that pass one after the other are one.
+fn merged(steps: &[Step]) -> Vec<Step> {
+    let mut merged: Vec<Step> = Vec::new();
+    for step in steps {
+        match (merged.last_mut(), step) {
+            (Some(Step::Pass(before)), Step::Pass(time)) => *before += *time,
+            _ => merged.push(step.clone()),
+        }
+    }
+    merged
+}
