@@ -1,0 +1,219 @@
+//! Records in one file, with [redb](https://docs.rs/redb): a whole storage, to be read beside `docs/writing-a-storage.md`.
+//!
+//! What it can lose: nothing that was answered, as long as the disk keeps what it was told to flush. One process opens the file at a time, and
+//! within it every clone of [`RedbStorage`], and every storage on the same [`Database`], shares the records.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let file = dir.path().join("records.redb");
+//! use idempotency::Idempotency;
+//! use storage_redb::RedbStorage;
+//!
+//! let idem = Idempotency::builder(RedbStorage::open(file)?).build()?;
+//! // Or from configuration files: `redb:/var/lib/app/records.redb`.
+//! storage_redb::register()?;
+//! # let _ = idem;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+pub mod tables;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use idempotency::clock::{Clock, MonotonicClock};
+use idempotency::record::Record;
+use idempotency::storage::state::{Event, step};
+use idempotency::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup,
+    Watchers, Written,
+};
+use idempotency::{Error, Idempotency, RecordKey};
+use redb::Database;
+
+use crate::error::broken_off;
+use crate::tables::{Reading, Writing};
+
+/// Records in a file. Clones share them.
+#[derive(Clone, Debug)]
+pub struct RedbStorage(Arc<Inner>);
+
+struct Inner {
+    database: Arc<Database>,
+    clock: Box<dyn Clock>,
+    watchers: Watchers,
+}
+
+impl std::fmt::Debug for Inner {
+    /// Neither keys nor records.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
+/// Teaches `Idempotency::connect` the scheme `redb`, as in `redb:records.redb`.
+///
+/// # Errors
+///
+/// Where it was taught before.
+pub fn register() -> Result<(), Error> {
+    Idempotency::register_scheme("redb", async |url: String| {
+        let file = url.split_once(':').map_or("", |(_, file)| file).to_owned();
+        // Opening may repair the file, which takes its time.
+        elsewhere(move || RedbStorage::open(file)).await
+    })
+}
+
+impl RedbStorage {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be opened: it is no file of redb's, or another process has it open.
+    pub fn open(file: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let database = Database::create(file).map_err(error::cannot_open)?;
+        Self::new(Arc::new(database), MonotonicClock)
+    }
+
+    /// A storage in a database that the application uses as well, on this clock. Tests have a
+    /// [`ManualClock`](https://docs.rs/idempotency/latest/idempotency/testing/struct.ManualClock.html).
+    ///
+    /// # Errors
+    ///
+    /// Where the tables cannot be made.
+    pub fn new(database: Arc<Database>, clock: impl Clock) -> Result<Self, StorageError> {
+        // Reading needs tables that are there.
+        let making = Writing::begin(&database)?;
+        making.make_tables()?;
+        making.commit()?;
+        let watchers = Watchers::new(|_| {});
+        Ok(Self(Arc::new(Inner { database, clock: Box::new(clock), watchers })))
+    }
+
+    /// Does a verb on one record: the transition table decides what it becomes.
+    async fn apply<E>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError>
+    where
+        E: Event + Clone + Send + 'static,
+        E::Reply: Send + 'static,
+    {
+        let (inner, key, event) = (Arc::clone(&self.0), key.clone(), event.clone());
+        elsewhere(move || inner.apply(&key, &event)).await
+    }
+}
+
+/// Runs what waits for the disk on a thread that may. It is done to its end even if nobody waits for it any more.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(broken_off)?
+}
+
+impl Inner {
+    fn apply<E: Event>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
+        // What changes nothing, such as a replay, needs neither its turn among the writers nor the disk: it is decided on what was committed.
+        let found = Reading::begin(&self.database)?.record(key)?;
+        let (after, reply) = step(found.clone(), event, self.clock.now());
+        if after == found {
+            return Ok(reply);
+        }
+
+        // Everything else is one transaction, of which redb runs one at a time. The moment is read inside, after the wait for it.
+        let writing = Writing::begin(&self.database)?;
+        let found = writing.record(key)?;
+        let (after, reply) = step(found.clone(), event, self.clock.now());
+        if after == found {
+            return Ok(reply);
+        }
+        writing.replace(key, found.as_ref(), after.as_ref())?;
+        // Only what is on the disk is answered.
+        writing.commit()?;
+        Ok(reply)
+    }
+
+    fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let record = Reading::begin(&self.database)?.record(key)?;
+        let now = self.clock.now();
+        Ok(record.filter(|record| !record.is_expired(now)))
+    }
+
+    fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        if limit == 0 {
+            return Ok(0);
+        }
+        let writing = Writing::begin(&self.database)?;
+        let removed = writing.remove_expired(self.clock.now(), limit)?;
+        if removed > 0 {
+            writing.commit()?;
+        }
+        Ok(removed)
+    }
+
+    fn scan(&self, after: Option<&str>, limit: usize) -> Result<Page, StorageError> {
+        let (rows, next) = Reading::begin(&self.database)?.page(after, limit.max(1))?;
+        let now = self.clock.now();
+        let is_live = |record: &Result<Record, _>| {
+            record.as_ref().map_or(true, |record| !record.is_expired(now))
+        };
+        let records = rows.into_iter().filter(|(_, record)| is_live(record)).collect();
+        Ok(Page { records, next: next.map(Cursor) })
+    }
+}
+
+impl Storage for RedbStorage {
+    fn backend(&self) -> &'static str {
+        "redb"
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.apply(&claim.key, claim).await
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        let mut answers = Vec::with_capacity(renewals.len());
+        for renew in renewals {
+            answers.push(self.apply(&renew.key, renew).await);
+        }
+        answers
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let written = self.apply(&complete.key, complete).await?;
+        // After the commit: who is woken finds the result.
+        self.0.watchers.wake(complete.key.as_str());
+        Ok(written)
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let written = self.apply(&release.key, release).await?;
+        self.0.watchers.wake(release.key.as_str());
+        Ok(written)
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let (inner, key) = (Arc::clone(&self.0), key.clone());
+        elsewhere(move || inner.load(&key)).await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let inner = Arc::clone(&self.0);
+        elsewhere(move || inner.purge(limit)).await
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let (inner, after) = (Arc::clone(&self.0), after.map(|Cursor(key)| key.clone()));
+        elsewhere(move || inner.scan(after.as_deref(), limit)).await
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(Some(self.0.watchers.subscribe(key).0))
+    }
+}
+
+/// The page's examples are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/writing-a-storage.md")]
+mod page {}
