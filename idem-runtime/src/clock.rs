@@ -15,6 +15,9 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// Monotonic time, counted from the wall clock's reading when the process first asked: a wall clock that is set later moves no lease.
+///
+/// It is tokio's: in a test that has paused it (`#[tokio::test(start_paused = true)]`), `tokio::time::advance` moves leases and retention too, of
+/// all that is asked on that test's runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MonotonicClock;
 
@@ -27,7 +30,12 @@ static START: Lazy<(Instant, Timestamp)> = Lazy::new(|| {
 impl Clock for MonotonicClock {
     fn now(&self) -> Timestamp {
         let (instant, timestamp) = *START;
-        timestamp.after(instant.elapsed())
+        let now = tokio::time::Instant::now().into_std();
+        match now.checked_duration_since(instant) {
+            Some(elapsed) => timestamp.after(elapsed),
+            // Paused before the process first asked. Rounded as above, so that what is a second later is so to the millisecond.
+            None => timestamp.before(instant - now),
+        }
     }
 }
 
@@ -58,5 +66,33 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whenever the process first asked, before or after the time was paused.
+    #[test]
+    fn paused_time_is_exact_to_the_millisecond() {
+        let paused = || {
+            let builder = &mut tokio::runtime::Builder::new_current_thread();
+            builder.enable_time().start_paused(true).build().unwrap()
+        };
+        let before = paused();
+        std::thread::sleep(Duration::from_micros(1_300));
+        MonotonicClock.now();
+        for runtime in [before, paused()] {
+            runtime.block_on(async {
+                let mut last = MonotonicClock.now();
+                for step in [1, 7, 60_000] {
+                    let step = Duration::from_millis(step);
+                    tokio::time::advance(step).await;
+                    assert_eq!(MonotonicClock.now(), last.after(step));
+                    last = MonotonicClock.now();
+                }
+            });
+        }
     }
 }

@@ -47,6 +47,11 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(duration)))
     }
 
+    /// The point `duration` earlier, without the fraction of a millisecond; the beginning of time instead of an underflow.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_millis().try_into().unwrap_or(u64::MAX)))
+    }
+
     /// How far `self` lies behind `now`: zero where it has been reached.
     pub fn left_at(self, now: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(now.0))

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in the functions that tests share, as in tests")]
 
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::{Flight, Phase, renew};
 use crate::engine::{Idempotency, current};
@@ -177,4 +178,48 @@ async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
     let again = idem.operation("op").key("again").lease(SHORT * 100).call(body);
     assert!(!again.await.unwrap());
     assert!(faults.calls(Verb::Renew) - before >= 290);
+}
+
+/// Two handles on one storage are two processes, as far as the library can tell.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_sleeps_in_paused_time_keeps_its_key() {
+    let storage = MemoryStorage::new();
+    let handles = [(); 2].map(|()| Idempotency::new(storage.clone()).unwrap());
+    let runs = AtomicU32::new(0);
+    let [first, second] = handles.each_ref().map(|idem| {
+        let call = idem.operation("op").key("k").lease(LEASE).wait(LEASE * 20);
+        call.call(async {
+            sleep(LEASE * 10).await;
+            Ok::<_, Error>(runs.fetch_add(1, SeqCst))
+        })
+    });
+    assert_eq!(tokio::try_join!(first, second).unwrap(), (0, 0));
+    assert_eq!(runs.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_kept_for_its_ttl_in_paused_time_and_no_longer() {
+    let idem = Idempotency::memory();
+    let (runs, last) = (AtomicU32::new(0), Duration::from_millis(1));
+    let call = || {
+        let call = idem.operation("op").key("k").ttl(LEASE + last);
+        call.call(async { Ok::<_, Error>(runs.fetch_add(1, SeqCst)) })
+    };
+    assert_eq!(call().await.unwrap(), 0);
+    advance(LEASE).await;
+    assert_eq!(call().await.unwrap(), 0);
+    advance(last).await;
+    assert_eq!(call().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leap_in_paused_time_does_not_end_a_call() {
+    let idem = Idempotency::memory();
+    let call = || idem.operation("op").key("k").lease(LEASE);
+    let first = call().call(async {
+        advance(LEASE * 3).await;
+        Ok::<_, Error>(1)
+    });
+    assert_eq!(first.await.unwrap(), 1);
+    assert_eq!(call().call(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
 }
