@@ -1,0 +1,33 @@
+//! Once per day, though every replica of the service has a timer.
+
+use idempotency::{Idempotency, idempotent};
+
+use crate::world::World;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    #[error("the data are not there yet")]
+    Unavailable(#[from] std::io::Error),
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Error),
+}
+
+/// The key is the day that the report is of, and not the moment at which a timer fired: timers of replicas differ. The replica that comes second waits
+/// for the first one's result, and takes over when that one dies. A failure frees the key, so that the next timer tries again.
+#[idempotent(
+    name = "daily-report",
+    key = "daily-report:{day}",
+    ttl = "3d",            // longer than a timer may be late
+    wait = "10s",
+    on_error = "release",
+    with = idem,
+    skip(idem, world),
+)]
+pub(crate) async fn report(
+    idem: &Idempotency,
+    world: &World,
+    day: &str,
+) -> Result<String, ReportError> {
+    world.do_something(&format!("report of {day}"))?;
+    Ok(format!("report of {day} by process {}", std::process::id()))
+}

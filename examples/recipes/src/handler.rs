@@ -1,0 +1,85 @@
+//! An axum handler that takes effect once, and says in HTTP's words what else may happen.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use idempotency::http::Problem;
+use idempotency::{Idempotency, idempotent};
+use serde::{Deserialize, Serialize};
+
+use crate::world::World;
+
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) idem: Idempotency,
+    pub(crate) world: World,
+}
+
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Order {
+    id: u64,
+    cents: i64,
+}
+
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Receipt {
+    order: u64,
+    text: String,
+}
+
+/// `Serialize` and `Deserialize`, so that a duplicate of a declined payment is declined in the same words: `on_error = "replay"`.
+#[derive(Debug, Deserialize, Serialize, thiserror::Error)]
+pub(crate) enum PayError {
+    #[error("the card was declined")]
+    Declined,
+    #[error("the bank does not answer")]
+    BankIsDown,
+    #[error(transparent)]
+    #[serde(skip)]
+    Idempotency(#[from] idempotency::Error),
+}
+
+impl PayError {
+    fn passes(&self) -> bool {
+        matches!(self, Self::BankIsDown)
+    }
+}
+
+impl IntoResponse for PayError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Declined => StatusCode::PAYMENT_REQUIRED.into_response(),
+            Self::BankIsDown => StatusCode::BAD_GATEWAY.into_response(),
+            // 409 with `Retry-After` while the first request is under way, 422 for an order that has changed, 503 without the storage.
+            Self::Idempotency(error) => Problem::from(error).into_response(),
+        }
+    }
+}
+
+#[idempotent(
+    name = "pay",
+    key = "pay:{order.id}",
+    wait = "10s",           // a second request gets the first one's answer
+    on_cancel = "finish",   // a client that hangs up stops nothing
+    on_error = "replay",
+    retry_if = PayError::passes,
+    with = app.idem,
+    skip(app),
+)]
+async fn pay(app: App, order: Order) -> Result<Receipt, PayError> {
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await; // the bank thinks
+    if order.cents > 100_000 {
+        return Err(PayError::Declined);
+    }
+    let charged = app.world.do_something(&format!("charged {} for {}", order.cents, order.id));
+    charged.map_err(|_| PayError::BankIsDown)?;
+    Ok(Receipt { order: order.id, text: format!("{} cents", order.cents) })
+}
+
+pub(crate) async fn handler(
+    State(app): State<App>,
+    Json(order): Json<Order>,
+) -> Result<Json<Receipt>, PayError> {
+    pay(app, order).await.map(Json)
+}

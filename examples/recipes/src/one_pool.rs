@@ -1,0 +1,52 @@
+//! One pool for the application and the library, and one commit for the effect and its record.
+
+use idempotency::storage::PostgresStorage;
+use idempotency::{Idempotency, idempotent};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, Postgres, Transaction};
+
+#[derive(Debug, thiserror::Error)]
+enum TransferError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Error),
+}
+
+/// The row and the record commit together: exactly once.
+#[idempotent(name = "deposit", key = "deposit:{id}", ttl = "30d", tx = tx)]
+async fn deposit(
+    tx: &mut Transaction<'_, Postgres>,
+    id: i64,
+    cents: i64,
+) -> Result<i64, TransferError> {
+    let insert = "INSERT INTO deposits (id, cents) VALUES ($1, $2)";
+    sqlx::query(insert).bind(id).bind(cents).execute(&mut **tx).await?;
+    Ok(sqlx::query_scalar("SELECT sum(cents)::bigint FROM deposits").fetch_one(&mut **tx).await?)
+}
+
+async fn in_one_commit(pool: &PgPool, idem: &Idempotency, id: i64) -> Result<i64, TransferError> {
+    let mut tx = pool.begin().await?;
+    // An error drops the transaction, and nothing has happened.
+    let balance = deposit(&mut tx, id, 100).await?;
+    // Not `tx.commit()`: when the reply to the COMMIT is lost, this one finds out what has become of it.
+    idem.commit(tx).await?;
+    Ok(balance)
+}
+
+pub(crate) async fn run(url: &str, id: i64) -> anyhow::Result<()> {
+    let pool = PgPoolOptions::new().max_connections(5).connect(url).await?;
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS deposits (id bigint PRIMARY KEY, cents bigint NOT NULL)",
+    )
+    .execute(&pool)
+    .await?;
+    // The library opens a few connections of its own beside the pool, with the pool's options: bodies that hold the whole pool do not keep it from
+    // renewing their leases. What runs in `tx` runs on the pool's.
+    let storage = PostgresStorage::new(pool.clone());
+    storage.migrate().await?; // in earnest: when the service is deployed
+    idempotency::set_global(Idempotency::new(storage)?)?;
+    let idem = idempotency::handle()?;
+    println!("balance {}", in_one_commit(&pool, &idem, id).await?);
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The recipes as their readers run them: processes, some of which die, on storages that outlast them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in the functions that tests share as well"
+)]
+
+mod clock;
+mod pages;
+mod programs;
+mod service;
+mod services;

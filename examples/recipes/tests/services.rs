@@ -1,0 +1,125 @@
+//! Recipes that are services.
+
+use std::io::Read;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::programs::Place;
+use crate::service::Service;
+
+fn signature(message: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(b"secret").unwrap().chain_update(message);
+    let (high, low) = {
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        let half = |at: usize| u128::from_be_bytes(*bytes[at..].first_chunk().unwrap());
+        (half(0), half(16))
+    };
+    format!("{high:032x}{low:032x}")
+}
+
+fn from_stripe(service: &Service, event: &str) -> u16 {
+    let mac = signature(&format!("1700000000.{event}"));
+    let header = format!("stripe-signature: t=1700000000,v1={mac},v0=00\r\n");
+    service.post("/stripe", &header, event).0
+}
+
+fn from_github(service: &Service, delivery: &str, event: &str) -> u16 {
+    let mac = signature(event);
+    let headers = format!("x-github-delivery: {delivery}\r\nx-hub-signature-256: sha256={mac}\r\n");
+    service.post("/github", &headers, event).0
+}
+
+#[test]
+fn a_delivery_is_handled_once_whatever_else_in_it_changes() {
+    let place = Place::new();
+    let service = Service::start(&place, "webhooks");
+    for left in [2, 1, 0] {
+        let event = format!(r#"{{"id":"evt_1","type":"invoice.paid","pending_webhooks":{left}}}"#);
+        assert_eq!(from_stripe(&service, &event), 200);
+        assert_eq!(from_github(&service, "d-1", r#"{"action":"opened"}"#), 200);
+    }
+    assert_eq!(from_github(&service, "d-2", r#"{"action":"opened"}"#), 200);
+    assert_eq!(place.effects(), ["github d-1", "github d-2", "stripe evt_1"]);
+}
+
+#[test]
+fn a_delivery_that_failed_comes_again_and_one_that_nobody_knows_does_not() {
+    let place = Place::new();
+    let service = Service::start(&place, "webhooks");
+    let event = r#"{"id":"evt_1","type":"invoice.paid"}"#;
+    place.break_world();
+    assert_eq!(from_stripe(&service, event), 503);
+    place.mend_world();
+    assert_eq!(from_stripe(&service, event), 200);
+    for _ in 0..2 {
+        assert_eq!(from_stripe(&service, r#"{"id":"evt_2","type":"unheard.of"}"#), 200);
+    }
+    assert_eq!(place.effects(), ["stripe evt_1"]);
+}
+
+#[test]
+fn who_does_not_know_the_secret_is_refused() {
+    let place = Place::new();
+    let service = Service::start(&place, "webhooks");
+    let event = r#"{"id":"evt_1","type":"invoice.paid"}"#;
+    let mac = signature(&format!("1700000000.{event}"));
+    let forged = [
+        ("1700000001", mac.clone()),
+        ("1700000000", mac.replace(|c: char| c.is_ascii_digit(), "0")),
+        ("1700000000", "zz".to_owned()),
+        ("1700000000", String::new()),
+    ];
+    for (time, mac) in forged {
+        let header = format!("stripe-signature: t={time},v1={mac}\r\n");
+        assert_eq!(service.post("/stripe", &header, event).0, 401);
+    }
+    assert_eq!(service.post("/github", "x-github-delivery: d-1\r\n", event).0, 401);
+    assert_eq!(place.effects(), Vec::<String>::new());
+}
+
+#[test]
+fn a_handler_charges_once_and_says_what_else_happened() {
+    let place = Place::new();
+    let service = Service::start(&place, "handler");
+    let order = r#"{"id":1,"cents":1999}"#;
+    // Two clicks.
+    let mut first = service.begin("/pay", "", order);
+    let (status, second) = service.post("/pay", "", order);
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).unwrap();
+    let body = |answer: &str| answer.split("\r\n\r\n").nth(1).unwrap().to_owned();
+    assert_eq!((status, body(&answer)), (200, body(&second)));
+    let (status, answer) = service.post("/pay", "", r#"{"id":1,"cents":2999}"#);
+    assert!(status == 422 && answer.contains("application/problem+json"), "{answer}");
+    for _ in 0..2 {
+        assert_eq!(service.post("/pay", "", r#"{"id":2,"cents":200000}"#).0, 402);
+    }
+    assert_eq!(place.effects(), ["charged 1999 for 1"]);
+}
+
+#[test]
+fn a_bank_that_is_down_is_asked_again_by_the_next_request() {
+    let place = Place::new();
+    let service = Service::start(&place, "handler");
+    place.break_world();
+    assert_eq!(service.post("/pay", "", r#"{"id":3,"cents":1}"#).0, 502);
+    place.mend_world();
+    assert_eq!(service.post("/pay", "", r#"{"id":3,"cents":1}"#).0, 200);
+}
+
+#[test]
+fn a_service_that_is_stopped_brings_to_an_end_what_clients_have_left() {
+    let place = Place::new();
+    let service = Service::start(&place, "handler");
+    let order = r#"{"id":1,"cents":1999}"#;
+    let gone = service.begin("/pay", "", order);
+    // Its body has begun when a duplicate would have to wait; it takes 300 ms.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(gone);
+    assert_eq!(service.stop(), "nothing is left\n");
+    assert_eq!(place.effects(), ["charged 1999 for 1"]);
+    let service = Service::start(&place, "handler");
+    assert_eq!(service.post("/pay", "", order).0, 200);
+    assert_eq!(place.effects(), ["charged 1999 for 1"]);
+}
