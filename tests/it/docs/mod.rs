@@ -3,11 +3,13 @@
 //! A block that no scene is named for fails the test that every block has one; so does a statement in the text.
 
 mod cargo;
+mod deploying;
 mod pages;
 mod postgres;
 mod purge;
 pub(crate) mod rights;
 mod statements;
+mod timeouts;
 
 /// Makes a test of each scene, which is given its block, and the list of all places.
 macro_rules! scenes {
@@ -43,6 +45,8 @@ scenes! {
     grants_of_postgres: "docs/operating.md", "Rights", "sql", 1 => rights::postgres_grants;
     users_of_mysql: "docs/operating.md", "Rights", "sql", 2 => rights::mysql_users;
     grants_of_mysql: "docs/operating.md", "Rights", "sql", 3 => rights::mysql_grants;
+    timeouts_of_postgres: "docs/deploying.md", "Timeouts of the databases", "sql", 0 => timeouts::of_postgres;
+    timeouts_of_mysql: "docs/deploying.md", "Timeouts of the databases", "sql", 1 => timeouts::of_mysql;
     vacuum_by_rows: "docs/operating.md", "Postgres", "sql", 0 => postgres::vacuum_by_rows;
     transactions_through_pgbouncer: "docs/operating.md", "PgBouncer", "ini", 0 => postgres::through_pgbouncer;
 }

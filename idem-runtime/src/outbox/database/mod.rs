@@ -26,14 +26,26 @@ use crate::storage::sql::migrate::Migration;
 use crate::storage::sql::table::{Quote, Table};
 
 /// The outbox's table in Postgres, as `migrate()` makes it under its default name.
+///
+/// ```sql
+#[doc = include_str!("postgres.sql")]
+/// ```
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
 /// The outbox's table in MySQL and MariaDB, as `migrate()` makes it under its default name.
+///
+/// ```sql
+#[doc = include_str!("mysql.sql")]
+/// ```
 #[cfg(feature = "mysql")]
 pub const MYSQL_SCHEMA: &str = include_str!("mysql.sql");
 
 /// The outbox's table in SQLite, as `migrate()` makes it under its default name.
+///
+/// ```sql
+#[doc = include_str!("sqlite.sql")]
+/// ```
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 

@@ -134,13 +134,25 @@ pub use postgres::{PostgresBuilder, PostgresStorage, PostgresWarning};
 pub use sqlite::{SqliteBuilder, SqliteStorage, SqliteWarning};
 
 /// The tables of [`PostgresStorage`], as `migrate()` makes them under their default name.
+///
+/// ```sql
+#[doc = include_str!("postgres/0001_records.sql")]
+/// ```
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres/0001_records.sql");
 
 /// The tables of [`SqliteStorage`], as `migrate()` makes them under their default name.
+///
+/// ```sql
+#[doc = include_str!("sqlite/0001_records.sql")]
+/// ```
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite/0001_records.sql");
 
 /// The tables of [`MySqlStorage`], as `migrate()` makes them under their default name.
+///
+/// ```sql
+#[doc = include_str!("mysql/0001_records.sql")]
+/// ```
 #[cfg(feature = "mysql")]
 pub const MYSQL_SCHEMA: &str = include_str!("mysql/0001_records.sql");
