@@ -102,7 +102,8 @@ async fn postgres_has_no_more_connections_than_the_page_says() {
     let server = SqlServer::builder(Product::Postgres).without_fsync().start();
     let storage = PostgresStorage::connect(server.url()).await.unwrap();
     storage.migrate().await.unwrap();
-    let handles = [storage.clone(), storage.clone()].map(|storage| Idempotency::new(storage).unwrap());
+    let handles =
+        [storage.clone(), storage.clone()].map(|storage| Idempotency::new(storage).unwrap());
     calls(handles).await;
     let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
     let connections: u32 = server.query(others).parse().unwrap();
