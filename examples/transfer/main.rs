@@ -80,7 +80,8 @@ async fn transfer<DB: Bank>(
     Ok(Receipt { left })
 }
 
-/// What a service does with it: an error rolls back what was done, and a commit tells the truth about itself.
+/// What a service does with it: an error rolls back what was done and stays the error, and a commit tells the truth about
+/// itself.
 async fn pay<DB: Bank>(
     pool: &Pool<DB>,
     idem: &Idempotency,
@@ -94,7 +95,7 @@ async fn pay<DB: Bank>(
         let ended = match paid {
             Ok(receipt) => idem.commit(tx).await.map(|()| receipt).map_err(Into::into),
             Err(error) => {
-                tx.rollback().await?;
+                idem.rollback(tx).await;
                 Err(error)
             }
         };

@@ -1,9 +1,9 @@
-//! Committing the application's transaction, and what is certain of it when the reply to `COMMIT` is lost.
+//! Ending the application's transaction: a commit, and what is certain of it when its reply is lost; and a rollback that takes no error away.
 
 use std::time::Duration;
 
 use sqlx::Transaction;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::flight::later;
 use super::handle::Idempotency;
@@ -56,6 +56,52 @@ impl Idempotency {
                 None => Err(unknown(error)),
             },
         }
+    }
+
+    /// Rolls a transaction back, after an error of a call in it or of anything else, and keeps that error the only one.
+    ///
+    /// `tx.rollback().await?` in its place fails too where the connection is dead, and hides the error of the call, which says whether to call
+    /// again. There is nothing to do about a rollback that fails: the database rolls back by itself what was not committed. So this one has no error, and
+    /// waits for the handle's [`claim_timeout`](crate::Builder::claim_timeout) at most. When it has been answered, the key is free for the next attempt.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(pool: sqlx::PgPool, idem: idem_runtime::Idempotency) -> Result<i64, Box<dyn std::error::Error>> {
+    /// let mut tx = pool.begin().await?;
+    /// let operation = idem.in_transaction(&mut tx).operation("deposit").key("deposit:42");
+    /// let deposited = operation
+    ///     .call(async |tx| {
+    ///         let update = "UPDATE accounts SET balance = balance + 100 RETURNING balance";
+    ///         Ok::<i64, Box<dyn std::error::Error>>(sqlx::query_scalar(update).fetch_one(tx).await?)
+    ///     })
+    ///     .await;
+    /// match deposited {
+    ///     Ok(balance) => {
+    ///         idem.commit(tx).await?;
+    ///         Ok(balance)
+    ///     }
+    ///     Err(error) => {
+    ///         idem.rollback(tx).await;
+    ///         Err(error)
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// A transaction whose rollback is dropped is rolled back a moment later.
+    pub async fn rollback<DB: TransactionDatabase>(&self, transaction: Transaction<'_, DB>) {
+        let reason = match timeout(self.0.claim_timeout, DB::rollback(transaction)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(late) => late.to_string(),
+        };
+        tracing::debug!(
+            database = DB::CALLED,
+            reason,
+            "a rollback was not answered: the database does it by itself"
+        );
     }
 }
 

@@ -77,8 +77,8 @@ impl Idempotency {
     /// # }
     /// ```
     ///
-    /// After an error, roll the transaction back: nothing has happened then, and the next call with the key runs. (Dropping a transaction
-    /// rolls it back as well, a moment later: until then others are told that the key is taken.)
+    /// After an error, roll the transaction back, by [`Idempotency::rollback`], which keeps that error: nothing has happened then, and the next
+    /// call with the key runs. (Dropping a transaction rolls it back as well, a moment later: until then others are told that the key is taken.)
     pub fn in_transaction<'t, C: TransactionConnection>(
         &self,
         transaction: &'t mut C,

@@ -68,7 +68,7 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
                 Ok(reply) => commit(storage, transaction).await.map(|()| reply),
                 Err(error) => {
                     // What cannot be rolled back is rolled back by the server.
-                    let _ = transaction.rollback().await;
+                    let _ = DB::rollback(transaction).await;
                     Err(error)
                 }
             }

@@ -10,5 +10,6 @@ mod ended;
 mod kills;
 mod refused;
 mod released;
+mod rollback;
 mod stage;
 mod whole;

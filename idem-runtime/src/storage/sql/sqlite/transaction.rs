@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteError;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::super::transaction::{
-    Again, Before, Isolation, Records, Uncommitted, Verdict, broken, commit, only,
+    Again, Before, Isolation, Records, Uncommitted, Verdict, broken, commit, is_nested, only,
 };
 use super::SqliteStorage;
 use super::error::{explain, is_taken};
@@ -104,6 +104,17 @@ impl Records for Sqlite {
     ) -> BoxFuture<'c, Result<(), Uncommitted>> {
         let table = &storage.0.backend.link.table;
         Box::pin(commit(transaction, PATIENCE, |error| broken(explain(error, true, table))))
+    }
+
+    /// Where SQLite has ended the transaction by itself, it refuses to end it, and sqlx goes on as if there were one: there has to be one to roll back.
+    fn rollback(mut transaction: Transaction<'_, Self>) -> BoxFuture<'_, sqlx::Result<()>> {
+        Box::pin(async move {
+            if !is_nested::<Self>(&transaction) {
+                // Refused inside of a transaction.
+                let _ = sqlx::raw_sql("BEGIN").execute(&mut *transaction).await;
+            }
+            transaction.rollback().await
+        })
     }
 
     fn verdict<'c>(

@@ -138,6 +138,11 @@ pub(crate) trait Records: Database {
         transaction: Transaction<'c, Self>,
     ) -> BoxFuture<'c, Result<(), Uncommitted>>;
 
+    /// Rolls back, so that the connection is as good as before.
+    fn rollback(transaction: Transaction<'_, Self>) -> BoxFuture<'_, sqlx::Result<()>> {
+        Box::pin(transaction.rollback())
+    }
+
     /// Asks on another connection what became of the transaction.
     fn verdict<'c>(
         storage: &'c Self::Storage,
@@ -203,7 +208,7 @@ pub(super) async fn commit<DB: Records>(
 }
 
 /// Whether a connection's transaction is inside of another one of sqlx's: then it is a savepoint.
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) fn is_nested<DB: Database>(connection: &DB::Connection) -> bool {
     use sqlx_core::transaction::TransactionManager;
 
