@@ -100,8 +100,10 @@ pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Args {
     let mut args = Args::default();
     let all = |input: ParseStream<'_>| {
         while !input.is_empty() {
-            let read = option(input, &mut args).and_then(|()| comma(input));
-            if problems.take(read).is_none() {
+            let is_read = problems.take(option(input, &mut args)).is_some();
+            let goes_on =
+                is_read && (problems.take(comma(input)).is_some() || begins_option(input));
+            if !goes_on {
                 skip_option(input)?;
             }
         }
@@ -169,6 +171,12 @@ fn comma(input: ParseStream<'_>) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(next_token(input), "expected a comma", "options are separated by commas"))
+}
+
+/// Whether an option comes next, although there was no comma in front of it.
+fn begins_option(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    ahead.call(Ident::parse_any).is_ok() && (ahead.peek(Token![=]) || ahead.peek(syn::token::Paren))
 }
 
 /// Goes on behind the next comma.

@@ -43,6 +43,7 @@ pub fn idempotent(
 fn idempotent_tokens(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut problems = Problems::default();
     let args = args::parse(options, &mut problems);
+    validate::check_options(&args, &mut problems);
     let plan = function::parse(item.clone(), &mut problems)
         .and_then(|function| validate::validate(args, function, &mut problems));
     match (plan, problems.into_errors()) {

@@ -170,6 +170,11 @@ fn bounds_output<'b>(bounds: impl IntoIterator<Item = &'b TypeParamBound>) -> Op
     })
 }
 
+/// Whether the type may be that of a future: an alias of one may be called anything, but not as what is certainly none.
+pub(crate) fn may_be_future(ty: &Type) -> bool {
+    is_future(ty) || (no_result(ty).is_none() && arguments(ty).is_none_or(|types| types.len() < 2))
+}
+
 /// Whether the type is written as that of a future.
 pub(crate) fn is_future(ty: &Type) -> bool {
     future_output(ty).is_some()

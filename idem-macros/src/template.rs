@@ -5,7 +5,7 @@ use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::{LitInt, LitStr, Member};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 
 /// The longest key of the runtime. A template whose literals alone are longer can never give one.
 const MAX_KEY: usize = 512;
@@ -24,31 +24,34 @@ pub(crate) struct Placeholder {
     pub(crate) members: Vec<Member>,
 }
 
-/// Takes `literal` apart. In the result literals and placeholders alternate.
-pub(crate) fn parse(literal: &LitStr) -> Result<Vec<Segment>, Problem> {
+/// Takes `literal` apart. In the result literals and placeholders alternate. What is no placeholder is left out, with a problem each.
+pub(crate) fn parse(literal: &LitStr, problems: &mut Problems) -> Option<Vec<Segment>> {
     let text = literal.value();
-    let problem = |message: String, help: &str| Problem::new(literal, message, help);
+    let mut found = Vec::new();
     if text.is_empty() {
-        return Err(problem(
-            "the key is empty".into(),
+        found.push(Defect::new(
+            "the key is empty",
             "leave `key` out: then the arguments make the key",
         ));
     }
     if text.chars().any(char::is_control) {
         let help = "keys are text that a person can read in the storage";
-        return Err(problem("the key has a control character".into(), help));
+        found.push(Defect::new("the key has a control character", help));
     }
-    let segments = split(&text, literal.span())
-        .and_then(begins_with_a_literal)
-        .map_err(|Defect { message, help }| Problem::new(literal, message, help))?;
+    let segments = split(&text, literal.span(), &mut found);
+    found.extend(begins_with_no_literal(&segments));
+    let segments: Vec<_> = segments.into_iter().flatten().collect();
     let length: usize = segments.iter().map(Segment::min_len).sum();
     if length > MAX_KEY {
-        return Err(problem(
-            "the key is longer than 512 bytes".into(),
+        found.push(Defect::new(
+            "the key is longer than 512 bytes",
             "give the key a short prefix; the values come out of the arguments",
         ));
     }
-    Ok(segments)
+    for Defect { message, help } in found {
+        problems.add(Problem::new(literal, message, help));
+    }
+    (!text.is_empty()).then_some(segments)
 }
 
 impl Segment {
@@ -71,7 +74,8 @@ impl Defect {
     }
 }
 
-fn split(text: &str, span: Span) -> Result<Vec<Segment>, Defect> {
+/// The parts of a template; none in the place of a placeholder that is wrong.
+fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>> {
     let mut segments = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -85,49 +89,54 @@ fn split(text: &str, span: Span) -> Result<Vec<Segment>, Defect> {
             continue;
         }
         if brace == "}" {
-            return Err(Defect::new(
+            found.push(Defect::new(
                 "a `}` in the key closes nothing",
                 "write `{name}` for a value, and `}}` for the character itself",
             ));
+            continue;
         }
         let Some(end) = rest.find('}') else {
-            return Err(Defect::new(
+            found.push(Defect::new(
                 format!("the placeholder `{{{rest}` is not closed"),
                 "write `{name}` for a value, and `{{` for the character itself",
             ));
+            rest = "";
+            break;
         };
-        let placeholder = placeholder(&rest[..end], span)?;
+        let placeholder = placeholder(&rest[..end], span).map_err(|defect| found.push(defect)).ok();
         rest = &rest[end + 1..];
         if !literal.is_empty() {
-            segments.push(Segment::Literal(std::mem::take(&mut literal)));
-        } else if let Some(Segment::Placeholder(before)) = segments.last() {
-            return Err(Defect::new(
-                format!("nothing separates `{{{}}}` from `{{{}}}`", before.text, placeholder.text),
+            segments.push(Some(Segment::Literal(std::mem::take(&mut literal))));
+        } else if let Some(Some(Segment::Placeholder(before))) = segments.last()
+            && let Some(this) = &placeholder
+        {
+            found.push(Defect::new(
+                format!("nothing separates `{{{}}}` from `{{{}}}`", before.text, this.text),
                 "put a character between them, such as `:`, so that a person can tell them apart",
             ));
         }
-        segments.push(Segment::Placeholder(placeholder));
+        segments.push(placeholder.map(Segment::Placeholder));
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        segments.push(Segment::Literal(literal));
+        segments.push(Some(Segment::Literal(literal)));
     }
-    Ok(segments)
+    segments
 }
 
 /// Values come from outside: without a literal of its own, an operation meets every other that has none.
-fn begins_with_a_literal(segments: Vec<Segment>) -> Result<Vec<Segment>, Defect> {
+fn begins_with_no_literal(segments: &[Option<Segment>]) -> Option<Defect> {
     const HELP: &str =
         "begin with a literal such as `job:`; other operations may get the same values";
-    match &segments[..] {
-        [Segment::Placeholder(first), ..] => {
-            Err(Defect::new(format!("the key begins with the value `{{{}}}`", first.text), HELP))
+    match segments.first()? {
+        Some(Segment::Placeholder(first)) => {
+            Some(Defect::new(format!("the key begins with the value `{{{}}}`", first.text), HELP))
         }
-        [Segment::Literal(text), ..] if !text.contains(char::is_alphanumeric) => {
+        Some(Segment::Literal(text)) if !text.contains(char::is_alphanumeric) => {
             let message = format!("the key begins with `{text}`, which names no operation");
-            Err(Defect::new(message, HELP))
+            Some(Defect::new(message, HELP))
         }
-        _ => Ok(segments),
+        _ => None,
     }
 }
 
@@ -186,9 +195,13 @@ fn identifier(text: &str, span: Span) -> Option<Ident> {
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Result<Vec<String>, String> {
-        let segments = split(text, Span::call_site()).map_err(|defect| defect.message)?;
-        let shown = segments.into_iter().map(|segment| match segment {
+    fn shown(text: &str) -> Result<Vec<String>, Vec<String>> {
+        let mut found = Vec::new();
+        let segments = split(text, Span::call_site(), &mut found);
+        if !found.is_empty() {
+            return Err(found.into_iter().map(|defect| defect.message).collect());
+        }
+        let shown = segments.into_iter().flatten().map(|segment| match segment {
             Segment::Literal(text) => text,
             Segment::Placeholder(placeholder) => {
                 format!("<{}+{}>", placeholder.head, placeholder.members.len())
@@ -221,11 +234,11 @@ mod tests {
     #[test]
     fn first_literal_has_a_letter_or_a_digit() {
         let begins = |text| {
-            let segments = split(text, Span::call_site()).map_err(|defect| defect.message);
-            segments.and_then(|all| begins_with_a_literal(all).map_err(|defect| defect.message))
+            let segments = split(text, Span::call_site(), &mut Vec::new());
+            begins_with_no_literal(&segments).map(|defect| defect.message)
         };
         for fits in ["job:{a}", "a{a}", "7/{a}", ":ä{a}", "job"] {
-            assert!(begins(fits).is_ok(), "{fits}");
+            assert_eq!(begins(fits), None, "{fits}");
         }
         for (refused, message) in [
             ("{a}", "the key begins with the value `{a}`"),
@@ -235,7 +248,7 @@ mod tests {
             ("{{{a}}}", "the key begins with `{`, which names no operation"),
             (":", "the key begins with `:`, which names no operation"),
         ] {
-            assert_eq!(begins(refused).err().as_deref(), Some(message), "{refused}");
+            assert_eq!(begins(refused).as_deref(), Some(message), "{refused}");
         }
     }
 
@@ -250,7 +263,23 @@ mod tests {
             ("{a.b()}", "the placeholder `{a.b()}` is neither an argument nor a field of one"),
             ("{_}", "the argument `_` has no name to put into the key"),
         ] {
-            assert_eq!(shown(text).unwrap_err(), message);
+            assert_eq!(shown(text).unwrap_err(), [message]);
         }
+    }
+
+    #[test]
+    fn one_defect_hides_no_other() {
+        let messages = shown("a}{}{b()}:{_}{c}{d}{e").unwrap_err();
+        assert_eq!(
+            messages,
+            [
+                "a `}` in the key closes nothing",
+                "a placeholder of the key is empty",
+                "the placeholder `{b()}` is neither an argument nor a field of one",
+                "the argument `_` has no name to put into the key",
+                "nothing separates `{c}` from `{d}`",
+                "the placeholder `{e` is not closed",
+            ]
+        );
     }
 }

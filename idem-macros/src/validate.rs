@@ -60,33 +60,58 @@ pub(crate) enum Body {
     Tail(Tail),
 }
 
+/// What is wrong with the options alone, whatever the function is.
+pub(crate) fn check_options(args: &Args, problems: &mut Problems) {
+    problems.take(ttl_outlives_lease(args));
+    if let Some(name) = &args.name
+        && name.value().is_empty()
+    {
+        let help = "leave `name` out: then it is the function's";
+        problems.add(Problem::new(name, "the operation's name is empty", help));
+    }
+    let Some(_) = &args.tx else { return };
+    for option in &args.given {
+        if MEANINGLESS_WITH_TX.iter().any(|name| option == name) {
+            problems.add(Problem::new(
+                option,
+                format!("`{option}` has no meaning with `tx`"),
+                "leave it out: when the owner dies, its transaction is rolled back, and the next call runs",
+            ));
+        }
+    }
+}
+
+/// Options that are about a lease, or about what is left when its owner dies.
+const MEANINGLESS_WITH_TX: [&str; 3] = ["lease", "on_crash", "on_cancel"];
+
 pub(crate) fn validate(
     args: Args,
     mut function: Function,
     problems: &mut Problems,
 ) -> Option<Plan> {
-    let body = problems.take(body(&function));
-    let returned = body.is_some().then(|| problems.take(returned(&function.sig))).flatten();
+    let body = body(&function, problems);
+    let returned = can_be_async(&function.sig).then(|| returned(&function.sig, body.is_some()));
+    let returned = returned.flatten();
+    let returned = returned.and_then(|returned| problems.take(returned));
     let self_token = receiver_token(&function.sig);
     let arguments = name_arguments(&mut function.sig);
-    let tx = problems.take(transaction(&args, &arguments, &function.sig)).flatten();
+    let tx = transaction(&args, &arguments, &function.sig, problems);
     let mut hashed = hashed(&arguments, &args.skip, problems);
     hashed.retain(|&index| args.tx.as_ref().is_none_or(|tx| arguments[index].ident != *tx));
     // What is the tenant is a part of the record's name.
     let tenant = args.tenant.as_ref().and_then(whole_name);
     hashed.retain(|&index| tenant.is_none_or(|tenant| arguments[index].names != [tenant.clone()]));
-    let key = problems.take(key(args.key.as_ref(), &arguments, self_token));
-    problems.take(ttl_outlives_lease(&args));
+    let key = key(args.key.as_ref(), &arguments, self_token, problems);
     if matches!(args.on_cancel, OnCancel::Finish) && args.tx.is_none() {
         owned::check(&function.sig, problems);
     }
-    let name = problems.take(name(&args, &function.sig));
+    let name = name(&args, &function.sig);
     Some(Plan {
         facade: args
             .facade
             .clone()
             .unwrap_or_else(|| parse_quote_spanned!(Span::mixed_site()=> ::idempotency)),
-        name: name?,
+        name,
         key: key?,
         hashed,
         arguments,
@@ -99,41 +124,53 @@ pub(crate) fn validate(
     })
 }
 
-/// What of the function is run once. The first thing that is wrong with the function's shape hides the others.
-fn body(function: &Function) -> Result<Body, Problem> {
+/// What of the function is run once. One that cannot be async at all is not told to be.
+fn body(function: &Function, problems: &mut Problems) -> Option<Body> {
     let sig = &function.sig;
     if let Some(constness) = &sig.constness {
-        return Err(Problem::new(
+        problems.add(Problem::new(
             constness,
             "a `const fn` cannot be idempotent",
             "remove `const`: the function asks a storage when it is called",
         ));
     }
     if let Some(abi) = &sig.abi {
-        return Err(Problem::new(
+        problems.add(Problem::new(
             abi,
             "an `extern` function cannot be idempotent",
             "annotate an async function and call that one from here",
         ));
     }
     if let Some(variadic) = &sig.variadic {
-        return Err(Problem::new(
+        problems.add(Problem::new(
             variadic,
             "a variadic function cannot be idempotent",
             "give the function a list of named arguments",
         ));
     }
+    if !can_be_async(sig) {
+        return None;
+    }
     let Some(block) = &function.body else {
-        return Err(Problem::new(
+        problems.add(Problem::new(
             sig,
             "a declaration without a body cannot be idempotent",
             "put the attribute on the method in the `impl` blocks, or give the method a default body",
         ));
+        return None;
     };
     if sig.asyncness.is_some() {
-        return Ok(Body::Whole(block.clone()));
+        return Some(Body::Whole(block.clone()));
     }
-    tail::find(block).map(Body::Tail).ok_or_else(|| not_async(function))
+    let tail = tail::find(block).map(Body::Tail);
+    if tail.is_none() {
+        problems.add(not_async(function));
+    }
+    tail
+}
+
+fn can_be_async(sig: &Signature) -> bool {
+    sig.constness.is_none() && sig.abi.is_none() && sig.variadic.is_none()
 }
 
 fn not_async(function: &Function) -> Problem {
@@ -154,10 +191,15 @@ fn not_async(function: &Function) -> Problem {
     )
 }
 
-fn returned(sig: &Signature) -> Result<Returned, Problem> {
+/// What the function returns; none where that is of no use any more. A function that is no future yet is looked at as the async one that it has
+/// to become.
+fn returned(sig: &Signature, has_future: bool) -> Option<Result<Returned, Problem>> {
     match &sig.output {
-        ReturnType::Type(_, ty) if sig.asyncness.is_none() => returned::of_future(ty),
-        output => returned::of_async_fn(&sig.ident, output),
+        ReturnType::Type(_, ty) if sig.asyncness.is_none() && has_future => {
+            Some(returned::of_future(ty))
+        }
+        ReturnType::Type(_, ty) if sig.asyncness.is_none() && returned::may_be_future(ty) => None,
+        output => Some(returned::of_async_fn(&sig.ident, output)),
     }
 }
 
@@ -223,21 +265,25 @@ fn key(
     literal: Option<&LitStr>,
     arguments: &[Argument],
     self_token: Option<Token![self]>,
-) -> Result<Key, Problem> {
-    let Some(literal) = literal else { return Ok(Key::Path) };
-    let segments = template::parse(literal)?;
+    problems: &mut Problems,
+) -> Option<Key> {
+    let Some(literal) = literal else { return Some(Key::Path) };
+    let segments = template::parse(literal, problems)?;
     if let [Segment::Literal(prefix)] = &segments[..] {
-        return Ok(Key::Prefix(LitStr::new(prefix, literal.span())));
+        return Some(Key::Prefix(LitStr::new(prefix, literal.span())));
     }
     let resolve = |segment| match segment {
-        Segment::Literal(text) => Ok(Part::Literal(text)),
+        Segment::Literal(text) => Some(Part::Literal(text)),
         Segment::Placeholder(placeholder) => {
-            let value = resolve(&placeholder, literal, arguments, self_token)?;
-            Ok(Part::Value { text: placeholder.text, head: placeholder.head, value })
+            let value = resolve(&placeholder, literal, arguments, self_token);
+            let value = problems.take(value)?;
+            Some(Part::Value { text: placeholder.text, head: placeholder.head, value })
         }
     };
-    let parts = segments.into_iter().map(resolve).collect::<Result<_, _>>()?;
-    Ok(Key::Template { parts, span: literal.span() })
+    // All of them, so that each is looked at.
+    let parts: Vec<_> = segments.into_iter().map(resolve).collect();
+    let parts = parts.into_iter().collect::<Option<_>>()?;
+    Some(Key::Template { parts, span: literal.span() })
 }
 
 /// The expression for a placeholder's value.
@@ -296,22 +342,14 @@ fn transaction(
     args: &Args,
     arguments: &[Argument],
     sig: &Signature,
-) -> Result<Option<Ident>, Problem> {
-    let Some(name) = &args.tx else { return Ok(None) };
-    let meaningless = ["lease", "on_crash", "on_cancel"];
-    if let Some(option) =
-        args.given.iter().find(|given| meaningless.iter().any(|option| *given == option))
-    {
-        return Err(Problem::new(
-            option,
-            format!("`{option}` has no meaning with `tx`"),
-            "leave it out: when the owner dies, its transaction is rolled back, and the next call runs",
-        ));
-    }
+    problems: &mut Problems,
+) -> Option<Ident> {
+    let name = args.tx.as_ref()?;
     if !arguments.iter().any(|argument| argument.names.contains(name)) {
         let message = format!("the function has no argument `{name}` that could be a transaction");
         let help = arguments_help(&name.unraw().to_string(), arguments, None);
-        return Err(Problem::new(name, message, help));
+        problems.add(Problem::new(name, message, help));
+        return None;
     }
     let by_mutable_reference = sig.inputs.iter().any(|input| {
         let FnArg::Typed(typed) = input else { return false };
@@ -319,7 +357,7 @@ fn transaction(
         is_it && matches!(&*typed.ty, Type::Reference(reference) if reference.mutability.is_some())
     });
     if !by_mutable_reference {
-        return Err(Problem::new(
+        problems.add(Problem::new(
             name,
             format!("the argument `{name}` is no mutable reference to a transaction"),
             format!(
@@ -327,7 +365,7 @@ fn transaction(
             ),
         ));
     }
-    Ok(Some(name.clone()))
+    Some(name.clone())
 }
 
 fn ttl_outlives_lease(args: &Args) -> Result<(), Problem> {
@@ -344,13 +382,7 @@ fn ttl_outlives_lease(args: &Args) -> Result<(), Problem> {
     Ok(())
 }
 
-fn name(args: &Args, sig: &Signature) -> Result<LitStr, Problem> {
-    match &args.name {
-        None => Ok(LitStr::new(&sig.ident.unraw().to_string(), sig.ident.span())),
-        Some(name) if name.value().is_empty() => {
-            let help = "leave `name` out: then it is the function's";
-            Err(Problem::new(name, "the operation's name is empty", help))
-        }
-        Some(name) => Ok(name.clone()),
-    }
+fn name(args: &Args, sig: &Signature) -> LitStr {
+    let of_function = || LitStr::new(&sig.ident.unraw().to_string(), sig.ident.span());
+    args.name.clone().unwrap_or_else(of_function)
 }

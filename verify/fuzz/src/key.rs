@@ -4,6 +4,7 @@ use idem_runtime::KeyBuilder;
 use proc_macro2::Span;
 use syn::LitStr;
 
+use crate::problem::Problems;
 use crate::template::{Segment, parse};
 
 /// A template, and lines of values for its placeholders. What a template says is found again in what it was made of, and its literals and
@@ -33,7 +34,9 @@ pub(crate) fn template(bytes: &[u8]) {
 }
 
 fn parsed(template: &str) -> Option<Vec<Segment>> {
-    parse(&LitStr::new(template, Span::call_site())).ok()
+    let mut problems = Problems::default();
+    let segments = parse(&LitStr::new(template, Span::call_site()), &mut problems);
+    segments.filter(|_| problems.into_errors().is_none())
 }
 
 fn is_literal(segment: &Segment) -> bool {
