@@ -79,9 +79,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = tell(&Options::parse()).await else { return ExitCode::SUCCESS };
-    let mut chain: Vec<_> = error.chain().map(ToString::to_string).collect();
-    chain.dedup();
-    eprintln!("error: {}", chain.join(": "));
+    eprintln!("error: {error:#}");
     ExitCode::FAILURE
 }
 

@@ -120,9 +120,7 @@ fn die_at(point: Death, death: Option<Death>) {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let Err(error) = run(options).await else { return ExitCode::SUCCESS };
-    let mut chain: Vec<_> = error.chain().map(ToString::to_string).collect();
-    chain.dedup();
-    eprintln!("error: {}", chain.join(": "));
+    eprintln!("error: {error:#}");
     ExitCode::FAILURE
 }
 

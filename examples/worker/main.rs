@@ -107,9 +107,7 @@ async fn main() -> ExitCode {
         None => deliver(&options).await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
-    let mut chain: Vec<_> = error.chain().map(ToString::to_string).collect();
-    chain.dedup();
-    eprintln!("error: {}", chain.join(": "));
+    eprintln!("error: {error:#}");
     ExitCode::FAILURE
 }
 

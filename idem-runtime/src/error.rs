@@ -1,4 +1,7 @@
-//! The one error type of the public API: a kind to act on, and the source kept.
+//! The one error type of the public API: a kind to act on, the call that it is about, and the source kept.
+//!
+//! A storage's error is shown as it is, and the chain goes on behind it. Everything else has a text of its own, and its source another one: see
+//! [`chain`](crate::chain).
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -6,23 +9,61 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain;
+use crate::engine::CallName;
+use crate::key::{Key, RecordKey};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Why an operation did not return its own result.
 ///
-/// Act on [`kind`](Error::kind); show the `Display` text to people. The text never holds payloads, arguments or raw keys.
-/// Cloning is cheap.
+/// Act on [`kind`](Error::kind); show the `Display` text to people. The text never holds payloads, arguments or raw keys: a key is shown as
+/// the hash that the call's span and log lines have too, and [`key`](Error::key) is the whole of it for the program.
+///
+/// [`source`](StdError::source) has what the text does not say, and no error of the chain repeats another. The source of
+/// [`PreviouslyFailed`](ErrorKind::PreviouslyFailed) is the first call's failure. Cloning is cheap.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idem_runtime::Error> {
+/// # use idem_runtime::{Error, Idempotency};
+/// # let idem = Idempotency::memory();
+/// # idem.operation("charge").key("order-42").call(async { Ok::<_, Error>(1) }).await?;
+/// let used = idem.operation("refund").key("order-42").call(async { Ok::<_, Error>(2) });
+/// let error = used.await.unwrap_err();
+/// assert_eq!(error.key(), Some("order-42"));
+/// assert!(error.to_string().contains("by the operation `charge`"));
+/// assert!(!error.to_string().contains("order-42"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
-    operation: Option<Box<str>>,
+    operation: Option<Arc<str>>,
+    key: Option<Key>,
+    record: Option<RecordKey>,
     retry_after: Option<Duration>,
-    failure: Option<Box<str>>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Cause>,
 }
+
+/// What an error comes of.
+#[derive(Clone)]
+enum Cause {
+    /// An error of the storage's that is shown as it is.
+    Storage(StorageError),
+    /// The first call's failure.
+    Failure(FirstFailure),
+    Other(Arc<dyn StdError + Send + Sync>),
+}
+
+/// The failure of the first call with a key, of which nothing but its text was stored.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+struct FirstFailure(Arc<str>);
 
 /// What went wrong, in the terms a caller acts on. Each kind says what the caller should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +75,7 @@ pub enum ErrorKind {
     AlreadyProcessing,
     /// The first call with this key failed, and the failure is what its duplicates get.
     ///
-    /// *Do:* handle it like the original failure, whose text is [`Error::failure`]; a new attempt needs a new key.
+    /// *Do:* handle it like the original failure, whose text is [`Error::failure`], and the error's source; a new attempt needs a new key.
     PreviouslyFailed,
     /// Nobody knows whether the effect happened: the owner died half way and the operation's crash policy is `park`, or a transaction's
     /// `COMMIT` was not answered and what became of it could not be read back.
@@ -42,7 +83,7 @@ pub enum ErrorKind {
     /// *Do:* for a parked call look at the outside system, then resolve the record by hand; calling again changes nothing. For a transaction,
     /// where [`Error::is_retryable`] is true, call again with the same key in a new one: it replays if the first was committed.
     Indeterminate,
-    /// The key was used before with other arguments or for another operation.
+    /// The key was used before with other arguments or for another operation. The text names that one where this process knows it.
     ///
     /// *Do:* fix the caller; a key names one intended effect.
     Mismatch,
@@ -52,7 +93,7 @@ pub enum ErrorKind {
     LeaseLost,
     /// The storage could not be reached, refused, or did not answer in time, before the body ran.
     ///
-    /// *Do:* call again with the same key; the source says what the storage's trouble is.
+    /// *Do:* call again with the same key; the text says what the storage's trouble is, and the source what its client or server said.
     Storage,
     /// A result could not be encoded, or a stored one does not decode as the type asked for.
     ///
@@ -64,7 +105,8 @@ pub enum ErrorKind {
     KeyGeneration,
     /// No storage was configured: neither `with`, nor a task-local override, nor a global one.
     ///
-    /// *Do:* call `idempotency::set_global` once at start-up.
+    /// *Do:* call `idempotency::set_global` once at start-up. A task that was spawned inside of `idempotency::with` does not inherit that: give it
+    /// the handle, or wrap its future in `with` as well.
     NotConfigured,
     /// `set_global` was called a second time.
     ///
@@ -132,9 +174,10 @@ impl Error {
             kind,
             message: message.into(),
             operation: None,
+            key: None,
+            record: None,
             retry_after: None,
-            failure: None,
-            source: None,
+            cause: None,
         }))
     }
 
@@ -148,6 +191,17 @@ impl Error {
         self.0.operation.as_deref()
     }
 
+    /// The call's key, without namespace and tenant, where one was made. It may hold personal data: think before logging it, and log
+    /// [`key_hash`](Self::key_hash) in its place.
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_ref().map(Key::as_str)
+    }
+
+    /// Sixteen hex digits that stand for the key, namespace and tenant in the error's text, in spans and in log lines: the same in every process.
+    pub fn key_hash(&self) -> Option<String> {
+        self.0.record.as_ref().map(RecordKey::key_hash)
+    }
+
     /// How long to wait before calling again, for [`ErrorKind::AlreadyProcessing`]: what is left of the runner's lease.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -155,7 +209,19 @@ impl Error {
 
     /// The text of the first call's failure, for [`ErrorKind::PreviouslyFailed`].
     pub fn failure(&self) -> Option<&str> {
-        self.0.failure.as_deref()
+        match &self.0.cause {
+            Some(Cause::Failure(FirstFailure(text))) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the storage said, where it is the storage's trouble.
+    pub fn storage_error(&self) -> Option<&StorageError> {
+        match &self.0.cause {
+            Some(Cause::Storage(error)) => Some(error),
+            Some(Cause::Other(error)) => error.downcast_ref(),
+            _ => None,
+        }
     }
 
     /// Whether calling again with the same key can succeed without anybody changing anything.
@@ -220,10 +286,6 @@ impl Error {
         }
     }
 
-    fn storage_error(&self) -> Option<&StorageError> {
-        self.source().and_then(|source| source.downcast_ref())
-    }
-
     /// Whether the key is taken: by a running call, by other arguments, or by an unresolved crash.
     pub fn is_conflict(&self) -> bool {
         matches!(
@@ -237,7 +299,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.map(|inner| inner.source = Some(source.into()))
+        self.map(|inner| inner.cause = Some(Cause::Other(source.into().into())))
     }
 
     pub(crate) fn with_retry_after(self, retry_after: Duration) -> Self {
@@ -245,7 +307,7 @@ impl Error {
     }
 
     pub(crate) fn with_failure(self, failure: &str) -> Self {
-        self.map(|inner| inner.failure = Some(failure.into()))
+        self.map(|inner| inner.cause = Some(Cause::Failure(FirstFailure(failure.into()))))
     }
 
     pub(crate) fn on_operation(self, operation: &str) -> Self {
@@ -254,11 +316,23 @@ impl Error {
         })
     }
 
-    /// Changes an error that is still being built; one that is shared already stays as it is.
+    /// Says which key it is about, before it is certain which record.
+    pub(crate) fn with_key(self, key: &Key) -> Self {
+        self.map(|inner| {
+            inner.key.get_or_insert_with(|| key.clone());
+        })
+    }
+
+    /// Says which call it is about.
+    pub(crate) fn of_call(self, name: &CallName) -> Self {
+        self.on_operation(&name.operation).with_key(&name.key).map(|inner| {
+            inner.record.get_or_insert_with(|| name.record.clone());
+        })
+    }
+
+    /// Changes an error, or a copy of it where others have it too.
     fn map(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            change(inner);
-        }
+        change(Arc::make_mut(&mut self.0));
         self
     }
 }
@@ -266,10 +340,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        if let Some(operation) = &self.0.operation {
-            write!(f, " (operation `{operation}`)")?;
+        match (&self.0.operation, self.key_hash()) {
+            (Some(operation), Some(hash)) => {
+                write!(f, " (operation `{operation}`, key hash {hash})")
+            }
+            (Some(operation), None) => write!(f, " (operation `{operation}`)"),
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -280,19 +357,29 @@ impl fmt::Debug for Error {
         if let Some(operation) = &self.0.operation {
             debug.field("operation", operation);
         }
+        if let Some(hash) = self.key_hash() {
+            debug.field("key_hash", &hash);
+        }
         if let Some(retry_after) = &self.0.retry_after {
             debug.field("retry_after", retry_after);
         }
-        if let Some(source) = &self.0.source {
-            debug.field("source", source);
-        }
+        match &self.0.cause {
+            Some(Cause::Storage(error)) => debug.field("source", error),
+            Some(Cause::Other(error)) => debug.field("source", error),
+            // The application's own words, which it shows where it shows its errors.
+            Some(Cause::Failure(_)) | None => &mut debug,
+        };
         debug.finish_non_exhaustive()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        match self.0.cause.as_ref()? {
+            Cause::Storage(error) => error.source(),
+            Cause::Failure(failure) => Some(failure),
+            Cause::Other(error) => chain::next(&self.0.message, &**error),
+        }
     }
 }
 
@@ -305,7 +392,7 @@ impl From<StorageError> for Error {
             StorageErrorKind::Corrupt | StorageErrorKind::NewerVersion => ErrorKind::Corrupt,
             StorageErrorKind::Configuration => ErrorKind::Configuration,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::new(kind, error.to_string()).map(|inner| inner.cause = Some(Cause::Storage(error)))
     }
 }
 

@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod canonical;
+mod chain;
 pub mod clock;
 pub mod codec;
 mod driver;

@@ -88,6 +88,18 @@ impl OwnerId {
         Self(Uuid::new_v4().as_u128())
     }
 
+    /// A fresh random id of a claim, whose last 32 bits are the operation's tag. What is left is more than enough to be unique.
+    pub(crate) fn random_with(tag: u32) -> Self {
+        let random = Uuid::new_v4().as_u128();
+        Self(random >> 32 << 32 | u128::from(tag))
+    }
+
+    /// The tag of the operation that it was made for, if it was made for one.
+    pub(crate) fn tag(self) -> u32 {
+        let [.., a, b, c, d] = self.to_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// The id's bytes, most significant first.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()

@@ -177,7 +177,7 @@ async fn wait(
 }
 
 /// How long a subscription may take. Meanwhile nobody looks at the key.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The storage counts the lease in whole milliseconds.
 const LEASE_MARGIN: Duration = Duration::from_millis(1);

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::CallName;
 use crate::storage::{StorageError, StorageErrorKind};
-use crate::telemetry;
 
 /// Between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -37,7 +36,7 @@ impl Complaints {
     /// A lease was not renewed: for this reason, or because there was no answer in time.
     pub(crate) fn renewal(&self, name: &CallName, error: Option<&StorageError>) {
         let Some(unsaid) = self.say(What::Renewal, error.map(StorageError::kind)) else { return };
-        let (operation, key_hash) = (&name.operation, telemetry::key_hash(name));
+        let (operation, key_hash) = (&name.operation, name.record.key_hash());
         let error = error.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
         tracing::warn!(
             %operation, key_hash, error, unsaid,
@@ -49,7 +48,7 @@ impl Complaints {
     /// A key could not be released.
     pub(crate) fn release(&self, name: &CallName, error: &crate::Error) {
         let Some(unsaid) = self.say(What::Release, None) else { return };
-        let (operation, key_hash) = (&name.operation, telemetry::key_hash(name));
+        let (operation, key_hash) = (&name.operation, name.record.key_hash());
         tracing::warn!(
             %operation, key_hash, %error, unsaid,
             "a key stays locked until its lease runs out; see that the storage can be reached"

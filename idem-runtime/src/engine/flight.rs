@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::names;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::key::{Key, RecordKey};
@@ -101,10 +102,11 @@ impl Flights {
 
     /// A call that is not on the list yet.
     pub(crate) fn candidate(name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
+        let owner = OwnerId::random_with(names::remember(&name.operation));
         Arc::new(Flight {
             name,
             handle,
-            owner: OwnerId::random(),
+            owner,
             lease,
             parent: super::context::parent(),
             fence: AtomicU64::new(0),

@@ -23,7 +23,7 @@ pub fn set_global(idem: Idempotency) -> Result<(), Error> {
 }
 
 /// Runs `future` with `idem` as the handle of the annotated functions it calls: for tests and tenants. Tasks that it spawns do not
-/// inherit it.
+/// inherit it: wrap their futures as well, `tokio::spawn(with(handle()?, future))`, or give the functions the handle (`with = …`).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -69,7 +69,8 @@ pub fn handle() -> Result<Idempotency, Error> {
     GLOBAL.get().cloned().ok_or_else(|| {
         Error::new(
             ErrorKind::NotConfigured,
-            "no storage is configured: call `idempotency::set_global` at start-up",
+            "no storage is configured: call `idempotency::set_global` at start-up, or give the operation its handle (`with = …`); a task \
+             that was spawned inside of `idempotency::with` does not inherit it: wrap its future in `with` as well",
         )
     })
 }

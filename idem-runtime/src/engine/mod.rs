@@ -19,6 +19,7 @@ mod guard;
 mod handle;
 mod health;
 mod keeper;
+mod names;
 mod operation;
 mod outcome;
 mod parked;

@@ -434,31 +434,24 @@ impl Settings {
     /// Everything checked and filled in from the handle. What is wrong ends the call, which is counted here, as no report has begun.
     pub(super) fn into_call(self) -> Result<Call, Error> {
         let name = self.name.clone();
-        self.check().map_err(|error| {
-            telemetry::refused(&name, &error);
-            error.on_operation(&name)
-        })
+        self.check().inspect_err(|error| telemetry::refused(&name, error))
     }
 
     fn check(self) -> Result<Call, Error> {
-        let Idempotency(inner) = self.handle?;
-        let fingerprint = self.fingerprint.transpose()?;
-        let key = match (self.key.transpose()?, fingerprint) {
-            (Some(key), _) => key,
-            (None, Some(fingerprint)) => Key::from_fingerprint(&self.name, fingerprint)?,
-            (None, None) => {
-                let text = "the operation has neither a key nor arguments to make one of";
-                return Err(Error::new(ErrorKind::KeyGeneration, text));
-            }
+        let Self { handle, name: operation, key, fingerprint, tenant, ttl, lease, .. } = self;
+        let (key, fingerprint) = match identity(&operation, key, fingerprint) {
+            Ok(identity) => identity,
+            // That there is no storage is the first thing to know.
+            Err(error) => return Err(handle.err().unwrap_or(error).on_operation(&operation)),
         };
-        let fingerprint = fingerprint.unwrap_or_else(|| Fingerprinter::new(&self.name).finish());
-        let record = RecordKey::new(&inner.namespace, self.tenant.as_deref(), &key)?;
+        let of_key = |error: Error| error.on_operation(&operation).with_key(&key);
+        let Idempotency(inner) = handle.map_err(of_key)?;
+        let record = RecordKey::new(&inner.namespace, tenant.as_deref(), &key).map_err(of_key)?;
+        let name = CallName { operation, key, tenant, record, fingerprint };
         // What is not given is the handle's; a lease is lowered to a shorter ttl of the operation's own, a ttl raised to a longer lease.
-        let lease =
-            self.lease.unwrap_or_else(|| self.ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
-        let ttl = self.ttl.unwrap_or(inner.ttl.max(lease));
-        check_durations(ttl, lease)?;
-        let name = CallName { operation: self.name, key, tenant: self.tenant, record, fingerprint };
+        let lease = lease.unwrap_or_else(|| ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
+        let ttl = ttl.unwrap_or(inner.ttl.max(lease));
+        check_durations(ttl, lease).map_err(|error| error.of_call(&name))?;
         Ok(Call {
             flight: Flights::candidate(name, Arc::as_ptr(&inner) as usize, lease),
             ttl,
@@ -470,6 +463,24 @@ impl Settings {
             inner,
         })
     }
+}
+
+/// The key and the fingerprint of a call of `operation`: either can be made of the other one.
+fn identity(
+    operation: &str,
+    key: Option<Result<Key, Error>>,
+    fingerprint: Option<Result<Fingerprint, Error>>,
+) -> Result<(Key, Fingerprint), Error> {
+    let fingerprint = fingerprint.transpose()?;
+    let key = match (key.transpose()?, fingerprint) {
+        (Some(key), _) => key,
+        (None, Some(fingerprint)) => Key::from_fingerprint(operation, fingerprint)?,
+        (None, None) => {
+            let text = "the operation has neither a key nor arguments to make one of";
+            return Err(Error::new(ErrorKind::KeyGeneration, text));
+        }
+    };
+    Ok((key, fingerprint.unwrap_or_else(|| Fingerprinter::new(operation).finish())))
 }
 
 impl<E, S, M, P> fmt::Debug for Operation<E, S, M, P> {

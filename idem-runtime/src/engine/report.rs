@@ -14,7 +14,7 @@ use super::flight::Flight;
 use super::handle::Inner;
 use crate::hooks::{AbandonReason, Abandoned};
 use crate::record::CrashPolicy;
-use crate::telemetry::{self, Timer};
+use crate::telemetry::Timer;
 
 /// A call that has not ended yet.
 pub(crate) struct Report {
@@ -89,7 +89,7 @@ impl Report {
     fn tell(&self, reason: AbandonReason) {
         let Progress::Running(aftermath) = self.progress else { return };
         let name = &self.flight.name;
-        let (operation, key_hash) = (&name.operation, telemetry::key_hash(name));
+        let (operation, key_hash) = (&name.operation, name.record.key_hash());
         let key_is = aftermath.as_str();
         match reason {
             AbandonReason::Cancelled => {

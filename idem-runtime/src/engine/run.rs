@@ -16,6 +16,7 @@ use super::context;
 use super::flight::{CallName, Flight, Phase, later};
 use super::guard::Guard;
 use super::handle::Inner;
+use super::names;
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, BodyReport, Report};
 use super::settle::{Settled, vanished};
@@ -206,11 +207,8 @@ impl Call {
                 guard.end(|| Phase::Busy { lease_until });
                 return Err(self.already_processing(lease_left));
             }
-            Ok(Claimed::Mismatch) => {
-                let text = "the key was used before for another operation or with other arguments";
-                self.error(ErrorKind::Mismatch, text)
-            }
-            Err(error) => Error::from(error).on_operation(&self.flight.name.operation),
+            Ok(Claimed::Mismatch) => names::mismatch(&self.inner, &self.flight.name).await,
+            Err(error) => Error::from(error).of_call(&self.flight.name),
         };
         // The guard, dropped after this, releases what may have been claimed.
         self.flight.enter_phase(Phase::Refused(error.clone()));
@@ -229,10 +227,8 @@ impl Call {
                 let text = "the lease ran out and another owner is running the operation";
                 return Ended::Refused(self.error(ErrorKind::LeaseLost, text));
             }
-            Settled::Lost(Lost::Gone) => Some(vanished().on_operation(&self.flight.name.operation)),
-            Settled::Unrecorded(error) => {
-                Some(Error::from(error).on_operation(&self.flight.name.operation))
-            }
+            Settled::Lost(Lost::Gone) => Some(vanished().of_call(&self.flight.name)),
+            Settled::Unrecorded(error) => Some(Error::from(error).of_call(&self.flight.name)),
         };
         if let Some(error) = &unrecorded {
             let operation = &self.flight.name.operation;
@@ -360,7 +356,7 @@ impl Call {
     }
 
     pub(super) fn error(&self, kind: ErrorKind, text: &'static str) -> Error {
-        Error::new(kind, text).on_operation(&self.flight.name.operation)
+        Error::new(kind, text).of_call(&self.flight.name)
     }
 
     pub(super) fn already_processing(&self, lease_left: Duration) -> Error {

@@ -160,7 +160,7 @@ impl Drop for Writing {
         let Some(error) = self.unrecorded.take() else { return };
         self.flight.lose();
         let name = &self.flight.name;
-        let error = error.on_operation(&name.operation);
+        let error = error.of_call(name);
         let operation = &name.operation;
         match &self.settlement {
             Settlement::Release(_) => {

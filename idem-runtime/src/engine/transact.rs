@@ -234,19 +234,14 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
                     again if self.has_ended(&mut transaction, again).await => Again::Never,
                     again => again,
                 };
-                self.roll_back(transaction).await;
+                self.idem.rollback(transaction).await;
                 Err((error, again))
             }
             Err(panic) => {
-                self.roll_back(transaction).await;
+                self.idem.rollback(transaction).await;
                 resume_unwind(panic)
             }
         }
-    }
-
-    /// What is not answered is rolled back by the server, when it notices that the connection is gone.
-    async fn roll_back(&self, transaction: Transaction<'static, DB>) {
-        let _ = timeout(self.idem.0.claim_timeout, transaction.rollback()).await;
     }
 
     /// Whether a statement of the body's has ended the transaction: what it committed must not happen again. A body that is not run again need not be

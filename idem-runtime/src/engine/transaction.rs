@@ -27,6 +27,7 @@ use super::claim::{polls, unanswered};
 use super::context;
 use super::flight::later;
 use super::handle::{Idempotency, Inner};
+use super::names;
 use super::operation::{Alone, Operation, counted_as};
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, Report};
@@ -222,11 +223,8 @@ where
         }
         Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
-        Ok(Claimed::Mismatch) => {
-            let text = "the key was used before for another operation or with other arguments";
-            Err(call.error(ErrorKind::Mismatch, text).into())
-        }
-        Err(error) => Err(error.on_operation(&call.flight.name.operation).into()),
+        Ok(Claimed::Mismatch) => Err(names::mismatch(&call.inner, &call.flight.name).await.into()),
+        Err(error) => Err(error.of_call(&call.flight.name).into()),
     };
     Turn::Ended(ended(report, &call, &map, replayed))
 }
@@ -320,7 +318,8 @@ impl<E, S, M> Running<E, S, M> {
             }
         };
         let operation = &call.flight.name.operation;
-        let written = written.instrument(span).await.map_err(|error| error.on_operation(operation));
+        let written =
+            written.instrument(span).await.map_err(|error| error.of_call(&call.flight.name));
         let result = match (result, written) {
             (Ok(value), Ok(())) => Ok(Outcome { value, source: source(&call, unstorable) }),
             (Ok(_), Err(error)) => Err(Failed::Ours(error)),

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain;
+
 /// Why an event was not enqueued, published or read. Act on [`kind`](OutboxError::kind).
 ///
 /// The text never holds payloads or keys. Cloning is cheap.
@@ -82,6 +84,6 @@ impl fmt::Display for OutboxError {
 
 impl StdError for OutboxError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().and_then(|source| chain::next(&self.message, source))
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::Event;
+use crate::chain;
 
 /// Hands events to a broker.
 ///
@@ -108,6 +109,6 @@ impl fmt::Display for PublishError {
 
 impl StdError for PublishError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().and_then(|source| chain::next(&self.message, source))
     }
 }

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain;
+
 /// Why a verb gave no answer.
 #[derive(Clone, Debug)]
 pub struct StorageError {
@@ -44,6 +46,19 @@ impl StorageError {
         self
     }
 
+    /// With another text.
+    #[cfg(feature = "_sql")]
+    pub(crate) fn with_text(mut self, text: String) -> Self {
+        self.message = text.into();
+        self
+    }
+
+    /// The error of the database's client that caused it. It shows its source's text as well, so it is no part of the [chain].
+    #[cfg(feature = "_sql")]
+    pub(crate) fn client(&self) -> Option<&sqlx::Error> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
     /// What a caller may conclude.
     pub fn kind(&self) -> StorageErrorKind {
         self.kind
@@ -63,6 +78,6 @@ impl fmt::Display for StorageError {
 
 impl StdError for StorageError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().and_then(|source| chain::next(&self.message, source))
     }
 }

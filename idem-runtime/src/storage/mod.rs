@@ -38,6 +38,8 @@
 mod erased;
 mod error;
 pub mod memory;
+#[cfg(any(feature = "redis", feature = "_sql"))]
+mod reach;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "_sql")]

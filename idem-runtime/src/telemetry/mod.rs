@@ -25,7 +25,7 @@ pub(crate) fn span(name: &CallName) -> Span {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return Span::none();
     }
-    tracing::debug_span!("idempotent", operation = %name.operation, key_hash = key_hash(name))
+    tracing::debug_span!("idempotent", operation = %name.operation, key_hash = name.record.key_hash())
 }
 
 /// A call was refused before anything could be done for it.
@@ -39,13 +39,8 @@ pub(crate) fn parked(name: &CallName) {
     metrics::count_parked(&name.operation);
     tracing::warn!(
         operation = %name.operation,
-        key_hash = key_hash(name),
+        key_hash = name.record.key_hash(),
         "an operation is parked: its owner died half way and its outcome is unknown; find out whether it took effect, then resolve its \
          record"
     );
-}
-
-/// What logs show of the key, so that the calls for one key are found together.
-pub(crate) fn key_hash(name: &CallName) -> String {
-    name.record.key_hash()
 }

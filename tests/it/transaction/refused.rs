@@ -8,6 +8,7 @@ use idem_runtime::{Error, ErrorKind, Idempotency};
 use sqlx::{MySql, Postgres, Sqlite};
 
 use super::stage::{Db, Failed, Stage, Tx, deposit, on_every_database};
+use crate::faults::chains::assert_nothing_said_twice;
 use crate::outbox::stage::{Db as _, inside, pool};
 use crate::stage::in_time;
 
@@ -17,6 +18,7 @@ on_every_database!(
     a_missing_table_says_what_to_do,
     a_key_that_cannot_be_used_leaves_the_transaction_as_it_was,
     a_record_that_cannot_be_read_is_left_as_it_is,
+    an_error_in_a_transaction_knows_its_call,
     a_body_that_lost_its_record_does_not_commit_without_it,
     callers_that_go_away_leave_no_transaction_behind,
 );
@@ -76,6 +78,37 @@ async fn a_key_that_cannot_be_used_leaves_the_transaction_as_it_was<DB: Db>(stag
     }
     stage.idem.commit(tx).await.unwrap();
     assert_eq!(stage.balance().await, 1);
+}
+
+/// What an error says of its call does not depend on where the record is.
+async fn an_error_in_a_transaction_knows_its_call<DB: Db>(stage: Stage<DB>) {
+    let plain = stage.idem.operation("charge").key("a-key");
+    plain.call(async { Ok::<_, Error>(1_i64) }).await.unwrap();
+    let mut tx = stage.begin().await;
+    let error = refused(&stage.idem, &mut tx, "a-key").await;
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert!(error.to_string().contains("by the operation `charge`"), "{error}");
+    assert_eq!((error.operation(), error.key()), (Some("deposit"), Some("a-key")));
+    let hash = error.key_hash().unwrap();
+    assert!(error.to_string().contains(&hash), "{error}");
+    stage.idem.rollback(tx).await;
+
+    // The other way round, and in every kind of trouble.
+    let mut tx = stage.begin().await;
+    let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("taken");
+    operation.call(async |_| Ok::<_, Error>(1_i64)).await.unwrap();
+    stage.idem.commit(tx).await.unwrap();
+    let other = stage.idem.operation("charge").key("taken").call(async { Ok::<_, Error>(1_i64) });
+    let error = other.await.unwrap_err();
+    assert!(error.to_string().contains("by the operation `deposit`"), "{error}");
+    let mut connection = stage.pool.acquire().await.unwrap();
+    DB::run(&mut connection, "DROP TABLE idempotency_records".to_owned()).await.unwrap();
+    drop(connection);
+    let mut tx = stage.begin().await;
+    let error = refused(&stage.idem, &mut tx, "a-key").await;
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Configuration, Some("a-key")));
+    assert_nothing_said_twice(&error);
+    stage.idem.rollback(tx).await;
 }
 
 async fn a_record_that_cannot_be_read_is_left_as_it_is<DB: Db>(stage: Stage<DB>) {

@@ -5,7 +5,7 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::{StorageError, StorageErrorKind, reach};
 
 /// Where the servers are.
 #[derive(Clone)]
@@ -25,6 +25,7 @@ const SENTINEL_PORT: u16 = 26379;
 impl Address {
     /// Understands a URL.
     pub(super) fn parse(url: &str) -> Result<Self, StorageError> {
+        is_encoded(url)?;
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(invalid(url, "it has no scheme such as redis://"));
         };
@@ -140,6 +141,7 @@ fn sentinel(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
 
 /// Has the client read the address of one server. `shown` is the URL that the user wrote.
 fn server(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
+    is_encoded(url)?;
     let info = url.into_connection_info().map_err(|error| {
         let reason = match error.to_string() {
             text if text.contains("TLS") => "TLS needs the feature `redis-tls`",
@@ -147,6 +149,9 @@ fn server(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
             text if text.contains("protocol") => "its protocol is neither resp2 nor resp3",
             text if text.contains("wildcard") => "a wildcard is not an address to connect to",
             text if text.contains("path") => "the path of the socket is missing",
+            _ if redacted(shown).contains("***") => {
+                "it is malformed; in a user name or a password, percent-encode characters such as `#`, `/`, `?`, `@` and `%`"
+            }
             _ => "it is malformed",
         };
         invalid(shown, reason)
@@ -154,6 +159,11 @@ fn server(url: &str, shown: &str) -> Result<ConnectionInfo, StorageError> {
     // The connection tells by itself when it breaks only in RESP3.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
+}
+
+/// Refuses a URL in which a part of the password would be taken for something else.
+fn is_encoded(url: &str) -> Result<(), StorageError> {
+    if reach::is_unencoded(url) { Err(invalid(url, reach::UNENCODED)) } else { Ok(()) }
 }
 
 fn invalid(url: &str, reason: &str) -> StorageError {

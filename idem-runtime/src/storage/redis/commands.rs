@@ -9,7 +9,7 @@ use super::connect::transport;
 use super::error::Fault;
 use super::tls::Certificates;
 use super::transport::{Timeouts, Transport};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 
 /// How long connecting, or a reply, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,7 +52,16 @@ impl Commands {
         let answer = reply.and_then(|reply| Ok(reply.extract_error()?));
         answer.map(|_: Value| ()).map_err(|fault| {
             let is_of_this_key = fault.is_refusal() || fault.is_wrong_type();
-            Refusal { error: Fault::explain(fault, &self.server), is_of_this_key }
+            let error = if fault.is_wrong_type() {
+                let text = format!(
+                    "redis at {} holds something else under the name of the stream",
+                    self.server
+                );
+                StorageError::new(StorageErrorKind::Corrupt, text)
+            } else {
+                Fault::explain(fault, &self.server)
+            };
+            Refusal { error, is_of_this_key }
         })
     }
 }

@@ -3,6 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::rights;
+use crate::storage::reach;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// An error, with how far the request had got.
@@ -112,6 +113,38 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
             };
             (Configuration, format!("redis at {server} {reason}"))
         }
+        // The client of a cluster hands on nothing but the texts of its nodes.
+        _ if mentions(error, "NOAUTH") => {
+            (Configuration, format!("redis at {server} asks for a password"))
+        }
+        _ if mentions(error, "WRONGPASS") => (
+            Configuration,
+            format!("redis at {server} does not accept the user name or the password"),
+        ),
+        _ if mentions(error, "DB index is out of range") || mentions(error, "invalid DB index") => {
+            (
+                Configuration,
+                format!("redis at {server} has no database of this number (`databases`)"),
+            )
+        }
+        _ if mentions(error, "SELECT is not allowed in cluster mode") => (
+            Configuration,
+            format!(
+                "redis at {server} is a node of a cluster, which has no databases: use a redis-cluster:// address"
+            ),
+        ),
+        _ if mentions(error, "cluster support disabled") => {
+            (Configuration, format!("redis at {server} is no cluster: use a redis:// address"))
+        }
+        _ if mentions(error, "max number of clients reached") => {
+            (NotApplied, format!("redis at {server} has no connection left (`maxclients`)"))
+        }
+        _ if mentions(error, "protected mode") => (
+            Configuration,
+            format!(
+                "redis at {server} accepts connections of its own machine alone: set a password, or `protected-mode no`"
+            ),
+        ),
         _ if mentions(error, "unknown command") => (
             Configuration,
             format!("redis at {server} lacks a command: version 7.0 or later is needed"),
@@ -129,12 +162,12 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
         | ErrorKind::Extension => {
             (Configuration, format!("redis at {server} answered with an error"))
         }
-        _ if !sent && let Some(reason) = refused_handshake(error) => {
+        _ if !sent && let Some(reason) = reach::refused_handshake(&error.to_string()) => {
             (Configuration, format!("redis at {server} {reason}"))
         }
         _ if !sent => {
-            let why = if error.is_timeout() { ": it does not answer in time" } else { "" };
-            (NotApplied, format!("cannot connect to redis at {server}{why}"))
+            let text = format!("cannot connect to redis at {server}");
+            (NotApplied, reach::because(text, not_reached(error, server)).into_owned())
         }
         _ if error.is_timeout() => {
             (Indeterminate, format!("redis at {server} did not answer in time"))
@@ -145,13 +178,25 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
     }
 }
 
-/// Why a TLS handshake failed, where asking again is of no use. The client of a cluster hands on nothing but rustls' text.
-fn refused_handshake(error: &RedisError) -> Option<&'static str> {
-    if mentions(error, "invalid peer certificate") {
-        Some("shows a certificate that is not accepted")
-    } else if mentions(error, "received fatal alert") && !mentions(error, "InternalError") {
+/// Why there is no connection.
+fn not_reached(error: &RedisError, server: &str) -> Option<&'static str> {
+    /// What TLS says where the server answered in the clear.
+    const IN_THE_CLEAR: [&str; 3] = ["corrupt message", "InvalidContentType", "invalid TLS"];
+
+    let text = error.to_string();
+    if error.is_timeout() && server.starts_with("rediss") {
+        Some("it does not answer in time, as where it does not speak TLS, which `rediss` asks for")
+    } else if error.is_timeout() {
+        Some("it does not answer in time")
+    } else if let Some(reason) = reach::reason(&text) {
+        Some(reason)
+    } else if IN_THE_CLEAR.iter().any(|part| text.contains(part)) {
+        Some("what listens there does not speak TLS, which `rediss` asks for")
+    } else if error.kind() == ErrorKind::Parse {
+        Some("what listens there does not speak the protocol of redis, or asks for TLS (`rediss`)")
+    } else if error.is_connection_dropped() {
         Some(
-            "refuses the TLS handshake, such as for a certificate that it does not accept or misses",
+            "it closed the connection, as where it asks for TLS (`rediss`) or has no connection left (`maxclients`)",
         )
     } else {
         None

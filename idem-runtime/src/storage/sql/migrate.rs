@@ -53,3 +53,11 @@ pub(super) fn missing(table: &super::table::Table, file: &str) -> String {
 pub(super) fn other_columns(table: &super::table::Table) -> String {
     format!("the table {table} has other columns than this version needs: call `migrate()`")
 }
+
+/// The text for a user who may not make or change the tables.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) fn may_not(table: &super::table::Table, right: &str) -> String {
+    format!(
+        "this user may not make or change the table {table}: grant {right}, or let a user who has that right call `migrate()` once"
+    )
+}

@@ -119,6 +119,8 @@ pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod row;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub(crate) mod table;

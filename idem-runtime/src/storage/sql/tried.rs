@@ -107,8 +107,7 @@ fn untried(error: StorageError) -> StorageError {
     if error.kind() != StorageErrorKind::Indeterminate {
         return error;
     }
-    let message =
-        format!("nothing was claimed: the rights of the user could not be tried ({error})");
+    let message = "nothing was claimed: the rights of the user could not be tried";
     StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
 }
 
@@ -130,15 +129,14 @@ pub(super) fn name_right(right: &str, error: StorageError) -> StorageError {
     if !["42501", "42000"].contains(&code(&error).as_str()) {
         return error;
     }
-    let message = format!(
+    let text = format!(
         "the storage needs the right to {right} rows, and this user does not have it: grant what docs/operating.md lists ({error})"
     );
-    StorageError::new(StorageErrorKind::Configuration, message).with_source(error)
+    error.with_text(text)
 }
 
 /// The code that the database gave, if the error is the database's.
 fn code(error: &StorageError) -> String {
-    let source = std::error::Error::source(error).and_then(|error| error.downcast_ref::<Error>());
-    let code = source.and_then(Error::as_database_error).and_then(DatabaseError::code);
+    let code = error.client().and_then(Error::as_database_error).and_then(DatabaseError::code);
     code.map(Cow::into_owned).unwrap_or_default()
 }

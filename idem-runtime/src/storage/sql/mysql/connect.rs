@@ -1,15 +1,14 @@
 //! Making a [`MySqlStorage`].
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::{ConnectOptions, MySql};
 
 use super::super::connections::{FIRST_PATIENCE, PATIENCE, address_of, on_driver};
+use super::super::server;
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::MySqlStorage;
 use super::error::explain;
@@ -109,22 +108,20 @@ impl MySqlBuilder {
     /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, a name.
     /// [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text does not repeat the URL.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<MySqlStorage, StorageError> {
-        let options = MySqlConnectOptions::from_str(url.as_ref()).map_err(|_| {
-            // The client's error may repeat the password.
-            let message = "not a URL of a mysql server: it has to be like mysql://user:password@host:3306/database";
-            StorageError::new(StorageErrorKind::Configuration, message)
-        })?;
+        let example = "mysql://user:password@host:3306/database";
+        let options: MySqlConnectOptions = server::options(url.as_ref(), "mysql", example)?;
         // What slow statements are called is in our own errors and metrics.
         let options = options.disable_statement_logging();
         let table = self.checked()?;
-        let first = options.clone();
+        let (first, named) = (options.clone(), named(&options));
         let storage = self.on_table(MySqlPoolOptions::new(), move || options.clone(), table);
         let backend = Arc::clone(&storage.0.backend);
         let trying = async move {
-            let tried = try_once(&first).await;
-            Ok(tried.map_err(|error| explain(error, false, &backend.link.table).0)?)
+            let tried = server::try_once::<MySql>(&first, |_| false).await;
+            let told = |error| explain(error, false, &backend.link.table).0.into();
+            tried.map_err(|error| server::with_address(told(error), "mysql", &named))
         };
-        on_driver(storage.0.backend.link.limit(), trying).await?;
+        on_driver(storage.0.backend.link.limit().max(FIRST_PATIENCE * 2), trying).await?;
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
@@ -133,13 +130,12 @@ impl MySqlBuilder {
     }
 }
 
-/// Connects once, so that a wrong address shows at the start. A pool would not say why, but try until its patience ends.
-async fn try_once(options: &MySqlConnectOptions) -> Result<(), sqlx::Error> {
-    let connection = tokio::time::timeout(FIRST_PATIENCE, options.connect()).await;
-    let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    // Whether the server hears that this was all matters to nobody.
-    let _ = connection.close().await;
-    Ok(())
+/// Where a server is, for errors.
+fn named(options: &MySqlConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
 }
 
 impl MySqlStorage {

@@ -6,7 +6,8 @@ use sqlx::mysql::MySqlDatabaseError;
 use super::super::fault::{Fault, Then};
 use super::super::migrate;
 use super::super::table::Table;
-use crate::storage::{StorageError, StorageErrorKind};
+use super::login;
+use crate::storage::{StorageError, StorageErrorKind, reach};
 
 /// The answer to a `SET TRANSACTION` inside of a transaction.
 pub(super) const INSIDE: u16 = 1568;
@@ -26,32 +27,41 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
     if let Some(number) = refused.map(MySqlDatabaseError::number) {
         return refusal(number, error, sent, table);
     }
+    let plain = |kind, message: &'static str, broken| (kind, message.into(), broken);
     let (kind, message, broken) = match &error {
-        Error::PoolTimedOut | Error::PoolClosed => (
+        Error::PoolTimedOut | Error::PoolClosed => plain(
             NotApplied,
             "no connection to mysql in time: the server cannot be reached, or others keep the storage's connections waiting",
             Broken::No,
         ),
         // The client has no error of its own for it.
-        Error::Configuration(reason) if reason.to_string().contains("RSA") => (
+        Error::Configuration(reason) if reason.to_string().contains("RSA") => plain(
             Configuration,
             "no login to mysql: passwords of the kind `caching_sha2_password` need an encrypted connection, or the feature `mysql-rsa` \
              of sqlx",
             Broken::Yes,
         ),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
-            (Configuration, "the address of the mysql server cannot be used", Broken::No)
+            plain(Configuration, "the address of the mysql server cannot be used", Broken::No)
         }
-        Error::Tls(_) => (
+        Error::Tls(why) => (
             Configuration,
-            "no encrypted connection to mysql: a TLS feature of sqlx has to be switched on, and the server has to offer it",
+            format!("no encrypted connection to mysql: {}", without_tls(&why.to_string())).into(),
             Broken::Yes,
         ),
-        Error::Encode(_) => (Configuration, "a value is too large for mysql", Broken::No),
+        Error::Encode(_) => plain(Configuration, "a value is too large for mysql", Broken::No),
         _ if sent => {
-            (Indeterminate, "the connection to mysql broke before it answered", Broken::Yes)
+            plain(Indeterminate, "the connection to mysql broke before it answered", Broken::Yes)
         }
-        _ => (NotApplied, "cannot connect to mysql", Broken::Yes),
+        Error::Protocol(_) => plain(
+            NotApplied,
+            "cannot connect to mysql: what listens there is another kind of server",
+            Broken::Yes,
+        ),
+        other => {
+            let (kind, message) = reach::unreached("mysql", &other.to_string());
+            (kind, message, Broken::Yes)
+        }
     };
     let then = if matches!(error, Error::Encode(_)) { Then::Split } else { Then::Tell };
     (Fault::new(then, kind, message, error), broken)
@@ -63,6 +73,9 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
     use Then::{Again, Split, Tell};
 
     let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
+    if let Some(message) = login::refusal(number) {
+        return (Fault::new(Tell, Configuration, message, error), Broken::No);
+    }
     let (then, kind, message, broken) = match number {
         // A deadlock, a row that changed under a snapshot, a key that another process has inserted, a transaction that another member of
         // the group has precluded.
@@ -92,13 +105,6 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
             format!("this user of mysql may not read and write the table {table}"),
             Broken::No,
         ),
-        1045 | 1698 => {
-            plain(Tell, Configuration, "mysql does not accept the user name or the password")
-        }
-        1130 => plain(Tell, Configuration, "mysql does not accept connections from this host"),
-        1044 => plain(Tell, Configuration, "this user of mysql may not use the database"),
-        1046 => plain(Tell, Configuration, "the address of the mysql server names no database"),
-        1049 => plain(Tell, Configuration, "mysql has no database of this name"),
         1064 | 1305 => plain(
             Tell,
             Configuration,
@@ -150,10 +156,27 @@ fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Brok
     (Fault::new(then, kind, message, error), broken)
 }
 
+/// Why the client has no TLS.
+fn without_tls(text: &str) -> &'static str {
+    if text.contains("built without TLS") {
+        "switch on a TLS feature of sqlx, such as `tls-rustls-ring-webpki`"
+    } else if text.contains("does not support TLS") {
+        "the server does not offer TLS (`ssl_cert`, `ssl_key`)"
+    } else {
+        "a certificate or a key that the URL names cannot be used, or the server's is not accepted"
+    }
+}
+
 /// The server's number of a fault, where it is the server's.
 pub(super) fn number(fault: &Fault) -> Option<u16> {
-    let source = std::error::Error::source(&fault.error)?.downcast_ref::<Error>()?;
-    Some(source.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+    Some(
+        fault
+            .error
+            .client()?
+            .as_database_error()?
+            .try_downcast_ref::<MySqlDatabaseError>()?
+            .number(),
+    )
 }
 
 /// The fault of a statement that was not answered in time.

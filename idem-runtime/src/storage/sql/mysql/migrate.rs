@@ -6,8 +6,9 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::super::connections::{Share, on_driver};
-use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending};
-use super::error::explain;
+use super::super::migrate::{self, LONGEST_MIGRATION, Migration, is_up_to_date, pending};
+use super::super::table::Table;
+use super::error::{explain, number};
 use super::link::Link;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -39,7 +40,7 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 }
 
 async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), StorageError> {
-    let fault = |error| StorageError::from(explain(error, true, &link.table).0);
+    let fault = |error| name_right_to_migrate(error, &link.table);
     let table = link.table.migrations();
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {table} (
@@ -65,4 +66,18 @@ async fn apply(connection: &mut MySqlConnection, link: &Link) -> Result<(), Stor
 async fn version(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<Option<i64>> {
     let newest = format!("SELECT max(version) FROM {table}");
     sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(connection).await?.try_get(0)
+}
+
+/// The error of a statement of a migration, which needs rights that no verb needs.
+fn name_right_to_migrate(error: sqlx::Error, table: &Table) -> StorageError {
+    let fault = explain(error, true, table).0;
+    let is_of_rights = number(&fault).is_some_and(|number| [1044, 1142, 1227].contains(&number));
+    let error = StorageError::from(fault);
+    if !is_of_rights {
+        return error;
+    }
+    error.with_text(migrate::may_not(
+        table,
+        "CREATE, ALTER, INDEX, INSERT and SELECT on the database",
+    ))
 }

@@ -6,6 +6,7 @@ mod completions;
 mod connect;
 mod error;
 mod link;
+mod login;
 mod migrate;
 mod rights;
 mod seen;

@@ -1,16 +1,17 @@
 //! Making a [`PostgresStorage`].
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Postgres};
 
-use super::super::connections::{FIRST_PATIENCE, PATIENCE, Share, address_of, on_driver};
+use super::super::connections::{FIRST_PATIENCE, PATIENCE, address_of, on_driver};
+use super::super::server;
 use super::super::table::{DEFAULT_TABLE, Quote, Table};
 use super::PostgresStorage;
+use super::error::explain;
 use super::link::Link;
 use super::statements::Statements;
 use super::verbs::Backend;
@@ -118,36 +119,42 @@ impl PostgresBuilder {
     /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, a name.
     /// [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text does not repeat the URL.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<PostgresStorage, StorageError> {
-        let url = url.as_ref();
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            // The client's error may repeat the password.
-            let message = "not a URL of a postgres server: it has to be like postgres://user:password@host:5432/database";
-            StorageError::new(StorageErrorKind::Configuration, message)
-        })?;
+        let example = "postgres://user:password@host:5432/database";
+        let options: PgConnectOptions = server::options(url.as_ref(), "postgres", example)?;
         // What slow statements are called is in our own errors and metrics.
         let options = options.disable_statement_logging();
         let table = self.checked()?;
-        let server = format!("{}:{}", options.get_host(), options.get_port());
+        let (first, named) = (options.clone(), named(&options));
         let storage = self.on_table(PgPoolOptions::new(), move || options.clone(), table);
-        // A first connection now, so that a wrong address shows at the start.
         let backend = Arc::clone(&storage.0.backend);
         let trying = async move {
-            let first = backend.link.acquire_within(Share::Claims, FIRST_PATIENCE).await?;
-            first.give_back();
-            Ok(())
+            let tried = server::try_once::<Postgres>(&first, is_starting).await;
+            let told = |error| explain(error, false, &backend.link.table).0.into();
+            tried.map_err(|error| server::with_address(told(error), "postgres", &named))
         };
-        on_driver(storage.0.backend.link.limit(), trying).await.map_err(|error| {
-            if error.kind() != StorageErrorKind::NotApplied {
-                return error;
-            }
-            let message = format!("cannot connect to postgres at {server} in time");
-            StorageError::new(StorageErrorKind::NotApplied, message).with_source(error)
-        })?;
+        on_driver(storage.0.backend.link.limit().max(FIRST_PATIENCE * 2), trying).await?;
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
         storage.0.try_rights().await?;
         Ok(storage)
+    }
+}
+
+/// Where a server is, for errors.
+fn named(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Whether a server may be there in a moment.
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
+        _ => false,
     }
 }
 

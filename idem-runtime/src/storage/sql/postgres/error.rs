@@ -6,7 +6,8 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::fault::{Fault, Then};
 use super::super::migrate;
 use super::super::table::Table;
-use crate::storage::{StorageError, StorageErrorKind};
+use super::login;
+use crate::storage::{StorageError, StorageErrorKind, reach};
 
 /// Whether the connection is of use afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,28 +23,46 @@ pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken
     let code =
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(String::from);
     if let Some(code) = code {
-        let ends = sent && ends_connection(&error) && !AT_LOGIN.contains(&code.as_str());
-        return if ends { ended(&code, error) } else { refusal(&code, error, sent, table) };
+        let is_fatal = ends_connection(&error);
+        let ends = sent && is_fatal && !AT_LOGIN.contains(&code.as_str());
+        return match login::refusal(&code, &error) {
+            _ if ends => ended(&code, error),
+            // What ends a connection with these codes refuses it when it is opened.
+            Some((kind, message)) if is_fatal || !sent => {
+                (Fault::new(Then::Tell, kind, message, error), Broken::Yes)
+            }
+            _ => refusal(&code, error, sent, table),
+        };
     }
+    let plain = |kind, message: &'static str, broken| (kind, message.into(), broken);
     let (kind, message, broken) = match &error {
-        Error::PoolTimedOut | Error::PoolClosed => (
+        Error::PoolTimedOut | Error::PoolClosed => plain(
             NotApplied,
             "no connection to postgres in time: the server cannot be reached, or others keep the storage's connections waiting",
             Broken::No,
         ),
         Error::Configuration(_) | Error::InvalidArgument(_) => {
-            (Configuration, "the address of the postgres server cannot be used", Broken::No)
+            plain(Configuration, "the address of the postgres server cannot be used", Broken::No)
         }
-        Error::Tls(_) => (
+        Error::Tls(why) => (
             Configuration,
-            "no encrypted connection to postgres: a TLS feature of sqlx has to be switched on, and the server has to offer it",
+            format!("no encrypted connection to postgres: {}", without_tls(&why.to_string()))
+                .into(),
             Broken::Yes,
         ),
-        Error::Encode(_) => (Configuration, "a value is too large for postgres", Broken::No),
+        Error::Encode(_) => plain(Configuration, "a value is too large for postgres", Broken::No),
         _ if sent => {
-            (Indeterminate, "the connection to postgres broke before it answered", Broken::Yes)
+            plain(Indeterminate, "the connection to postgres broke before it answered", Broken::Yes)
         }
-        _ => (NotApplied, "cannot connect to postgres", Broken::Yes),
+        Error::Protocol(_) => plain(
+            NotApplied,
+            "cannot connect to postgres: what listens there is another kind of server",
+            Broken::Yes,
+        ),
+        other => {
+            let (kind, message) = reach::unreached("postgres", &other.to_string());
+            (kind, message, Broken::Yes)
+        }
     };
     let then = if matches!(error, Error::Encode(_)) { Then::Split } else { Then::Tell };
     (Fault::new(then, kind, message, error), broken)
@@ -100,21 +119,18 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         "42703" | "42P10" | "23502" => {
             (Tell, Configuration, migrate::other_columns(table), Broken::No)
         }
+        "42501" if mentions(&error, "for schema") => (
+            Tell,
+            Configuration,
+            format!("this user of postgres may not use the schema of the table {table}: grant USAGE on it"),
+            Broken::No,
+        ),
         "42501" => (
             Tell,
             Configuration,
             format!("this user of postgres may not read and write the table {table}"),
             Broken::No,
         ),
-        "28000" if wants_encryption(&error) => plain(
-            Tell,
-            Configuration,
-            "postgres lets this user in by an encrypted connection alone: switch on a TLS feature of sqlx, and say so in the URL (`sslmode`)",
-        ),
-        "28000" | "28P01" => {
-            plain(Tell, Configuration, "postgres does not accept the user name or the password")
-        }
-        "3D000" => plain(Tell, Configuration, "postgres has no database of this name"),
         "26000" | "42P05" | "08P01" if !ends_connection(&error) => (
             Tell,
             Configuration,
@@ -135,8 +151,12 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
         "57P03" => plain(Tell, NotApplied, "postgres is starting up or shutting down"),
         // The statement may have been committed when the server was told to stop, or a pooler lost it.
         code if code == "40003" || code.starts_with("57P") || code.starts_with("08") => {
-            let kind = if sent { Indeterminate } else { NotApplied };
-            (Tell, kind, "the postgres server is going away".to_owned(), Broken::Yes)
+            let (kind, message) = if sent {
+                (Indeterminate, "the postgres server is going away")
+            } else {
+                (NotApplied, "postgres, or a pooler before it, ended the connection before it was open")
+            };
+            (Tell, kind, message.to_owned(), Broken::Yes)
         }
         "22P05" => plain(
             Split,
@@ -154,10 +174,21 @@ fn refusal(code: &str, error: Error, sent: bool, table: &Table) -> (Fault, Broke
     (Fault::new(then, kind, message, error), broken)
 }
 
-/// Whether a login was refused that came without encryption. There is no code for it.
-fn wants_encryption(error: &Error) -> bool {
+/// Whether the server says this. There are rights that it has no code for.
+pub(super) fn mentions(error: &Error, words: &str) -> bool {
     let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
-    message.is_some_and(|message| message.contains("no encryption"))
+    message.is_some_and(|message| message.contains(words))
+}
+
+/// Why the client has no TLS.
+fn without_tls(text: &str) -> &'static str {
+    if text.contains("built without TLS") {
+        "switch on a TLS feature of sqlx, such as `tls-rustls-ring-webpki`"
+    } else if text.contains("does not support TLS") {
+        "the server does not offer TLS (`ssl = on`)"
+    } else {
+        "a certificate or a key that the URL names cannot be used, or the server's is not accepted"
+    }
 }
 
 fn ends_connection(error: &Error) -> bool {

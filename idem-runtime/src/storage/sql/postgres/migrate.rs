@@ -3,10 +3,12 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::super::connections::{Share, on_driver};
-use super::super::migrate::{LONGEST_MIGRATION, Migration, is_up_to_date, pending};
+use super::super::migrate::{self, LONGEST_MIGRATION, Migration, is_up_to_date, pending};
+use super::super::table::Table;
 use super::error::explain;
 use super::link::Link;
 use super::verbs::Backend;
@@ -39,7 +41,7 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 }
 
 async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), StorageError> {
-    let fault = |error| StorageError::from(explain(error, true, &link.table).0);
+    let fault = |error| name_right_to_migrate(error, &link.table);
     let table = link.table.migrations();
     let mut transaction = connection.begin().await.map_err(fault)?;
     // Other migrations are waited for, and a large table takes its time.
@@ -68,4 +70,15 @@ async fn apply(connection: &mut PgConnection, link: &Link) -> Result<(), Storage
 async fn version(connection: &mut PgConnection, table: &str) -> sqlx::Result<Option<i64>> {
     let newest = format!("SELECT max(version) FROM {table}");
     sqlx::query(AssertSqlSafe(newest)).persistent(false).fetch_one(connection).await?.try_get(0)
+}
+
+/// The error of a statement of a migration, which needs rights that no verb needs.
+fn name_right_to_migrate(error: sqlx::Error, table: &Table) -> StorageError {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    let is_of_rights = code.as_deref() == Some("42501");
+    let error = StorageError::from(explain(error, true, table).0);
+    if !is_of_rights {
+        return error;
+    }
+    error.with_text(migrate::may_not(table, "CREATE and USAGE on its schema"))
 }

@@ -4,6 +4,7 @@ mod check;
 mod connect;
 mod error;
 mod link;
+mod login;
 mod migrate;
 mod rights;
 mod statements;

@@ -117,11 +117,20 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Fault {
             let message = format!("sqlite does not understand the statement on the table {table}");
             (Tell, Configuration, message)
         }
-        (_, 8) => plain(Tell, Configuration, "the sqlite database is read-only"),
+        (_, 8) => plain(
+            Tell,
+            Configuration,
+            "the sqlite database is read-only: this process may not write its file or folder, or the URL says so (`mode=ro`)",
+        ),
         (_, 10) => plain(Tell, Indeterminate, "sqlite could not read or write its file"),
         (_, 11 | 26) => plain(Tell, Configuration, "the file is damaged, or is no sqlite database"),
         (_, 13) => plain(Tell, NotApplied, "the disk of the sqlite database is full"),
-        (_, 14) => plain(Tell, Configuration, "the file of the sqlite database cannot be opened"),
+        (_, 14) => plain(
+            Tell,
+            Configuration,
+            "the file of the sqlite database cannot be opened: its folder has to be there, this process has to have the right to read and write \
+             both, and a `mode` of the URL must not forbid to make the file",
+        ),
         (_, 18..=20) => plain(Split, Configuration, "sqlite does not accept a value of the record"),
         (_, 3 | 4 | 7 | 9 | 12 | 15..=17 | 21..=25) => {
             (Tell, NotApplied, format!("sqlite refused the statement (code {code})"))

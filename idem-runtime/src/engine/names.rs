@@ -1,0 +1,125 @@
+//! Which operation has used a key, for the text of a [`Mismatch`](ErrorKind::Mismatch). Nothing is decided by it.
+//!
+//! A record does not hold the name of its operation, but its owner's id has a tag of it: 32 bits of a hash. This process remembers the names of
+//! the operations that it has called, so that it knows the name where the tag is one of theirs.
+
+use once_cell::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::CallName;
+use super::claim::PATIENCE;
+use super::handle::Inner;
+use crate::error::{Error, ErrorKind};
+use crate::storage::Storage;
+
+/// More operations than a program has, unless it makes up their names.
+const MOST: usize = 512;
+
+/// Places that a name may be in.
+const PLACES: usize = 8;
+
+static NAMES: Names = Names::new();
+
+/// Names, near the place that their tag gives them. They are only ever added.
+struct Names([OnceCell<Box<str>>; MOST]);
+
+impl Names {
+    const fn new() -> Self {
+        Self([const { OnceCell::new() }; MOST])
+    }
+
+    /// Remembers an operation, and gives its tag. Where there are very many, the last are not remembered.
+    fn remember(&self, operation: &str) -> u32 {
+        let tag = tag(operation);
+        for place in self.places(tag) {
+            if **place.get_or_init(|| operation.into()) == *operation {
+                break;
+            }
+        }
+        tag
+    }
+
+    /// The operation that has this tag, if it is remembered.
+    fn named(&self, tag: u32) -> Option<&str> {
+        let names = self.places(tag).map_while(OnceCell::get);
+        names.map(|name| &**name).find(|name| self::tag(name) == tag)
+    }
+
+    fn places(&self, tag: u32) -> impl Iterator<Item = &OnceCell<Box<str>>> {
+        let first = usize::try_from(tag).unwrap_or_default();
+        (first..).take(PLACES).map(|place| &self.0[place % MOST])
+    }
+}
+
+/// Remembers an operation, and gives its tag.
+pub(super) fn remember(operation: &str) -> u32 {
+    NAMES.remember(operation)
+}
+
+/// FNV-1a, folded. Records keep it: it never changes.
+fn tag(operation: &str) -> u32 {
+    let hash = operation.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
+    u32::try_from(folded).unwrap_or_default()
+}
+
+/// The error of a call whose key is another call's: it names the operation where that is another one, and says where it is not.
+pub(super) async fn mismatch(inner: &Inner, name: &CallName) -> Error {
+    let limit = PATIENCE.min(inner.claim_timeout);
+    let stored = timeout(limit, inner.storage.load(&name.record)).await;
+    let stored = stored.ok().and_then(Result::ok).flatten();
+    // What has changed since is no answer.
+    let owner = stored.filter(|record| record.fingerprint != name.fingerprint);
+    let known = owner.and_then(|record| NAMES.named(record.owner.tag()));
+    let error = match known {
+        Some(known) if *known == *name.operation => Error::new(
+            ErrorKind::Mismatch,
+            "the key was used before by this operation, with other arguments or type parameters",
+        ),
+        Some(other) => Error::new(
+            ErrorKind::Mismatch,
+            format!("the key was used before by the operation `{other}`"),
+        ),
+        None => Error::new(
+            ErrorKind::Mismatch,
+            "the key was used before for another operation or with other arguments",
+        ),
+    };
+    error.of_call(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_always_the_same() {
+        assert_eq!(tag(""), 0xcbf2_9ce4 ^ 0x8422_2325);
+        assert_eq!(tag("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
+    }
+
+    #[test]
+    fn an_operation_that_was_called_is_known_by_its_tag() {
+        let names = Names::new();
+        assert_eq!(names.named(tag("called")), None);
+        for _ in 0..2 {
+            assert_eq!(names.remember("called"), tag("called"));
+            assert_eq!(names.named(tag("called")), Some("called"));
+        }
+        assert_eq!(names.named(tag("never called")), None);
+    }
+
+    #[test]
+    fn more_operations_than_there_are_places_do_no_harm() {
+        let names = Names::new();
+        let made_up = |number| format!("made up {number}");
+        let tags: Vec<_> = (0..4 * MOST).map(|number| names.remember(&made_up(number))).collect();
+        let known = |(number, tag): &(usize, u32)| match names.named(*tag) {
+            Some(name) => name == made_up(*number),
+            None => false,
+        };
+        assert!(tags.into_iter().enumerate().filter(known).count() > MOST / 2);
+    }
+}
