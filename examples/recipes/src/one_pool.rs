@@ -3,7 +3,7 @@
 use idempotency::storage::PostgresStorage;
 use idempotency::{Idempotency, idempotent};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 #[derive(Debug, thiserror::Error)]
 enum TransferError {
@@ -25,15 +25,6 @@ async fn deposit(
     Ok(sqlx::query_scalar("SELECT sum(cents)::bigint FROM deposits").fetch_one(&mut **tx).await?)
 }
 
-async fn in_one_commit(pool: &PgPool, idem: &Idempotency, id: i64) -> Result<i64, TransferError> {
-    let mut tx = pool.begin().await?;
-    // An error drops the transaction, and nothing has happened.
-    let balance = deposit(&mut tx, id, 100).await?;
-    // Not `tx.commit()`: when the reply to the COMMIT is lost, this one finds out what has become of it.
-    idem.commit(tx).await?;
-    Ok(balance)
-}
-
 pub(crate) async fn run(url: &str, id: i64) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(5).connect(url).await?;
     sqlx::query(
@@ -47,6 +38,10 @@ pub(crate) async fn run(url: &str, id: i64) -> anyhow::Result<()> {
     storage.migrate().await?; // in earnest: when the service is deployed
     idempotency::set_global(Idempotency::new(storage)?)?;
     let idem = idempotency::handle()?;
-    println!("balance {}", in_one_commit(&pool, &idem, id).await?);
+    // Begins, runs the body, and commits; rolls back an error, and tries again what the database asks to be tried again. When the reply to the COMMIT is
+    // lost it finds out what has become of it.
+    let balance: i64 =
+        idem.transaction(&pool, async |mut tx| deposit(&mut tx, id, 100).await).await?;
+    println!("balance {balance}");
     Ok(())
 }
