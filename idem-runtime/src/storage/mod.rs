@@ -38,7 +38,7 @@
 mod erased;
 mod error;
 pub mod memory;
-#[cfg(any(feature = "redis", feature = "_sql"))]
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 mod reach;
 #[cfg(feature = "redis")]
 pub mod redis;

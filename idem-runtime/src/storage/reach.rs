@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-#[cfg(feature = "_sql")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 use crate::storage::StorageErrorKind;
 
 /// Why there is no connection, as far as the client's text tells.
@@ -27,7 +27,7 @@ pub(crate) fn reason(text: &str) -> Option<&'static str> {
 }
 
 /// What an error of a client means that has no connection.
-#[cfg(feature = "_sql")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(crate) fn unreached(called: &str, text: &str) -> (StorageErrorKind, Cow<'static, str>) {
     if let Some(why) = refused_handshake(text) {
         return (StorageErrorKind::Configuration, format!("{called} {why}").into());
@@ -37,7 +37,7 @@ pub(crate) fn unreached(called: &str, text: &str) -> (StorageErrorKind, Cow<'sta
 }
 
 /// Why there is none, as far as it shows in what became of the connection.
-#[cfg(feature = "_sql")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 fn reason_or_end(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
     let is_closed = ["at eof", "end of file", "connection reset", "broken pipe"];
