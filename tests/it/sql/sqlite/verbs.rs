@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use idem_runtime::storage::{Claim, Claimed, SqliteStorage, Storage, Written};
+use idem_runtime::storage::{Claim, Claimed, SqliteStorage, Storage, StorageErrorKind, Written};
+use sqlx::AssertSqlSafe;
 
 use super::super::{at_once, claim, complete, fresh_key, run_once};
 use super::database;
@@ -58,5 +59,30 @@ async fn cancelled_callers_leave_nothing_behind() {
         let answer = storage.claim(claim).await.unwrap();
         assert!(matches!(answer, Claimed::Acquired { .. }), "{answer:?}");
         assert_eq!(storage.complete(&complete(claim, "1")).await.unwrap(), Written::Done);
+    }
+}
+
+/// What a later version wrote is kept for it, and is not called damage, on which an operator would throw it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn algorithms_and_failures_of_later_versions_are_no_damage() {
+    let (_dir, _, storage, direct) = database().await;
+    for (later, kind) in [
+        (
+            "fingerprint = CAST(x'02' || substr(fingerprint, 2) AS BLOB)",
+            StorageErrorKind::NewerVersion,
+        ),
+        ("status = 'failed', failure = 'later', message = NULL", StorageErrorKind::NewerVersion),
+        ("fingerprint = substr(fingerprint, 1, 32)", StorageErrorKind::Corrupt),
+        ("status = 'failed', failure = 'error', message = NULL", StorageErrorKind::Corrupt),
+    ] {
+        let claim = claim(&fresh_key());
+        storage.claim(&claim).await.unwrap();
+        storage.complete(&complete(&claim, "1")).await.unwrap();
+        let change = format!("UPDATE idempotency_records SET {later} WHERE key = ?");
+        let key = claim.key.as_str().to_owned();
+        let changed = sqlx::query(AssertSqlSafe(change)).bind(key).execute(&direct).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+        assert_eq!(storage.load(&claim.key).await.unwrap_err().kind(), kind, "{later}");
+        assert_eq!(storage.claim(&claim).await.unwrap_err().kind(), kind, "{later}");
     }
 }
