@@ -39,10 +39,8 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
                 >(Refusal::is_busy),
             )
             .store_if(
-                __idem_private::predicate::<
-                    <Result<Receipt, Refusal> as __idem_private::Returned>::Value,
-                    _,
-                >(|receipt| receipt.is_final()),
+                __idem_private::Stored::<Result<Receipt, Refusal>>::new()
+                    .predicate(|receipt| receipt.is_final()),
             )
             .map_err(
                 __idem_private::error_map::<
