@@ -13,12 +13,14 @@ pub(crate) enum ReportError {
 }
 
 /// The key is the day that the report is of, and not the moment at which a timer fired: timers of replicas differ. The replica that comes second waits
-/// for the first one's result, and takes over when that one dies. A failure frees the key, so that the next timer tries again.
+/// for the first one's result, and takes over when that one dies: it waits for longer than the lease. A failure frees the key, so that the next
+/// timer tries again.
 #[idempotent(
     name = "daily-report",
     key = "daily-report:{day}",
     ttl = "3d",            // longer than a timer may be late
-    wait = "10s",
+    lease = "5s",
+    wait = "15s",
     on_error = "release",
     with = idem,
     skip(idem, world),
@@ -28,6 +30,7 @@ pub(crate) async fn report(
     world: &World,
     day: &str,
 ) -> Result<String, ReportError> {
-    world.do_something(&format!("report of {day}"))?;
+    // The archive keeps one report of a day, whoever sends it again.
+    world.do_once(day, &format!("report of {day}"))?;
     Ok(format!("report of {day} by process {}", std::process::id()))
 }

@@ -1,5 +1,7 @@
 //! An axum handler that takes effect once, and says in HTTP's words what else may happen.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -34,13 +36,14 @@ pub(crate) enum PayError {
     #[error("the card was declined")]
     Declined,
     #[error("the bank does not answer")]
-    BankIsDown,
+    BankIsDown, // perhaps it has charged all the same
     #[error(transparent)]
     #[serde(skip)]
     Idempotency(#[from] idempotency::Error),
 }
 
 impl PayError {
+    /// The next request asks the bank again. That is right because the bank knows the key.
     fn passes(&self) -> bool {
         matches!(self, Self::BankIsDown)
     }
@@ -68,11 +71,13 @@ impl IntoResponse for PayError {
     skip(app),
 )]
 async fn pay(app: App, order: Order) -> Result<Receipt, PayError> {
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await; // the bank thinks
+    println!("charging");
+    tokio::time::sleep(Duration::from_millis(300)).await; // the bank thinks
     if order.cents > 100_000 {
         return Err(PayError::Declined);
     }
-    let charged = app.world.do_something(&format!("charged {} for {}", order.cents, order.id));
+    let key = format!("pay-{}", order.id);
+    let charged = app.world.do_once(&key, &format!("charged {} for {}", order.cents, order.id));
     charged.map_err(|_| PayError::BankIsDown)?;
     Ok(Receipt { order: order.id, text: format!("{} cents", order.cents) })
 }

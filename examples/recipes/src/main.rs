@@ -47,9 +47,6 @@ enum Recipe {
         place: Place,
         #[arg(long)]
         user: u64,
-        /// Dies between sending and recording
-        #[arg(long)]
-        dies: bool,
         /// How long a process that died keeps others away
         #[arg(long, default_value_t = 30_000)]
         lease_ms: u64,
@@ -84,11 +81,14 @@ struct Place {
     /// A file that gets a line for each effect
     #[arg(long, default_value = "recipes.txt")]
     world: PathBuf,
+    /// Dies between the first effect and its record
+    #[arg(long)]
+    dies: bool,
 }
 
 impl Place {
     async fn open(self) -> anyhow::Result<(Idempotency, World)> {
-        Ok((Idempotency::connect(&self.storage).await?, World::new(self.world)))
+        Ok((Idempotency::connect(&self.storage).await?, World::new(self.world, self.dies)))
     }
 }
 
@@ -108,13 +108,13 @@ async fn main() -> anyhow::Result<()> {
             let (idem, world) = place.open().await?;
             queue::consume(&idem, &world).await?;
         }
-        Recipe::Mail { place, user, dies, lease_ms } => {
+        Recipe::Mail { place, user, lease_ms } => {
             let builder = Idempotency::connect_builder(&place.storage).await?;
             let idem = builder
                 .lease(Duration::from_millis(lease_ms))
                 .on_parked(|parked| eprintln!("somebody has to look: {}", parked.operation))
                 .build()?;
-            println!("{}", mail::welcome(idem, World::new(place.world), user, dies).await?);
+            println!("{}", mail::welcome(idem, World::new(place.world, place.dies), user).await?);
         }
         Recipe::Daily { place, day } => {
             let (idem, world) = place.open().await?;

@@ -38,7 +38,8 @@ impl BillingError {
 }
 
 /// `name` keeps the keys when the function is renamed. `retry_if` is what the default is not: with it an error that passes by itself frees the key,
-/// and the next delivery runs again.
+/// and the next delivery runs again. That is right where the ledger knows the key, or where the error says that nothing was done: of a
+/// timeout nobody knows.
 #[idempotent(
     name = "billing",
     key = "billing:{order.id}",
@@ -51,7 +52,8 @@ async fn bill(idem: &Idempotency, world: &World, order: &Order) -> Result<(), Bi
     if order.cents <= 0 {
         return Err(BillingError::Amount(order.cents));
     }
-    Ok(world.do_something(&format!("billed {} {}", order.id, order.cents))?)
+    let key = format!("billing-{}", order.id);
+    Ok(world.do_once(&key, &format!("billed {} {}", order.id, order.cents))?)
 }
 
 /// What the broker is told: `XACK`, `basic.ack` or `DeleteMessage` for `ack`; nothing, `nack` or a visibility timeout for `again`; for `aside` the message

@@ -42,13 +42,18 @@ impl Place {
         lines
     }
 
-    /// Nothing can be done in the world until it is mended.
+    /// The world refuses connections until it is mended.
     pub(crate) fn break_world(&self) {
-        fs::create_dir(self.0.path().join("world")).unwrap();
+        fs::write(self.0.path().join("world.refuses"), "").unwrap();
     }
 
     pub(crate) fn mend_world(&self) {
-        fs::remove_dir(self.0.path().join("world")).unwrap();
+        fs::remove_file(self.0.path().join("world.refuses")).unwrap();
+    }
+
+    /// The answer to the next effect is lost.
+    pub(crate) fn lose_an_answer(&self) {
+        fs::write(self.0.path().join("world.loses-an-answer"), "").unwrap();
     }
 }
 
@@ -77,7 +82,10 @@ fn a_report_is_made_once_a_day_by_however_many_processes() {
     let late = on("2026-11-30");
     assert_eq!(late, monday);
     on("2026-12-01");
-    assert_eq!(place.effects(), ["report of 2026-11-30", "report of 2026-12-01"]);
+    assert_eq!(
+        place.effects(),
+        ["report of 2026-11-30 [2026-11-30]", "report of 2026-12-01 [2026-12-01]"]
+    );
 }
 
 #[test]
@@ -87,7 +95,17 @@ fn a_report_whose_data_are_not_there_is_made_by_the_next_timer() {
     assert!(!place.run("daily", &["--day", "2026-11-30"]).status.success());
     place.mend_world();
     assert!(place.run("daily", &["--day", "2026-11-30"]).status.success());
-    assert_eq!(place.effects(), ["report of 2026-11-30"]);
+    assert_eq!(place.effects(), ["report of 2026-11-30 [2026-11-30]"]);
+}
+
+#[test]
+fn a_report_of_a_process_that_died_is_made_by_one_that_waits() {
+    let place = Place::new();
+    assert!(!place.run("daily", &["--day", "2026-11-30", "--dies"]).status.success());
+    let reports = at_once((0..2).map(|_| place.start("daily", &["--day", "2026-11-30"])).collect());
+    assert!(reports[0].starts_with("report of 2026-11-30"), "{reports:?}");
+    assert_eq!(reports[0], reports[1]);
+    assert_eq!(place.effects().len(), 1);
 }
 
 #[test]
@@ -107,7 +125,17 @@ fn a_mail_of_a_process_that_died_is_never_sent_again() {
         sleep(Duration::from_millis(100));
     };
     assert!(!place.run("mail", &options).status.success(), "{parked}");
-    assert_eq!(place.effects(), ["mail to 7, key welcome-mail-7"]);
+    assert_eq!(place.effects(), ["mail to 7"]);
+}
+
+#[test]
+fn a_mail_of_which_nobody_knows_is_not_sent_again() {
+    let place = Place::new();
+    place.lose_an_answer();
+    for _ in 0..2 {
+        assert!(!place.run("mail", &["--user", "7"]).status.success());
+    }
+    assert_eq!(place.effects(), ["mail to 7"]);
 }
 
 #[test]
@@ -119,7 +147,7 @@ fn a_mail_is_sent_once_and_one_that_the_server_refused_again() {
     for _ in 0..2 {
         assert_eq!(said(&place.run("mail", &["--user", "7"])), "sent to 7");
     }
-    assert_eq!(place.effects(), ["mail to 7, key welcome-mail-7"]);
+    assert_eq!(place.effects(), ["mail to 7"]);
 }
 
 fn consume(place: &Place, messages: &str) -> Child {
@@ -153,8 +181,9 @@ fn a_message_that_nobody_can_handle_is_put_aside_and_one_that_failed_comes_again
     let good = "{\"id\":2,\"cents\":5}\n";
     assert_eq!(at_once(vec![consume(&place, &good.repeat(2))]), ["again\nagain"]);
     place.mend_world();
-    assert_eq!(at_once(vec![consume(&place, &good.repeat(2))]), ["ack\nack"]);
-    assert_eq!(place.effects(), ["billed 2 5"]);
+    place.lose_an_answer();
+    assert_eq!(at_once(vec![consume(&place, &good.repeat(3))]), ["again\nack\nack"]);
+    assert_eq!(place.effects(), ["billed 2 5 [billing-2]"]);
 }
 
 #[test]

@@ -43,6 +43,15 @@ impl Service {
         (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
     }
 
+    /// Waits until it says this.
+    pub(crate) fn wait_for(&mut self, line: &str) {
+        let mut said = String::new();
+        while said.trim() != line {
+            said.clear();
+            assert_ne!(self.stdout.read_line(&mut said).unwrap(), 0, "it never says {line}");
+        }
+    }
+
     /// Asks it to end, as a platform does, and gives what it said last.
     pub(crate) fn stop(mut self) -> String {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGTERM).unwrap();

@@ -22,9 +22,9 @@ pub(super) async fn of_postgres(statements: &str) {
     // The settings are the role's, in all databases.
     let server = SqlServer::builder(Product::Postgres).without_fsync().start();
     let user = LeastRights::at(Product::Postgres, server.url()).await;
-    query(&user.admin, &shortened(statements, "'60s'", "'700ms'")).unwrap();
+    query(&user.admin, &shortened(statements, "'60s'", "'3s'")).unwrap();
     for (setting, expected) in [
-        ("idle_in_transaction_session_timeout", "700ms"),
+        ("idle_in_transaction_session_timeout", "3s"),
         ("tcp_keepalives_idle", "30"),
         ("tcp_keepalives_interval", "10"),
         ("tcp_keepalives_count", "3"),
@@ -52,7 +52,7 @@ pub(super) async fn of_postgres(statements: &str) {
 /// Likewise.
 pub(super) async fn of_mysql(statement: &str) {
     let user = LeastRights::on(Product::MySql).await;
-    let short = shortened(statement, "60", "1");
+    let short = shortened(statement, "60", "3");
     let idem = Idempotency::new(MySqlStorage::connect(&user.app).await.unwrap()).unwrap();
     let mut stopped = MySqlConnection::connect(&user.app).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(short)).execute(&mut stopped).await.unwrap();

@@ -69,7 +69,7 @@ impl Serialize for Unwritable {
 }
 
 /// Each outcome that the page lists, brought about; on one thread, which is what the recorder is for.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_page_lists_every_outcome_of_calls() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();

@@ -266,11 +266,13 @@ async fn a_key_that_another_runner_has_is_tried_until_it_is_free_or_told<DB: Db>
         let error = pay((&stage.idem, &stage.pool, 2), &runs).await.unwrap_err().ours();
         assert_eq!(error.kind(), ErrorKind::AlreadyProcessing, "{error:?}");
         assert_eq!(runs.count(), 2);
+        let third = Runs::default();
         let leaves = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            while third.count() < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             leave.notify_one();
         };
-        let third = Runs::default();
         let (paid, ()) = tokio::join!(pay((&stage.idem, &stage.pool, 1_000), &third), leaves);
         assert_eq!(paid.unwrap(), 7);
         assert!(third.count() > 1);
