@@ -5,6 +5,9 @@ use http::header::CONTENT_TYPE;
 use mime::Mime;
 use serde::{Serialize, Serializer};
 
+/// Longer lines than this are read by nobody.
+const LONGEST: usize = 1_024;
+
 /// A media type, of which each parameter occurs once. Types and names of parameters are the same in any case of letters, and values with
 /// and without quotes.
 pub(super) struct MediaType(Mime);
@@ -19,7 +22,8 @@ impl MediaType {
 
     /// `None` where it cannot be read, or not in one way alone.
     pub(super) fn parse(line: &str) -> Option<Self> {
-        let media_type: Mime = line.trim_ascii().parse().ok()?;
+        let line = line.trim_ascii();
+        let media_type: Mime = (line.len() <= LONGEST).then_some(line)?.parse().ok()?;
         let names: Vec<_> = media_type.params().map(|(name, _)| name).collect();
         let is_repeated = |at: usize| names[..at].contains(&names[at]);
         (!(0..names.len()).any(is_repeated)).then_some(Self(media_type))

@@ -11,12 +11,15 @@ use serde::Serialize;
 use super::error::Error;
 use super::writer::Writer;
 
-/// Whether `I` is a hash set or a reference to one: that of `std`, of `hashbrown`, and others that are called so.
+/// Whether `I` is a hash set or a reference to one: that of `std`, of `hashbrown`, and others that are called so, but for those that keep an
+/// order.
 #[inline]
 pub(super) fn is_hash_set<I>() -> bool {
     let whole = type_name::<I>();
-    let without_parameters = whole.split_once('<').map_or(whole, |(path, _)| path);
-    without_parameters.ends_with("HashSet")
+    let path = whole.split_once('<').map_or(whole, |(path, _)| path);
+    let path = path.trim_start_matches(['&', ' ']).trim_start_matches("mut ");
+    // A slice or an array of sets is none.
+    !path.contains(['[', '(']) && path.ends_with("HashSet") && !path.ends_with("LinkedHashSet")
 }
 
 /// Writes the elements as an array that is in order.

@@ -97,7 +97,11 @@ impl Again {
             let is_certain = error.kind() == StorageErrorKind::NotApplied;
             return Some(if is_certain { Self::of_cause::<DB>(error) } else { Self::Never });
         }
-        error.downcast_ref::<io::Error>().map(Self::of_io)
+        // A transparent wrapper of one of sqlx's, or of somebody else's connection.
+        error.downcast_ref::<io::Error>().map(|error| match Self::of_io(error) {
+            Self::AfterLoss => Self::IfLost,
+            again => again,
+        })
     }
 
     /// What one of this crate's errors says, of a call in the transaction.
@@ -118,7 +122,12 @@ impl Again {
             if let Some(storage) = error.downcast_ref::<StorageError>() {
                 is_lost |= storage.kind() == StorageErrorKind::Indeterminate;
             } else if let Some(again) = Self::of_known::<DB>(error) {
-                return if again == Self::Never { Self::otherwise(is_lost) } else { again };
+                return match again {
+                    Self::Never => Self::otherwise(is_lost),
+                    // It is the storage's, and so the transaction's.
+                    Self::IfLost => Self::AfterLoss,
+                    again => again,
+                };
             }
             next = error.source();
         }

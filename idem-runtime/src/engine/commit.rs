@@ -46,7 +46,11 @@ impl Idempotency {
         let before = DB::witness(storage, &mut transaction).await.map_err(not_committed)?;
         let witness = match before {
             Before::Open(witness) => witness,
-            Before::Ended(error) => return Err(unknown(error)),
+            // On SQLite the connection does not know, and would take its next user's statements into a transaction that nobody ends.
+            Before::Ended(error) => {
+                self.rollback(transaction).await;
+                return Err(unknown(error));
+            }
         };
         match DB::commit(storage, transaction).await {
             Ok(()) => Ok(()),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
-use sqlx::{Pool, Transaction};
+use sqlx::{Connection as _, Pool, Transaction};
 use tokio::time::{sleep, timeout};
 
 use super::again::BodyError;
@@ -87,7 +87,7 @@ impl Idempotency {
     /// | a value, and a commit, also one whose lost reply [`commit`](Self::commit) has resolved | the value |
     /// | a serialization failure, a deadlock, a lock that was not had in time (MySQL, MariaDB, SQLite) | again |
     /// | another transaction or runner that has the key: [`AlreadyProcessing`](ErrorKind::AlreadyProcessing) | again, in a new transaction, which replays once the other has ended |
-    /// | a connection that broke in the body | again |
+    /// | the transaction's connection broke in the body | again |
     /// | a commit that certainly did not happen, of a [retryable](Error::is_retryable) kind | again |
     /// | a commit whose outcome is unknown: [`Indeterminate`](ErrorKind::Indeterminate); on MySQL and MariaDB also a connection that broke between body and commit | the error. Call again: the idempotent call replays if the transaction was committed |
     /// | any other error of the body's | the error, rolled back: nothing is recorded of it |
@@ -100,7 +100,8 @@ impl Idempotency {
     /// its future cannot borrow from the closure itself; with `async move`, let it move references.
     ///
     /// **The body may run several times**, and each time but one is rolled back: what it does outside of the transaction is done again. It
-    /// leaves the transaction open, without `COMMIT` or `ROLLBACK` of its own, and returns its first error of the database.
+    /// leaves the transaction open, without `COMMIT` or `ROLLBACK` of its own and, on MySQL and MariaDB, without statements that commit by themselves (`CREATE`, `ALTER`,
+    /// `TRUNCATE`, `LOCK TABLES`), and returns its first error of the database.
     ///
     /// # Errors
     ///
@@ -231,6 +232,8 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
             },
             Ok(Err(error)) => {
                 let again = match Again::of_body::<DB>(error.as_error()) {
+                    Again::IfLost if self.is_alive(&mut transaction).await => Again::Never,
+                    Again::IfLost => Again::AfterLoss,
                     again if self.has_ended(&mut transaction, again).await => Again::Never,
                     again => again,
                 };
@@ -244,11 +247,17 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
         }
     }
 
+    /// Whether the connection answers: what the body has lost was somebody else's then, who may have done what was asked.
+    async fn is_alive(&self, transaction: &mut Transaction<'static, DB>) -> bool {
+        let Ok(storage) = storage_of::<DB>(&self.idem.0) else { return true };
+        matches!(timeout(DB::patience(storage), transaction.ping()).await, Ok(Ok(())))
+    }
+
     /// Whether a statement of the body's has ended the transaction: what it committed must not happen again. A body that is not run again need not be
     /// asked about, and neither can a connection that is gone.
     async fn has_ended(&self, transaction: &mut Transaction<'static, DB>, again: Again) -> bool {
         let is_known = match again {
-            Again::Never | Again::AfterLoss => true,
+            Again::Never | Again::IfLost | Again::AfterLoss => true,
             Again::Aborted => DB::ENDS_BY_ITSELF,
             Again::Refused | Again::WhenFree => false,
         };

@@ -323,6 +323,12 @@ impl<E, S, M> Running<E, S, M> {
         let result = match (result, written) {
             (Ok(value), Ok(())) => Ok(Outcome { value, source: source(&call, unstorable) }),
             (Ok(_), Err(error)) => Err(Failed::Ours(error)),
+            // Where the database ends the transaction with such an error, what the caller does next would be committed statement by statement.
+            (Err(_), Err(error))
+                if C::Database::ENDS_BY_ITSELF && error.kind() == ErrorKind::Storage =>
+            {
+                Err(Failed::Ours(error))
+            }
             // The transaction is to be rolled back, and what was to be written with it. Often it is that already.
             (Err(failure), Err(error)) => {
                 tracing::debug!(%operation, %error, "a failure is not recorded in its transaction");

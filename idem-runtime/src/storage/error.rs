@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::chain;
 
 /// Why a verb gave no answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StorageError {
     kind: StorageErrorKind,
     message: Cow<'static, str>,
@@ -67,6 +67,18 @@ impl StorageError {
     /// Whether the same request with the same owner may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, StorageErrorKind::NotApplied | StorageErrorKind::Indeterminate)
+    }
+}
+
+/// Of the cause there is its text: databases put rows and keys into the rest of their errors.
+impl fmt::Debug for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("StorageError");
+        debug.field("kind", &self.kind).field("message", &self.message);
+        if let Some(source) = &self.source {
+            debug.field("source", &format_args!("{source}"));
+        }
+        debug.finish()
     }
 }
 

@@ -402,5 +402,10 @@ fn the_elements_of_a_hash_set_are_sorted_by_their_canonical_forms() {
 #[test]
 fn what_only_looks_like_a_hash_set_keeps_its_order() {
     assert_eq!(text(&vec![2, 1]), "[2,1]");
-    assert_eq!(text(&vec![set([2]), set([1])]), "[[2],[1]]");
+    let sets = [set([2]), set([1])];
+    assert_eq!(text(&sets), "[[2],[1]]");
+    assert_eq!(text(&sets[..]), "[[2],[1]]");
+    assert_eq!(text(&Box::<[_]>::from(sets.clone())), "[[2],[1]]");
+    assert_eq!(text(&sets.to_vec()), "[[2],[1]]");
+    assert_eq!(text(&(sets[0].clone(), sets[1].clone())), "[[2],[1]]");
 }

@@ -49,6 +49,7 @@ macro_rules! table {
             $({
                 let mut row = vec![$change.to_owned()];
                 table!(@cells row $options $before $after);
+                table!(@cell row [key = "charge:{id}", name = "charge",] $after $before);
                 rows.push(format!("| {} |", row.join(" | ")));
             })*
             rows
@@ -182,6 +183,8 @@ macro_rules! moves {
                 let second = idempotency::with(idem, $new::charge(7, 5)).await;
                 row.push(outcome(second, runs + 1));
             })*
+            // With a name it is the same in both directions.
+            row.push(row[2].clone());
             format!("| {} |", row.join(" | "))
         }
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use idem_runtime::storage::{MySqlStorage, SharedStorage};
 use idem_runtime::{ErrorKind, Idempotency};
 use sqlx::mysql::MySqlPoolOptions;
+use sqlx::pool::PoolOptions;
 use sqlx::{MySql, MySqlPool, Sqlite};
 use testkit::sql::{Product, SqlServer};
 
@@ -129,6 +130,22 @@ async fn a_sqlite_transaction_that_a_statement_rolled_back_is_not_said_to_be_com
     deposited(&stage.idem, &mut tx, "2", true).await;
     stage.idem.commit(tx).await.unwrap();
     assert_eq!((stage.balance().await, stage.records().await), (200, 2));
+}
+
+/// One that sqlx takes for a connection inside a transaction would make savepoints of the transactions that follow, and keep others out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sqlite_connection_is_as_good_as_before_where_a_commit_found_its_transaction_ended() {
+    let stage = Stage::<Sqlite>::new().await;
+    let pool = PoolOptions::<Sqlite>::new().max_connections(1).connect(&stage.url).await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let conflict = "INSERT OR ROLLBACK INTO accounts VALUES ('alice', 0)".to_owned();
+    Sqlite::run(inside(&mut tx), conflict).await.unwrap_err();
+    let error = stage.idem.commit(tx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    deposited(&stage.idem, &mut tx, "1", true).await;
+    stage.idem.commit(tx).await.unwrap();
+    assert_eq!((stage.balance().await, stage.records().await), (100, 1));
 }
 
 /// Where readers and the writer wait for each other, a commit may find the file locked.

@@ -16,6 +16,7 @@ on_every_database!(
     attempts_are_bounded_and_the_last_error_is_told,
     no_attempt_is_a_mistake,
     a_key_that_another_runner_has_is_tried_until_it_is_free_or_told,
+    a_body_that_lost_a_connection_of_its_own_is_not_run_again,
 );
 
 /// Errors of a database that a statement makes: those of transactions that were aborted, and others.
@@ -299,4 +300,18 @@ async fn a_body_that_ended_its_transaction_is_not_run_again() {
     }
 
     ending::<Postgres>(Postgres::ABORTED[0]).await;
+}
+
+/// Who was asked over that one may have done it.
+async fn a_body_that_lost_a_connection_of_its_own_is_not_run_again<DB: Db>(stage: Stage<DB>) {
+    type Lost = Box<dyn std::error::Error + Send + Sync>;
+    let runs = Runs::default();
+    let paid = stage.idem.transaction(&stage.pool, async |mut tx| {
+        runs.next();
+        deposit_once::<DB>(&stage.idem, &mut tx, "1").await?;
+        Err::<i64, Lost>(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
+    });
+    let error = in_time(paid).await.unwrap_err();
+    assert!(error.is::<std::io::Error>(), "{error:?}");
+    assert_eq!((runs.count(), stage.balance().await), (1, 0), "{}", DB::NAME);
 }

@@ -13,6 +13,8 @@ pub(crate) enum Again {
     Aborted,
     /// The database refused a statement or the commit for now.
     Refused,
+    /// A connection broke before the commit, and perhaps not the transaction's: then this says [`Never`](Self::Never).
+    IfLost,
     /// The connection broke before the commit. The server rolls back when it notices.
     AfterLoss,
     /// Another runner has the key.
