@@ -71,3 +71,17 @@ impl Serialize for MediaType {
         Parsed { essence: self.0.essence_str(), parameters }.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_would_take_long_is_not_read() {
+        let parameters: String = (0..100_000)
+            .flat_map(|number| [";p".to_owned(), number.to_string(), "=1".to_owned()])
+            .collect();
+        assert!(MediaType::parse(&format!("application/json{parameters}")).is_none());
+        assert!(MediaType::parse("application/json;p0=1;p1=1").is_some_and(|read| read.is_json()));
+    }
+}

@@ -93,3 +93,21 @@ impl StdError for StorageError {
         self.source.as_deref().and_then(|source| chain::next(&self.message, source))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an error of a database does that names the row in its details.
+    #[derive(Debug, thiserror::Error)]
+    #[error("a row violates a constraint")]
+    struct Detailed(&'static str);
+
+    #[test]
+    fn debug_shows_no_more_of_a_cause_than_its_text() {
+        let error = StorageError::new(StorageErrorKind::Corrupt, "nothing was claimed");
+        let shown = format!("{:?}", error.with_source(Detailed("key 4242-secret-4242")));
+        assert!(shown.contains("a row violates a constraint"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

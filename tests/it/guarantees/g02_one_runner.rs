@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use idem_runtime::testing::{Fault, Verb};
-use idem_runtime::{Error, ErrorKind, Source};
+use idem_runtime::{Error, ErrorKind, Operation, Source};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -100,7 +100,8 @@ async fn a_body_does_not_begin_when_answers_come_after_its_lease(stage: Stage) {
     });
     until("the renewal is asked for", || one.faults.calls(Verb::Renew) == 1).await;
     sleep(LEASE + GRAIN).await;
-    let running = two.begin(&stage, "k", "taken over", |op| op.lease(PATIENCE)).await;
+    let takes_over = |op: Operation| op.lease(PATIENCE).wait(PATIENCE);
+    let running = two.begin(&stage, "k", "taken over", takes_over).await;
     sleep(LEASE * 6).await;
     assert_eq!(stage.ledger.executions("k"), 1, "the late answer began a second body");
     let taken_over = running.finish().await.unwrap();

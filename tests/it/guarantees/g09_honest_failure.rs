@@ -41,7 +41,7 @@ async fn storage_down_before_the_body_is_an_error_and_the_body_does_not_run(stag
             assert_eq!(error.kind(), ErrorKind::Storage);
             assert_eq!(error.is_retryable(), retryable, "{fault:?}");
             assert_eq!(error.operation(), Some("charge"));
-            assert!(std::error::Error::source(&error).is_some());
+            assert!(error.storage_error().is_some());
             until("nothing is under way", || process.idem.in_flight() == 0).await;
         });
     }

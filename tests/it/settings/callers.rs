@@ -15,7 +15,7 @@ use tokio_util::task::LocalPoolHandle;
 use super::matrix::Failed;
 
 /// More than any scene takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Callers {

@@ -10,6 +10,11 @@ use super::super::{claim, complete, fresh_key, key, run_once};
 use super::database;
 use crate::stage::{BUSY, in_time};
 
+/// One that a busy machine may keep waiting.
+async fn patient(url: String) -> PostgresStorage {
+    PostgresStorage::builder().connection_timeout(BUSY).connect(url).await.unwrap()
+}
+
 #[tokio::test]
 async fn addresses_that_cannot_be_used_are_told_without_their_password() {
     let (url, _, _) = database().await;
@@ -55,11 +60,11 @@ async fn read_only_server_refuses_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_is_told_and_used_when_it_is_promoted() {
     let mut server = SqlServer::start(Product::Postgres);
-    let storage = PostgresStorage::connect(server.url()).await.unwrap();
+    let storage = patient(server.url()).await;
     storage.migrate().await.unwrap();
     let done = run_once(&storage).await;
     server.restart_as_standby();
-    let storage = PostgresStorage::connect(server.url()).await.unwrap();
+    let storage = patient(server.url()).await;
     for key in [&done.key, &fresh_key()] {
         let error = storage.claim(&claim(key)).await.unwrap_err();
         assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
@@ -136,7 +141,7 @@ async fn database_that_lacks_a_character_of_a_key_says_so_and_merges_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_comes_back_is_used_again_with_its_records() {
     let mut server = SqlServer::start(Product::Postgres);
-    let storage = PostgresStorage::connect(server.url()).await.unwrap();
+    let storage = patient(server.url()).await;
     storage.migrate().await.unwrap();
     let done = run_once(&storage).await;
     server.kill();
