@@ -20,7 +20,7 @@
 //! - What a verb has answered is there when the storage is opened again, unless the backend says that it ends with its process: the answer
 //!   comes after the commit.
 //! - A commit that fails is an error and not an answer: of kind [`NotApplied`](StorageErrorKind::NotApplied) where certainly nothing is
-//!   written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise.
+//!   written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise. Nobody is shown what it would have written and did not.
 //! - An unreadable record (damaged, newer version) is an error of kind [`Corrupt`](StorageErrorKind::Corrupt) or
 //!   [`NewerVersion`](StorageErrorKind::NewerVersion) and stays as it is.
 //! - An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost the kind is

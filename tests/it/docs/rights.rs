@@ -118,6 +118,7 @@ fn run(url: &str, statements: &str) {
 struct AsApp<S> {
     storage: S,
     now: Box<dyn Fn() -> u64 + Send + Sync>,
+    expires_by_itself: bool,
 }
 
 impl<S: Storage> Harness for AsApp<S> {
@@ -137,6 +138,10 @@ impl<S: Storage> Harness for AsApp<S> {
 
     fn clock_is_exact(&self) -> bool {
         false
+    }
+
+    fn expires_by_itself(&self) -> bool {
+        self.expires_by_itself
     }
 
     async fn second(&self) -> Opened<S> {
@@ -170,7 +175,7 @@ pub(super) async fn redis_app(line: &str) {
             let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(&mut connection).unwrap();
             seconds * 1000 + micros / 1000
         };
-        AsApp { storage: storage.clone(), now: Box::new(now) }
+        AsApp { storage: storage.clone(), now: Box::new(now), expires_by_itself: true }
     });
     report.await.assert_passed();
 }
@@ -197,7 +202,7 @@ async fn conforms(user: &LeastRights) {
         let admin = user.admin.clone();
         let clock = CLOCK[usize::from(user.product == Product::MySql)];
         let now = move || query(&admin, clock).unwrap().parse().unwrap();
-        AsApp { storage, now: Box::new(now) }
+        AsApp { storage, now: Box::new(now), expires_by_itself: false }
     });
     report.await.assert_passed();
 }

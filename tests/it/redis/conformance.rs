@@ -66,6 +66,10 @@ impl Harness for OnServers {
         false
     }
 
+    fn expires_by_itself(&self) -> bool {
+        true
+    }
+
     async fn second(&self) -> Opened<RedisStorage> {
         Opened::Done((self.connect)().await)
     }

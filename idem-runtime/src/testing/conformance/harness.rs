@@ -11,7 +11,7 @@ use crate::storage::Storage;
 /// Each case gets a harness of its own from the factory, and makes keys that nobody else makes. So harnesses may share a server; they
 /// must not share a [`ManualClock`](crate::testing::ManualClock), which one case would move under another's feet.
 ///
-/// There are no default methods: whoever writes a harness says of everything whether the backend can.
+/// Whoever writes a harness says of everything whether the backend can. The one method with a default has the stricter answer.
 pub trait Harness: Sized + Send + Sync + 'static {
     /// The storage under test.
     type Storage: Storage;
@@ -29,6 +29,12 @@ pub trait Harness: Sized + Send + Sync + 'static {
     /// [`ManualClock`](crate::testing::ManualClock) does. Then every deadline is tried to the millisecond: give a storage in this process
     /// such a clock for the tests. Otherwise deadlines are tried between what the clock says before and after each call.
     fn clock_is_exact(&self) -> bool;
+
+    /// Whether the backend removes records by itself once their retention is over, as Redis does. Then a purge has nothing to do and must
+    /// answer 0. Otherwise, as long as this is not implemented, purges are counted: what they say that they removed is what had expired.
+    fn expires_by_itself(&self) -> bool {
+        false
+    }
 
     /// Another handle on the same data, as far from the first one as can be: opened anew as another process would, or, where one process
     /// alone can open the data, however the storage is shared within it.

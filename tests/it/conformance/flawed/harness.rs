@@ -52,6 +52,10 @@ impl Harness for OnFlawed {
         self.0.flaw == Flaw::WallClock || self.0.runs_by_hand()
     }
 
+    fn expires_by_itself(&self) -> bool {
+        self.0.flaw == Flaw::PurgeCountsWhatExpiredByItself
+    }
+
     async fn second(&self) -> Opened<Flawed> {
         Opened::Done(self.0.handle())
     }

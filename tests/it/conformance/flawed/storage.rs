@@ -228,13 +228,24 @@ impl Flawed {
                 if self.flaw == Flaw::FailedCommitIsDone {
                     return Ok(answer);
                 }
+                if let (Flaw::FailedCommitStaysInMemory, Some(record)) = (self.flaw, &after) {
+                    records.insert(key, Ok(record.clone()));
+                    return Err(error(StorageErrorKind::Indeterminate));
+                }
                 if self.flaw == Flaw::FailedCommitIsNotApplied {
                     self.keep(verb, &mut records, &key, after);
                     return Err(error(StorageErrorKind::NotApplied));
                 }
                 return Err(error(StorageErrorKind::Indeterminate));
             }
-            self.keep(verb, &mut records, &key, after);
+            let is_there = match (&after, records.get(&key)) {
+                (Some(after), Some(Ok(there))) => after == there,
+                _ => false,
+            };
+            // Who finds what stayed in the memory must not bring it to the disk by chance.
+            if !(is_there && self.flaw == Flaw::FailedCommitStaysInMemory) {
+                self.keep(verb, &mut records, &key, after);
+            }
             answer
         };
         if loss == Some(Loss::Reply) {
@@ -435,6 +446,9 @@ impl Storage for Flawed {
     }
 
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        if self.flaw == Flaw::PurgeDoesNothing {
+            return Ok(0);
+        }
         let now = self.now();
         let mut records = self.data.records.lock();
         if self.flaw == Flaw::PurgeStopsAtUnreadable
@@ -465,6 +479,7 @@ impl Storage for Flawed {
             kept.remove(key);
         }
         Ok(match self.flaw {
+            Flaw::PurgeAnswersNone => 0,
             Flaw::PurgeAnswersTheLimit if !removed.is_empty() => limit as u64,
             Flaw::PurgeIgnoresTheLimitQuietly | Flaw::PurgeOfNoneRemovesAll => {
                 removed.len().min(limit) as u64

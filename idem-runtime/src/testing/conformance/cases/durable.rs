@@ -10,13 +10,14 @@ use super::super::stage::{
 };
 use super::cases;
 use super::lost::transient;
-use crate::record::{CrashPolicy, Fence, Record, Status, Timestamp};
+use crate::record::{CrashPolicy, Fence, Record, State, Status, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, StorageErrorKind, Written};
 
 const KEPT: &str = "What a verb has answered is there when the storage is opened again, unless the backend says that it ends with its \
                     process: the answer comes after the commit.";
 const FAILS: &str = "A commit that fails is an error and not an answer: of kind [`NotApplied`](StorageErrorKind::NotApplied) where \
-                     certainly nothing is written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise.";
+                     certainly nothing is written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise. Nobody is \
+                     shown what it would have written and did not.";
 const CLOCK: &str = "Where there is no server the clock is one that does not go back while the process lives \
                      ([`MonotonicClock`](crate::clock::MonotonicClock)), and what is stored are moments since the Unix epoch, which mean \
                      the same when the data is opened again.";
@@ -192,8 +193,13 @@ async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
         Ok(_) => None,
         Err(error) => transient(Some(error))?,
     };
+    // A storage may refuse everything until it is opened again. What it shows instead, others go by.
+    let shown = stage.storage().load(&claim.key).await;
     let stage = stage.reopened().await?;
     let after = stage.storage().load(&claim.key).await?;
+    if let Ok(shown) = shown {
+        stage.same_record(&claim.key, shown.as_ref(), after.as_ref())?;
+    }
     match kind {
         Some(StorageErrorKind::NotApplied) => {
             stage.same_record(&claim.key, before, after.as_ref())?;
@@ -228,7 +234,12 @@ async fn completion_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
     let complete = completion(&claim, &result("1")?);
     stage.inflict(Harm::NextCommitFails).await?;
     let answer = stage.storage().complete(&complete).await;
+    let told = stage.storage().claim(&rival(&claim)).await;
     let stage = after_a_failure(stage, &claim, Some(&before), answer).await?;
+    if let Ok(Claimed::Replay(told)) = told {
+        let end = State::Finished(told);
+        same("what was replayed before", &stage.record(&claim.key).await?.state, &end)?;
+    }
     same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)?;
     let replay = replayed(stage.storage().claim(&rival(&claim)).await?)?;
     same("the replay", &replay.finish, &complete.finish)
