@@ -4,7 +4,7 @@ use std::error::Error;
 
 use idempotency::storage::{StorageError, StorageErrorKind};
 
-/// Before the commit nothing has changed.
+/// Before the commit nothing has changed. After a failed flush this is redb's answer to every write until the file is opened again.
 pub(crate) fn not_applied(error: impl Error + Send + Sync + 'static) -> StorageError {
     StorageError::new(StorageErrorKind::NotApplied, "the file cannot be read or written")
         .with_source(error)

@@ -1,7 +1,11 @@
 //! Records in one file, with [redb](https://docs.rs/redb): a whole storage, to be read beside `docs/writing-a-storage.md`.
 //!
 //! What it can lose: nothing that was answered, as long as the disk keeps what it was told to flush. One process opens the file at a time, and
-//! within it every clone of [`RedbStorage`], and every storage on the same [`Database`], shares the records.
+//! within it the clones of one [`RedbStorage`] share the records and wake each other's waiters.
+//!
+//! What it cannot do: write after a flush has failed. redb then refuses every write until the file is opened again, since nobody knows what
+//! is on the disk. Results that were recorded are still replayed, everything else fails, and so does
+//! [`ping`](idempotency::Idempotency::ping): have it decide whether the process is ready, and restart a process that is not.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -43,7 +47,7 @@ use crate::tables::{Reading, Writing};
 pub struct RedbStorage(Arc<Inner>);
 
 struct Inner {
-    database: Arc<Database>,
+    database: Database,
     clock: Box<dyn Clock>,
     watchers: Watchers,
 }
@@ -76,22 +80,27 @@ impl RedbStorage {
     /// Where it cannot be opened: it is no file of redb's, or another process has it open.
     pub fn open(file: impl AsRef<Path>) -> Result<Self, StorageError> {
         let database = Database::create(file).map_err(error::cannot_open)?;
-        Self::new(Arc::new(database), MonotonicClock)
+        Self::new(database, MonotonicClock)
     }
 
-    /// A storage in a database that the application uses as well, on this clock. Tests have a
+    /// A storage in a database that the application may use as well ([`database`](Self::database)), on this clock. Tests have a
     /// [`ManualClock`](https://docs.rs/idempotency/latest/idempotency/testing/struct.ManualClock.html).
     ///
     /// # Errors
     ///
     /// Where the tables cannot be made.
-    pub fn new(database: Arc<Database>, clock: impl Clock) -> Result<Self, StorageError> {
+    pub fn new(database: Database, clock: impl Clock) -> Result<Self, StorageError> {
         // Reading needs tables that are there.
         let making = Writing::begin(&database)?;
         making.make_tables()?;
         making.commit()?;
         let watchers = Watchers::new(|_| {});
         Ok(Self(Arc::new(Inner { database, clock: Box::new(clock), watchers })))
+    }
+
+    /// The database, for tables of the application's own.
+    pub fn database(&self) -> &Database {
+        &self.0.database
     }
 
     /// Does a verb on one record: the transition table decides what it becomes.
@@ -134,6 +143,47 @@ impl Inner {
         Ok(reply)
     }
 
+    /// A batch in one transaction, since each commit waits for the disk.
+    fn renew(
+        &self,
+        renewals: &[Renew],
+    ) -> Result<Vec<Result<Written, StorageError>>, StorageError> {
+        let writing = Writing::begin(&self.database)?;
+        let now = self.clock.now();
+        let mut answers = Vec::with_capacity(renewals.len());
+        let mut changed = Vec::new();
+        for (position, renew) in renewals.iter().enumerate() {
+            let found = match writing.record(&renew.key) {
+                Ok(found) => found,
+                Err(unreadable) => {
+                    answers.push(Err(unreadable));
+                    continue;
+                }
+            };
+            let (after, written) = step(found.clone(), renew, now);
+            if after != found {
+                // Where this fails nothing of the batch is written.
+                writing.replace(&renew.key, found.as_ref(), after.as_ref())?;
+                changed.push(position);
+            }
+            answers.push(Ok(written));
+        }
+        if !changed.is_empty()
+            && let Err(unknown) = writing.commit()
+        {
+            // What the others were told was so before.
+            for position in changed {
+                answers[position] = Err(unknown.clone());
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Writes nothing, and flushes: redb refuses that too once a flush has failed.
+    fn ping(&self) -> Result<(), StorageError> {
+        Writing::begin(&self.database)?.commit()
+    }
+
     fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
         let record = Reading::begin(&self.database)?.record(key)?;
         let now = self.clock.now();
@@ -173,11 +223,12 @@ impl Storage for RedbStorage {
     }
 
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        let mut answers = Vec::with_capacity(renewals.len());
-        for renew in renewals {
-            answers.push(self.apply(&renew.key, renew).await);
+        if renewals.is_empty() {
+            return Vec::new();
         }
-        answers
+        let (inner, batch) = (Arc::clone(&self.0), renewals.to_vec());
+        let answers = elsewhere(move || inner.renew(&batch)).await;
+        answers.unwrap_or_else(|error| vec![Err(error); renewals.len()])
     }
 
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
@@ -210,6 +261,11 @@ impl Storage for RedbStorage {
 
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         Ok(Some(self.0.watchers.subscribe(key).0))
+    }
+
+    async fn ping(&self) -> Result<(), StorageError> {
+        let inner = Arc::clone(&self.0);
+        elsewhere(move || inner.ping()).await
     }
 }
 

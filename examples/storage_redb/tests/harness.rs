@@ -1,6 +1,5 @@
 //! The storage on the suite's bench.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use idempotency::RecordKey;
@@ -24,8 +23,6 @@ enum Place {
 pub(crate) struct OnRedb {
     clock: ManualClock,
     storage: RedbStorage,
-    /// The way past the storage to its bytes.
-    database: Arc<Database>,
     place: Place,
 }
 
@@ -52,14 +49,13 @@ impl OnRedb {
     }
 
     fn with(database: Database, place: Place, clock: ManualClock) -> Self {
-        let database = Arc::new(database);
-        let storage = RedbStorage::new(Arc::clone(&database), clock.clone());
-        Self { clock, storage: storage.expect("tables can be made"), database, place }
+        let storage = RedbStorage::new(database, clock.clone());
+        Self { clock, storage: storage.expect("tables can be made"), place }
     }
 
     /// Changes the bytes of a record and nothing else.
     fn damage(&self, key: &RecordKey, damage: impl FnOnce(&mut Vec<u8>)) -> Inflicted {
-        let transaction = self.database.begin_write().expect("a transaction");
+        let transaction = self.storage.database().begin_write().expect("a transaction");
         {
             let mut records = transaction.open_table(RECORDS).expect("the table is there");
             let stored = records.get(key.as_str()).expect("it can be read");
@@ -92,7 +88,7 @@ impl Harness for OnRedb {
         true
     }
 
-    /// One process opens a file at a time, so clones are how the storage is shared.
+    /// One process opens a file at a time, and a database makes one storage, so clones are how it is shared.
     async fn second(&self) -> Opened<RedbStorage> {
         Opened::Done(self.storage.clone())
     }

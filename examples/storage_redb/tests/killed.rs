@@ -14,7 +14,7 @@ use storage_redb::RedbStorage;
 const FILE: &str = "STORAGE_REDB_KILLED";
 const CLAIMED: &str = "claimed ";
 
-fn claim(number: usize) -> Claim {
+pub(crate) fn claim(number: usize) -> Claim {
     let key = Key::new(format!("key {number}")).expect("a key");
     Claim {
         key: RecordKey::new("killed", None, &key).expect("a name"),
