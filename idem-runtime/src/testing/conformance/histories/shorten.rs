@@ -1,7 +1,7 @@
 //! Makes a history that is told differently as short as it goes.
 
 use super::model::Step;
-use super::{Bench, tell};
+use super::{Bench, tell_in_time};
 
 /// The shortest history that was found to be told differently, and its story: pieces are left out as long as that is so without them, first
 /// halves, then less, then single steps.
@@ -19,7 +19,7 @@ pub(super) async fn shorten<B: Bench>(
             let end = (start + piece).min(steps.len());
             let mut fewer = steps.clone();
             fewer.drain(start..end);
-            if let Err(shorter) = tell(bench, &merged(&fewer)).await {
+            if let Err(shorter) = tell_in_time(bench, &merged(&fewer)).await {
                 (steps, story) = (merged(&fewer), shorter);
                 is_shorter = true;
             }
