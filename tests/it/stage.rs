@@ -196,7 +196,14 @@ impl Stage {
         static DATABASE: OnceCell<String> = OnceCell::const_new();
         let make = async || {
             let url = testkit::sql::shared(Product::Postgres).new_database();
-            PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+            PostgresStorage::builder()
+                .connection_timeout(BUSY)
+                .connect(&url)
+                .await
+                .unwrap()
+                .migrate()
+                .await
+                .unwrap();
             url
         };
         Self::new(Records::Postgres { url: DATABASE.get_or_init(make).await.clone() })
@@ -207,7 +214,14 @@ impl Stage {
         static DATABASE: OnceCell<String> = OnceCell::const_new();
         let make = async || {
             let url = testkit::sql::shared(Product::MySql).new_database();
-            MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+            MySqlStorage::builder()
+                .connection_timeout(BUSY)
+                .connect(&url)
+                .await
+                .unwrap()
+                .migrate()
+                .await
+                .unwrap();
             url
         };
         Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
@@ -218,11 +232,25 @@ impl Stage {
         let url = url.to_owned();
         match product {
             Product::Postgres => {
-                PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                PostgresStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&url)
+                    .await
+                    .unwrap()
+                    .migrate()
+                    .await
+                    .unwrap();
                 Self::new(Records::Postgres { url })
             }
             Product::MySql => {
-                MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+                MySqlStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&url)
+                    .await
+                    .unwrap()
+                    .migrate()
+                    .await
+                    .unwrap();
                 Self::new(Records::MySql { url })
             }
         }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::stage::BUSY;
 use idem_runtime::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage};
@@ -65,7 +66,8 @@ pub(super) struct OnPostgres(PostgresStorage, PgPool);
 impl OnPostgres {
     pub(super) async fn new() -> Self {
         let url = testkit::sql::shared(Product::Postgres).new_database();
-        let storage = PostgresStorage::connect(&url).await.unwrap();
+        let storage =
+            PostgresStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
         storage.migrate().await.unwrap();
         Self(storage, PgPool::connect(&url).await.unwrap())
     }
@@ -97,7 +99,7 @@ pub(super) struct OnMySql(MySqlStorage, MySqlPool);
 impl OnMySql {
     pub(super) async fn new() -> Self {
         let url = testkit::sql::shared(Product::MySql).new_database();
-        let storage = MySqlStorage::connect(&url).await.unwrap();
+        let storage = MySqlStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
         storage.migrate().await.unwrap();
         Self(storage, MySqlPool::connect(&url).await.unwrap())
     }

@@ -14,7 +14,7 @@ use testkit::sql::{Product, query, shared};
 use super::pages;
 use crate::outbox::recorder::Recorder;
 use crate::outbox::stage::{Db, Running, pool, quick};
-use crate::stage::in_time;
+use crate::stage::{BUSY, in_time};
 
 const PAGE: &str = "docs/operating.md";
 
@@ -49,11 +49,25 @@ impl LeastRights {
         run(&admin, &pages::block(PAGE, "Rights", "sql", users));
         match product {
             Product::Postgres => {
-                PostgresStorage::connect(&migrator).await.unwrap().migrate().await.unwrap();
+                PostgresStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&migrator)
+                    .await
+                    .unwrap()
+                    .migrate()
+                    .await
+                    .unwrap();
                 make_outbox::<Postgres>(&migrator).await;
             }
             Product::MySql => {
-                MySqlStorage::connect(&migrator).await.unwrap().migrate().await.unwrap();
+                MySqlStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&migrator)
+                    .await
+                    .unwrap()
+                    .migrate()
+                    .await
+                    .unwrap();
                 make_outbox::<MySql>(&migrator).await;
             }
         }
@@ -64,10 +78,16 @@ impl LeastRights {
 
     async fn storage(&self) -> SharedStorage {
         match self.product {
-            Product::Postgres => {
-                SharedStorage::new(PostgresStorage::connect(&self.app).await.unwrap())
-            }
-            Product::MySql => SharedStorage::new(MySqlStorage::connect(&self.app).await.unwrap()),
+            Product::Postgres => SharedStorage::new(
+                PostgresStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&self.app)
+                    .await
+                    .unwrap(),
+            ),
+            Product::MySql => SharedStorage::new(
+                MySqlStorage::builder().connection_timeout(BUSY).connect(&self.app).await.unwrap(),
+            ),
         }
     }
 }
@@ -77,11 +97,25 @@ async fn tables_that_are_up_to_date_need_no_right_to_make_them(product: Product)
     let user = LeastRights::on(product).await;
     match product {
         Product::Postgres => {
-            PostgresStorage::connect(&user.app).await.unwrap().migrate().await.unwrap();
+            PostgresStorage::builder()
+                .connection_timeout(BUSY)
+                .connect(&user.app)
+                .await
+                .unwrap()
+                .migrate()
+                .await
+                .unwrap();
             make_outbox::<Postgres>(&user.app).await;
         }
         Product::MySql => {
-            MySqlStorage::connect(&user.app).await.unwrap().migrate().await.unwrap();
+            MySqlStorage::builder()
+                .connection_timeout(BUSY)
+                .connect(&user.app)
+                .await
+                .unwrap()
+                .migrate()
+                .await
+                .unwrap();
             make_outbox::<MySql>(&user.app).await;
         }
     }

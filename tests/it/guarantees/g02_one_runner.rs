@@ -100,8 +100,8 @@ async fn a_body_does_not_begin_when_answers_come_after_its_lease(stage: Stage) {
     });
     until("the renewal is asked for", || one.faults.calls(Verb::Renew) == 1).await;
     sleep(LEASE + GRAIN).await;
-    let takes_over = |op: Operation| op.lease(PATIENCE).wait(PATIENCE);
-    let running = two.begin(&stage, "k", "taken over", takes_over).await;
+    let patient = |op: Operation| op.lease(PATIENCE).wait(PATIENCE);
+    let running = two.begin(&stage, "k", "taken over", patient).await;
     sleep(LEASE * 6).await;
     assert_eq!(stage.ledger.executions("k"), 1, "the late answer began a second body");
     let taken_over = running.finish().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::stage::BUSY;
 use idem_runtime::Idempotency;
 use idem_runtime::storage::sql::{MYSQL_SCHEMA, POSTGRES_SCHEMA, SQLITE_SCHEMA};
 use idem_runtime::storage::{
@@ -90,8 +91,22 @@ impl Database {
 
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
         match self.kind {
-            Kind::Postgres => PostgresStorage::connect(&self.url).await?.migrate().await,
-            Kind::MySql => MySqlStorage::connect(&self.url).await?.migrate().await,
+            Kind::Postgres => {
+                PostgresStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&self.url)
+                    .await?
+                    .migrate()
+                    .await
+            }
+            Kind::MySql => {
+                MySqlStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&self.url)
+                    .await?
+                    .migrate()
+                    .await
+            }
             Kind::Sqlite => SqliteStorage::connect(&self.url).await?.migrate().await,
         }
     }
@@ -99,10 +114,16 @@ impl Database {
     /// A storage on connections of its own.
     pub(super) async fn storage(&self) -> SharedStorage {
         match self.kind {
-            Kind::Postgres => {
-                SharedStorage::new(PostgresStorage::connect(&self.url).await.unwrap())
-            }
-            Kind::MySql => SharedStorage::new(MySqlStorage::connect(&self.url).await.unwrap()),
+            Kind::Postgres => SharedStorage::new(
+                PostgresStorage::builder()
+                    .connection_timeout(BUSY)
+                    .connect(&self.url)
+                    .await
+                    .unwrap(),
+            ),
+            Kind::MySql => SharedStorage::new(
+                MySqlStorage::builder().connection_timeout(BUSY).connect(&self.url).await.unwrap(),
+            ),
             Kind::Sqlite => SharedStorage::new(SqliteStorage::connect(&self.url).await.unwrap()),
         }
     }

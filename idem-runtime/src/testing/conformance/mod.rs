@@ -1,8 +1,7 @@
 //! The suite that makes a type a storage: every bullet of the contract in [`storage`](crate::storage) is a case here.
 //!
-//! One entry point, [`run`], takes a factory of [`Harness`]es and runs all cases, each with a harness and keys of its own: at once, so that
-//! their waiting overlaps and a server is done in about the time of the longest case, but for the few that purge, which come last and one
-//! after the other. No backend picks its cases. What a backend has not, such as a life beyond its process, or cannot come to, such as damaged
+//! One entry point, [`run`], takes a factory of [`Harness`]es and runs all cases, each with a harness and keys of its own: many at
+//! once, so that their waiting overlaps, but for the few that purge, which come last and one after the other. No backend picks its cases. What a backend has not, such as a life beyond its process, or cannot come to, such as damaged
 //! bytes in a process's own memory, its harness says of [`Opened`] and [`Harm`], and the [`Report`] shows it. A failure names the bullet,
 //! the difference, and the calls before it with their keys and answers.
 //!

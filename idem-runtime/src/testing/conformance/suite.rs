@@ -1,6 +1,6 @@
 //! The entry point.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -16,6 +16,9 @@ use super::stage::Stage;
 /// Far more than a case needs: a storage that hangs fails instead of hanging the suite.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Cases beside one another: their waiting overlaps, and they do not all connect in one moment to a server that others use as well.
+const AT_ONCE: usize = 32;
+
 /// Runs the whole suite on the storage whose harnesses `factory` makes, one for each case.
 ///
 /// What purges comes last and one after the other: elsewhere expired records have to be there still, and who counts what a purge removes
@@ -24,17 +27,22 @@ pub async fn run<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
     let start = Instant::now();
     let mut backend = "";
     let mut running = JoinSet::new();
-    let mut alone = Vec::new();
+    let (mut cases, mut alone) = (Vec::new(), Vec::new());
     for (number, case) in cases::all::<H>().into_iter().enumerate() {
         if case.turn == Turn::Alone {
             alone.push((number, case));
             continue;
         }
+        if running.len() == AT_ONCE
+            && let Some(ended) = running.join_next().await
+        {
+            cases.push(ended.unwrap_or_else(|panic| resume_unwind(panic.into_panic())));
+        }
         let stage = Stage::new(factory().await);
         backend = stage.storage().backend();
         running.spawn(async move { (number, report(case, stage).await) });
     }
-    let mut cases: Vec<_> = running.join_all().await;
+    cases.extend(running.join_all().await);
     for (number, case) in alone {
         cases.push((number, report(case, Stage::new(factory().await)).await));
     }

@@ -5,6 +5,7 @@ mod conformance;
 mod releases;
 mod values;
 
+use crate::stage::BUSY;
 use idem_runtime::codec::CodecTag;
 use idem_runtime::record::{Finish, Payload};
 use idem_runtime::storage::{Claim, Claimed, Complete, MySqlStorage, Storage, Written};
@@ -13,7 +14,14 @@ use testkit::sql::{Product, shared};
 /// The address of a new database, with the tables.
 async fn migrated() -> String {
     let url = shared(Product::MySql).new_database();
-    MySqlStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+    MySqlStorage::builder()
+        .connection_timeout(BUSY)
+        .connect(&url)
+        .await
+        .unwrap()
+        .migrate()
+        .await
+        .unwrap();
     url
 }
 
