@@ -21,6 +21,9 @@ struct Workspace {
     /// What `cargo xtask --help` prints.
     tasks: String,
 }
+/// The libFuzzer targets, a workspace of their own.
+const FUZZ_DIR: &str = "tests/fuzz/libfuzzer";
+
 
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(|| {
     let metadata = |manifest: &str| -> Value {
@@ -51,7 +54,7 @@ static WORKSPACE: LazyLock<Workspace> = LazyLock::new(|| {
         }
         packages.insert(name);
     }
-    for package in list(&metadata("fuzz/Cargo.toml")["packages"]) {
+    for package in list(&metadata(&format!("{FUZZ_DIR}/Cargo.toml"))["packages"]) {
         fuzz_targets.extend(list(&package["targets"]).iter().map(|target| text(&target["name"])));
     }
     let tasks = cargo(&["run", "--quiet", "--offline", "--package", "xtask", "--", "--help"]);
@@ -91,8 +94,8 @@ pub(super) fn command_exists(command: &str) {
         "run" | "test" | "add" => targets_exist(command, own),
         "mutants" => targets_exist(command, &[own, others].concat()),
         "fuzz" => match own {
-            ["build"] | ["run", "TARGET"] => {}
-            ["run", target, _new, corpus] => {
+            ["build", "--fuzz-dir", FUZZ_DIR] | ["run", "--fuzz-dir", FUZZ_DIR, "TARGET"] => {}
+            ["run", "--fuzz-dir", FUZZ_DIR, target, _new, corpus] => {
                 assert!(WORKSPACE.fuzz_targets.contains(*target), "{command}");
                 assert!(root().join(corpus).is_dir(), "{command}");
             }

@@ -21,7 +21,7 @@ fn mutations() -> u64 {
 
 fn of(name: &str) {
     let target = TARGETS.into_iter().find(|target| target.name == name).unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("libfuzzer/corpus").join(name);
     let corpus = read(&folder);
     assert!(corpus.len() >= 3, "hardly a corpus in {}", folder.display());
     for input in &corpus {
@@ -48,7 +48,7 @@ fn read(folder: &Path) -> Vec<Vec<u8>> {
 
 fn feed(target: Target, input: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.run)(input))) {
-        let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/artifacts");
+        let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("libfuzzer/artifacts");
         let path = found.join(target.name).join("found-by-smoke");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, input).unwrap();

@@ -31,7 +31,7 @@ pub(crate) fn find(program: &Path) -> Option<PathBuf> {
 
 /// What `cargo xtask test` leaves in the target folder.
 pub(crate) fn fetched(path: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
     let target = root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let path = target.join("servers").join(path);
     path.is_file().then_some(path)

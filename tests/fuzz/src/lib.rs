@@ -1,6 +1,6 @@
 //! What reads bytes that somebody else wrote, each with what must hold for whatever bytes.
 //!
-//! A target takes bytes and panics where something does not hold. `cargo fuzz` feeds them from `fuzz/`, and a test feeds them with the
+//! A target takes bytes and panics where something does not hold. `cargo fuzz` feeds them from `libfuzzer/`, and a test feeds them with the
 //! corpora that are kept there and with mutations of those.
 #![allow(clippy::panic, clippy::expect_used, reason = "that is how a target says what it found")]
 
