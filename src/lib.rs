@@ -43,7 +43,7 @@
 //! | `macros` (default) | the attribute |
 //! | `json` (default), `msgpack` | codecs |
 //! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
-//! | `postgres`, `mysql`, `sqlite` | storages; they need Rust 1.94 |
+//! | `postgres`, `mysql`, `sqlite` | storages |
 //! | `http` | the header `Idempotency-Key` for axum and other tower services |
 //! | `outbox` | the `outbox` module: events that are published if and only if a transaction commits; `nats` adds NATS JetStream |
 //! | `metrics` | counters and histograms through the `metrics` facade |

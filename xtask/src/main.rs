@@ -8,6 +8,7 @@ mod chaos;
 mod run;
 mod servers;
 mod test;
+mod tools;
 mod verify;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

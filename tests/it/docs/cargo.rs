@@ -24,7 +24,6 @@ struct Workspace {
 /// The libFuzzer targets, a workspace of their own.
 const FUZZ_DIR: &str = "tests/fuzz/libfuzzer";
 
-
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(|| {
     let metadata = |manifest: &str| -> Value {
         let arguments = [

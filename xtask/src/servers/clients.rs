@@ -93,7 +93,7 @@ pub(crate) fn python() -> Result<Server, String> {
 const REQUIREMENTS: &str = "examples/payments/tests/requirements.txt";
 
 /// The machine's Python if it has pip, or else one that is fetched with it.
-fn interpreter() -> Result<PathBuf, String> {
+pub(crate) fn interpreter() -> Result<PathBuf, String> {
     if let Some(python) = in_path(OsStr::new("python3"))
         && INTERPRETER.check("", python.clone()).is_ok()
         && has_pip(&python)

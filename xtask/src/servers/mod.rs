@@ -15,6 +15,6 @@ mod sql;
 
 pub(crate) use nats::nats;
 pub(crate) use pgbouncer::pgbouncer;
-pub(crate) use product::Server;
+pub(crate) use product::{Server, target};
 pub(crate) use redis::{redis, valkey};
 pub(crate) use sql::{mysql, postgres};

@@ -137,7 +137,7 @@ pub(super) fn matching(pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Where cargo builds.
-pub(super) fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 

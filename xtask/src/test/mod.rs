@@ -3,8 +3,10 @@
 //! The steps are in [`steps`], cheap failures first. One that fails does not keep the others from running, so that one run shows all there is
 //! to repair.
 
+mod dependencies;
 mod examples;
 mod features;
+mod manifest;
 mod report;
 mod steps;
 mod verdict;

@@ -39,7 +39,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<10}{:<9}{:>7}{:>7}{:>9}", "step", "status", "passed", "failed", "seconds")?;
+        writeln!(f, "{:<12}{:<9}{:>7}{:>7}{:>9}", "step", "status", "passed", "failed", "seconds")?;
         for (step, verdict, took) in &self.rows {
             let (word, tests, note) = match verdict {
                 Verdict::Ok(tests) => ("ok", *tests, ""),
@@ -48,7 +48,7 @@ impl fmt::Display for Report {
             };
             let Tests { passed, failed } = tests;
             let seconds = took.as_secs_f64();
-            write!(f, "{step:<10}{word:<9}{passed:>7}{failed:>7}{seconds:>9.1}")?;
+            write!(f, "{step:<12}{word:<9}{passed:>7}{failed:>7}{seconds:>9.1}")?;
             writeln!(f, "{}{note}", if note.is_empty() { "" } else { "  " })?;
         }
         let Tests { passed, failed } = self.total();

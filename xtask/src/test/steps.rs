@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{examples, features, verdict::Verdict};
+use super::{dependencies, examples, features, manifest, verdict::Verdict};
 use crate::{
     run::{Outcome, Tests, cargo, run},
     servers::{self, Server, clients, faketime},
@@ -15,8 +15,33 @@ pub(super) struct Step {
     pub(super) run: fn(&mut Servers) -> Verdict,
 }
 
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 14] = [
     Step { name: "fmt", about: "the code is formatted", run: |_| fmt().into() },
+    Step {
+        name: "toolchain",
+        about: "the code needs the compiler that it declares",
+        run: |_| manifest::toolchain(),
+    },
+    Step {
+        name: "crates",
+        about: "the default build is small",
+        run: |_| manifest::crates().into(),
+    },
+    Step {
+        name: "unused",
+        about: "no dependency is unused",
+        run: |_| dependencies::unused().into(),
+    },
+    Step {
+        name: "deny",
+        about: "licences, sources and banned crates",
+        run: |_| dependencies::deny().into(),
+    },
+    Step {
+        name: "advisories",
+        about: "no dependency is known to be vulnerable",
+        run: |_| dependencies::advisories(),
+    },
     Step { name: "servers", about: "there are servers to test against", run: find_servers },
     Step { name: "clippy", about: "no warnings", run: |_| clippy().into() },
     Step { name: "features", about: "each feature compiles alone", run: |_| each_feature().into() },

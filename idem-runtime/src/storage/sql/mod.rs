@@ -12,7 +12,7 @@
 //! # }
 //! ```
 //!
-//! Each is a feature: `postgres`, `mysql`, `sqlite`. They use sqlx 0.9, which needs Rust 1.94 or later.
+//! Each is a feature: `postgres`, `mysql`, `sqlite`. They use sqlx 0.9.
 //!
 //! # Tables
 //!
