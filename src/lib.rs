@@ -57,7 +57,8 @@
 pub use idem_http as http;
 #[cfg(feature = "outbox")]
 #[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
-pub use idem_runtime::outbox;
+#[doc(inline)]
+pub use idem_outbox as outbox;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))))]
 #[doc(no_inline)]

@@ -8,7 +8,7 @@ use std::error::Error;
 
 /// The first error of `source` and the errors behind it that says something which `shown`, the text before it, does not, and nothing of what
 /// comes behind.
-pub(crate) fn next<'a>(
+pub fn next<'a>(
     shown: &str,
     source: &'a (dyn Error + Send + Sync + 'static),
 ) -> Option<&'a (dyn Error + 'static)> {

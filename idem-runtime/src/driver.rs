@@ -113,7 +113,7 @@ fn io() -> Option<Handle> {
 ///
 /// Where no thread can be started and the caller has no runtime either.
 #[cfg(any(feature = "redis", feature = "_sql"))]
-pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
+pub fn spawn<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {

@@ -11,10 +11,10 @@ pub mod engine;
 mod error;
 mod fingerprint;
 pub mod hooks;
+#[doc(hidden)]
+pub mod internal;
 mod key;
 pub mod macro_support;
-#[cfg(feature = "outbox")]
-pub mod outbox;
 pub mod policy;
 pub mod record;
 mod runtime;

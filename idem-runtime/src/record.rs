@@ -73,7 +73,7 @@ impl From<Timestamp> for SystemTime {
 }
 
 /// A duration in whole milliseconds, rounded up, so that "a little" never becomes "none".
-pub(crate) fn millis(duration: Duration) -> u64 {
+pub fn millis(duration: Duration) -> u64 {
     let below_a_second = u64::from(duration.subsec_nanos()).div_ceil(1_000_000);
     duration.as_secs().saturating_mul(1000).saturating_add(below_a_second)
 }

@@ -15,11 +15,7 @@ use serde::ser::{
 pub(super) struct Faithful<T>(pub(super) T, pub(super) Format);
 
 /// Writes JSON from which the value can be read back.
-#[cfg(any(feature = "json", all(feature = "outbox", feature = "_sql")))]
-pub(crate) fn json<T: Serialize + ?Sized>(
-    out: &mut Vec<u8>,
-    value: &T,
-) -> Result<(), serde_json::Error> {
+pub fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, &Faithful(value, Format::JSON))
 }
 
@@ -37,7 +33,6 @@ pub(super) struct Format {
 }
 
 impl Format {
-    #[cfg(any(feature = "json", all(feature = "outbox", feature = "_sql")))]
     const JSON: Self = Self { has_nan: false, depth: 0, inside_some: false };
     #[cfg(feature = "msgpack")]
     pub(super) const MSGPACK: Self = Self { has_nan: true, depth: 0, inside_some: false };

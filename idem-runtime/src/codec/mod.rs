@@ -3,7 +3,6 @@
 //! Every record carries the tag of the codec that wrote it, and is read with that codec: after a change of codec old records are still
 //! read rightly, and one whose codec is not there is an explicit error, never misread.
 
-#[cfg(any(feature = "json", feature = "msgpack", all(feature = "outbox", feature = "_sql")))]
 mod faithful;
 #[cfg(feature = "json")]
 mod json;
@@ -18,8 +17,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-#[cfg(all(feature = "outbox", feature = "_sql"))]
-pub(crate) use faithful::json as faithful_json;
+pub use faithful::json as faithful_json;
 #[cfg(feature = "json")]
 pub use json::Json;
 #[cfg(feature = "msgpack")]

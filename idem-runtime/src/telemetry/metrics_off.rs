@@ -17,6 +17,3 @@ pub(crate) fn describe() {}
 pub(crate) fn count_parked(_operation: &str) {}
 
 pub(crate) fn count_waiting_parked(_operation: &str, _change: i32) {}
-
-#[cfg(all(feature = "outbox", feature = "_sql"))]
-pub(crate) fn count_events(_outcome: &'static str, _events: usize) {}

@@ -41,10 +41,6 @@ pub(crate) fn describe() {
         "records that this process has parked, at most 10,000 for each handle, and has not heard to be resolved; what other processes \
          parked, or this one before its start, is not among them, and what was resolved and not called again still is"
     );
-    metrics::describe_counter!(
-        "idempotency_outbox_events_total",
-        "attempts of relays to publish an event, by what became of it"
-    );
 }
 
 /// Counts a record that was parked.
@@ -56,11 +52,4 @@ pub(crate) fn count_parked(operation: &str) {
 pub(crate) fn count_waiting_parked(operation: &str, change: i32) {
     metrics::gauge!("idempotency_parked", "operation" => operation.to_owned())
         .increment(f64::from(change));
-}
-
-/// Counts events of an outbox.
-#[cfg(all(feature = "outbox", feature = "_sql"))]
-pub(crate) fn count_events(outcome: &'static str, events: usize) {
-    metrics::counter!("idempotency_outbox_events_total", "outcome" => outcome)
-        .increment(events as u64);
 }

@@ -11,8 +11,6 @@ mod metrics;
 #[path = "metrics_off.rs"]
 mod metrics;
 
-#[cfg(all(feature = "outbox", feature = "_sql"))]
-pub(crate) use metrics::count_events;
 pub(crate) use metrics::{Timer, count_waiting_parked, describe};
 
 use tracing::Span;

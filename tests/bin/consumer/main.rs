@@ -8,10 +8,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use idem_runtime::outbox::Event;
 use idem_runtime::{Error, ErrorKind, Idempotency};
 use idem_tests::{Consumed, Consuming, Point};
 use idempotency::idempotent;
+use idempotency::outbox::Event;
 use redis::aio::MultiplexedConnection;
 use redis::streams::{
     StreamAutoClaimOptions, StreamAutoClaimReply, StreamId, StreamReadOptions, StreamReadReply,

@@ -9,8 +9,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use idem_runtime::outbox::{Event, Outbox, OutboxDatabase, PublishError, Publisher, RedisStreams};
 use idem_tests::Relaying;
+use idempotency::outbox::{Event, Outbox, OutboxDatabase, PublishError, Publisher, RedisStreams};
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use idem_runtime::outbox::Outbox;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SharedStorage, Storage};
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
+use idempotency::outbox::Outbox;
 use sqlx::error::DatabaseError;
 use sqlx::{MySql, Postgres};
 use testkit::redis::RedisServer;
@@ -215,7 +215,7 @@ pub(super) async fn redis_app(line: &str) {
 }
 
 pub(super) async fn redis_relay(line: &str) {
-    use idem_runtime::outbox::{Event, EventId, Publisher, RedisStreams};
+    use idempotency::outbox::{Event, EventId, Publisher, RedisStreams};
 
     let server = RedisServer::builder().config("user", line.strip_prefix("user ").unwrap()).start();
     let url = format!("redis://relay:password@127.0.0.1:{}/", server.port());

@@ -161,7 +161,7 @@ fn the_page_lists_every_kind_of_error() {
 fn the_page_lists_every_metric_of_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut named = BTreeSet::new();
-    for source in ["idem-runtime", "idem-http"] {
+    for source in ["idem-runtime", "idem-http", "idem-outbox"] {
         let path = root.join(source).join("src/telemetry/metrics_on.rs");
         let text = fs::read_to_string(path).unwrap();
         let quoted = text.split('"').skip(1).step_by(2);

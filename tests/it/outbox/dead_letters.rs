@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use idem_runtime::outbox::{AfterDeath, Event, EventId, PublishError, Publisher};
+use idempotency::outbox::{AfterDeath, Event, EventId, PublishError, Publisher};
 use testkit::wait;
 
 use super::recorder::Recorder;

@@ -1,6 +1,6 @@
 //! Enqueuing: with the transaction or not at all, and what is refused.
 
-use idem_runtime::outbox::{Outbox, OutboxErrorKind};
+use idempotency::outbox::{Outbox, OutboxErrorKind};
 use serde_json::json;
 
 use super::recorder::Recorder;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Context, stream};
 use futures_util::StreamExt;
-use idem_runtime::outbox::{
+use idempotency::outbox::{
     Event, EventId, JetStream, OutboxErrorKind, PublishErrorKind, Publisher,
 };
 use testkit::nats::NatsServer;

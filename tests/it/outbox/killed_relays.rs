@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use idem_runtime::outbox::{Event, EventId};
 use idem_runtime::{Error, Idempotency};
 use idem_tests::Relaying;
 use idempotency::idempotent;
+use idempotency::outbox::{Event, EventId};
 use redis::streams::StreamRangeReply;
 use testkit::ledger::Ledger;
 

@@ -1,7 +1,7 @@
 //! What the feature `metrics` counts of events, and that `docs/metrics.md` says so.
 
 use idem_runtime::Idempotency;
-use idem_runtime::outbox::PublishError;
+use idempotency::outbox::PublishError;
 use metrics_util::debugging::DebuggingRecorder;
 use sqlx::Sqlite;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use idem_runtime::outbox::PublishError;
+use idempotency::outbox::PublishError;
 
 use super::recorder::{Gated, Recorder};
 use super::stage::{Db, Running, Stage, inside, on_every_database, quick};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::outbox::Outbox;
+use idempotency::outbox::Outbox;
 use sqlx::Pool;
 use sqlx::pool::{PoolConnection, PoolOptions};
 
@@ -78,7 +78,7 @@ async fn a_pool_that_is_used_up_holds_no_lane_up<DB: Db>(stage: Stage<DB>) {
 async fn tools_work_where_others_left_transactions_open<DB: Db>(stage: Stage<DB>) {
     let pool = app_pool(&stage, "SELECT 1").await;
     let outbox = Outbox::new(pool.clone());
-    let broker = Recorder::that(|_, _| Err(idem_runtime::outbox::PublishError::permanent("no")));
+    let broker = Recorder::that(|_, _| Err(idempotency::outbox::PublishError::permanent("no")));
     let relay = Running::start(quick(outbox.relay(broker)));
     let id = stage.enqueue("orders", "dead", 1).await;
     let dead = async || loop {

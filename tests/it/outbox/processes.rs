@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 
-use idem_runtime::outbox::EventId;
 use idem_tests::{Consumed, Consuming, Relaying};
+use idempotency::outbox::EventId;
 use serde::Serialize;
 use testkit::process::{Process, command};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use idem_runtime::outbox::{Event, EventId, PublishError, Publisher};
+use idempotency::outbox::{Event, EventId, PublishError, Publisher};
 use parking_lot::Mutex;
 use testkit::wait;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use idem_runtime::outbox::{
+use idempotency::outbox::{
     Event, EventId, OutboxErrorKind, PublishErrorKind, Publisher, RedisStreams,
 };
 use redis::AsyncCommands;

@@ -1,6 +1,6 @@
 //! Users of the outbox who lack a right: told so before anything is published.
 
-use idem_runtime::outbox::{Outbox, OutboxErrorKind};
+use idempotency::outbox::{Outbox, OutboxErrorKind};
 use sqlx::{MySql, Postgres};
 use testkit::sql::{Product, query};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use idem_runtime::outbox::{EventId, Outbox, OutboxDatabase, OutboxError, Publisher, Relay};
+use idempotency::outbox::{EventId, Outbox, OutboxDatabase, OutboxError, Publisher, Relay};
 use sqlx::{AssertSqlSafe, Connection, MySql, Pool, Postgres, Row, Sqlite};
 use tempfile::TempDir;
 use testkit::sql::Product;
@@ -90,19 +90,19 @@ macro_rules! database {
 
 database!(
     Postgres,
-    idem_runtime::outbox::POSTGRES_SCHEMA,
+    idempotency::outbox::POSTGRES_SCHEMA,
     "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
     |_dir| testkit::sql::shared(Product::Postgres).new_database()
 );
 database!(
     MySql,
-    idem_runtime::outbox::MYSQL_SCHEMA,
+    idempotency::outbox::MYSQL_SCHEMA,
     "TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000",
     |_dir| testkit::sql::shared(Product::MySql).new_database()
 );
 database!(
     Sqlite,
-    idem_runtime::outbox::SQLITE_SCHEMA,
+    idempotency::outbox::SQLITE_SCHEMA,
     "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)",
     |dir| format!("sqlite://{}?mode=rwc", dir.path().join("outbox.db").display())
 );

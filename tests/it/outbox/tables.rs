@@ -1,6 +1,6 @@
 //! Tables: made by `migrate`, by hand, by nobody, by a newer version.
 
-use idem_runtime::outbox::{Outbox, OutboxErrorKind};
+use idempotency::outbox::{Outbox, OutboxErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use idem_runtime::outbox::{Event, PublishError, Publisher};
+use idempotency::outbox::{Event, PublishError, Publisher};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use idem_runtime::outbox::{Outbox, OutboxError, OutboxErrorKind};
 use idem_runtime::storage::{SharedStorage, StorageError};
 use idem_runtime::transaction::TransactionDatabase;
 use idem_runtime::{ErrorKind, Idempotency};
+use idempotency::outbox::{Outbox, OutboxError, OutboxErrorKind};
 use sqlx::Pool;
 use sqlx::pool::PoolOptions;
 use testkit::proxy::{FaultProxy, Loss};

@@ -117,7 +117,7 @@ async fn postgres_is_right_or_refuses_in_every_setting() {
     let name = user.rsplit('/').next().unwrap();
     run(&user, &format!("CREATE SCHEMA once; ALTER DATABASE {name} SET search_path = once"));
     PostgresStorage::connect(&user).await.unwrap().migrate().await.unwrap();
-    idem_runtime::outbox::Outbox::new(PgPool::connect(&user).await.unwrap())
+    idempotency::outbox::Outbox::new(PgPool::connect(&user).await.unwrap())
         .migrate()
         .await
         .unwrap();
@@ -130,7 +130,7 @@ async fn postgres_is_right_or_refuses_in_every_setting() {
     ] {
         let admin = server.new_database();
         PostgresStorage::connect(&admin).await.unwrap().migrate().await.unwrap();
-        idem_runtime::outbox::Outbox::new(PgPool::connect(&admin).await.unwrap())
+        idempotency::outbox::Outbox::new(PgPool::connect(&admin).await.unwrap())
             .migrate()
             .await
             .unwrap();

@@ -1,8 +1,8 @@
 //! SQLite, whose settings are the file's and its connections'.
 
 use futures_util::future::{BoxFuture, FutureExt};
-use idem_runtime::outbox::Outbox;
 use idem_runtime::storage::{SharedStorage, SqliteStorage, StorageError};
+use idempotency::outbox::Outbox;
 use sqlx::{Sqlite, SqlitePool};
 use tempfile::TempDir;
 

@@ -1,5 +1,6 @@
 //! Commands of others over the connections that the storage knows how to make: to one server, a sentinels' primary, a cluster.
 
+use std::fmt;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -15,23 +16,31 @@ use crate::storage::{StorageError, StorageErrorKind};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection that is made when the first command is sent.
-pub(crate) struct Commands {
+pub struct Commands {
     transport: Box<dyn Transport>,
     server: String,
 }
 
 /// Why a command failed.
-pub(crate) struct Refusal {
-    pub(crate) error: StorageError,
+#[derive(Debug)]
+pub struct Refusal {
+    /// The error for the caller.
+    pub error: StorageError,
     /// It is about this command or its key; another one may succeed.
-    pub(crate) is_of_this_key: bool,
+    pub is_of_this_key: bool,
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Commands {
     /// # Errors
     ///
     /// Those of the address.
-    pub(crate) fn new(url: &str) -> Result<Self, StorageError> {
+    pub fn new(url: &str) -> Result<Self, StorageError> {
         let server = redacted(url);
         let address = Address::parse(url)?;
         let certificates = Certificates::default();
@@ -42,12 +51,12 @@ impl Commands {
     }
 
     /// The address without its password.
-    pub(crate) fn server(&self) -> &str {
+    pub fn server(&self) -> &str {
         &self.server
     }
 
     /// Sends a command whose answer does not matter as long as it is none of failure.
-    pub(crate) async fn send(&self, command: &Cmd) -> Result<(), Refusal> {
+    pub async fn send(&self, command: &Cmd) -> Result<(), Refusal> {
         let reply = self.transport.send(command).await;
         let answer = reply.and_then(|reply| Ok(reply.extract_error()?));
         answer.map(|_: Value| ()).map_err(|fault| {

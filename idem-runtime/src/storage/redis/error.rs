@@ -47,7 +47,6 @@ impl Fault {
     }
 
     /// Whether the key that was named holds something of another type.
-    #[cfg(feature = "outbox")]
     pub(super) fn is_wrong_type(&self) -> bool {
         matches!(self, Self::Sent(error) if error.code() == Some("WRONGTYPE"))
     }

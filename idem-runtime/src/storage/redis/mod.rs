@@ -113,7 +113,6 @@ mod batch;
 mod check;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
-#[cfg(feature = "outbox")]
 mod commands;
 mod completion;
 mod connect;
@@ -142,8 +141,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 pub use self::check::Warning;
-#[cfg(feature = "outbox")]
-pub(crate) use self::commands::Commands;
+pub use self::commands::{Commands, Refusal};
 use self::completion::Completion;
 pub use self::connect::RedisBuilder;
 use self::error::Fault;

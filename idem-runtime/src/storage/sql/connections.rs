@@ -27,7 +27,7 @@ use crate::driver;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How long a connection may take unless the builder says otherwise: less than callers have patience before their body runs.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(2_500);
+pub const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// How long the first connection may take, for which no call waits.
 pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,18 +36,21 @@ pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(5);
 
 /// How the connections of a database are opened.
-pub(crate) type Address<DB> = <<DB as Database>::Connection as Connection>::Options;
+pub type Address<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// Which of the connections a statement may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Share {
+pub enum Share {
+    /// Claims, which may wait for locks, and reads.
     Claims,
+    /// Completions and releases.
     Outcomes,
+    /// Renewals, which never wait for the others.
     Renewals,
 }
 
 /// Connections, opened when they are needed.
-pub(crate) struct Connections<DB: Database> {
+pub struct Connections<DB: Database> {
     options: PoolOptions<DB>,
     address: Box<dyn Fn() -> Address<DB> + Send + Sync>,
     /// Connects. It keeps no connection.
@@ -65,10 +68,11 @@ struct Idle<C> {
 }
 
 /// A connection that is in use. It is closed when it is dropped: in the middle of something nobody else could use it.
-pub(crate) struct Lent<'a, DB: Database> {
-    pub(crate) connection: DB::Connection,
+pub struct Lent<'a, DB: Database> {
+    /// The connection itself.
+    pub connection: DB::Connection,
     /// Nothing has been sent on it but by the application's hooks.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
     opened: Instant,
     home: &'a Connections<DB>,
     _permits: [Option<SemaphorePermit<'a>>; 3],
@@ -77,7 +81,7 @@ pub(crate) struct Lent<'a, DB: Database> {
 impl<DB: Database> Connections<DB> {
     /// At most `most` connections with these options, to the address that there is when one is opened. None of them is waited for longer
     /// than `patience`.
-    pub(crate) fn new(
+    pub fn new(
         options: PoolOptions<DB>,
         most: u32,
         patience: Duration,
@@ -104,7 +108,7 @@ impl<DB: Database> Connections<DB> {
     /// # Errors
     ///
     /// [`Error::PoolTimedOut`] where there is none in time, and what connecting says.
-    pub(crate) async fn acquire_within(
+    pub async fn acquire_within(
         &self,
         share: Share,
         patience: Duration,
@@ -151,8 +155,7 @@ impl<DB: Database> Connections<DB> {
     }
 
     /// Closes the connections that nobody uses: another one broke, as a server's restart breaks all of them.
-    #[cfg(any(feature = "postgres", feature = "mysql", feature = "outbox"))]
-    pub(crate) fn forget_idle(&self) {
+    pub fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
     }
@@ -160,7 +163,7 @@ impl<DB: Database> Connections<DB> {
 
 impl<DB: Database> Lent<'_, DB> {
     /// Makes it available to others.
-    pub(crate) fn give_back(self) {
+    pub fn give_back(self) {
         let Self { connection, opened, home, .. } = self;
         let now = Instant::now();
         let outlived = |since: Instant, limit: Option<Duration>| {
@@ -178,6 +181,12 @@ impl<DB: Database> Lent<'_, DB> {
             .collect();
         drop(idle);
         drop(outlived);
+    }
+}
+
+impl<DB: Database> fmt::Debug for Lent<'_, DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").field("is_new", &self.is_new).finish_non_exhaustive()
     }
 }
 
@@ -201,9 +210,7 @@ pub(crate) async fn on_driver<T: Send + 'static>(
 }
 
 /// The address of a pool, which the application may change: a password that expires.
-pub(crate) fn address_of<DB: Database>(
-    pool: Pool<DB>,
-) -> impl Fn() -> Address<DB> + Send + Sync + 'static
+pub fn address_of<DB: Database>(pool: Pool<DB>) -> impl Fn() -> Address<DB> + Send + Sync + 'static
 where
     Address<DB>: Clone,
 {

@@ -9,11 +9,11 @@ pub(super) const LONGEST_MIGRATION: std::time::Duration = std::time::Duration::f
 
 /// A step from one version of the tables to the next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Migration {
+pub struct Migration {
     /// The version that the tables have afterwards.
-    pub(crate) version: i64,
+    pub version: i64,
     /// Its file: statements that may run again, for the default table's name.
-    pub(crate) sql: &'static str,
+    pub sql: &'static str,
 }
 
 /// The migrations that a database lacks whose tables have version `applied`.
@@ -21,7 +21,7 @@ pub(crate) struct Migration {
 /// # Errors
 ///
 /// [`StorageErrorKind::NewerVersion`] where the tables are of a newer version than this library knows.
-pub(crate) fn pending(
+pub fn pending(
     migrations: &'static [Migration],
     applied: Option<i64>,
 ) -> Result<&'static [Migration], StorageError> {
@@ -37,8 +37,7 @@ pub(crate) fn pending(
 }
 
 /// Whether tables of this version lack nothing, so that who may only use them need not be able to make them.
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "outbox"))]
-pub(crate) fn is_up_to_date(migrations: &'static [Migration], applied: Option<i64>) -> bool {
+pub fn is_up_to_date(migrations: &'static [Migration], applied: Option<i64>) -> bool {
     applied.is_some() && pending(migrations, applied).is_ok_and(<[Migration]>::is_empty)
 }
 

@@ -14,7 +14,7 @@ const LONGEST: usize = 48;
 
 /// How a database quotes names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quote {
+pub enum Quote {
     /// `"name"`: Postgres and SQLite.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "sqlite")),
@@ -28,7 +28,7 @@ pub(crate) enum Quote {
 
 /// The records' table, and the names that are made from it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Table {
+pub struct Table {
     schema: Option<String>,
     name: String,
     quote: Quote,
@@ -41,11 +41,7 @@ impl Table {
     ///
     /// [`StorageErrorKind::Configuration`] where a name is empty, longer than 48 characters, begins with a digit, or has other characters
     /// than ASCII letters, digits and `_`.
-    pub(crate) fn new(
-        schema: Option<&str>,
-        name: &str,
-        quote: Quote,
-    ) -> Result<Self, StorageError> {
+    pub fn new(schema: Option<&str>, name: &str, quote: Quote) -> Result<Self, StorageError> {
         check("table", name)?;
         if let Some(schema) = schema {
             check("schema", schema)?;
@@ -59,18 +55,17 @@ impl Table {
     }
 
     /// A table whose name needs no check.
-    #[cfg(feature = "outbox")]
-    pub(crate) fn standard_named(name: &'static str, quote: Quote) -> Self {
+    pub fn standard_named(name: &'static str, quote: Quote) -> Self {
         Self { schema: None, name: name.to_owned(), quote }
     }
 
     /// The records' table as statements name it.
-    pub(crate) fn records(&self) -> String {
+    pub fn records(&self) -> String {
         self.qualified("")
     }
 
     /// The table that says which migrations have been applied.
-    pub(crate) fn migrations(&self) -> String {
+    pub fn migrations(&self) -> String {
         self.qualified("_migrations")
     }
 
@@ -86,8 +81,7 @@ impl Table {
     }
 
     /// An index of the table. It lives where its table lives, and SQL refuses a schema there.
-    #[cfg(feature = "outbox")]
-    pub(crate) fn index(&self, suffix: &str) -> String {
+    pub fn index(&self, suffix: &str) -> String {
         self.quoted(&format!("{}_{suffix}", self.name))
     }
 

@@ -3,8 +3,8 @@
 use std::error::Error as _;
 
 use idem_runtime::ErrorKind;
-use idem_runtime::outbox::{OutboxErrorKind, RedisStreams};
 use idem_runtime::storage::RedisStorage;
+use idempotency::outbox::{OutboxErrorKind, RedisStreams};
 use testkit::redis::RedisServer;
 use testkit::sql::{Product, SqlServer, query};
 

@@ -1,6 +1,6 @@
 //! What Redis refuses, alone, behind Sentinel and as a cluster. TLS is in a binary of its own, `tests/tls`.
 
-use idem_runtime::outbox::{Event, EventId, PublishErrorKind, Publisher, RedisStreams};
+use idempotency::outbox::{Event, EventId, PublishErrorKind, Publisher, RedisStreams};
 use testkit::redis::{ClusterSetup, RedisServer, SentinelSetup};
 
 use super::{NOWHERE, PASSWORD, Refusal, hold_all, stranger};

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use idem_runtime::outbox::{EventId, Publisher, RedisStreams};
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
 use idempotency::outbox::{Event, OutboxError};
+use idempotency::outbox::{EventId, Publisher, RedisStreams};
 use idempotency::{Disposition, idempotent};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{

@@ -46,7 +46,7 @@ pub(super) struct Server {
 
 /// What a session is told before its first statement. Locks are waited for in whole seconds. With statements in its binary log the server
 /// refuses to write under `READ COMMITTED`.
-pub(crate) const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, \
+pub const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, \
                         sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'; \
                         SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 

@@ -25,8 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::check::MySqlWarning;
 pub use self::connect::MySqlBuilder;
-#[cfg(feature = "outbox")]
-pub(crate) use self::link::SETTINGS;
+pub use self::link::SETTINGS;
 use self::values::Value;
 use self::verbs::{Backend, get, key};
 use super::connections::on_driver;

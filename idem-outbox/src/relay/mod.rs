@@ -35,22 +35,23 @@ pub use self::settings::AfterDeath;
 use self::settings::Settings;
 use super::database::OutboxDatabase;
 use super::error::{OutboxError, OutboxErrorKind};
-use super::outbox::{Outbox, Shared};
 use super::publisher::Publisher;
+use super::store::Shared;
+use super::telemetry;
 
-/// Publishes the events of an outbox. From [`Outbox::relay`].
+/// Publishes the events of an outbox. From [`Outbox::relay`](crate::Outbox::relay).
 ///
 /// Any number may run side by side, in one process or in many.
 #[must_use = "a relay does nothing until it is run"]
 pub struct Relay<DB: OutboxDatabase, P> {
-    outbox: Outbox<DB>,
+    shared: Arc<Shared<DB>>,
     publisher: P,
     settings: Settings,
 }
 
 impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
-    pub(super) fn new(outbox: Outbox<DB>, publisher: P) -> Self {
-        Self { outbox, publisher, settings: Settings::default() }
+    pub(super) fn new(shared: Arc<Shared<DB>>, publisher: P) -> Self {
+        Self { shared, publisher, settings: Settings::default() }
     }
 
     /// How many events may be leased at once; 256 unless set. So many may be published again when the process dies.
@@ -72,7 +73,7 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// How often to look for new events while there are none, give or take a quarter; 250 ms unless set. [`Outbox::wake`] has relays of the
+    /// How often to look for new events while there are none, give or take a quarter; 250 ms unless set. [`Outbox::wake`](crate::Outbox::wake) has relays of the
     /// same process look at once.
     pub fn poll(mut self, every: Duration) -> Self {
         self.settings.poll = every;
@@ -120,10 +121,11 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
     }
 
     async fn publish_until(self, stop: CancellationToken) -> Result<(), OutboxError> {
+        telemetry::describe();
         self.settings.check()?;
-        crate::runtime::check()
+        idem_runtime::internal::check_runtime()
             .map_err(|text| OutboxError::new(OutboxErrorKind::Configuration, text))?;
-        let (shared, publisher, settings) = (self.outbox.shared(), self.publisher, self.settings);
+        let (shared, publisher, settings) = (self.shared, self.publisher, self.settings);
         let (pause, in_flight) = (Pause::default(), InFlight::default());
         let work = Work { shared, publisher, settings, stop, pause, in_flight };
 
@@ -155,7 +157,7 @@ struct Work<DB: OutboxDatabase, P> {
 impl<DB: OutboxDatabase, P> fmt::Debug for Relay<DB, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay")
-            .field("outbox", &self.outbox)
+            .field("outbox", &self.shared)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

@@ -1,19 +1,17 @@
-//! Making and upgrading the outbox's table, in the way of the SQL storages: see [`crate::storage::sql`].
+//! Making and upgrading the outbox's table, in the way of the SQL storages: see [`idem_runtime::storage`].
 //!
 //! Postgres and SQLite do it in one transaction, under a lock that other migrations wait for. MySQL commits at each statement that changes
 //! tables, so there the statements may run twice, and a version is noted when all of its statements have run.
 
-use super::database::{Dialect, OutboxDatabase};
+use super::database::{DEFAULT_TABLE, Dialect, OutboxDatabase};
 use super::error::{OutboxError, OutboxErrorKind};
-use super::outbox::{Outbox, Shared};
+use super::outbox::Outbox;
+use super::store::Shared;
 use super::store::explain;
-use crate::driver;
-use crate::storage::sql::connections::{PATIENCE, Share};
-use crate::storage::sql::migrate::{is_up_to_date, pending};
-use crate::storage::sql::table::Table;
-
-/// The table's name in the `.sql` files.
-pub(super) const DEFAULT_TABLE: &str = "idempotency_outbox";
+use idem_runtime::internal::spawn;
+use idem_runtime::internal::sql::Table;
+use idem_runtime::internal::sql::{PATIENCE, Share};
+use idem_runtime::internal::sql::{is_up_to_date, pending};
 
 impl<DB: OutboxDatabase> Outbox<DB> {
     /// Makes the table, or upgrades it. It does nothing where it is up to date, and every process may call it at its start.
@@ -30,7 +28,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     /// It goes on in a task of its own when the future is dropped: a connection must not be left inside a transaction.
     pub async fn migrate(&self) -> Result<(), OutboxError> {
         let shared = self.shared();
-        let task = driver::spawn(async move {
+        let task = spawn(async move {
             let acquired = shared.connections.acquire_within(Share::Renewals, PATIENCE).await;
             let mut lent = acquired.map_err(|error| explain::<DB>(error, &shared.table))?;
             // It waits for other migrations as long as the session says, and is of no other use afterwards.
@@ -68,7 +66,7 @@ async fn apply<DB: Dialect>(
     let create = format!("CREATE TABLE IF NOT EXISTS {migrations} ({})", DB::VERSION);
     DB::run(&mut transaction, create).await.map_err(fault)?;
     let applied = version::<DB>(&mut transaction, &migrations).await.map_err(fault)?;
-    let newer = |error: crate::storage::StorageError| {
+    let newer = |error: idem_runtime::storage::StorageError| {
         OutboxError::new(OutboxErrorKind::NewerVersion, error.to_string())
     };
     for migration in pending(DB::MIGRATIONS, applied).map_err(newer)? {

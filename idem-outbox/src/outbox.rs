@@ -10,15 +10,14 @@ use sqlx::{Connection, Pool};
 use tokio::sync::Notify;
 
 use super::EventId;
-use super::database::{OutboxDatabase, Statements, Value};
+use super::database::{DEFAULT_TABLE, OutboxDatabase, Value};
 use super::error::{OutboxError, OutboxErrorKind};
-use super::migrate::DEFAULT_TABLE;
 use super::publisher::Publisher;
 use super::relay::Relay;
-use super::store::explain;
-use crate::codec::faithful_json;
-use crate::storage::sql::connections::{Connections, PATIENCE, address_of};
-use crate::storage::sql::table::Table;
+use super::store::{Shared, explain};
+use idem_runtime::internal::faithful_json;
+use idem_runtime::internal::sql::Table;
+use idem_runtime::internal::sql::{Connections, PATIENCE, address_of};
 
 /// Longest topic, in bytes.
 pub const LONGEST_TOPIC: usize = 255;
@@ -37,17 +36,6 @@ const LARGEST_PAYLOAD: usize = 512 * 1024;
 /// `DB` is [`sqlx::Postgres`], [`sqlx::MySql`] or [`sqlx::Sqlite`], and follows from the pool. See the [module](super).
 pub struct Outbox<DB: OutboxDatabase> {
     shared: Arc<Shared<DB>>,
-}
-
-/// What the outbox's clones, its relays and their tasks share.
-pub(super) struct Shared<DB: OutboxDatabase> {
-    /// Beside the application's pool. Events are enqueued on the application's own connections.
-    pub(super) connections: Arc<Connections<DB>>,
-    pub(super) table: Table,
-    pub(super) statements: Arc<Statements>,
-    /// Somebody says that there is something to publish.
-    pub(super) woken: Notify,
-    largest_payload: usize,
 }
 
 impl<DB: OutboxDatabase> Outbox<DB> {
@@ -76,7 +64,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
     /// # async fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-    /// use idem_runtime::outbox::Outbox;
+    /// use idempotency::outbox::Outbox;
     ///
     /// let outbox = Outbox::new(pool.clone());
     /// let mut tx = pool.begin().await?;
@@ -177,7 +165,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
 
     /// A relay that hands this outbox's events to `publisher`.
     pub fn relay<P: Publisher>(&self, publisher: P) -> Relay<DB, P> {
-        Relay::new(self.clone(), publisher)
+        Relay::new(self.shared(), publisher)
     }
 
     pub(super) fn shared(&self) -> Arc<Shared<DB>> {
@@ -277,10 +265,7 @@ impl<DB: OutboxDatabase> Clone for Outbox<DB> {
 
 impl<DB: OutboxDatabase> fmt::Debug for Outbox<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox")
-            .field("database", &DB::CALLED)
-            .field("table", &self.shared.table)
-            .finish_non_exhaustive()
+        self.shared.fmt(f)
     }
 }
 

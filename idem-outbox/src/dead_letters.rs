@@ -5,7 +5,7 @@ use super::error::OutboxError;
 use super::outbox::{Outbox, lane};
 use super::store::{event, timestamp};
 use super::{Event, EventId};
-use crate::record::Timestamp;
+use idem_runtime::record::Timestamp;
 
 /// An event that no relay tries any more.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::error::{OutboxError, OutboxErrorKind};
-use crate::record::Timestamp;
+use idem_runtime::record::Timestamp;
 
 /// Names an event in all of its deliveries: a UUID of version 7, made when the event was enqueued.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,7 +132,7 @@ pub(super) fn malformed(field: &str) -> OutboxError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Fingerprint;
+    use idem_runtime::Fingerprint;
 
     #[test]
     fn deliveries_of_one_event_have_one_fingerprint() {

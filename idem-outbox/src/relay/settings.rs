@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::outbox::error::{OutboxError, OutboxErrorKind};
+use crate::error::{OutboxError, OutboxErrorKind};
 
 /// What happens to later events of a key when one of them is put aside as a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::error::OutboxError;
 use super::event::malformed;
 use super::publisher::{PublishError, PublishErrorKind, Publisher};
 use super::{Event, EventId};
-use crate::record::Timestamp;
+use idem_runtime::record::Timestamp;
 
 /// Publishes each event to the subject that its topic names, and waits until a stream has stored it.
 ///
@@ -23,15 +23,15 @@ use crate::record::Timestamp;
 /// since the Unix epoch) hold the rest, and [`Event`] is read back from them. A consumer with the `async-nats` crate:
 ///
 /// ```no_run
-/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), idem_runtime::Error> { Ok(()) }
+/// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }
 /// # async fn put_aside(message: &async_nats::jetstream::Message) -> Result<(), async_nats::Error> { Ok(()) }
 /// # async fn example(
 /// #     consumer: async_nats::jetstream::consumer::PullConsumer,
 /// # ) -> Result<(), async_nats::Error> {
 /// use async_nats::jetstream::AckKind;
 /// use futures_util::StreamExt;
-/// use idem_runtime::Disposition;
-/// use idem_runtime::outbox::Event;
+/// use idempotency::Disposition;
+/// use idempotency::outbox::Event;
 ///
 /// let mut messages = consumer.messages().await?;
 /// while let Some(message) = messages.next().await {

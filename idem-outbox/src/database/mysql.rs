@@ -12,9 +12,9 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySql, Transaction};
 
 use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use crate::storage::sql::migrate::Migration;
-use crate::storage::sql::mysql::SETTINGS;
-use crate::storage::sql::table::{Quote, Table};
+use idem_runtime::internal::sql::MYSQL_SETTINGS;
+use idem_runtime::internal::sql::Migration;
+use idem_runtime::internal::sql::{Quote, Table};
 
 /// This moment, in milliseconds since the Unix epoch, in no session's time zone.
 const NOW: &str =
@@ -30,7 +30,7 @@ impl Dialect for MySql {
     speaks!();
 
     fn prepare(connection: &mut MySqlConnection) -> BoxFuture<'_, sqlx::Result<()>> {
-        Self::run(connection, SETTINGS.to_owned())
+        Self::run(connection, MYSQL_SETTINGS.to_owned())
     }
 
     fn statements(table: &Table) -> Statements {

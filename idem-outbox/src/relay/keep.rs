@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use tokio::time::{Instant, sleep};
 
 use super::Work;
-use crate::outbox::database::OutboxDatabase;
+use crate::database::OutboxDatabase;
 
 impl<DB: OutboxDatabase, P> Work<DB, P> {
     /// Extends the leases of everything in flight, three times for each lease.

@@ -1,27 +1,49 @@
 //! What relays and tools do to the table, whatever the database.
 //!
-//! They have connections of their own beside the application's pool, on the [driver](crate::driver): neither transactions that others left
+//! They have connections of their own beside the application's pool, on the library's own thread: neither transactions that others left
 //! open there, nor sessions that do not commit by themselves, nor a runtime that stands still keeps lanes from going on.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::database::{OutboxDatabase, Seen, Trouble, Value, Window};
+use super::database::{OutboxDatabase, Seen, Statements, Trouble, Value, Window};
 use super::error::{OutboxError, OutboxErrorKind};
-use super::outbox::Shared;
 use super::{Event, EventId};
-use crate::driver;
-use crate::record::{OwnerId, Timestamp, millis};
-use crate::storage::sql::connections::{self, Share};
-use crate::storage::sql::table::Table;
+use idem_runtime::internal::millis;
+use idem_runtime::internal::spawn;
+use idem_runtime::internal::sql::Table;
+use idem_runtime::internal::sql::{self, Connections, Share};
+use idem_runtime::record::{OwnerId, Timestamp};
 
 /// How long an answer may take until the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the outbox's clones, its relays and their tasks share.
+pub(super) struct Shared<DB: OutboxDatabase> {
+    /// Beside the application's pool. Events are enqueued on the application's own connections.
+    pub(super) connections: Arc<Connections<DB>>,
+    pub(super) table: Table,
+    pub(super) statements: Arc<Statements>,
+    /// Notified when there may be something to publish.
+    pub(super) woken: Notify,
+    pub(super) largest_payload: usize,
+}
+
+impl<DB: OutboxDatabase> fmt::Debug for Shared<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("database", &DB::CALLED)
+            .field("table", &self.table)
+            .finish_non_exhaustive()
+    }
+}
 
 /// An event that a relay has leased.
 #[derive(Debug)]
@@ -124,7 +146,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
         self.commit(move |connection| DB::execute(connection, sql, arguments)).await
     }
 
-    /// Does something with a connection of the outbox's own, on the [driver], and closes the connection where that fails. It goes
+    /// Does something with a connection of the outbox's own, on the library's own thread, and closes the connection where that fails. It goes
     /// on when its caller goes away.
     pub(super) async fn on_connection<T: Send + 'static>(
         &self,
@@ -133,8 +155,8 @@ impl<DB: OutboxDatabase> Shared<DB> {
         + 'static,
     ) -> Result<T, OutboxError> {
         let own = Arc::clone(&self.connections);
-        let task = driver::spawn(async move {
-            let mut lent = own.acquire_within(Share::Renewals, connections::PATIENCE).await?;
+        let task = spawn(async move {
+            let mut lent = own.acquire_within(Share::Renewals, sql::PATIENCE).await?;
             if lent.is_new {
                 DB::prepare(&mut lent.connection).await?;
             }

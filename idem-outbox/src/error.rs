@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::chain;
+use idem_runtime::internal::next_source;
 
 /// Why an event was not enqueued, published or read. Act on [`kind`](OutboxError::kind).
 ///
@@ -84,6 +84,6 @@ impl fmt::Display for OutboxError {
 
 impl StdError for OutboxError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().and_then(|source| chain::next(&self.message, source))
+        self.source.as_deref().and_then(|source| next_source(&self.message, source))
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::Work;
 use super::lane::Mark;
-use crate::outbox::database::OutboxDatabase;
-use crate::outbox::store::{Held, Unsent};
+use crate::database::OutboxDatabase;
+use crate::store::{Held, Unsent};
 use crate::telemetry;
 
 /// Marks of one round of statements.

@@ -8,8 +8,8 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
 use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use crate::storage::sql::migrate::Migration;
-use crate::storage::sql::table::{Quote, Table};
+use idem_runtime::internal::sql::Migration;
+use idem_runtime::internal::sql::{Quote, Table};
 
 /// This moment, in milliseconds since the Unix epoch: the same in a whole statement.
 const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";

@@ -5,12 +5,12 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::Event;
-use crate::chain;
+use idem_runtime::internal::next_source;
 
 /// Hands events to a broker.
 ///
 /// ```
-/// use idem_runtime::outbox::{Event, PublishError, Publisher};
+/// use idempotency::outbox::{Event, PublishError, Publisher};
 ///
 /// struct Printed;
 ///
@@ -109,6 +109,6 @@ impl fmt::Display for PublishError {
 
 impl StdError for PublishError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().and_then(|source| chain::next(&self.message, source))
+        self.source.as_deref().and_then(|source| next_source(&self.message, source))
     }
 }

@@ -9,8 +9,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Postgres, Transaction};
 
 use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use crate::storage::sql::migrate::Migration;
-use crate::storage::sql::table::{Quote, Table};
+use idem_runtime::internal::sql::Migration;
+use idem_runtime::internal::sql::{Quote, Table};
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

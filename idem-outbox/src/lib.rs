@@ -16,7 +16,7 @@
 //! ```no_run
 //! # #[cfg(all(feature = "postgres", feature = "redis"))]
 //! # async fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-//! use idem_runtime::outbox::{Outbox, RedisStreams};
+//! use idempotency::outbox::{Outbox, RedisStreams};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! let outbox = Outbox::new(pool.clone());
@@ -76,8 +76,12 @@
 //!
 //! # Features
 //!
+//! This crate is `idempotency::outbox` of the crate [`idempotency`](https://docs.rs/idempotency); use it from there.
+//!
 //! Events and the [`Publisher`] trait come with `outbox`, so that consumers need no database. [`Outbox`] and [`Relay`] need one of
 //! `postgres`, `mysql` and `sqlite`; `RedisStreams` needs `redis`, and `JetStream` needs `nats`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "_sql")]
 mod database;
@@ -90,7 +94,6 @@ mod jetstream;
 #[cfg(feature = "_sql")]
 mod migrate;
 #[cfg(feature = "_sql")]
-#[expect(clippy::module_inception, reason = "the type is what the module is about")]
 mod outbox;
 mod publisher;
 #[cfg(feature = "redis")]
@@ -101,6 +104,8 @@ mod relay;
 mod rights;
 #[cfg(feature = "_sql")]
 mod store;
+#[cfg(feature = "_sql")]
+mod telemetry;
 
 #[cfg(feature = "mysql")]
 pub use self::database::MYSQL_SCHEMA;

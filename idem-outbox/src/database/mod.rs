@@ -22,8 +22,8 @@ use futures_util::future::BoxFuture;
 use sqlx::Transaction;
 use sqlx::error::DatabaseError;
 
-use crate::storage::sql::migrate::Migration;
-use crate::storage::sql::table::{Quote, Table};
+use idem_runtime::internal::sql::Migration;
+use idem_runtime::internal::sql::{Quote, Table};
 
 /// The outbox's table in Postgres, as `migrate()` makes it under its default name.
 ///
@@ -48,6 +48,9 @@ pub const MYSQL_SCHEMA: &str = include_str!("mysql.sql");
 /// ```
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
+
+/// The table's name in the `.sql` files.
+pub(crate) const DEFAULT_TABLE: &str = "idempotency_outbox";
 
 /// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`], each with its feature. It is sealed.
 #[expect(private_bounds, reason = "that is what seals a trait")]
@@ -216,9 +219,9 @@ macro_rules! bound {
         // The text has our own statements and checked names in it.
         let query = sqlx::query(sqlx::AssertSqlSafe($sql));
         $arguments.into_iter().fold(query, |query, argument| match argument {
-            crate::outbox::database::Value::Integer(integer) => query.bind(integer),
-            crate::outbox::database::Value::Text(text) => query.bind(text),
-            crate::outbox::database::Value::Bytes(bytes) => query.bind(bytes),
+            crate::database::Value::Integer(integer) => query.bind(integer),
+            crate::database::Value::Text(text) => query.bind(text),
+            crate::database::Value::Bytes(bytes) => query.bind(bytes),
         })
     }};
 }
@@ -230,20 +233,20 @@ macro_rules! speaks {
         fn fetch(
             connection: &mut Self::Connection,
             sql: std::sync::Arc<str>,
-            arguments: Vec<crate::outbox::database::Value>,
-        ) -> crate::outbox::database::Rows<'_, Self> {
-            Box::pin(async move {
-                crate::outbox::database::bound!(sql, arguments).fetch_all(connection).await
-            })
+            arguments: Vec<crate::database::Value>,
+        ) -> crate::database::Rows<'_, Self> {
+            Box::pin(
+                async move { crate::database::bound!(sql, arguments).fetch_all(connection).await },
+            )
         }
 
         fn execute(
             connection: &mut Self::Connection,
             sql: std::sync::Arc<str>,
-            arguments: Vec<crate::outbox::database::Value>,
+            arguments: Vec<crate::database::Value>,
         ) -> futures_util::future::BoxFuture<'_, sqlx::Result<u64>> {
             Box::pin(async move {
-                let query = crate::outbox::database::bound!(sql, arguments);
+                let query = crate::database::bound!(sql, arguments);
                 Ok(query.execute(connection).await?.rows_affected())
             })
         }

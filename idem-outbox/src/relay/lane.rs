@@ -11,10 +11,10 @@ use tracing::Instrument;
 use super::Work;
 use super::claim::{Run, Runs};
 use super::settings::{AfterDeath, pause_after};
-use crate::outbox::Event;
-use crate::outbox::database::OutboxDatabase;
-use crate::outbox::publisher::{PublishError, PublishErrorKind, Publisher};
-use crate::outbox::store::{Fate, Held, Taken, Unsent};
+use crate::Event;
+use crate::database::OutboxDatabase;
+use crate::publisher::{PublishError, PublishErrorKind, Publisher};
+use crate::store::{Fate, Held, Taken, Unsent};
 use crate::telemetry;
 
 /// What is to be written down of an event.

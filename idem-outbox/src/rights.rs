@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::database::{OutboxDatabase, Window};
 use super::error::{OutboxError, OutboxErrorKind};
-use super::outbox::Shared;
-use crate::record::OwnerId;
+use super::store::Shared;
+use idem_runtime::record::OwnerId;
 
 /// A lease of nothing.
 const LEASE: Duration = Duration::from_secs(1);

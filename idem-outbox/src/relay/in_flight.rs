@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::outbox::store::Held;
-use crate::record::OwnerId;
+use crate::store::Held;
+use idem_runtime::record::OwnerId;
 
 /// Those that are leased, by their places.
 #[derive(Debug, Default)]

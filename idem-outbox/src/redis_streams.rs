@@ -10,8 +10,8 @@ use super::error::{OutboxError, OutboxErrorKind};
 use super::event::malformed;
 use super::publisher::{PublishError, PublishErrorKind, Publisher};
 use super::{Event, EventId};
-use crate::record::Timestamp;
-use crate::storage::redis::Commands;
+use idem_runtime::internal::Commands;
+use idem_runtime::record::Timestamp;
 
 /// Publishes each event as an entry of the stream that its topic names, by `XADD`.
 ///
@@ -19,11 +19,11 @@ use crate::storage::redis::Commands;
 /// them. A consumer with the `redis` crate:
 ///
 /// ```no_run
-/// # async fn on_event(event: idem_runtime::outbox::Event) -> Result<(), idem_runtime::Error> { Ok(()) }
+/// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }
 /// # async fn put_aside(entry: &redis::streams::StreamId) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
 /// # async fn example(mut redis: redis::aio::MultiplexedConnection) -> Result<(), Box<dyn std::error::Error>> {
-/// use idem_runtime::Disposition;
-/// use idem_runtime::outbox::Event;
+/// use idempotency::Disposition;
+/// use idempotency::outbox::Event;
 /// use redis::AsyncCommands;
 /// use redis::streams::{StreamReadOptions, StreamReadReply};
 ///
@@ -67,7 +67,7 @@ mod field {
 
 impl RedisStreams {
     /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are those of
-    /// [`RedisStorage`](crate::storage::RedisStorage). The connection is made when the first event is published, and made again when it breaks.
+    /// [`RedisStorage`](idem_runtime::storage::RedisStorage). The connection is made when the first event is published, and made again when it breaks.
     ///
     /// # Errors
     ///

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Work;
 use super::lane::Mark;
-use crate::outbox::database::{OutboxDatabase, Seen, Window};
-use crate::outbox::error::{OutboxError, OutboxErrorKind};
-use crate::outbox::store::{Held, Taken};
-use crate::record::OwnerId;
+use crate::database::{OutboxDatabase, Seen, Window};
+use crate::error::{OutboxError, OutboxErrorKind};
+use crate::store::{Held, Taken};
+use idem_runtime::record::OwnerId;
 
 /// Events of one lane, in their order.
 pub(super) type Run = Vec<Taken>;
@@ -226,7 +226,7 @@ fn heads(plan: &[Vec<Seen>], taken: Vec<Taken>) -> (Vec<Run>, Vec<Held>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::{Event, EventId};
+    use crate::{Event, EventId};
 
     fn seen(lane: i64, seq: i64, is_free: bool) -> Seen {
         Seen { lane, seq, is_free }
