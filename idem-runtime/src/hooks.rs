@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::engine::CallName;
 use crate::error::Error;
+use crate::key::CallName;
 
 /// What happened to which call.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ pub mod hooks;
 #[doc(hidden)]
 pub mod internal;
 mod key;
+mod key_hash;
 pub mod macro_support;
 pub mod policy;
 pub mod record;

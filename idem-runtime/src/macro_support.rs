@@ -42,7 +42,7 @@ pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing.
 pub fn operation(handle: Result<Idempotency, Error>, name: &'static str) -> Operation {
-    Operation::new(handle, name.into())
+    Operation::new(handle.map(|idem| idem.0), name.into())
 }
 
 /// Computes the fingerprint of the arguments.

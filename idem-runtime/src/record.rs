@@ -1,14 +1,15 @@
-//! What a storage holds for a key. Pure data: the transitions are in [`engine::state`](crate::engine::state).
+//! What a storage holds for a key. Pure data: the transitions are in [`storage::transition`](crate::storage::transition).
 
+mod codec_tag;
 mod encoded;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+pub use codec_tag::CodecTag;
 use uuid::Uuid;
 
-use crate::codec::CodecTag;
 use crate::fingerprint::Fingerprint;
 
 /// A point on the storage's clock: milliseconds since the Unix epoch.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use idempotency::clock::{Clock, MonotonicClock};
 use idempotency::record::Record;
-use idempotency::storage::state::{Event, step};
+use idempotency::storage::transition::{Transition, step};
 use idempotency::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup,
     Watchers, Written,
@@ -106,7 +106,7 @@ impl RedbStorage {
     /// Does a verb on one record: the transition table decides what it becomes.
     async fn apply<E>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError>
     where
-        E: Event + Clone + Send + 'static,
+        E: Transition + Clone + Send + 'static,
         E::Reply: Send + 'static,
     {
         let (inner, key, event) = (Arc::clone(&self.0), key.clone(), event.clone());
@@ -122,7 +122,7 @@ async fn elsewhere<T: Send + 'static>(
 }
 
 impl Inner {
-    fn apply<E: Event>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
+    fn apply<E: Transition>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
         // What changes nothing, such as a replay, needs neither its turn among the writers nor the disk: it is decided on what was committed.
         let found = Reading::begin(&self.database)?.record(key)?;
         let (after, reply) = step(found.clone(), event, self.clock.now());

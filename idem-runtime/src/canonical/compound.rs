@@ -19,9 +19,10 @@ pub(super) struct Array<'w, 'b> {
 
 impl<'w, 'b> Array<'w, 'b> {
     #[inline]
-    pub(super) fn begin(writer: &'w mut Writer<'b>) -> Self {
+    pub(super) fn begin(writer: &'w mut Writer<'b>) -> Result<Self, Error> {
+        writer.enter()?;
         writer.out.push(b'[');
-        Self { writer, empty: true, in_variant: false }
+        Ok(Self { writer, empty: true, in_variant: false })
     }
 
     pub(super) fn in_variant(mut self) -> Self {
@@ -97,11 +98,12 @@ pub(super) struct Object<'w, 'b> {
 
 impl<'w, 'b> Object<'w, 'b> {
     #[inline]
-    pub(super) fn begin(writer: &'w mut Writer<'b>) -> Self {
+    pub(super) fn begin(writer: &'w mut Writer<'b>) -> Result<Self, Error> {
+        writer.enter()?;
         writer.out.push(b'{');
         let start = writer.out.len();
         let base = writer.members.len();
-        Self { writer, start, base, in_order: true, in_variant: false, pending: None }
+        Ok(Self { writer, start, base, in_order: true, in_variant: false, pending: None })
     }
 
     pub(super) fn in_variant(mut self) -> Self {

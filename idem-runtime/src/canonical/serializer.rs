@@ -146,7 +146,7 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<Array<'w, 'b>, Error> {
-        self.array()
+        Array::begin(self)
     }
 
     fn collect_seq<I>(self, elements: I) -> Result<(), Error>
@@ -157,14 +157,14 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
         if sets::is_hash_set::<I>() {
             return sets::write(self, elements);
         }
-        let mut array = self.array()?;
+        let mut array = Array::begin(self)?;
         elements.into_iter().try_for_each(|element| element.serialize(array.element()))?;
         array.close();
         Ok(())
     }
 
     fn serialize_tuple(self, _len: usize) -> Result<Array<'w, 'b>, Error> {
-        self.array()
+        Array::begin(self)
     }
 
     fn serialize_tuple_struct(
@@ -172,7 +172,7 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
         _name: &'static str,
         _len: usize,
     ) -> Result<Array<'w, 'b>, Error> {
-        self.array()
+        Array::begin(self)
     }
 
     fn serialize_tuple_variant(
@@ -183,17 +183,17 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
         _len: usize,
     ) -> Result<Array<'w, 'b>, Error> {
         self.open_variant(variant)?;
-        Ok(self.array()?.in_variant())
+        Ok(Array::begin(self)?.in_variant())
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Object<'w, 'b>, Error> {
-        self.object()
+        Object::begin(self)
     }
 
     #[inline]
     fn serialize_struct(self, name: &'static str, _len: usize) -> Result<Struct<'w, 'b>, Error> {
         Ok(match Private::named(name) {
-            None => Struct::Object(self.object()?),
+            None => Struct::Object(Object::begin(self)?),
             Some(private) => Struct::private(self, private),
         })
     }
@@ -206,6 +206,6 @@ impl<'w, 'b> Serializer for &'w mut Writer<'b> {
         _len: usize,
     ) -> Result<Object<'w, 'b>, Error> {
         self.open_variant(variant)?;
-        Ok(self.object()?.in_variant())
+        Ok(Object::begin(self)?.in_variant())
     }
 }

@@ -8,6 +8,7 @@ use std::any::type_name;
 
 use serde::Serialize;
 
+use super::compound::Array;
 use super::error::Error;
 use super::writer::Writer;
 
@@ -27,7 +28,7 @@ pub(super) fn write<T: Serialize>(
     writer: &mut Writer<'_>,
     elements: impl IntoIterator<Item = T>,
 ) -> Result<(), Error> {
-    let mut array = writer.array()?;
+    let mut array = Array::begin(writer)?;
     let mut places = Vec::new();
     for element in elements {
         let writer = array.element();

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::compound::{Array, Object};
 use super::error::{Error, Reason};
 use super::writer::Writer;
 use super::{number, string};
@@ -84,7 +85,7 @@ impl<'j> Text<'j> {
     }
 
     fn object(&mut self, writer: &mut Writer<'_>, without: &[&str]) -> Result<(), Error> {
-        let mut object = writer.object()?;
+        let mut object = Object::begin(writer)?;
         self.take(b'{')?;
         if self.peek() == Some(b'}') {
             self.take(b'}')?;
@@ -105,7 +106,7 @@ impl<'j> Text<'j> {
     }
 
     fn array(&mut self, writer: &mut Writer<'_>) -> Result<(), Error> {
-        let mut array = writer.array()?;
+        let mut array = Array::begin(writer)?;
         self.take(b'[')?;
         if self.peek() == Some(b']') {
             self.take(b']')?;

@@ -4,7 +4,6 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
-use super::compound::{Array, Object};
 use super::error::{Error, Reason};
 use super::members::Member;
 use super::string;
@@ -121,18 +120,6 @@ impl<'b> Writer<'b> {
         Self { out, members, depth: 0, wrappers: 0 }
     }
 
-    #[inline]
-    pub(super) fn array<'w>(&'w mut self) -> Result<Array<'w, 'b>, Error> {
-        self.enter()?;
-        Ok(Array::begin(self))
-    }
-
-    #[inline]
-    pub(super) fn object<'w>(&'w mut self) -> Result<Object<'w, 'b>, Error> {
-        self.enter()?;
-        Ok(Object::begin(self))
-    }
-
     /// Opens the object that `serde_json` puts around the content of an enum variant: its only
     /// member is the variant.
     pub(super) fn open_variant(&mut self, variant: &str) -> Result<(), Error> {
@@ -149,7 +136,7 @@ impl<'b> Writer<'b> {
     }
 
     #[inline]
-    fn enter(&mut self) -> Result<(), Error> {
+    pub(super) fn enter(&mut self) -> Result<(), Error> {
         if self.depth == MAX_DEPTH {
             return Err(Reason::TooDeep.into());
         }

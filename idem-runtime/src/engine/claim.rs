@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::flight::{Phase, later};
 use super::guard::Guard;
-use super::handle::Inner;
+use super::names;
 use super::settle::pauses;
+use super::shared::Inner;
+use crate::error::{Error, ErrorKind};
+use crate::key::CallName;
 use crate::storage::{
     Claim, Claimed, Renew, Storage, StorageError, StorageErrorKind, Wakeup, Written,
 };
@@ -176,8 +179,33 @@ async fn wait(
     }
 }
 
+/// The error of a call whose key is another call's: it names the operation where that is another one, and says where it is not.
+pub(super) async fn mismatch(inner: &Inner, name: &CallName) -> Error {
+    let limit = PATIENCE.min(inner.claim_timeout);
+    let stored = timeout(limit, inner.storage.load(&name.record)).await;
+    let stored = stored.ok().and_then(Result::ok).flatten();
+    // What has changed since is no answer.
+    let owner = stored.filter(|record| record.fingerprint != name.fingerprint);
+    let known = owner.and_then(|record| names::named(record.owner.tag()));
+    let error = match known {
+        Some(known) if *known == *name.operation => Error::new(
+            ErrorKind::Mismatch,
+            "the key was used before by this operation, with other arguments or type parameters",
+        ),
+        Some(other) => Error::new(
+            ErrorKind::Mismatch,
+            format!("the key was used before by the operation `{other}`"),
+        ),
+        None => Error::new(
+            ErrorKind::Mismatch,
+            "the key was used before for another operation or with other arguments",
+        ),
+    };
+    error.of_call(name)
+}
+
 /// How long a subscription may take. Meanwhile nobody looks at the key.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The storage counts the lease in whole milliseconds.
 const LEASE_MARGIN: Duration = Duration::from_millis(1);

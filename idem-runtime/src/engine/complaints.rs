@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::CallName;
+use crate::key::CallName;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Between two lines of one kind.

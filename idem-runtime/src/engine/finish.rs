@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
 use super::flight::Flight;
-use super::global::Override;
+use super::task_override::Override;
 
 /// Polled by its caller, and by a task when the caller drops it half way.
 pub(crate) struct Finish<T: Send + 'static> {

@@ -3,7 +3,6 @@
 //! A duplicate in the same process attaches to the call that is there, without asking the storage. The keeper renews the leases of those
 //! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,8 +14,7 @@ use tokio::time::Instant;
 
 use super::names;
 use crate::error::Error;
-use crate::fingerprint::Fingerprint;
-use crate::key::{Key, RecordKey};
+use crate::key::CallName;
 use crate::record::{Fence, Finished, OwnerId};
 
 const SHARDS: usize = 16;
@@ -49,15 +47,6 @@ pub(crate) struct Flight {
     changed: Notify,
     /// Whether anybody has ever waited for a change.
     awaited: AtomicBool,
-}
-
-/// What a call is about, as the user gave it and as the storage knows it.
-pub(crate) struct CallName {
-    pub(crate) operation: Cow<'static, str>,
-    pub(crate) key: Key,
-    pub(crate) tenant: Option<String>,
-    pub(crate) record: RecordKey,
-    pub(crate) fingerprint: Fingerprint,
 }
 
 #[derive(Clone)]
@@ -101,14 +90,19 @@ impl Flights {
     }
 
     /// A call that is not on the list yet.
-    pub(crate) fn candidate(name: CallName, handle: usize, lease: Duration) -> Arc<Flight> {
+    pub(crate) fn candidate(
+        name: CallName,
+        handle: usize,
+        lease: Duration,
+        parent: Option<Arc<Flight>>,
+    ) -> Arc<Flight> {
         let owner = OwnerId::random_with(names::remember(&name.operation));
         Arc::new(Flight {
             name,
             handle,
             owner,
             lease,
-            parent: super::context::parent(),
+            parent,
             fence: AtomicU64::new(0),
             recovered: AtomicBool::new(false),
             followed: AtomicBool::new(false),

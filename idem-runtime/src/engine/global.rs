@@ -3,13 +3,10 @@
 use once_cell::sync::OnceCell;
 
 use super::handle::Idempotency;
+use super::task_override::Override;
 use crate::error::{Error, ErrorKind};
 
 static GLOBAL: OnceCell<Idempotency> = OnceCell::new();
-
-tokio::task_local! {
-    static OVERRIDE: Idempotency;
-}
 
 /// Makes `idem` the handle of every annotated function that has no other. Call it once, at start-up.
 ///
@@ -37,24 +34,7 @@ pub fn set_global(idem: Idempotency) -> Result<(), Error> {
 /// # }
 /// ```
 pub async fn with<F: Future>(idem: Idempotency, future: F) -> F::Output {
-    OVERRIDE.scope(idem, future).await
-}
-
-/// What [`with`] has made the handle in a task, to take along to another one.
-#[derive(Default)]
-pub(crate) struct Override(Option<Idempotency>);
-
-impl Override {
-    pub(crate) fn current() -> Self {
-        Self(OVERRIDE.try_with(Clone::clone).ok())
-    }
-
-    pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
-        match self.0 {
-            Some(idem) => with(idem, future).await,
-            None => future.await,
-        }
-    }
+    Override(Some(idem.0)).scope(future).await
 }
 
 /// The handle that an annotated function would use here.
@@ -63,8 +43,8 @@ impl Override {
 ///
 /// [`NotConfigured`](ErrorKind::NotConfigured) when there is none.
 pub fn handle() -> Result<Idempotency, Error> {
-    if let Ok(idem) = OVERRIDE.try_with(Clone::clone) {
-        return Ok(idem);
+    if let Override(Some(inner)) = Override::current() {
+        return Ok(Idempotency(inner));
     }
     GLOBAL.get().cloned().ok_or_else(|| {
         Error::new(

@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::flight::{Flight, Phase, later};
-use super::handle::Inner;
 use super::settle::{Settled, Settlement, in_background, settle};
+use super::shared::Inner;
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
 

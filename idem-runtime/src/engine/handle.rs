@@ -3,25 +3,22 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::complaints::Complaints;
 use super::flight::Flights;
-use super::keeper::Keeper;
 use super::operation::{IntoKey, Operation};
 use super::parked::Parked;
 use super::read_back::ReadBack;
+use super::renewal::Renewer;
+use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
-use crate::driver;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::{Abandoned, Event, Hooks};
 use crate::key::RecordKey;
 use crate::policy::{FromError, Storable, StoreErrors};
-use crate::runtime::Time;
 use crate::storage::{SharedStorage, Storage};
 
 /// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
@@ -48,39 +45,6 @@ use crate::storage::{SharedStorage, Storage};
 #[derive(Clone)]
 pub struct Idempotency(pub(crate) Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) storage: SharedStorage,
-    pub(crate) namespace: String,
-    pub(crate) ttl: Duration,
-    pub(crate) lease: Duration,
-    pub(crate) claim_timeout: Duration,
-    pub(crate) codec: AnyCodec,
-    pub(crate) max_result_size: usize,
-    pub(crate) flights: Flights,
-    pub(crate) keeper: Keeper,
-    pub(crate) complaints: Complaints,
-    pub(crate) hooks: Hooks,
-    pub(crate) parked: Parked,
-    pub(crate) read_back: ReadBack,
-    /// The handle has been used where time is a test's.
-    in_paused_time: AtomicBool,
-}
-
-impl Inner {
-    /// The handle is used where time is of this kind.
-    pub(crate) fn lives_in(&self, time: Time) {
-        if time == Time::Paused {
-            self.in_paused_time.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The library's own runtime, for what must go on whatever becomes of the application's. `None` where there is none, and for a handle in a test's time: that runtime
-    /// has another, and a test wants to be alone with its calls.
-    pub(crate) fn driver(&self) -> Option<&'static Handle> {
-        if self.in_paused_time.load(Ordering::Relaxed) { None } else { driver::engine() }
-    }
-}
-
 impl Idempotency {
     /// A handle on `storage` with the default settings.
     ///
@@ -105,7 +69,7 @@ impl Idempotency {
 
     /// Starts a call of the operation `name`.
     pub fn operation(&self, name: impl Into<Cow<'static, str>>) -> Operation {
-        Operation::new(Ok(self.clone()), name.into())
+        Operation::new(Ok(Arc::clone(&self.0)), name.into())
     }
 
     /// Runs `body` once for this key and gives everybody its result: the short form of [`operation`](Self::operation).
@@ -377,6 +341,10 @@ impl Builder {
 
     fn build_with(self, codec: AnyCodec, lease: Duration) -> Idempotency {
         crate::telemetry::describe();
+        let flights = Arc::new(Flights::new());
+        let complaints = Arc::new(Complaints::default());
+        let renewer =
+            Renewer::new(self.storage.clone(), Arc::clone(&flights), Arc::clone(&complaints));
         Idempotency(Arc::new(Inner {
             storage: self.storage,
             namespace: self.namespace,
@@ -385,11 +353,10 @@ impl Builder {
             claim_timeout: self.claim_timeout,
             codec,
             max_result_size: self.max_result_size,
-            flights: Flights::new(),
-            keeper: Keeper::new(),
-            complaints: Complaints::default(),
+            flights,
+            renewer: Arc::new(renewer),
+            complaints,
             hooks: self.hooks,
-            in_paused_time: AtomicBool::new(false),
             parked: Parked::default(),
             read_back: ReadBack::default(),
         }))
@@ -405,18 +372,4 @@ impl fmt::Debug for Builder {
             .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
-}
-
-/// What every ttl and lease must satisfy.
-pub(crate) fn check_durations(ttl: Duration, lease: Duration) -> Result<(), Error> {
-    let text = if ttl.is_zero() {
-        "the ttl is zero"
-    } else if lease.is_zero() {
-        "the lease is zero"
-    } else if ttl < lease {
-        "the ttl is shorter than the lease"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::Configuration, text))
 }

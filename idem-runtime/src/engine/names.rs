@@ -1,16 +1,9 @@
-//! Which operation has used a key, for the text of a [`Mismatch`](ErrorKind::Mismatch). Nothing is decided by it.
+//! Which operation has used a key, for the text of a [`Mismatch`](crate::ErrorKind::Mismatch). Nothing is decided by it.
 //!
 //! A record does not hold the name of its operation, but its owner's id has a tag of it: 32 bits of a hash. This process remembers the names of
 //! the operations that it has called, so that it knows the name where the tag is one of theirs.
 
 use once_cell::sync::OnceCell;
-use tokio::time::timeout;
-
-use super::CallName;
-use super::claim::PATIENCE;
-use super::handle::Inner;
-use crate::error::{Error, ErrorKind};
-use crate::storage::Storage;
 
 /// More operations than a program has, unless it makes up their names.
 const MOST: usize = 512;
@@ -56,6 +49,11 @@ pub(super) fn remember(operation: &str) -> u32 {
     NAMES.remember(operation)
 }
 
+/// The operation that has this tag, if it is remembered.
+pub(super) fn named(tag: u32) -> Option<&'static str> {
+    NAMES.named(tag)
+}
+
 /// FNV-1a, folded. Records keep it: it never changes.
 fn tag(operation: &str) -> u32 {
     let hash = operation.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -63,31 +61,6 @@ fn tag(operation: &str) -> u32 {
     });
     let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
     u32::try_from(folded).unwrap_or_default()
-}
-
-/// The error of a call whose key is another call's: it names the operation where that is another one, and says where it is not.
-pub(super) async fn mismatch(inner: &Inner, name: &CallName) -> Error {
-    let limit = PATIENCE.min(inner.claim_timeout);
-    let stored = timeout(limit, inner.storage.load(&name.record)).await;
-    let stored = stored.ok().and_then(Result::ok).flatten();
-    // What has changed since is no answer.
-    let owner = stored.filter(|record| record.fingerprint != name.fingerprint);
-    let known = owner.and_then(|record| NAMES.named(record.owner.tag()));
-    let error = match known {
-        Some(known) if *known == *name.operation => Error::new(
-            ErrorKind::Mismatch,
-            "the key was used before by this operation, with other arguments or type parameters",
-        ),
-        Some(other) => Error::new(
-            ErrorKind::Mismatch,
-            format!("the key was used before by the operation `{other}`"),
-        ),
-        None => Error::new(
-            ErrorKind::Mismatch,
-            "the key was used before for another operation or with other arguments",
-        ),
-    };
-    error.of_call(name)
 }
 
 #[cfg(test)]

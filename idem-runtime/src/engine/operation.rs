@@ -1,4 +1,4 @@
-//! A call as the user describes it: the builder behind the attribute and [`Idempotency::operation`].
+//! A call as the user describes it: the builder behind the attribute and [`Idempotency::operation`](crate::Idempotency::operation).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,16 +10,17 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
+use super::context;
 use super::finish::Finish;
-use super::flight::{CallName, Flight, Flights};
-use super::handle::{Idempotency, check_durations};
+use super::flight::{Flight, Flights};
 use super::outcome::{Outcome, Source};
 use super::report::Report;
 use super::run::{Call, Failed, run};
+use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::key::{Key, RecordKey};
+use crate::key::{CallName, Key, RecordKey};
 use crate::policy::{
     ErrorPolicy, FromError, MapError, MapWith, RetryIf, Storable, StoreAll, StoreErrors, StoreIf,
     StorePolicy,
@@ -74,7 +75,7 @@ impl OwnRecord for Alone {}
 impl OwnRecord for Detached {}
 
 pub(super) struct Settings {
-    handle: Result<Idempotency, Error>,
+    handle: Result<Arc<Inner>, Error>,
     name: Cow<'static, str>,
     key: Option<Result<Key, Error>>,
     fingerprint: Option<Result<Fingerprint, Error>>,
@@ -88,14 +89,14 @@ pub(super) struct Settings {
 }
 
 impl Operation {
-    pub(crate) fn new(handle: Result<Idempotency, Error>, name: Cow<'static, str>) -> Self {
+    pub(crate) fn new(handle: Result<Arc<Inner>, Error>, name: Cow<'static, str>) -> Self {
         Self::placed(handle, name, Alone)
     }
 }
 
 impl<P> Operation<StoreErrors, StoreAll, FromError, P> {
     pub(super) fn placed(
-        handle: Result<Idempotency, Error>,
+        handle: Result<Arc<Inner>, Error>,
         name: Cow<'static, str>,
         place: P,
     ) -> Self {
@@ -248,7 +249,7 @@ impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
     /// The caller polls the call itself. When it drops it after the body has begun, the rest goes on in a task on the same runtime, with
     /// its lease, its [context](crate::current), its span and the handle of [`with`](crate::with), but without task-locals of the
     /// application's own. Dropped before the body has begun, nothing runs. A panic is the caller's as long as there is one, and a crash either way.
-    /// Is the runtime shut down, that is a crash as well: call [`drain`](Idempotency::drain) before.
+    /// Is the runtime shut down, that is a crash as well: call [`drain`](crate::Idempotency::drain) before.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -287,7 +288,7 @@ impl<E, S, M> Operation<E, S, M> {
     /// | the key is empty, too long, not UTF-8 or has control characters; the tenant or the namespace is too long, or the tenant empty; there is neither key nor fingerprint; the arguments cannot be hashed | [`KeyGeneration`](ErrorKind::KeyGeneration) |
     /// | a zero ttl or lease, a ttl shorter than the lease, no tokio runtime with timers | [`Configuration`](ErrorKind::Configuration) |
     /// | there is no handle | [`NotConfigured`](ErrorKind::NotConfigured) |
-    /// | the storage is down, full, or does not answer within the handle's [`claim_timeout`](super::handle::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage) |
+    /// | the storage is down, full, or does not answer within the handle's [`claim_timeout`](crate::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage) |
     /// | the record cannot be read | [`Corrupt`](ErrorKind::Corrupt) |
     ///
     /// A result that cannot be encoded, or is too large, is given to its caller as
@@ -444,8 +445,8 @@ impl Settings {
             // That there is no storage is the first thing to know.
             Err(error) => return Err(handle.err().unwrap_or(error).on_operation(&operation)),
         };
-        let of_key = |error: Error| error.on_operation(&operation).with_key(&key);
-        let Idempotency(inner) = handle.map_err(of_key)?;
+        let of_key = |error: Error| error.on_operation(&operation).with_key(key.as_str());
+        let inner = handle.map_err(of_key)?;
         let record = RecordKey::new(&inner.namespace, tenant.as_deref(), &key).map_err(of_key)?;
         let name = CallName { operation, key, tenant, record, fingerprint };
         // What is not given is the handle's; a lease is lowered to a shorter ttl of the operation's own, a ttl raised to a longer lease.
@@ -453,7 +454,12 @@ impl Settings {
         let ttl = ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease).map_err(|error| error.of_call(&name))?;
         Ok(Call {
-            flight: Flights::candidate(name, Arc::as_ptr(&inner) as usize, lease),
+            flight: Flights::candidate(
+                name,
+                Arc::as_ptr(&inner) as usize,
+                lease,
+                context::parent(),
+            ),
             ttl,
             wait: self.wait,
             on_crash: self.on_crash,

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::flight::CallName;
 use crate::hooks::{Event, Hooks};
-use crate::key::RecordKey;
+use crate::key::{CallName, RecordKey};
 use crate::telemetry;
 
 /// Most records that are remembered: whoever has more of them needs no gauge to know.

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::flight::Flight;
-use super::handle::Inner;
+use super::shared::Inner;
 use crate::hooks::{AbandonReason, Abandoned};
 use crate::record::CrashPolicy;
 use crate::telemetry::Timer;

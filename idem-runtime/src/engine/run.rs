@@ -11,18 +11,18 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::claim::claim;
+use super::claim::{claim, mismatch};
 use super::context;
-use super::flight::{CallName, Flight, Phase, later};
+use super::flight::{Flight, Phase, later};
 use super::guard::Guard;
-use super::handle::Inner;
-use super::names;
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, BodyReport, Report};
 use super::settle::{Settled, vanished};
+use super::shared::Inner;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
+use crate::key::CallName;
 use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
 use crate::runtime;
@@ -93,7 +93,7 @@ where
         }
         Err(error) => return Err(error.into()),
     }
-    if call.inner.keeper.watch_over(&call.inner, call.flight.lease) {
+    if call.inner.renewer.watch_over(call.flight.lease) {
         tokio::task::yield_now().await;
     }
     if call.flight.is_recovery() {
@@ -161,7 +161,9 @@ impl Call {
             return Err(self.error(ErrorKind::Reentrant, text));
         }
         let time = runtime::check();
-        self.inner.lives_in(time.map_err(|text| self.error(ErrorKind::Configuration, text))?);
+        self.inner
+            .renewer
+            .lives_in(time.map_err(|text| self.error(ErrorKind::Configuration, text))?);
         let deadline = self.wait.map(|wait| later(Instant::now(), wait));
         while let Some(there) = self.inner.flights.enter(&self.flight) {
             match follow(&there, deadline, self.inner.claim_timeout).await {
@@ -207,7 +209,7 @@ impl Call {
                 guard.end(|| Phase::Busy { lease_until });
                 return Err(self.already_processing(lease_left));
             }
-            Ok(Claimed::Mismatch) => names::mismatch(&self.inner, &self.flight.name).await,
+            Ok(Claimed::Mismatch) => mismatch(&self.inner, &self.flight.name).await,
             Err(error) => Error::from(error).of_call(&self.flight.name),
         };
         // The guard, dropped after this, releases what may have been claimed.

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::flight::{Flight, Phase};
-use super::handle::Inner;
+use super::shared::Inner;
 use crate::clock::{Clock, MonotonicClock};
 use crate::driver;
 use crate::error::{Error, ErrorKind};
@@ -104,7 +104,8 @@ pub(crate) fn in_background(
         unrecorded: Some(Error::new(ErrorKind::Storage, "there is no runtime left to record it")),
     };
     let mut write = Box::pin(async move { writing.write(deadline).await });
-    let Some(runtime) = inner.driver().cloned().or_else(|| Handle::try_current().ok()) else {
+    let Some(runtime) = inner.renewer.driver().cloned().or_else(|| Handle::try_current().ok())
+    else {
         return;
     };
     // A storage in this process answers at once, even while the runtime is being shut down.

@@ -23,15 +23,15 @@ use sqlx::Database;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
-use super::claim::{polls, unanswered};
+use super::claim::{mismatch, polls, unanswered};
 use super::context;
 use super::flight::later;
-use super::handle::{Idempotency, Inner};
-use super::names;
+use super::handle::Idempotency;
 use super::operation::{Alone, Operation, counted_as};
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, Report};
 use super::run::{Call, Failed, Recording};
+use super::shared::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{
     ErrorPolicy, FromError, MapError, Storable, StoreAll, StoreErrors, StorePolicy,
@@ -107,7 +107,7 @@ impl<'t, C> InTransaction<'t, C> {
         self,
         name: impl Into<Cow<'static, str>>,
     ) -> Operation<StoreErrors, StoreAll, FromError, Within<'t, C>> {
-        Operation::placed(Ok(self.handle), name.into(), Within(self.connection))
+        Operation::placed(Ok(self.handle.0), name.into(), Within(self.connection))
     }
 }
 
@@ -223,7 +223,7 @@ where
         }
         Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
-        Ok(Claimed::Mismatch) => Err(names::mismatch(&call.inner, &call.flight.name).await.into()),
+        Ok(Claimed::Mismatch) => Err(mismatch(&call.inner, &call.flight.name).await.into()),
         Err(error) => Err(error.of_call(&call.flight.name).into()),
     };
     Turn::Ended(ended(report, &call, &map, replayed))

@@ -1,12 +1,14 @@
 //! Keys: what names one intended effect, how a template makes one, and what a storage calls its
 //! record.
 
+mod call_name;
 mod escape;
 mod generator;
 mod record;
 mod template;
 mod text;
 
+pub(crate) use call_name::CallName;
 pub use generator::{KeyGenerator, RandomKeys};
 pub use record::RecordKey;
 pub(crate) use record::check_scope;

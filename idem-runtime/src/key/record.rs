@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
 use once_cell::sync::Lazy;
-use sha2::{Digest, Sha256};
 
 use super::escape::Escaping;
 use super::text::{Key, Space};
 use crate::error::{Error, ErrorKind};
+use crate::key_hash::key_hash;
 
 const SEPARATOR: char = ':';
 
@@ -105,9 +105,12 @@ impl RecordKey {
     /// assert_eq!(name.key_hash(), "ac3de0dea5b3823e");
     /// ```
     pub fn key_hash(&self) -> String {
-        let hash: [u8; 32] = Sha256::digest(self.as_str()).into();
-        hash.first_chunk()
-            .map_or_else(String::new, |head| format!("{:016x}", u64::from_be_bytes(*head)))
+        key_hash(self.as_str())
+    }
+
+    /// The name, to be shared.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// A hash of the name, another one in every process.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+    CodecTag, CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    Timestamp,
 };
-use crate::codec::CodecTag;
+use crate::error::{StorageError, StorageErrorKind};
 use crate::fingerprint::{Fingerprint, InvalidFingerprint};
-use crate::storage::{StorageError, StorageErrorKind};
 
 /// Version of the layout that this library writes.
 const VERSION: u8 = 1;

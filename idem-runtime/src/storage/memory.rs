@@ -18,10 +18,10 @@ use super::{
     StorageErrorKind, Wakeup, Watchers, Written,
 };
 use crate::clock::{Clock, MonotonicClock};
-use crate::engine::state::{Event, step};
 use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
 use crate::record::{Finished, Record, State, Timestamp};
+use crate::storage::transition::{Transition, step};
 
 const SHARDS: usize = 64;
 
@@ -119,7 +119,7 @@ impl Inner {
     }
 
     /// Runs one event on one record under its shard's lock.
-    fn apply<E: Event>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
+    fn apply<E: Transition>(&self, key: &RecordKey, event: &E) -> Result<E::Reply, StorageError> {
         let hash = key.name_hash();
         let mut shard = self.shard(hash).lock();
         let now = self.clock.now();

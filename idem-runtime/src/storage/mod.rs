@@ -1,7 +1,7 @@
 //! The storage trait: seven verbs, each one atomic decision, a wake-up, and what is asked about a storage itself.
 //!
-//! Nothing here reads and then writes. The argument of a verb is the event of the transition table in [`state`], and every backend must
-//! answer as [`step`](state::step) does; a storage that keeps whole records can run `step` itself inside a transaction. The published suite
+//! Nothing here reads and then writes. The argument of a verb is the event of the transition table in [`transition`], and every backend must
+//! answer as [`step`](transition::step) does; a storage that keeps whole records can run `step` itself inside a transaction. The published suite
 //! (`idempotency::testing::conformance`, feature `testing`) has cases for each bullet of the contract below, and compares random histories
 //! with the table. How to write a storage, with a complete small one, is told in `docs/writing-a-storage.md` of the repository.
 //!
@@ -36,7 +36,6 @@
 //! need another runtime to be driven.
 
 mod erased;
-mod error;
 pub mod memory;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 mod reach;
@@ -44,13 +43,13 @@ mod reach;
 pub mod redis;
 #[cfg(feature = "_sql")]
 pub mod sql;
+pub mod transition;
 mod warning;
 mod watch;
 
 use std::time::Duration;
 
 pub use erased::SharedStorage;
-pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStorage;
 #[cfg(feature = "redis")]
 pub use redis::RedisStorage;
@@ -63,7 +62,7 @@ pub use sql::SqliteStorage;
 pub use warning::StorageWarning;
 pub use watch::{Wakeup, Watchers};
 
-pub use crate::engine::state;
+pub use crate::error::{StorageError, StorageErrorKind};
 use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Fence, Finish, Finished, OwnerId, Record};

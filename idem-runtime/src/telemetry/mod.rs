@@ -15,8 +15,8 @@ pub(crate) use metrics::{Timer, count_waiting_parked, describe};
 
 use tracing::Span;
 
-use crate::engine::CallName;
 use crate::error::Error;
+use crate::key::CallName;
 
 /// The span of a call.
 pub(crate) fn span(name: &CallName) -> Span {

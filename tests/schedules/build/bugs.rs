@@ -86,7 +86,7 @@ pub(crate) const BUGS: &[Bug] = &[
         }],
     },
     Bug {
-        file: "engine/keeper.rs",
+        file: "engine/renewal.rs",
         changes: &[Change {
             from: "            runtimes.iter().for_each(|(_, wake)| wake.notify_one());\n",
             to: r#"            if !crate::bug::is("does not wake the keeper") {

@@ -70,7 +70,7 @@
 //! that is not marked is not published. The mark stays through renewals and takeovers. A waiter subscribes first and claims then, so
 //! either that claim finds the end, or the end finds the mark.
 //!
-//! The scripts restate the table of [`engine::state`](crate::engine::state) and are tested against it with random histories.
+//! The scripts restate the table of [`storage::transition`](crate::storage::transition) and are tested against it with random histories.
 //!
 //! Leases and ttls are whole milliseconds and at most a century; a retention of zero is one millisecond.
 //!

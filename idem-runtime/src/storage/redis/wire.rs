@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::CodecTag;
 use crate::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
-    millis,
+    CodecTag, CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    Timestamp, millis,
 };
 use crate::storage::{Claim, StorageError, StorageErrorKind};
 

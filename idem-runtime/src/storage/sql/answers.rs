@@ -2,10 +2,10 @@
 
 use super::fault::{Fault, Then};
 use super::group::Verb;
-use crate::engine::state::Event;
 use crate::storage::StorageError;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 use crate::storage::Written;
+use crate::storage::transition::Transition;
 
 /// What is known of one verb.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) enum Answer<R> {
     Alone,
 }
 
-pub(super) type Answers<V> = Vec<Answer<<V as Event>::Reply>>;
+pub(super) type Answers<V> = Vec<Answer<<V as Transition>::Reply>>;
 
 /// The places of those that have no answer yet.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

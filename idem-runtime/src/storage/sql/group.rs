@@ -29,15 +29,17 @@ use tokio::time::timeout;
 use super::answers::{Answer, Answers};
 use super::fault::{Fault, Then};
 use crate::driver;
-use crate::engine::state::Event;
 use crate::key::RecordKey;
+use crate::storage::transition::Transition;
 use crate::storage::{Claim, Complete, Release, Renew, StorageError, StorageErrorKind};
 
 /// Most verbs of a statement, so that the first of them is not kept waiting by the last.
 pub(super) const LONGEST: usize = 256;
 
 /// A verb on one record.
-pub(super) trait Verb: Event<Reply: Send + 'static> + Clone + Send + Sync + 'static {
+pub(super) trait Verb:
+    Transition<Reply: Send + 'static> + Clone + Send + Sync + 'static
+{
     fn key(&self) -> &RecordKey;
 }
 
@@ -66,7 +68,7 @@ pub(super) trait Runs<V: Verb>: Send + Sync + 'static {
     fn run(&self, batch: &[V]) -> impl Future<Output = Result<Answers<V>, Fault>> + Send;
 }
 
-type Reply<V> = Result<<V as Event>::Reply, StorageError>;
+type Reply<V> = Result<<V as Transition>::Reply, StorageError>;
 
 /// The verbs of one kind that are on their way to the database.
 pub(super) struct Group<V: Verb> {

@@ -35,7 +35,7 @@
 //!
 //! A replay writes nothing and takes no lock. Every write says in its own conditions what it needs, so that what was read before it is never
 //! trusted; a row that changed meanwhile is looked at again. What a row means to a verb that does not change it is decided by
-//! [`engine::state`](crate::engine::state), and the statements are tested against that with random histories.
+//! [`storage::transition`](crate::storage::transition), and the statements are tested against that with random histories.
 //!
 //! The database's clock decides: `clock_timestamp()`, `UTC_TIMESTAMP`, and for SQLite, which has no server, the clock of the machine.
 //!

@@ -8,16 +8,15 @@ use std::time::Duration;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::answers::Answer;
-use crate::codec::CodecTag;
-use crate::engine::state::{Event, step};
 use crate::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::key::RecordKey;
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
-    millis,
+    CodecTag, CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    Timestamp, millis,
 };
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::storage::Claimed;
+use crate::storage::transition::{Transition, step};
 use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
 
 /// Version of the rows that this library writes.
@@ -263,7 +262,7 @@ fn newer() -> StorageError {
 }
 
 /// What a row that was read and not written says to a verb. Where the verb would have changed it, the row is not what the statement met.
-pub(super) fn settle<E: Event>(found: Found, verb: &E, now: Timestamp) -> Answer<E::Reply> {
+pub(super) fn settle<E: Transition>(found: Found, verb: &E, now: Timestamp) -> Answer<E::Reply> {
     match found {
         Err(error) => Answer::Settled(Err(error)),
         Ok(found) => {

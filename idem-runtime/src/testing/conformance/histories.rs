@@ -1,7 +1,7 @@
 //! A storage beside the transition table: the same random history gives the same answers, and leaves the same record.
 //!
 //! Cases are what somebody thought of; histories find what nobody did. Each seed is one history of one key, asked of the storage step by step
-//! and of [`step`](crate::engine::state::step) as well. The first one that is told differently is made as short as it goes, and told.
+//! and of [`step`](crate::storage::transition::step) as well. The first one that is told differently is made as short as it goes, and told.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,6 +34,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod known;
 mod model;
 mod shorten;
 mod tell;

@@ -11,12 +11,11 @@ use tokio::task::JoinSet;
 use super::check::{self, Complaint, Verdict, same};
 use super::harness::{Harm, Harness, Inflicted, Opened};
 use super::trail::{Traced, Trail};
-use crate::codec::CodecTag;
 use crate::fingerprint::Fingerprint;
 use crate::key::{Key, RecordKey};
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
-    millis,
+    CodecTag, CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    Timestamp, millis,
 };
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Lost, Release, Renew, StorageError, Written,

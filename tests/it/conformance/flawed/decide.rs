@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use idem_runtime::Fingerprinter;
 use idem_runtime::codec::{Codec, Json};
-use idem_runtime::engine::state::step;
 use idem_runtime::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Status,
     Timestamp,
 };
+use idem_runtime::storage::transition::step;
 use idem_runtime::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 
 use super::flaw::Flaw;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`world`] | what there is: callers, messages under way, the record, what is known of the key |
 //! | [`moves`] | what can happen next |
-//! | [`server`] | a message meets the record: [`step`](idem_runtime::engine::state::step) decides, or a bug put in its place |
+//! | [`server`] | a message meets the record: [`step`](idem_runtime::storage::transition::step) decides, or a bug put in its place |
 //! | [`rows`] | which rows of the transition table were met |
 //! | [`rules`] | what must hold, in terms of what was promised and not of the transition table |
 //! | [`bugs`] | mistakes, to see that they are found |

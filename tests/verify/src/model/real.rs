@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use idem_runtime::codec::{Codec, CodecTag, Json};
-use idem_runtime::engine::state::{Purge, step};
 use idem_runtime::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
 };
+use idem_runtime::storage::transition::{Purge, step};
 use idem_runtime::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 use idem_runtime::{Fingerprint, Fingerprinter, RecordKey};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use idem_runtime::RecordKey;
-use idem_runtime::engine::state::step;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record, State, Timestamp};
+use idem_runtime::storage::transition::step;
 use idem_runtime::storage::{Claim, Claimed, Complete, Release, Renew, Written};
 
 /// A mistake, to see that it is found.

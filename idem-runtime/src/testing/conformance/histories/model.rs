@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::known::{call, finishes, owner_id, owner_number};
 use super::tell::{Told, told_written};
-use crate::codec::CodecTag;
-use crate::engine::state::{Event, step};
-use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::key::RecordKey;
-use crate::record::{CrashPolicy, Failure, Finish, OwnerId, Payload, Record, State, Timestamp};
+use crate::record::{CrashPolicy, Record, State, Timestamp};
+use crate::storage::transition::{Transition, step};
 use crate::storage::{Claim, Complete, Release, Renew};
 
 /// One thing that is asked, or time that passes.
@@ -79,41 +78,6 @@ impl Step {
     }
 }
 
-/// Ids that differ in their last byte, and in nothing else.
-fn owner_id(number: u8) -> OwnerId {
-    let mut bytes = [7; 16];
-    bytes[15] = number;
-    OwnerId::from_bytes(bytes)
-}
-
-/// The number of an owner.
-pub(super) fn owner_number(owner: OwnerId) -> u8 {
-    owner.to_bytes()[15]
-}
-
-/// Fingerprints of calls.
-pub(super) fn call(arguments: u8) -> Fingerprint {
-    Fingerprinter::new(&format!("call {arguments}")).finish()
-}
-
-/// Ends that differ in all that ends differ in.
-pub(super) fn finishes() -> Vec<Finish> {
-    let payload = |text: &'static str| {
-        CodecTag::new("json").map(|codec| Payload { codec, bytes: text.into() })
-    };
-    let failed = |typed| Finish::Failed(Failure::Error { message: "no\0".to_owned(), typed });
-    let mut finishes: Vec<_> =
-        ["1", "", "2"].into_iter().filter_map(payload).map(Finish::Completed).collect();
-    finishes.extend([
-        failed(None),
-        failed(payload("{}")),
-        Finish::Failed(Failure::TooLarge { size: 1 << 40 }),
-        Finish::Failed(Failure::Unserializable),
-        Finish::Failed(Failure::Indeterminate),
-    ]);
-    finishes
-}
-
 /// A key in the model.
 pub(super) struct Model {
     record: Option<Record>,
@@ -143,7 +107,7 @@ impl Model {
         }
     }
 
-    fn step<E: Event>(&mut self, event: &E) -> E::Reply {
+    fn step<E: Transition>(&mut self, event: &E) -> E::Reply {
         let (record, reply) = step(self.record.take(), event, self.now);
         self.record = record;
         reply

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{call, finishes, owner_number};
+use super::known::{call, finishes, owner_number};
 use crate::record::{Finish, Record, State, Timestamp, millis};
 use crate::storage::{Claimed, Lost, StorageError, Written};
 

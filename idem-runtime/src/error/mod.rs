@@ -3,16 +3,18 @@
 //! A storage's error is shown as it is, and the chain goes on behind it. Everything else has a text of its own, and its source another one: see
 //! [`chain`](crate::chain).
 
+mod storage;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use storage::{StorageError, StorageErrorKind};
+
 use crate::chain;
-use crate::engine::CallName;
-use crate::key::{Key, RecordKey};
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::key_hash::key_hash;
 
 /// Why an operation did not return its own result.
 ///
@@ -44,8 +46,9 @@ struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
     operation: Option<Arc<str>>,
-    key: Option<Key>,
-    record: Option<RecordKey>,
+    key: Option<Arc<str>>,
+    /// The name of its record.
+    record: Option<Arc<str>>,
     retry_after: Option<Duration>,
     cause: Option<Cause>,
 }
@@ -194,12 +197,12 @@ impl Error {
     /// The call's key, without namespace and tenant, where one was made. It may hold personal data: think before logging it, and log
     /// [`key_hash`](Self::key_hash) in its place.
     pub fn key(&self) -> Option<&str> {
-        self.0.key.as_ref().map(Key::as_str)
+        self.0.key.as_deref()
     }
 
     /// Sixteen hex digits that stand for the key, namespace and tenant in the error's text, in spans and in log lines: the same in every process.
     pub fn key_hash(&self) -> Option<String> {
-        self.0.record.as_ref().map(RecordKey::key_hash)
+        self.0.record.as_deref().map(key_hash)
     }
 
     /// How long to wait before calling again, for [`ErrorKind::AlreadyProcessing`]: what is left of the runner's lease.
@@ -317,16 +320,16 @@ impl Error {
     }
 
     /// Says which key it is about, before it is certain which record.
-    pub(crate) fn with_key(self, key: &Key) -> Self {
+    pub(crate) fn with_key(self, key: &str) -> Self {
         self.map(|inner| {
-            inner.key.get_or_insert_with(|| key.clone());
+            inner.key.get_or_insert_with(|| key.into());
         })
     }
 
-    /// Says which call it is about.
-    pub(crate) fn of_call(self, name: &CallName) -> Self {
-        self.on_operation(&name.operation).with_key(&name.key).map(|inner| {
-            inner.record.get_or_insert_with(|| name.record.clone());
+    /// Says which record it is about, by the record's name.
+    pub(crate) fn with_record(self, name: &Arc<str>) -> Self {
+        self.map(|inner| {
+            inner.record.get_or_insert_with(|| Arc::clone(name));
         })
     }
 

@@ -32,7 +32,7 @@ use crate::record::{CrashPolicy, Failure, Fence, Finish, Finished, Record, State
 use crate::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 
 /// Something that happens to a record.
-pub trait Event {
+pub trait Transition {
     /// What the caller is told.
     type Reply;
 
@@ -41,7 +41,7 @@ pub trait Event {
 }
 
 /// What `event` makes of `record` at `now`. A record whose retention is over counts as none.
-pub fn step<E: Event>(
+pub fn step<E: Transition>(
     record: Option<Record>,
     event: &E,
     now: Timestamp,
@@ -53,7 +53,7 @@ pub fn step<E: Event>(
 #[derive(Clone, Copy, Debug)]
 pub struct Purge;
 
-impl Event for Purge {
+impl Transition for Purge {
     type Reply = ();
 
     fn apply(&self, record: Option<Record>, _now: Timestamp) -> (Option<Record>, ()) {
@@ -61,7 +61,7 @@ impl Event for Purge {
     }
 }
 
-impl Event for Claim {
+impl Transition for Claim {
     type Reply = Claimed;
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Claimed) {
@@ -118,7 +118,7 @@ impl Claim {
     }
 }
 
-impl Event for Renew {
+impl Transition for Renew {
     type Reply = Written;
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
@@ -141,7 +141,7 @@ impl Event for Renew {
     }
 }
 
-impl Event for Complete {
+impl Transition for Complete {
     type Reply = Written;
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {
@@ -160,7 +160,7 @@ impl Event for Complete {
     }
 }
 
-impl Event for Release {
+impl Transition for Release {
     type Reply = Written;
 
     fn apply(&self, record: Option<Record>, now: Timestamp) -> (Option<Record>, Written) {

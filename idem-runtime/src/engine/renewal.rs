@@ -5,7 +5,7 @@
 //! runtime, or nobody drives that runtime, or the storage blocks the library's thread. In a test's time the one on the library's thread is left out. A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
 //! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,26 +15,57 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::complaints::Complaints;
 use super::flight::{Flight, Flights, Phase, later};
-use super::handle::Inner;
+use crate::driver;
 use crate::record::millis;
-use crate::storage::{Renew, Storage, Written};
+use crate::runtime::Time;
+use crate::storage::{Renew, SharedStorage, Storage, Written};
 
-pub(crate) struct Keeper {
+pub(crate) struct Renewer {
+    storage: SharedStorage,
+    flights: Arc<Flights>,
+    complaints: Arc<Complaints>,
     /// In milliseconds.
     shortest_lease: AtomicU64,
     /// Where a keeper runs, and how to wake it.
     runtimes: Mutex<Vec<(runtime::Id, Arc<Notify>)>>,
+    /// The handle has been used where time is a test's.
+    in_paused_time: AtomicBool,
 }
 
-impl Keeper {
-    pub(crate) fn new() -> Self {
-        Self { shortest_lease: AtomicU64::new(u64::MAX), runtimes: Mutex::default() }
+impl Renewer {
+    pub(crate) fn new(
+        storage: SharedStorage,
+        flights: Arc<Flights>,
+        complaints: Arc<Complaints>,
+    ) -> Self {
+        Self {
+            storage,
+            flights,
+            complaints,
+            shortest_lease: AtomicU64::new(u64::MAX),
+            runtimes: Mutex::default(),
+            in_paused_time: AtomicBool::new(false),
+        }
+    }
+
+    /// The handle is used where time is of this kind.
+    pub(crate) fn lives_in(&self, time: Time) {
+        if time == Time::Paused {
+            self.in_paused_time.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The library's own runtime, for what must go on whatever becomes of the application's. `None` where there is none, and for a handle
+    /// in a test's time: that runtime has another, and a test wants to be alone with its calls.
+    pub(crate) fn driver(&self) -> Option<&'static Handle> {
+        if self.in_paused_time.load(Ordering::Relaxed) { None } else { driver::engine() }
     }
 
     /// Sees to it that a lease of this length will be renewed in time. True when a keeper had to be started or woken for it: the caller
     /// should then yield once, so that the one on its runtime starts even if the body blocks the thread.
-    pub(crate) fn watch_over(&self, inner: &Arc<Inner>, lease: Duration) -> bool {
+    pub(crate) fn watch_over(self: &Arc<Self>, lease: Duration) -> bool {
         let lease = millis(lease);
         let shorter = lease < self.shortest_lease.load(Ordering::Relaxed)
             && lease < self.shortest_lease.fetch_min(lease, Ordering::Relaxed);
@@ -46,16 +77,16 @@ impl Keeper {
         let running = runtimes.iter().any(|(id, _)| *id == here.id());
         drop(runtimes);
         if !running {
-            self.start(inner, &here, Whose::Application);
-            if let Some(driver) = inner.driver() {
-                self.start(inner, driver, Whose::Library);
+            self.start(&here, Whose::Application);
+            if let Some(driver) = self.driver() {
+                self.start(driver, Whose::Library);
             }
         }
         shorter || !running
     }
 
     /// Starts a keeper on this runtime, unless there is one.
-    fn start(&self, inner: &Arc<Inner>, on: &Handle, whose: Whose) {
+    fn start(self: &Arc<Self>, on: &Handle, whose: Whose) {
         let wake = Arc::new(Notify::new());
         let mut runtimes = self.runtimes.lock();
         if runtimes.iter().any(|(id, _)| *id == on.id()) {
@@ -64,16 +95,16 @@ impl Keeper {
         runtimes.push((on.id(), Arc::clone(&wake)));
         // A runtime that is shutting down drops the task at once, and `Registered` takes the lock.
         drop(runtimes);
-        let registered = Registered { handle: Arc::downgrade(inner), runtime: on.id() };
+        let registered = Registered { renewer: Arc::downgrade(self), runtime: on.id() };
         on.spawn(run(registered, wake, whose));
     }
 
     /// Forgets leases that no call under way has. A call that this overlooks enters the list later, and then finds that it has to wake
     /// the keeper: whoever enters does so before it looks at the shortest lease.
-    fn forget(&self, flights: &Flights) {
+    fn forget(&self) {
         let _no_tick_meanwhile = self.runtimes.lock();
         self.shortest_lease.store(u64::MAX, Ordering::Relaxed);
-        if let Some(lease) = flights.shortest_lease() {
+        if let Some(lease) = self.flights.shortest_lease() {
             self.shortest_lease.fetch_min(millis(lease), Ordering::Relaxed);
         }
     }
@@ -85,7 +116,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Renewer {
     /// A task that sleeps until something is due, for an hour at most, is not to outlive the handle by that.
     fn drop(&mut self) {
         self.runtimes.get_mut().iter().for_each(|(_, wake)| wake.notify_one());
@@ -94,14 +125,14 @@ impl Drop for Keeper {
 
 /// A running keeper. When its task ends, be it with its runtime, the next call starts another.
 struct Registered {
-    handle: Weak<Inner>,
+    renewer: Weak<Renewer>,
     runtime: runtime::Id,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if let Some(inner) = self.handle.upgrade() {
-            inner.keeper.runtimes.lock().retain(|(id, _)| *id != self.runtime);
+        if let Some(renewer) = self.renewer.upgrade() {
+            renewer.runtimes.lock().retain(|(id, _)| *id != self.runtime);
         }
     }
 }
@@ -117,46 +148,46 @@ enum Whose {
 }
 
 async fn run(registered: Registered, wake: Arc<Notify>, whose: Whose) {
-    let handle = &registered.handle;
+    let renewer = &registered.renewer;
     let mut next: Option<Instant> = None;
     let mut looks = 0_u32;
     let mut batches = FuturesUnordered::new();
     // A sleeping keeper does not keep the handle alive.
-    while let Some(tick) = handle.upgrade().map(|inner| Instant::now() + inner.keeper.tick()) {
+    while let Some(tick) = renewer.upgrade().map(|renewer| Instant::now() + renewer.tick()) {
         tokio::select! {
             biased;
             () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             () = wake.notified() => {}
             Some(()) = batches.next() => {}
         }
-        let Some(inner) = handle.upgrade() else { return };
-        inner.lives_in(crate::runtime::time());
-        if whose == Whose::Library && inner.driver().is_none() {
+        let Some(renewer) = renewer.upgrade() else { return };
+        renewer.lives_in(crate::runtime::time());
+        if whose == Whose::Library && renewer.driver().is_none() {
             return;
         }
         // A batch is of equal leases, and no batch waits for another: what one lease can wait for is too long for a shorter one.
-        let mut due = inner.flights.take_due(Instant::now());
+        let mut due = renewer.flights.take_due(Instant::now());
         due.sort_unstable_by_key(|flight| flight.lease);
         for batch in due.chunk_by(|one, other| one.lease == other.lease) {
-            batches.push(renew(Arc::clone(&inner), batch.to_vec()));
+            batches.push(renew(Arc::clone(&renewer), batch.to_vec()));
         }
-        next = inner.flights.next_renewal();
+        next = renewer.flights.next_renewal();
         looks = (looks + 1) % LOOKS;
         if looks == 0 {
-            inner.keeper.forget(&inner.flights);
+            renewer.forget();
         }
     }
 }
 
 /// Renews a batch. What the storage does not answer is asked again soon: until somebody takes over, a late renewal is as good.
-async fn renew(inner: Arc<Inner>, due: Vec<Arc<Flight>>) {
+async fn renew(renewer: Arc<Renewer>, due: Vec<Arc<Flight>>) {
     let renewals: Vec<Renew> = due
         .iter()
         .map(|flight| Renew { key: flight.name.record.clone(), owner: flight.owner })
         .collect();
     let asked = Instant::now();
     let patience = due.first().map_or(Duration::ZERO, |flight| flight.lease / 3);
-    let answers = timeout(patience, inner.storage.renew(&renewals)).await;
+    let answers = timeout(patience, renewer.storage.renew(&renewals)).await;
     let mut answers = answers.unwrap_or_default().into_iter();
     for flight in &due {
         let operation = &flight.name.operation;
@@ -173,11 +204,11 @@ async fn renew(inner: Arc<Inner>, due: Vec<Arc<Flight>>) {
                 }
             }
             Some(Err(error)) => {
-                inner.complaints.renewal(&flight.name, Some(&error));
+                renewer.complaints.renewal(&flight.name, Some(&error));
                 ask_again(flight, flight.lease / 12);
             }
             None => {
-                inner.complaints.renewal(&flight.name, None);
+                renewer.complaints.renewal(&flight.name, None);
                 ask_again(flight, flight.lease / 12);
             }
         }

@@ -37,10 +37,10 @@ async fn a_stale_answer_does_not_shorten_a_lease() {
         let mut due = inner.flights.take_due(Instant::now() + LEASE);
         let flight = due.pop().unwrap();
         faults.next(Verb::Renew, Fault::DelayReply(Duration::from_secs(5)));
-        let first = renew(inner.clone(), vec![flight.clone()]);
+        let first = renew(inner.renewer.clone(), vec![flight.clone()]);
         let second = async {
             sleep(Duration::from_secs(4)).await;
-            renew(inner.clone(), vec![flight.clone()]).await;
+            renew(inner.renewer.clone(), vec![flight.clone()]).await;
             lease_until(&flight)
         };
         let ((), renewed) = tokio::join!(first, second);
@@ -77,7 +77,7 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
     let idem = Idempotency::memory();
     let call = idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
     call.await.unwrap();
-    while idem.0.keeper.tick() < Duration::from_secs(3600) {
+    while idem.0.renewer.tick() < Duration::from_secs(3600) {
         sleep(SHORT).await;
     }
     // It has begun to sleep.
@@ -97,7 +97,7 @@ fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all(
         let call = idem.operation("op").key(key).lease(LEASE).call(async { Ok::<_, Error>(()) });
         runtime.block_on(async { call.now_or_never().is_some() })
     };
-    let keepers = || idem.0.keeper.runtimes.lock().len();
+    let keepers = || idem.0.renewer.runtimes.lock().len();
     let [one, another] = [0; 2].map(|_| Builder::new_current_thread().enable_time().build());
     let (one, another) = (one.unwrap(), another.unwrap());
     for (runtime, keys) in [(&one, ["a", "b", "c"]), (&another, ["d", "e", "f"])] {
@@ -120,7 +120,7 @@ fn a_handle_in_paused_time_is_left_alone_by_the_librarys_thread() {
         // Far longer than the lease in the thread's time, and none in this runtime's.
         std::thread::sleep(SHORT * 20);
         let due = idem.0.flights.take_due(Instant::now());
-        Ok::<_, Error>((idem.0.keeper.runtimes.lock().len(), due.len()))
+        Ok::<_, Error>((idem.0.renewer.runtimes.lock().len(), due.len()))
     });
     assert_eq!(runtime.block_on(call).unwrap(), (1, 0));
 }
@@ -131,7 +131,7 @@ async fn the_librarys_keeper_ends_where_time_is_paused() {
     let idem = Idempotency::memory();
     let call = || idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
     call().await.unwrap();
-    let keepers = || idem.0.keeper.runtimes.lock().len();
+    let keepers = || idem.0.renewer.runtimes.lock().len();
     assert_eq!(keepers(), 2);
     tokio::time::pause();
     while keepers() == 2 {
@@ -160,12 +160,12 @@ async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
     let (idem, faults) = faulty();
     let short = || idem.operation("op").key("short").lease(SHORT);
     short().call(async { Ok::<_, Error>(()) }).await.unwrap();
-    assert_eq!(idem.0.keeper.tick(), SHORT / 3);
+    assert_eq!(idem.0.renewer.tick(), SHORT / 3);
     sleep(SHORT).await;
-    assert_eq!(idem.0.keeper.tick(), SHORT / 3, "nor is it forgotten at once");
+    assert_eq!(idem.0.renewer.tick(), SHORT / 3, "nor is it forgotten at once");
     let long = idem.operation("op").key("long").lease(LEASE).call(async {
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(idem.0.keeper.tick(), LEASE / 3);
+        assert_eq!(idem.0.renewer.tick(), LEASE / 3);
         Ok::<_, Error>(())
     });
     long.await.unwrap();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Event, Purge, step};
-use crate::codec::CodecTag;
+use super::{Purge, Transition, step};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::key::RecordKey;
 use crate::record::{
-    CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
+    CodecTag, CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State,
+    Timestamp,
 };
 use crate::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 
@@ -129,7 +129,7 @@ fn every_state() -> Vec<(Record, Timestamp)> {
 
 /// `event` changes nothing, and gets this reply.
 #[track_caller]
-fn stays<E: Event>(record: Record, event: &E, now: Timestamp) -> E::Reply {
+fn stays<E: Transition>(record: Record, event: &E, now: Timestamp) -> E::Reply {
     let (after, reply) = step(Some(record.clone()), event, now);
     assert_eq!(after, Some(record));
     reply

@@ -1,0 +1,44 @@
+//! What the calls of a handle share: its storage, its settings, and the calls under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::complaints::Complaints;
+use super::flight::Flights;
+use super::parked::Parked;
+use super::read_back::ReadBack;
+use super::renewal::Renewer;
+use crate::codec::AnyCodec;
+use crate::error::{Error, ErrorKind};
+use crate::hooks::Hooks;
+use crate::storage::SharedStorage;
+
+pub(crate) struct Inner {
+    pub(crate) storage: SharedStorage,
+    pub(crate) namespace: String,
+    pub(crate) ttl: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) claim_timeout: Duration,
+    pub(crate) codec: AnyCodec,
+    pub(crate) max_result_size: usize,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) renewer: Arc<Renewer>,
+    pub(crate) complaints: Arc<Complaints>,
+    pub(crate) hooks: Hooks,
+    pub(crate) parked: Parked,
+    pub(crate) read_back: ReadBack,
+}
+
+/// What every ttl and lease must satisfy.
+pub(crate) fn check_durations(ttl: Duration, lease: Duration) -> Result<(), Error> {
+    let text = if ttl.is_zero() {
+        "the ttl is zero"
+    } else if lease.is_zero() {
+        "the lease is zero"
+    } else if ttl < lease {
+        "the ttl is shorter than the lease"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Configuration, text))
+}
