@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::body::{Body, Read, Whole, read};
 use crate::bypass::Bypass;
-use crate::layer::{Config, OverLimit};
+use crate::config::{Config, OverLimit};
 use crate::problem::Problem;
 use crate::snapshot::{Restored, Snapshot};
 

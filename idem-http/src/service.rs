@@ -13,10 +13,10 @@ use tower_service::Service;
 
 use crate::body::{Body, BoxError};
 use crate::call::Call;
+use crate::config::Config;
 use crate::extract::IdempotencyKey;
 use crate::future::ResponseFuture;
 use crate::header::key;
-use crate::layer::Config;
 use crate::problem::ProblemKind;
 
 /// A service that honours `Idempotency-Key`; made by [`IdempotencyLayer`](crate::IdempotencyLayer).
