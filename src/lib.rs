@@ -28,7 +28,7 @@
 //! | know where a result comes from | [`Outcome`], [`Source`] |
 //! | act on an error | [`ErrorKind`] |
 //! | hand fence and key downstream | [`current`] |
-//! | make keys | [`Key`], [`KeyGenerator`] |
+//! | make keys | [`key`] |
 //! | choose or write a storage | [`storage`] |
 //! | choose or write a codec | [`codec`] |
 //! | honour the header `Idempotency-Key` | the module `http` (feature `http`) |
@@ -70,10 +70,9 @@ pub use idem_runtime::testing;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))))]
 pub use idem_runtime::transaction;
 pub use idem_runtime::{
-    Alone, Builder, Context, Detached, Disposition, Error, ErrorKind, Fingerprint, Fingerprinter,
-    Idempotency, IntoKey, InvalidFingerprint, Key, KeyBuilder, KeyGenerator, Operation, Outcome,
-    OwnRecord, RandomKeys, RecordKey, Source, canonical, clock, codec, current, handle, hooks,
-    policy, record, set_global, storage, with,
+    Context, CrashPolicy, Disposition, Error, ErrorKind, Fingerprint, Idempotency,
+    IdempotencyBuilder, Key, Operation, Outcome, Source, canonical, clock, codec, current,
+    fingerprint, handle, hooks, key, operation, policy, record, set_global, storage, with,
 };
 
 #[cfg(feature = "macros")]

@@ -68,7 +68,7 @@ async fn duplicates(idem: &Idempotency, key: &str) -> anyhow::Result<(Vec<Durati
                     sleep(BODY).await;
                     Ok::<_, Error>(17)
                 };
-                operation.call(body).await.map(|_| start.elapsed())
+                operation.run(body).await.map(|_| start.elapsed())
             }
         })
         .collect();

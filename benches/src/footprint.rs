@@ -91,7 +91,7 @@ pub(crate) fn print(runtime: &Runtime, of: Of) -> anyhow::Result<()> {
         Of::Call => {
             for number in 0..CALLS {
                 let operation = idem.operation("call").key(format!("call:{number:08}"));
-                runtime.spawn(operation.call(std::future::pending::<Result<(), Error>>()));
+                runtime.spawn(operation.run(std::future::pending::<Result<(), Error>>()));
             }
             while idem.in_flight() < CALLS {
                 std::thread::yield_now();

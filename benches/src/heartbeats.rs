@@ -43,7 +43,7 @@ fn calls_beside_a_lease_of<'a>(lease: Duration) -> Subject<'a> {
         };
         let pool = pool.of(calls);
         let long_call = idem.operation("long").key("long").lease(lease);
-        let long_call = runtime.spawn(long_call.call(std::future::pending::<Result<(), Error>>()));
+        let long_call = runtime.spawn(long_call.run(std::future::pending::<Result<(), Error>>()));
         let sample = runtime.block_on(drive(callers, calls, |mut turns| {
             let (idem, pool) = (idem.clone(), pool.clone());
             async move {

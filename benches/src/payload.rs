@@ -69,7 +69,7 @@ pub(crate) async fn charge_by_handle(
     arguments: &Arguments,
 ) -> Result<Receipt, Error> {
     let operation = idem.operation("charge").key(arguments.key()).ttl(TTL);
-    operation.fingerprint(arguments)?.call(async { Ok(arguments.receipt()) }).await
+    operation.fingerprint(arguments).run(async { Ok(arguments.receipt()) }).await
 }
 
 /// Arguments made before the clock runs.

@@ -37,7 +37,7 @@ pub(crate) fn row(
                 tokio::time::sleep(BODY).await;
                 told.map_err(anyhow::Error::from)
             };
-            idem.operation("slow").key(key.as_str()).call(body).await?;
+            idem.operation("slow").key(key.as_str()).run(body).await?;
             now()
         })?;
         for waiter in &mut waiters {
@@ -117,7 +117,7 @@ pub(crate) fn wait_for_ends(runtime: &Runtime, url: &str) -> anyhow::Result<()> 
 /// When a duplicate has the result.
 async fn wait(idem: Idempotency, key: String) -> anyhow::Result<Duration> {
     let operation = idem.operation("slow").key(key).wait(Duration::from_secs(10));
-    operation.call(async { anyhow::bail!("a duplicate ran") as anyhow::Result<()> }).await?;
+    operation.run(async { anyhow::bail!("a duplicate ran") as anyhow::Result<()> }).await?;
     now()
 }
 

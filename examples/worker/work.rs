@@ -72,14 +72,14 @@ async fn charge(
 ) -> Result<Outcome<Receipt>, ChargeError> {
     idem.operation("charge")
         .key(format!("charge:{}", order.id))
-        .fingerprint(order)?
+        .fingerprint(order)
         .wait(std::time::Duration::from_secs(60))
         .errors(ReleaseErrors)
         .on_crash(match on_crash {
             OnCrash::Retry => CrashPolicy::Retry,
             OnCrash::Park => CrashPolicy::Park,
         })
-        .run(async {
+        .run_with_outcome(async {
             let attempt = idempotency::current().map_or(0, |call| call.attempt());
             bank.charge(order, attempt).await?;
             let Order { id, amount, currency, .. } = order;

@@ -12,9 +12,10 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
 use idem_runtime::codec::{AnyCodec, CodecError, MsgPack};
+use idem_runtime::key::RecordKey;
 use idem_runtime::policy::ErrorPolicy;
 use idem_runtime::record::{CrashPolicy, Failure, Payload};
-use idem_runtime::{Error, Key, Operation, RecordKey};
+use idem_runtime::{Error, Key, Operation, macro_support};
 use tokio::time::error::Elapsed;
 use tower_service::Service;
 
@@ -167,7 +168,7 @@ where
     let answered = async move {
         match looking.over_quota(&principal, record.as_ref()).await {
             Some(retry_after) => over_quota(&looking, retry_after),
-            None => operation.call(body).await,
+            None => operation.run(body).await,
         }
     };
     let tasks = config.tasks.clone();
@@ -197,11 +198,9 @@ impl Call {
         let tenant = self.principal.tenant();
         let named = |key| RecordKey::new(config.idem.namespace(), tenant.as_deref(), key).ok();
         let record = key.as_ref().ok().and_then(named);
-        let mut operation = config
-            .idem
-            .operation(operation_name(request))
+        let name = operation_name(request);
+        let mut operation = macro_support::operation(Ok(config.idem.clone()), name, fingerprint)
             .key(key)
-            .with_fingerprint(fingerprint)
             .codec(MsgPack)
             .on_crash(config.on_crash);
         if let Some(tenant) = tenant {

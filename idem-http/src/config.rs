@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode};
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::Storage;
-use idem_runtime::{Error, Idempotency, RecordKey};
+use idem_runtime::{Error, Idempotency};
 use tokio::time::timeout;
 
 use crate::fingerprint::Bodies;

@@ -244,7 +244,7 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
         #requirements
         let __idem_call = {
             let __idem_operation = #operation;
-            __idem_private::Call::<#result, _, _, _>::of(&__idem_operation)
+            __idem_private::Call::<#result, _>::of(&__idem_operation)
                 .#run(__idem_operation, #body)
         };
         __idem_call.await
@@ -264,7 +264,7 @@ fn call_within(
         #require
         let __idem_operation = #operation;
         let __idem_call =
-            __idem_private::CallWithin::<#result, _, _, _, _>::of(&__idem_operation, &*#tx);
+            __idem_private::CallWithin::<#result, _, _>::of(&__idem_operation, &*#tx);
         match __idem_call.begin(__idem_operation, &mut *#tx).await {
             __idem_private::Turn::Ended(__idem_result) => __idem_result,
             __idem_private::Turn::Run(mut __idem_running) => {
@@ -356,9 +356,8 @@ fn operation(plan: &Plan) -> TokenStream {
         |map| quote_spanned!(mixed()=> .map_err(__idem_private::error_map::<#error, _>(#map))),
     );
     quote_spanned! {mixed()=>
-        __idem_private::operation(#handle, #name)
+        __idem_private::operation(#handle, #name, __idem_fingerprint)
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             #tenant #(#times)* #on_crash #codec
             .errors(#errors) #retry_if #store_if #map_err #on_cancel
     }

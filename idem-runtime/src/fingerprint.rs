@@ -184,7 +184,7 @@ pub enum InvalidFingerprint {
 /// Computes a [`Fingerprint`] argument by argument.
 ///
 /// ```
-/// use idem_runtime::Fingerprinter;
+/// use idem_runtime::fingerprint::Fingerprinter;
 ///
 /// let by_hand = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();
 /// # let again = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();

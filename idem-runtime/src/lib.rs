@@ -9,11 +9,11 @@ pub mod codec;
 mod driver;
 pub mod engine;
 mod error;
-mod fingerprint;
+pub mod fingerprint;
 pub mod hooks;
 #[doc(hidden)]
 pub mod internal;
-mod key;
+pub mod key;
 mod key_hash;
 pub mod macro_support;
 pub mod policy;
@@ -26,12 +26,18 @@ mod telemetry;
 pub mod testing;
 
 pub use engine::{
-    Alone, Builder, Context, Detached, Idempotency, IntoKey, Operation, Outcome, OwnRecord, Source,
-    current, handle, set_global, with,
+    Context, Idempotency, IdempotencyBuilder, Operation, Outcome, Source, current, handle,
+    set_global, with,
 };
 pub use error::{Disposition, Error, ErrorKind};
-pub use fingerprint::{Fingerprint, Fingerprinter, InvalidFingerprint};
-pub use key::{Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
+pub use fingerprint::Fingerprint;
+pub use key::Key;
+pub use record::CrashPolicy;
+
+/// What parameters and bounds of [`Operation`] name.
+pub mod operation {
+    pub use crate::engine::{Attached, Detached, IntoKey, Leased};
+}
 
 /// Calls that are part of the application's own database transaction: what [`Idempotency::transaction`] and
 /// [`Idempotency::in_transaction`] take and give.

@@ -10,6 +10,7 @@
 #![doc(hidden)]
 
 use std::any::type_name;
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::future::Pending;
 use std::marker::PhantomData;
@@ -33,16 +34,21 @@ pub use crate::engine::{Detached, Idempotency, Operation, handle};
 pub use crate::error::Error;
 pub use crate::fingerprint::{Fingerprint, Fingerprinter};
 pub use crate::key::{Key, KeyBuilder};
-use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
+use crate::policy::{Policy, Storable};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
 pub use instance::instance;
 pub use outcome::{Stored, Whole};
 pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
-/// A call of the operation `name` on a handle that may be missing.
-pub fn operation(handle: Result<Idempotency, Error>, name: &'static str) -> Operation {
-    Operation::new(handle.map(|idem| idem.0), name.into())
+/// A call of the operation `name` on a handle that may be missing, with a fingerprint that may
+/// have failed: [`Operation::run`] reports either.
+pub fn operation(
+    handle: Result<Idempotency, Error>,
+    name: impl Into<Cow<'static, str>>,
+    fingerprint: Result<Fingerprint, Error>,
+) -> Operation {
+    Operation::new(handle.map(|idem| idem.0), name.into()).identified(fingerprint)
 }
 
 /// Computes the fingerprint of the arguments.
@@ -281,8 +287,8 @@ pub fn require_sent<T: Sent>() {}
 /// `run` is found here where all bounds are met, which is what the `require_…` functions have made sure of; else it is
 /// found at [`NotCallable`], behind errors that have been reported.
 #[derive(Debug)]
-pub struct Call<R, E, S, M> {
-    policies: PhantomData<fn(E, S, M)>,
+pub struct Call<R, P> {
+    policy: PhantomData<fn(P)>,
     otherwise: NotCallable<R>,
 }
 
@@ -290,45 +296,41 @@ pub struct Call<R, E, S, M> {
 #[derive(Debug)]
 pub struct NotCallable<R>(PhantomData<fn() -> R>);
 
-impl<R, E, S, M> Call<R, E, S, M> {
+impl<R, P> Call<R, P> {
     /// For a call of `operation`.
-    pub fn of<P>(_operation: &Operation<E, S, M, P>) -> Self {
-        Self { policies: PhantomData, otherwise: NotCallable(PhantomData) }
+    pub fn of<B>(_operation: &Operation<P, B>) -> Self {
+        Self { policy: PhantomData, otherwise: NotCallable(PhantomData) }
     }
 }
 
-impl<T, Er, E, S, M> Call<Result<T, Er>, E, S, M>
+impl<T, E, P> Call<Result<T, E>, P>
 where
     T: Storable,
-    E: ErrorPolicy<Er>,
-    S: StorePolicy<T>,
-    M: MapError<Er>,
+    P: Policy<T, E>,
 {
     /// Runs the body, or replays its result.
-    pub fn run<F: Future<Output = Result<T, Er>>>(
+    pub fn run<F: Future<Output = Result<T, E>>>(
         &self,
-        operation: Operation<E, S, M>,
+        operation: Operation<P>,
         body: F,
-    ) -> impl Future<Output = Result<T, Er>> + use<T, Er, E, S, M, F> {
-        operation.call(body)
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, P, F> {
+        operation.run(body)
     }
 }
 
-impl<T, Er, E, S, M> Call<Result<T, Er>, E, S, M>
+impl<T, E, P> Call<Result<T, E>, P>
 where
     T: Storable + Send + 'static,
-    Er: Send + 'static,
-    E: ErrorPolicy<Er> + Send + Sync + 'static,
-    S: StorePolicy<T> + Send + Sync + 'static,
-    M: MapError<Er> + Send + 'static,
+    E: Send + 'static,
+    P: Policy<T, E> + Send + Sync + 'static,
 {
     /// Runs the body, to its end without its caller if need be, or replays its result.
-    pub fn finish<F: Future<Output = Result<T, Er>> + Send + 'static>(
+    pub fn finish<F: Future<Output = Result<T, E>> + Send + 'static>(
         &self,
-        operation: Operation<E, S, M, Detached>,
+        operation: Operation<P, Detached>,
         body: F,
-    ) -> impl Future<Output = Result<T, Er>> + Send + use<T, Er, E, S, M, F> {
-        operation.call(body)
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, P, F> {
+        operation.run(body)
     }
 }
 
@@ -344,7 +346,7 @@ impl<R> NotCallable<R> {
     }
 }
 
-impl<R, E, S, M> Deref for Call<R, E, S, M> {
+impl<R, P> Deref for Call<R, P> {
     type Target = NotCallable<R>;
 
     fn deref(&self) -> &NotCallable<R> {

@@ -96,47 +96,10 @@ impl<E> ErrorPolicy<E> for ReleaseErrors {
     }
 }
 
-/// `retry_if`: errors for which the function is true release the key; the others go by the inner policy.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryIf<P, F> {
-    pub(crate) otherwise: P,
-    pub(crate) matches: F,
-}
-
-impl<E, P: ErrorPolicy<E>, F: Fn(&E) -> bool> ErrorPolicy<E> for RetryIf<P, F> {
-    fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
-        if (self.matches)(error) { None } else { self.otherwise.record(error, codec) }
-    }
-
-    fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {
-        self.otherwise.revive(typed, codec)
-    }
-}
-
 /// Which results are stored.
 pub trait StorePolicy<T> {
     /// Whether `value` is stored; otherwise the key is released.
     fn keeps(&self, value: &T) -> bool;
-}
-
-/// Every result is stored.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StoreAll;
-
-impl<T> StorePolicy<T> for StoreAll {
-    fn keeps(&self, _value: &T) -> bool {
-        true
-    }
-}
-
-/// `store_if`: results for which the function is true are stored.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreIf<F>(pub(crate) F);
-
-impl<T, F: Fn(&T) -> bool> StorePolicy<T> for StoreIf<F> {
-    fn keeps(&self, value: &T) -> bool {
-        (self.0)(value)
-    }
 }
 
 /// How this crate's [`Error`] becomes the operation's error type.
@@ -150,23 +113,143 @@ pub trait MapError<E> {
     fn map(&self, error: Error) -> E;
 }
 
-/// Through `E: From<Error>`.
+/// The three decisions of an operation whose body returns `Result<T, E>`: what is recorded of an
+/// error, which results are stored, and how this crate's error becomes an `E`.
+pub trait Policy<T, E>: ErrorPolicy<E> + StorePolicy<T> + MapError<E> {}
+
+impl<T, E, P: ErrorPolicy<E> + StorePolicy<T> + MapError<E>> Policy<T, E> for P {}
+
+/// The policy of an operation without options: [`StoreErrors`], every result is stored, and the
+/// error type implements `From<Error>`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FromError;
+pub struct Defaults;
 
 #[diagnostic::do_not_recommend]
-impl<E: From<Error>> MapError<E> for FromError {
+impl<E: Display> ErrorPolicy<E> for Defaults {
+    fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
+        StoreErrors.record(error, codec)
+    }
+
+    fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {
+        StoreErrors.revive(typed, codec)
+    }
+}
+
+impl<T> StorePolicy<T> for Defaults {
+    fn keeps(&self, _value: &T) -> bool {
+        true
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Error>> MapError<E> for Defaults {
     fn map(&self, error: Error) -> E {
         error.into()
     }
 }
 
-/// Through a function: the option `map_err`.
+/// `on_error`: errors are recorded by the policy `N`.
 #[derive(Clone, Copy, Debug)]
-pub struct MapWith<F>(pub(crate) F);
+pub struct OnError<P, N> {
+    pub(crate) inner: P,
+    pub(crate) errors: N,
+}
 
-impl<E, F: Fn(Error) -> E> MapError<E> for MapWith<F> {
-    fn map(&self, error: Error) -> E {
-        (self.0)(error)
+#[diagnostic::do_not_recommend]
+impl<E, P, N: ErrorPolicy<E>> ErrorPolicy<E> for OnError<P, N> {
+    fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
+        self.errors.record(error, codec)
+    }
+
+    fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {
+        self.errors.revive(typed, codec)
     }
 }
+
+/// `retry_if`: errors for which the function is true release the key.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryIf<P, F> {
+    pub(crate) inner: P,
+    pub(crate) matches: F,
+}
+
+#[diagnostic::do_not_recommend]
+impl<E, P: ErrorPolicy<E>, F: Fn(&E) -> bool> ErrorPolicy<E> for RetryIf<P, F> {
+    fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
+        if (self.matches)(error) { None } else { self.inner.record(error, codec) }
+    }
+
+    fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {
+        self.inner.revive(typed, codec)
+    }
+}
+
+/// `store_if`: results for which the function is true are stored.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreIf<P, F> {
+    pub(crate) inner: P,
+    pub(crate) keeps: F,
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, P, F: Fn(&T) -> bool> StorePolicy<T> for StoreIf<P, F> {
+    fn keeps(&self, value: &T) -> bool {
+        (self.keeps)(value)
+    }
+}
+
+/// `map_err`: the function makes the operation's error of this crate's.
+#[derive(Clone, Copy, Debug)]
+pub struct MapErr<P, F> {
+    pub(crate) inner: P,
+    pub(crate) map: F,
+}
+
+#[diagnostic::do_not_recommend]
+impl<E, P, F: Fn(Error) -> E> MapError<E> for MapErr<P, F> {
+    fn map(&self, error: Error) -> E {
+        (self.map)(error)
+    }
+}
+
+/// An option changes one decision; the other two stay those of the policy inside.
+macro_rules! inner_records {
+    ($($option:ident),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<E, P: ErrorPolicy<E>, F> ErrorPolicy<E> for $option<P, F> {
+            fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure> {
+                self.inner.record(error, codec)
+            }
+
+            fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>> {
+                self.inner.revive(typed, codec)
+            }
+        }
+    )*};
+}
+
+macro_rules! inner_keeps {
+    ($($option:ident),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<T, P: StorePolicy<T>, F> StorePolicy<T> for $option<P, F> {
+            fn keeps(&self, value: &T) -> bool {
+                self.inner.keeps(value)
+            }
+        }
+    )*};
+}
+
+macro_rules! inner_maps {
+    ($($option:ident),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<E, P: MapError<E>, F> MapError<E> for $option<P, F> {
+            fn map(&self, error: Error) -> E {
+                self.inner.map(error)
+            }
+        }
+    )*};
+}
+
+inner_records!(StoreIf, MapErr);
+inner_keeps!(OnError, RetryIf, MapErr);
+inner_maps!(OnError, RetryIf, StoreIf);

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use idem_runtime::clock::ManualClock;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::{MemoryStorage, Release, SharedStorage, Storage, Watchers};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
-use idem_runtime::{Error, ErrorKind, Idempotency, Key, RecordKey, current};
+use idem_runtime::{Error, ErrorKind, Idempotency, Key, current};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -48,7 +49,7 @@ fn value(value: u32) -> Ready<Result<u32, Error>> {
 fn a_call_dropped_outside_of_a_runtime_is_no_longer_under_way() {
     let idem = Idempotency::memory();
     let runtime = single_threaded();
-    let mut call = Box::pin(idem.operation("op").key("k").lease(ms(50)).call(forever()));
+    let mut call = Box::pin(idem.operation("op").key("k").lease(ms(50)).run(forever()));
     runtime.block_on(async {
         assert!(timeout(ms(20), call.as_mut()).await.is_err());
     });
@@ -56,7 +57,7 @@ fn a_call_dropped_outside_of_a_runtime_is_no_longer_under_way() {
     drop(runtime);
     drop(call);
     assert_eq!(idem.in_flight(), 0);
-    let next = idem.operation("op").key("k").wait(TTL).call(value(2));
+    let next = idem.operation("op").key("k").wait(TTL).run(value(2));
     let next = single_threaded().block_on(async { timeout(ms(1_000), next).await });
     assert_eq!(next.unwrap().unwrap(), 2);
 }
@@ -67,13 +68,13 @@ fn a_call_whose_runtime_shuts_down_keeps_nobody_waiting() {
     for runtime in [single_threaded(), several_threads.unwrap()] {
         let (idem, faults, _) = faulty();
         faults.always(Verb::Release, Fault::Hang);
-        let call = idem.operation("op").key("k").lease(ms(50)).call(forever());
+        let call = idem.operation("op").key("k").lease(ms(50)).run(forever());
         runtime.spawn(call);
         runtime.block_on(async { sleep(ms(20)).await });
         assert_eq!(idem.in_flight(), 1);
         drop(runtime);
         assert_eq!(idem.in_flight(), 1, "its release goes on without that runtime");
-        let next = idem.operation("op").key("k").wait(TTL).call(value(2));
+        let next = idem.operation("op").key("k").wait(TTL).run(value(2));
         let next = single_threaded().block_on(async { timeout(ms(1_000), next).await });
         assert_eq!(next.unwrap().unwrap(), 2, "and keeps nobody waiting");
         let given_up = async {
@@ -90,17 +91,17 @@ fn a_call_whose_runtime_shuts_down_keeps_nobody_waiting() {
 async fn a_duplicate_does_not_wait_for_the_release_of_a_dropped_call() {
     let (idem, faults, _) = faulty();
     faults.always(Verb::Release, Fault::HangAfter);
-    let dropped = idem.operation("op").key("k").call(forever());
+    let dropped = idem.operation("op").key("k").run(forever());
     assert!(timeout(ms(20), dropped).await.is_err());
     assert_eq!(idem.in_flight(), 1, "its end is still being written");
-    assert_eq!(idem.operation("op").key("k").call(value(2)).await.unwrap(), 2);
+    assert_eq!(idem.operation("op").key("k").run(value(2)).await.unwrap(), 2);
 }
 
 #[tokio::test]
 async fn the_lease_of_a_dropped_call_is_not_renewed() {
     let (idem, faults, _) = faulty();
     faults.always(Verb::Release, Fault::Refuse);
-    let dropped = idem.operation("op").key("k").lease(ms(150)).call(forever());
+    let dropped = idem.operation("op").key("k").lease(ms(150)).run(forever());
     assert!(timeout(ms(20), dropped).await.is_err());
     sleep(ms(140)).await;
     assert_eq!(faults.calls(Verb::Renew), 0);
@@ -111,20 +112,20 @@ async fn a_parked_operation_dropped_before_its_body_began_is_not_indeterminate()
     let idem = Idempotency::memory();
     let operation = || idem.operation("op").key("k").on_crash(CrashPolicy::Park);
     let began = AtomicU32::new(0);
-    let call = operation().call(async {
+    let call = operation().run(async {
         began.fetch_add(1, Ordering::SeqCst);
         forever().await
     });
     // The first call on a runtime yields, so that the keeper starts.
     assert!(call.now_or_never().is_none());
     assert_eq!(began.load(Ordering::SeqCst), 0);
-    assert_eq!(operation().call(value(2)).await.unwrap(), 2);
+    assert_eq!(operation().run(value(2)).await.unwrap(), 2);
 }
 
 #[test]
 fn a_call_without_a_runtime_is_an_error_and_claims_nothing() {
     let (idem, faults, _) = faulty();
-    let call = pin!(idem.operation("op").key("k").call(value(1)));
+    let call = pin!(idem.operation("op").key("k").run(value(1)));
     let Poll::Ready(Err(error)) = call.poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("it ran");
     };
@@ -141,11 +142,11 @@ async fn a_body_does_not_start_under_a_lease_that_is_over() {
         faults.next(Verb::Claim, Fault::LoseReply);
     }
     let body = async {
-        let duplicate = other.operation("op").key("k").call(value(2)).await;
+        let duplicate = other.operation("op").key("k").run(value(2)).await;
         assert_eq!(duplicate.map_err(|error| error.kind()), Err(ErrorKind::AlreadyProcessing));
         value(1).await
     };
-    let first = idem.operation("op").key("k").lease(ms(60)).call(body).await;
+    let first = idem.operation("op").key("k").lease(ms(60)).run(body).await;
     assert_eq!(first.unwrap(), 1);
 }
 
@@ -155,14 +156,14 @@ async fn a_claim_that_was_taken_over_before_its_answer_came_does_not_run() {
     for _ in 0..3 {
         faults.next(Verb::Claim, Fault::LoseReply);
     }
-    let first = idem.operation("op").key("k").lease(ms(30)).wait(TTL).call(value(1));
+    let first = idem.operation("op").key("k").lease(ms(30)).wait(TTL).run(value(1));
     let thief = async {
         sleep(ms(60)).await;
         let body = async {
             sleep(ms(200)).await;
             value(2).await
         };
-        other.operation("op").key("k").call(body).await
+        other.operation("op").key("k").run(body).await
     };
     let (first, thief) = tokio::join!(first, thief);
     assert_eq!(thief.unwrap(), 2);
@@ -173,7 +174,7 @@ async fn a_claim_that_was_taken_over_before_its_answer_came_does_not_run() {
 async fn a_renewal_that_hangs_does_not_cost_another_lease_its_renewal() {
     let (idem, faults, _) = faulty();
     faults.next(Verb::Renew, Fault::Hang);
-    let hanging = idem.operation("op").key("hanging").lease(ms(3_000)).call(forever());
+    let hanging = idem.operation("op").key("hanging").lease(ms(3_000)).run(forever());
     let other = async {
         while faults.calls(Verb::Renew) == 0 {
             sleep(ms(5)).await;
@@ -182,7 +183,7 @@ async fn a_renewal_that_hangs_does_not_cost_another_lease_its_renewal() {
             let lost = timeout(ms(900), current().unwrap().lease_lost()).await.is_ok();
             Ok::<_, Error>(lost)
         };
-        idem.operation("op").key("other").lease(ms(300)).call(body).await
+        idem.operation("op").key("other").lease(ms(300)).run(body).await
     };
     tokio::select! {
         hanging = hanging => panic!("it ended with {hanging:?}"),
@@ -195,8 +196,8 @@ async fn a_duplicate_that_waited_in_vain_learns_when_the_lease_is_over() {
     let records = MemoryStorage::new();
     let one = Idempotency::new(records.clone()).unwrap();
     let two = Idempotency::new(records).unwrap();
-    let running = one.operation("op").key("k").call(forever());
-    let duplicate = |wait| two.operation("op").key("k").wait(ms(wait)).call(value(2));
+    let running = one.operation("op").key("k").run(forever());
+    let duplicate = |wait| two.operation("op").key("k").wait(ms(wait)).run(value(2));
     let duplicates = async { tokio::join!(duplicate(200), duplicate(50)) };
     let (leader, follower) = tokio::select! {
         biased;
@@ -212,9 +213,9 @@ async fn a_duplicate_that_waited_in_vain_learns_when_the_lease_is_over() {
 #[tokio::test]
 async fn a_short_wait_does_not_hide_a_result_that_is_there() {
     let (idem, faults, other) = faulty();
-    other.operation("op").key("k").call(value(1)).await.unwrap();
+    other.operation("op").key("k").run(value(1)).await.unwrap();
     faults.always(Verb::Claim, Fault::Delay(ms(50)));
-    let duplicate = || idem.operation("op").key("k").wait(ms(5)).call(value(2));
+    let duplicate = || idem.operation("op").key("k").wait(ms(5)).run(value(2));
     let (leader, follower) = tokio::join!(duplicate(), duplicate());
     assert_eq!((leader.unwrap(), follower.unwrap()), (1, 1));
     assert_eq!(faults.calls(Verb::Claim), 1, "what one is told is for both");
@@ -224,9 +225,9 @@ async fn a_short_wait_does_not_hide_a_result_that_is_there() {
 async fn a_wait_ends_in_time_although_the_subscription_hangs() {
     let (idem, faults, other) = faulty();
     faults.always(Verb::Watch, Fault::Hang);
-    let running = other.operation("op").key("k").call(forever());
+    let running = other.operation("op").key("k").run(forever());
     let started = Instant::now();
-    let waiter = idem.operation("op").key("k").wait(ms(50)).call(value(2));
+    let waiter = idem.operation("op").key("k").wait(ms(50)).run(value(2));
     let waiter = timeout(Duration::from_secs(2), waiter);
     tokio::select! {
         biased;
@@ -259,7 +260,7 @@ async fn a_result_that_stays_unrecorded_is_reported_although_its_caller_has_gone
             records.release(&Release { key, owner: call.owner() }).await.unwrap();
             value(1).await
         };
-        let call = idem.operation("op").key("k").lease(ms(100)).call(body);
+        let call = idem.operation("op").key("k").lease(ms(100)).run(body);
         assert!(timeout(ms(20), call).await.is_err());
         let gone = async {
             while idem.in_flight() > 0 {
@@ -278,13 +279,13 @@ async fn the_longest_durations_are_no_overflow() {
     let operation = || {
         idem.operation("op").key("k").ttl(Duration::MAX).lease(Duration::MAX).wait(Duration::MAX)
     };
-    let short = idem.operation("op").key("short").lease(ms(30)).call(forever());
+    let short = idem.operation("op").key("short").lease(ms(30)).run(forever());
     let calls = async {
-        let slow = operation().call(async {
+        let slow = operation().run(async {
             sleep(ms(50)).await;
             value(1).await
         });
-        tokio::join!(slow, operation().call(value(2)))
+        tokio::join!(slow, operation().run(value(2)))
     };
     tokio::select! {
         short = short => panic!("it ended with {short:?}"),
@@ -351,29 +352,29 @@ async fn a_replay_without_a_claim_goes_by_fingerprint_and_retention() {
     let idem = Idempotency::new(MemoryStorage::with_clock(clock.clone())).unwrap();
     let charge = |order: &str| idem.operation("charge").key("k").ttl(TTL).fingerprint(order);
 
-    assert_eq!(charge("one").unwrap().call(value(1)).await.unwrap(), 1);
-    let replay = charge("one").unwrap().run(value(2)).await.unwrap();
+    assert_eq!(charge("one").run(value(1)).await.unwrap(), 1);
+    let replay = charge("one").run_with_outcome(value(2)).await.unwrap();
     assert!(replay.is_replayed() && replay.value == 1);
-    let mismatch = charge("another").unwrap().call(value(3)).await.unwrap_err();
+    let mismatch = charge("another").run(value(3)).await.unwrap_err();
     assert_eq!(mismatch.kind(), ErrorKind::Mismatch);
 
     clock.advance(TTL.saturating_sub(ms(1)));
-    assert_eq!(charge("one").unwrap().call(value(4)).await.unwrap(), 1);
+    assert_eq!(charge("one").run(value(4)).await.unwrap(), 1);
     clock.advance(ms(1));
-    assert_eq!(charge("another").unwrap().call(value(5)).await.unwrap(), 5);
+    assert_eq!(charge("another").run(value(5)).await.unwrap(), 5);
     let declined = ready(Err::<u32, _>(Error::new(ErrorKind::Configuration, "declined")));
     clock.advance(TTL);
-    charge("one").unwrap().call(declined).await.unwrap_err();
-    let failed = charge("one").unwrap().call(value(6)).await.unwrap_err();
+    charge("one").run(declined).await.unwrap_err();
+    let failed = charge("one").run(value(6)).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::PreviouslyFailed);
     clock.advance(TTL);
-    assert_eq!(charge("one").unwrap().call(value(7)).await.unwrap(), 7);
+    assert_eq!(charge("one").run(value(7)).await.unwrap(), 7);
 }
 
 #[tokio::test]
 async fn a_shared_storage_shared_again_is_the_same_storage() {
     let shared = SharedStorage::new(SharedStorage::new(MemoryStorage::new()));
     let [one, two] = [shared.clone(), shared].map(|storage| Idempotency::new(storage).unwrap());
-    assert_eq!(one.operation("op").key("k").call(value(1)).await.unwrap(), 1);
-    assert!(two.operation("op").key("k").run(value(2)).await.unwrap().is_replayed());
+    assert_eq!(one.operation("op").key("k").run(value(1)).await.unwrap(), 1);
+    assert!(two.operation("op").key("k").run_with_outcome(value(2)).await.unwrap().is_replayed());
 }

@@ -12,13 +12,12 @@ use std::future::{pending, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use idem_runtime::key::RecordKey;
 use idem_runtime::policy::ReleaseErrors;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::{MemoryStorage, Release, Storage, StorageErrorKind};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, Verb};
-use idem_runtime::{
-    Context, Error, ErrorKind, Idempotency, Operation, Outcome, RecordKey, Source, current,
-};
+use idem_runtime::{Context, Error, ErrorKind, Idempotency, Operation, Outcome, Source, current};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -63,7 +62,7 @@ async fn a_task_left_behind_by_a_dropped_body_learns_that_the_lease_is_lost() {
     for policy in [CrashPolicy::Retry, CrashPolicy::Park] {
         let (idem, _) = faulty();
         let (sender, context) = oneshot::channel();
-        let call = charge(&idem).on_crash(policy).call(left_behind(sender));
+        let call = charge(&idem).on_crash(policy).run(left_behind(sender));
         assert!(timeout(LEASE * 5, call).await.is_err());
         assert!(learns(context.await.unwrap()).await, "{policy:?}");
     }
@@ -75,9 +74,9 @@ async fn a_dropped_body_leaves_what_its_policy_says() {
         [(CrashPolicy::Retry, Ok(2)), (CrashPolicy::Park, Err(ErrorKind::Indeterminate))]
     {
         let (idem, _) = faulty();
-        let call = charge(&idem).on_crash(policy).call(pending::<Result<u32, Error>>());
+        let call = charge(&idem).on_crash(policy).run(pending::<Result<u32, Error>>());
         assert!(timeout(LEASE * 5, call).await.is_err());
-        let next = charge(&idem).on_crash(policy).call(async { Ok::<_, Error>(2) }).await;
+        let next = charge(&idem).on_crash(policy).run(async { Ok::<_, Error>(2) }).await;
         assert_eq!(next.map_err(|error| error.kind()), left, "{policy:?}");
     }
 }
@@ -86,7 +85,7 @@ async fn a_dropped_body_leaves_what_its_policy_says() {
 async fn a_task_left_behind_by_a_panic_learns_that_the_lease_is_lost() {
     let (idem, _) = faulty();
     let (sender, context) = oneshot::channel();
-    let call = charge(&idem).call(async {
+    let call = charge(&idem).run(async {
         ended(sender, ()).await;
         panics()
     });
@@ -99,7 +98,7 @@ async fn a_task_left_behind_by_a_body_whose_key_was_released_learns_that_the_lea
     let (idem, _) = faulty();
     let (sender, context) = oneshot::channel();
     let failed = Err::<u32, _>(Error::new(ErrorKind::Configuration, "declined"));
-    let call = charge(&idem).errors(ReleaseErrors).call(ended(sender, failed));
+    let call = charge(&idem).errors(ReleaseErrors).run(ended(sender, failed));
     call.await.unwrap_err();
     assert!(learns(context.await.unwrap()).await);
 }
@@ -111,7 +110,7 @@ async fn a_task_left_behind_by_an_unrecorded_body_learns_that_the_lease_is_lost(
         faults.always(Verb::Complete, Fault::Fail(kind));
         let (sender, context) = oneshot::channel();
         let outcome: Outcome<u32> =
-            charge(&idem).run(ended(sender, Ok::<_, Error>(1))).await.unwrap();
+            charge(&idem).run_with_outcome(ended(sender, Ok::<_, Error>(1))).await.unwrap();
         assert_eq!(outcome.value, 1);
         assert!(learns(context.await.unwrap()).await, "{kind:?}");
         let is_tried_again = kind == StorageErrorKind::NotApplied;
@@ -124,7 +123,7 @@ async fn a_task_left_behind_by_a_recorded_body_never_learns_of_a_loss() {
     for end in [Ok(1), Err(Error::new(ErrorKind::Configuration, "declined"))] {
         let (idem, _) = faulty();
         let (sender, context) = oneshot::channel();
-        let _ = charge(&idem).call(ended(sender, end)).await;
+        let _ = charge(&idem).run(ended(sender, end)).await;
         assert!(!learns(context.await.unwrap()).await);
     }
 }
@@ -135,10 +134,10 @@ async fn a_task_left_behind_by_a_body_that_is_recorded_without_its_caller_never_
     let (idem, faults) = faulty();
     faults.next(Verb::Complete, Fault::Delay(LEASE / 3));
     let (sender, context) = oneshot::channel();
-    let call = charge(&idem).call(ended(sender, Ok::<_, Error>(1)));
+    let call = charge(&idem).run(ended(sender, Ok::<_, Error>(1)));
     assert!(timeout(LEASE / 10, call).await.is_err());
     assert!(!learns(context.await.unwrap()).await);
-    assert_eq!(charge(&idem).call(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
+    assert_eq!(charge(&idem).run(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
 }
 
 /// There may be many of those in an outage, and nothing has run that others must be kept from.
@@ -147,7 +146,7 @@ async fn a_claim_without_an_answer_is_not_released_for_as_long_as_its_lease() {
     let (idem, faults) = faulty();
     faults.always(Verb::Claim, Fault::HangAfter);
     faults.always(Verb::Release, Fault::Refuse);
-    let call = charge(&idem).lease(LONG).call(async { Ok::<_, Error>(1) });
+    let call = charge(&idem).lease(LONG).run(async { Ok::<_, Error>(1) });
     assert!(timeout(LEASE, call).await.is_err());
     assert_eq!(idem.in_flight(), 1, "it is being released");
     sleep(LONG / 60).await;
@@ -165,7 +164,7 @@ async fn a_lease_is_renewed_when_a_third_of_it_is_over() {
             sleep(LEASE / 3 + Duration::from_millis(2)).await;
             Ok::<_, Error>(faults.calls(Verb::Renew) - before)
         };
-        let renewals = idem.operation("charge").key(format!("after {since}")).call(body).await;
+        let renewals = idem.operation("charge").key(format!("after {since}")).run(body).await;
         assert_eq!(renewals.unwrap(), 1, "{since} ms after the last call");
     }
 }
@@ -183,7 +182,7 @@ async fn a_renewal_that_fails_is_tried_again_before_the_lease_is_over() {
             let lost = lost.or(timeout(LEASE * 3, current().unwrap().lease_lost()).await);
             Ok::<_, Error>(lost.is_ok())
         };
-        assert!(!charge(&idem).call(body).await.unwrap(), "{fault:?}");
+        assert!(!charge(&idem).run(body).await.unwrap(), "{fault:?}");
     }
 }
 
@@ -198,7 +197,7 @@ async fn a_body_learns_of_its_loss_at_the_next_renewal() {
         storage.release(&Release { key, owner: context.owner() }).await.unwrap();
         Ok::<_, Error>(timeout(LONG / 2, context.lease_lost()).await.is_ok())
     };
-    assert!(charge(&idem).call(body).await.unwrap());
+    assert!(charge(&idem).run(body).await.unwrap());
 }
 
 /// The storage has applied the end, and its answer is late: what it says to a renewal meanwhile is that there is nothing to renew.
@@ -207,7 +206,7 @@ async fn a_renewal_that_meets_the_end_of_its_own_call_is_no_loss() {
     let (idem, faults) = faulty();
     faults.next(Verb::Complete, Fault::DelayReply(LEASE * 2 / 3));
     let (sender, context) = oneshot::channel();
-    let call = charge(&idem).run(ended(sender, Ok::<_, Error>(1)));
+    let call = charge(&idem).run_with_outcome(ended(sender, Ok::<_, Error>(1)));
     let (outcome, lost) = tokio::join!(call, async { learns(context.await.unwrap()).await });
     assert!(!outcome.unwrap().is_replayed());
     assert!(faults.calls(Verb::Renew) > 0, "the two have met");
@@ -231,12 +230,12 @@ async fn a_late_answer_to_a_renewal_does_not_hide_a_result_that_is_here() {
         sleep(LEASE * 2 / 5).await;
         Ok::<_, Error>(1)
     };
-    let first = charge(&idem).run(body).await.unwrap();
+    let first = charge(&idem).run_with_outcome(body).await.unwrap();
     assert_eq!((first.value, first.source), (1, Source::Unrecorded));
     assert_eq!((faults.calls(Verb::Renew), idem.in_flight()), (1, 1));
     sleep(LEASE / 3).await;
     assert_eq!(idem.in_flight(), 1, "its end is still being written");
-    let again = charge(&idem).run(async { Ok::<_, Error>(2) }).await.unwrap();
+    let again = charge(&idem).run_with_outcome(async { Ok::<_, Error>(2) }).await.unwrap();
     assert_eq!((again.value, faults.calls(Verb::Claim)), (1, 1));
 }
 
@@ -247,10 +246,10 @@ async fn a_key_that_was_claimed_in_vain_is_released() {
         let (idem, faults) = faulty();
         faults.next(Verb::Claim, Fault::LoseReply);
         faults.always(Verb::Claim, then);
-        let error = charge(&idem).call(async { Ok::<_, Error>(1) }).await.unwrap_err();
+        let error = charge(&idem).run(async { Ok::<_, Error>(1) }).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage);
         faults.clear();
-        let next = charge(&idem).call(async { Ok::<_, Error>(2) }).await;
+        let next = charge(&idem).run(async { Ok::<_, Error>(2) }).await;
         assert_eq!(next.map_err(|error| error.kind()), Ok(2), "{then:?}");
     }
 }
@@ -260,7 +259,7 @@ async fn a_key_that_was_claimed_in_vain_is_released() {
 async fn a_claim_that_was_refused_each_time_leaves_nothing_to_release() {
     let (idem, faults) = faulty();
     faults.always(Verb::Claim, Fault::Refuse);
-    let error = charge(&idem).call(async { Ok::<_, Error>(1) }).await.unwrap_err();
+    let error = charge(&idem).run(async { Ok::<_, Error>(1) }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert_eq!((faults.calls(Verb::Release), idem.in_flight()), (0, 0));
 }
@@ -270,7 +269,7 @@ async fn a_claim_that_was_refused_each_time_leaves_nothing_to_release() {
 async fn a_claim_that_was_refused_was_refused_for_its_duplicates() {
     let (idem, faults) = faulty();
     faults.always(Verb::Claim, Fault::Refuse);
-    let call = || charge(&idem).call(async { Ok::<_, Error>(1) });
+    let call = || charge(&idem).run(async { Ok::<_, Error>(1) });
     call().await.unwrap_err();
     let claims = faults.calls(Verb::Claim);
     let (first, second) = tokio::join!(call(), call());
@@ -290,7 +289,7 @@ async fn a_body_begins_with_most_of_its_lease_before_it() {
         faults.next(Verb::Claim, Fault::DelayReply(claim));
         faults.next(Verb::Renew, Fault::DelayReply(renewal));
         let body = async { Ok::<_, Error>(faults.calls(Verb::Renew)) };
-        charge(&idem).call(body).await.unwrap()
+        charge(&idem).run(body).await.unwrap()
     };
     assert_eq!(renewals(third - 1, 0).await, 0);
     assert_eq!(renewals(third, 0).await, 1);
@@ -304,13 +303,13 @@ fn a_call_on_a_runtime_without_timers_is_refused_before_its_body() {
     let (idem, faults) = faulty();
     let runtime = Builder::new_current_thread().build().unwrap();
     for _ in 0..2 {
-        let error = runtime.block_on(charge(&idem).call(async { Ok::<_, Error>(1) })).unwrap_err();
+        let error = runtime.block_on(charge(&idem).run(async { Ok::<_, Error>(1) })).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().contains("enable_time"), "{error}");
     }
     assert_eq!(faults.calls(Verb::Claim), 0);
     let timed = Builder::new_current_thread().enable_time().build().unwrap();
-    let call = charge(&idem).call(async { Ok::<_, Error>(1) });
+    let call = charge(&idem).run(async { Ok::<_, Error>(1) });
     assert_eq!(timed.block_on(call).unwrap(), 1);
 }
 
@@ -332,7 +331,7 @@ async fn everything_that_a_storage_does_before_a_body_has_one_limit() {
         faults.always(Verb::Claim, Fault::DelayReply(LEASE / 2));
         faults.always(verb, fault);
         let begun = Instant::now();
-        let call = charge(&idem).run(async { Ok::<_, Error>(1) });
+        let call = charge(&idem).run_with_outcome(async { Ok::<_, Error>(1) });
         let error = call.await.unwrap_err();
         assert!(begun.elapsed() <= LIMIT, "{verb:?} {fault:?}: {:?}", begun.elapsed());
         assert!(error.to_string().contains("did not answer within 700ms"), "{error}");
@@ -340,12 +339,12 @@ async fn everything_that_a_storage_does_before_a_body_has_one_limit() {
         // What fails open does so within the same limit.
         let begun = Instant::now();
         let open = idem.operation("charge").key("open").fail_open();
-        let outcome = open.run(async { Ok::<_, Error>(1) }).await.unwrap();
+        let outcome = open.run_with_outcome(async { Ok::<_, Error>(1) }).await.unwrap();
         assert_eq!(outcome.source, Source::Unrecorded);
         assert!(begun.elapsed() <= LIMIT, "{verb:?} {fault:?}: {:?}", begun.elapsed());
         faults.clear();
         sleep(LEASE * 2).await;
-        let next = charge(&idem).run(async { Ok::<_, Error>(2) }).await.unwrap();
+        let next = charge(&idem).run_with_outcome(async { Ok::<_, Error>(2) }).await.unwrap();
         assert!(matches!(next.source, Source::Executed { .. }), "the first body did not run");
     }
 }
@@ -356,7 +355,7 @@ async fn a_storage_that_hangs_after_the_body_does_not_keep_the_caller() {
     let (idem, faults) = faulty();
     faults.next(Verb::Complete, Fault::Hang);
     let begun = Instant::now();
-    let call = charge(&idem).lease(LONG).run(async { Ok::<_, Error>(1) });
+    let call = charge(&idem).lease(LONG).run_with_outcome(async { Ok::<_, Error>(1) });
     let outcome = call.await.unwrap();
     assert_eq!((outcome.value, outcome.source), (1, Source::Unrecorded));
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
@@ -372,10 +371,11 @@ async fn a_duplicate_of_a_call_that_stands_still_claims_for_itself() {
         let (idem, faults) = faulty();
         faults.next(Verb::Claim, Fault::Hang);
         // Polled once, like a call on a runtime that stands still then.
-        let mut first = Box::pin(charge(&idem).run(async { Ok::<_, Error>(1) }));
+        let mut first = Box::pin(charge(&idem).run_with_outcome(async { Ok::<_, Error>(1) }));
         assert!((&mut first).now_or_never().is_none());
         let begun = Instant::now();
-        let second = charge(&idem).wait(wait).run(async { Ok::<_, Error>(2) }).await.unwrap();
+        let second =
+            charge(&idem).wait(wait).run_with_outcome(async { Ok::<_, Error>(2) }).await.unwrap();
         assert_eq!((second.value, second.is_replayed()), (2, false));
         assert_eq!(begun.elapsed().as_secs(), 4);
     }

@@ -57,7 +57,7 @@ fn call(
 ) -> JoinHandle<Result<u64, Error>> {
     let operation = idem.operation("pay").key(key).lease(lease).wait(PATIENCE);
     let ledger = Arc::clone(ledger);
-    tokio::spawn(async move { operation.call(ledger.body(takes)).await })
+    tokio::spawn(async move { operation.run(ledger.body(takes)).await })
 }
 
 async fn at_rest(processes: &[Idempotency]) {
@@ -143,7 +143,7 @@ async fn who_works_for_a_body_that_is_gone_is_told() {
     let [idem, _] = processes();
     for round in 0..ROUNDS {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let call = idem.operation("pay").key(format!("k{round}")).call(async move {
+        let call = idem.operation("pay").key(format!("k{round}")).run(async move {
             let context = current().unwrap();
             let works = tokio::spawn(async move { context.lease_lost().await });
             tell.send(works).unwrap();

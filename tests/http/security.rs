@@ -13,9 +13,10 @@ use axum::routing::post;
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use idempotency::http::{IdempotencyLayer, anonymous, extension};
+use idempotency::key::RecordKey;
 use idempotency::record::{Finish, Finished, State, Status};
 use idempotency::storage::{MemoryStorage, SharedStorage, Storage};
-use idempotency::{Idempotency, Key, RecordKey};
+use idempotency::{Idempotency, Key};
 use parking_lot::Mutex;
 use tower_service::Service;
 

@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use idem_runtime::RecordKey;
 use idem_runtime::codec::CodecTag;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Failure, Fence, Finish, Payload, Status};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Lost, Renew, SharedStorage, Storage, Written,

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use idem_runtime::engine::Builder;
+use idem_runtime::IdempotencyBuilder;
+use idem_runtime::fingerprint::Fingerprinter;
 use idem_runtime::hooks::AbandonReason;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record, Status};
 use idem_runtime::storage::{
     Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
     SqliteStorage, Storage,
 };
 use idem_runtime::testing::{Faults, FaultyStorage};
-use idem_runtime::{
-    Error, ErrorKind, Fingerprint, Fingerprinter, Idempotency, Key, Operation, RecordKey,
-};
+use idem_runtime::{Error, ErrorKind, Fingerprint, Idempotency, Key, Operation};
 use idem_tests::{Body, Job};
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -324,7 +324,10 @@ impl Stage {
     }
 
     /// A process with settings of its own. Its lease is [`LEASE`] and its ttl [`TTL`] unless it says otherwise.
-    pub(crate) async fn process_with(&self, settings: impl FnOnce(Builder) -> Builder) -> Process {
+    pub(crate) async fn process_with(
+        &self,
+        settings: impl FnOnce(IdempotencyBuilder) -> IdempotencyBuilder,
+    ) -> Process {
         let storage = FaultyStorage::new(self.storage().await);
         let faults = storage.faults().clone();
         let heard = Arc::new(Heard::default());
@@ -463,8 +466,9 @@ impl Process {
         let operation = settings(self.charge(key));
         let (stage, key, value, inside) =
             (stage.clone(), key.to_owned(), value.to_owned(), gate.clone());
-        let mut task =
-            tokio::spawn(async move { operation.run(stage.gated(&key, &value, &inside)).await });
+        let mut task = tokio::spawn(async move {
+            operation.run_with_outcome(stage.gated(&key, &value, &inside)).await
+        });
         tokio::select! {
             () = gate.begun() => Running { gate, task },
             ended = &mut task => panic!("the call ended before its body began: {ended:?}"),

@@ -12,10 +12,11 @@ mod setups;
 use std::time::Duration;
 
 use idem_runtime::codec::CodecTag;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Finish, OwnerId, Payload};
 use idem_runtime::storage::redis::RedisBuilder;
 use idem_runtime::storage::{Claim, Claimed, Complete, RedisStorage, Storage, Written};
-use idem_runtime::{Fingerprint, Key, RecordKey};
+use idem_runtime::{Fingerprint, Key};
 use testkit::tls::Authority;
 
 /// Longer than any test.

@@ -30,13 +30,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use idempotency::clock::{Clock, MonotonicClock};
+use idempotency::key::RecordKey;
 use idempotency::record::Record;
 use idempotency::storage::transition::{Transition, step};
 use idempotency::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup,
     Watchers, Written,
 };
-use idempotency::{Error, Idempotency, RecordKey};
+use idempotency::{Error, Idempotency};
 use redb::Database;
 
 use crate::error::broken_off;

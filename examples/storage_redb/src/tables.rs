@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use idempotency::RecordKey;
+use idempotency::key::RecordKey;
 use idempotency::record::{Record, Timestamp};
 use idempotency::storage::StorageError;
 use redb::{

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use idempotency::RecordKey;
 use idempotency::clock::Clock;
+use idempotency::key::RecordKey;
 use idempotency::record::Timestamp;
 use idempotency::testing::ManualClock;
 use idempotency::testing::conformance::{Harm, Harness, Inflicted, Opened};

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use idempotency::key::RecordKey;
 use idempotency::record::{CrashPolicy, OwnerId};
 use idempotency::storage::{Claim, Claimed, Storage};
-use idempotency::{Fingerprint, Key, RecordKey};
+use idempotency::{Fingerprint, Key};
 use storage_redb::RedbStorage;
 
 /// Names the file to the process that is going to be killed, which is this test once more.

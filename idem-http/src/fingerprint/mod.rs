@@ -21,7 +21,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri};
 use idem_runtime::canonical::from_json;
-use idem_runtime::{Error, Fingerprint, Fingerprinter};
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::{Error, Fingerprint};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 

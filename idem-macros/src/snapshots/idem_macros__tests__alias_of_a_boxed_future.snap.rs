@@ -22,9 +22,9 @@ fn place(id: u64) -> Placed {
             let __idem_operation = __idem_private::operation(
                     __idem_private::handle(),
                     "place",
+                    __idem_fingerprint,
                 )
                 .key(__idem_key)
-                .with_fingerprint(__idem_fingerprint)
                 .errors(
                     __idem_private::StoreErrorsAs(
                         __idem_private::ErrorText::<
@@ -35,8 +35,6 @@ fn place(id: u64) -> Placed {
                 );
             __idem_private::Call::<
                 <Placed as ::core::future::Future>::Output,
-                _,
-                _,
                 _,
             >::of(&__idem_operation)
                 .run(

@@ -33,15 +33,15 @@ where
             let __idem_operation = __idem_private::operation(
                     __idem_private::handle(),
                     "place",
+                    __idem_fingerprint,
                 )
                 .key(__idem_key)
-                .with_fingerprint(__idem_fingerprint)
                 .errors(
                     __idem_private::StoreErrorsAs(
                         __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                     ),
                 );
-            __idem_private::Call::<Result<u64, Error>, _, _, _>::of(&__idem_operation)
+            __idem_private::Call::<Result<u64, Error>, _>::of(&__idem_operation)
                 .run(
                     __idem_operation,
                     async move {

@@ -22,9 +22,12 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
         <Result<Receipt, Refusal> as __idem_private::Returned>::Error,
     >();
     let __idem_call = {
-        let __idem_operation = __idem_private::operation(__idem_handle, "place-order")
+        let __idem_operation = __idem_private::operation(
+                __idem_handle,
+                "place-order",
+                __idem_fingerprint,
+            )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .tenant(__idem_tenant)
             .ttl(__idem_private::Duration::new(5400u64, 0u32))
             .lease(__idem_lease)
@@ -48,7 +51,7 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
                     _,
                 >(|error| Refusal::of(error)),
             );
-        __idem_private::Call::<Result<Receipt, Refusal>, _, _, _>::of(&__idem_operation)
+        __idem_private::Call::<Result<Receipt, Refusal>, _>::of(&__idem_operation)
             .run(
                 __idem_operation,
                 async move {

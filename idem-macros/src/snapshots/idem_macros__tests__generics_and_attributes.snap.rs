@@ -33,21 +33,16 @@ where
         let __idem_operation = __idem_private::operation(
                 __idem_private::handle(),
                 "echo",
+                __idem_fingerprint,
             )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .errors(
                 __idem_private::StoreErrorsAs(
                     __idem_private::ErrorText::<Result<Cow<'a, str>, Error>>::new()
                         .function(),
                 ),
             );
-        __idem_private::Call::<
-            Result<Cow<'a, str>, Error>,
-            _,
-            _,
-            _,
-        >::of(&__idem_operation)
+        __idem_private::Call::<Result<Cow<'a, str>, Error>, _>::of(&__idem_operation)
             .run(
                 __idem_operation,
                 async move {

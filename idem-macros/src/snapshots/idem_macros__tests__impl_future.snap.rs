@@ -24,16 +24,16 @@ fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + S
             let __idem_operation = __idem_private::operation(
                     __idem_private::handle(),
                     "place",
+                    __idem_fingerprint,
                 )
                 .key(__idem_key)
-                .with_fingerprint(__idem_fingerprint)
                 .errors(
                     __idem_private::StoreErrorsAs(
                         __idem_private::ErrorText::<Result<String, Error>>::new()
                             .function(),
                     ),
                 );
-            __idem_private::Call::<Result<String, Error>, _, _, _>::of(&__idem_operation)
+            __idem_private::Call::<Result<String, Error>, _>::of(&__idem_operation)
                 .run(
                     __idem_operation,
                     async move {

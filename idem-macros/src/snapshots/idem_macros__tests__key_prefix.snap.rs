@@ -16,15 +16,18 @@ async fn add(a: u32, b: u32) -> crate::Result<u32> {
         <crate::Result<u32> as __idem_private::Returned>::Error,
     >();
     let __idem_call = {
-        let __idem_operation = __idem_private::operation(__idem_private::handle(), "add")
+        let __idem_operation = __idem_private::operation(
+                __idem_private::handle(),
+                "add",
+                __idem_fingerprint,
+            )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .errors(
                 __idem_private::StoreErrorsAs(
                     __idem_private::ErrorText::<crate::Result<u32>>::new().function(),
                 ),
             );
-        __idem_private::Call::<crate::Result<u32>, _, _, _>::of(&__idem_operation)
+        __idem_private::Call::<crate::Result<u32>, _>::of(&__idem_operation)
             .run(
                 __idem_operation,
                 async move {

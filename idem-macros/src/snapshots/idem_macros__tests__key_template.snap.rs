@@ -23,9 +23,9 @@ async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
         let __idem_operation = __idem_private::operation(
                 __idem_private::handle(),
                 "charge",
+                __idem_fingerprint,
             )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .ttl(__idem_private::Duration::new(900u64, 0u32))
             .errors(
                 __idem_private::StoreErrorsAs(
@@ -33,12 +33,7 @@ async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
                         .function(),
                 ),
             );
-        __idem_private::Call::<
-            Result<Receipt, PaymentError>,
-            _,
-            _,
-            _,
-        >::of(&__idem_operation)
+        __idem_private::Call::<Result<Receipt, PaymentError>, _>::of(&__idem_operation)
             .run(
                 __idem_operation,
                 async move {

@@ -34,9 +34,9 @@ async fn charge(
         let __idem_operation = __idem_private::operation(
                 __idem_private::handle(),
                 "charge",
+                __idem_fingerprint,
             )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .errors(
                 __idem_private::StoreErrorsAs(
                     __idem_private::ErrorText::<Result<Receipt, PaymentError>>::new()
@@ -44,12 +44,7 @@ async fn charge(
                 ),
             )
             .finish_on_cancel();
-        __idem_private::Call::<
-            Result<Receipt, PaymentError>,
-            _,
-            _,
-            _,
-        >::of(&__idem_operation)
+        __idem_private::Call::<Result<Receipt, PaymentError>, _>::of(&__idem_operation)
             .finish(
                 __idem_operation,
                 async move {

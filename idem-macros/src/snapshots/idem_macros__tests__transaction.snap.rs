@@ -24,9 +24,9 @@ async fn transfer(
     let __idem_operation = __idem_private::operation(
             __idem_private::handle(),
             "transfer",
+            __idem_fingerprint,
         )
         .key(__idem_key)
-        .with_fingerprint(__idem_fingerprint)
         .wait(__idem_private::Duration::new(5u64, 0u32))
         .errors(
             __idem_private::StoreErrorsAs(
@@ -35,8 +35,6 @@ async fn transfer(
         );
     let __idem_call = __idem_private::CallWithin::<
         Result<Receipt, BankError>,
-        _,
-        _,
         _,
         _,
     >::of(&__idem_operation, &*tx);

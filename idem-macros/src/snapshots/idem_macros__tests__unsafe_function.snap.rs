@@ -21,11 +21,11 @@ async unsafe fn place(id: u64) -> Result<(), Error> {
         let __idem_operation = __idem_private::operation(
                 __idem_private::handle(),
                 "place",
+                __idem_fingerprint,
             )
             .key(__idem_key)
-            .with_fingerprint(__idem_fingerprint)
             .errors(__idem_private::ReleaseErrors);
-        __idem_private::Call::<Result<(), Error>, _, _, _>::of(&__idem_operation)
+        __idem_private::Call::<Result<(), Error>, _>::of(&__idem_operation)
             .run(
                 __idem_operation,
                 async move {

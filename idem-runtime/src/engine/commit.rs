@@ -66,7 +66,7 @@ impl Idempotency {
     ///
     /// `tx.rollback().await?` in its place fails too where the connection is dead, and hides the error of the call, which says whether to call
     /// again. There is nothing to do about a rollback that fails: the database rolls back by itself what was not committed. So this one has no error, and
-    /// waits for the handle's [`claim_timeout`](crate::Builder::claim_timeout) at most. When it has been answered, the key is free for the next attempt.
+    /// waits for the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout) at most. When it has been answered, the key is free for the next attempt.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -74,7 +74,7 @@ impl Idempotency {
     /// let mut tx = pool.begin().await?;
     /// let operation = idem.in_transaction(&mut tx).operation("deposit").key("deposit:42");
     /// let deposited = operation
-    ///     .call(async |tx| {
+    ///     .run(async |tx| {
     ///         let update = "UPDATE accounts SET balance = balance + 100 RETURNING balance";
     ///         Ok::<i64, Box<dyn std::error::Error>>(sqlx::query_scalar(update).fetch_one(tx).await?)
     ///     })

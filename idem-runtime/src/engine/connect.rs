@@ -2,7 +2,7 @@
 
 mod schemes;
 
-use super::handle::{Builder, Idempotency};
+use super::handle::{Idempotency, IdempotencyBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::storage::{MemoryStorage, Storage, StorageError};
 
@@ -36,7 +36,7 @@ impl Idempotency {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
-    pub async fn connect_builder(url: &str) -> Result<Builder, Error> {
+    pub async fn connect_builder(url: &str) -> Result<IdempotencyBuilder, Error> {
         let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
         match scheme.as_str() {
             "memory" => Ok(Self::builder(MemoryStorage::new())),
@@ -117,29 +117,29 @@ fn unknown(url: &str) -> String {
 }
 
 #[cfg(feature = "redis")]
-async fn redis(url: &str) -> Result<Builder, Error> {
+async fn redis(url: &str) -> Result<IdempotencyBuilder, Error> {
     Ok(Idempotency::builder(crate::storage::RedisStorage::connect(url).await?))
 }
 
 #[cfg(not(feature = "redis"))]
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn redis(_url: &str) -> Result<Builder, Error> {
+async fn redis(_url: &str) -> Result<IdempotencyBuilder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a Redis URL needs the feature `redis`"))
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> Result<Builder, Error> {
+async fn postgres(url: &str) -> Result<IdempotencyBuilder, Error> {
     Ok(Idempotency::builder(crate::storage::PostgresStorage::connect(url).await?))
 }
 
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn postgres(_url: &str) -> Result<Builder, Error> {
+async fn postgres(_url: &str) -> Result<IdempotencyBuilder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a Postgres URL needs the feature `postgres`"))
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(url: &str) -> Result<Builder, Error> {
+async fn sqlite(url: &str) -> Result<IdempotencyBuilder, Error> {
     let storage = crate::storage::SqliteStorage::connect(url).await?;
     // The file belongs to this program, unlike a server's database.
     storage.migrate().await?;
@@ -148,17 +148,17 @@ async fn sqlite(url: &str) -> Result<Builder, Error> {
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn sqlite(_url: &str) -> Result<Builder, Error> {
+async fn sqlite(_url: &str) -> Result<IdempotencyBuilder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a SQLite URL needs the feature `sqlite`"))
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str) -> Result<Builder, Error> {
+async fn mysql(url: &str) -> Result<IdempotencyBuilder, Error> {
     Ok(Idempotency::builder(crate::storage::MySqlStorage::connect(url).await?))
 }
 
 #[cfg(not(feature = "mysql"))]
 #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn mysql(_url: &str) -> Result<Builder, Error> {
+async fn mysql(_url: &str) -> Result<IdempotencyBuilder, Error> {
     Err(Error::new(ErrorKind::Configuration, "a MySQL URL needs the feature `mysql`"))
 }

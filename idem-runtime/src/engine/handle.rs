@@ -17,8 +17,8 @@ use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::{Abandoned, Event, Hooks};
-use crate::key::RecordKey;
-use crate::policy::{FromError, Storable, StoreErrors};
+use crate::key::{HashedArguments, KeyGenerator, RecordKey};
+use crate::policy::Storable;
 use crate::storage::{SharedStorage, Storage};
 
 /// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
@@ -58,13 +58,13 @@ impl Idempotency {
     /// A handle on a memory storage of its own: for tests and single-process services.
     #[cfg(feature = "json")]
     pub fn memory() -> Self {
-        Builder::new(crate::storage::MemoryStorage::new())
+        IdempotencyBuilder::new(crate::storage::MemoryStorage::new())
             .build_with(crate::codec::Json.into(), LEASE)
     }
 
     /// A handle with settings.
-    pub fn builder(storage: impl Storage) -> Builder {
-        Builder::new(storage)
+    pub fn builder(storage: impl Storage) -> IdempotencyBuilder {
+        IdempotencyBuilder::new(storage)
     }
 
     /// Starts a call of the operation `name`.
@@ -91,8 +91,7 @@ impl Idempotency {
         E: From<Error> + fmt::Display,
         F: Future<Output = Result<T, E>>,
     {
-        let operation: Operation<StoreErrors, _, FromError> = self.operation("execute");
-        operation.key(key).ttl(ttl).call(body).await
+        self.operation("execute").key(key).ttl(ttl).run(body).await
     }
 
     /// The storage, for tools.
@@ -178,7 +177,7 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// Settings of an [`Idempotency`] handle.
 #[must_use]
-pub struct Builder {
+pub struct IdempotencyBuilder {
     storage: SharedStorage,
     namespace: String,
     ttl: Duration,
@@ -187,10 +186,11 @@ pub struct Builder {
     claim_timeout: Duration,
     codec: Option<AnyCodec>,
     max_result_size: usize,
+    key_generator: Box<dyn KeyGenerator>,
     hooks: Hooks,
 }
 
-impl Builder {
+impl IdempotencyBuilder {
     fn new(storage: impl Storage) -> Self {
         Self {
             storage: SharedStorage::new(storage),
@@ -200,13 +200,14 @@ impl Builder {
             claim_timeout: Duration::from_secs(3),
             codec: None,
             max_result_size: 1024 * 1024,
+            key_generator: Box::new(HashedArguments),
             hooks: Hooks::default(),
         }
     }
 
     /// Separates this application's keys from those of others on the same storage. Default: `default`.
     ///
-    /// Not empty, and at most [`RecordKey::MAX_SCOPE_LEN`](crate::RecordKey::MAX_SCOPE_LEN) bytes.
+    /// Not empty, and at most [`RecordKey::MAX_SCOPE_LEN`](crate::key::RecordKey::MAX_SCOPE_LEN) bytes.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
@@ -252,7 +253,14 @@ impl Builder {
         self
     }
 
-    /// Called whenever a stored end is replayed, a failure included. Must not block.
+    /// Makes the keys of calls whose caller gives none. Default:
+    /// [`HashedArguments`](crate::key::HashedArguments).
+    pub fn key_generator(mut self, generator: impl KeyGenerator + 'static) -> Self {
+        self.key_generator = Box::new(generator);
+        self
+    }
+
+    /// Called whenever a stored outcome is replayed, a failure included. Must not block.
     pub fn on_replay(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.replay = Some(Box::new(hook));
         self
@@ -353,6 +361,7 @@ impl Builder {
             claim_timeout: self.claim_timeout,
             codec,
             max_result_size: self.max_result_size,
+            key_generator: self.key_generator,
             flights,
             renewer: Arc::new(renewer),
             complaints,
@@ -363,9 +372,9 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for IdempotencyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("IdempotencyBuilder")
             .field("storage", &self.storage)
             .field("namespace", &self.namespace)
             .field("ttl", &self.ttl)

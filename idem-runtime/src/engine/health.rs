@@ -14,7 +14,7 @@ impl Idempotency {
     ///
     /// It goes the way of a call's first verb and reads a record that does not exist, so it also tells of tables that are missing and of
     /// rights to read them. It changes nothing, is tried once, and ends within the handle's
-    /// [`claim_timeout`](crate::Builder::claim_timeout). Of a Redis Cluster one shard answers.
+    /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout). Of a Redis Cluster one shard answers.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -36,8 +36,8 @@ pub(crate) mod transaction;
 
 pub use context::{Context, current};
 pub use global::{handle, set_global, with};
-pub use handle::{Builder, Idempotency};
-pub use operation::{Alone, Detached, IntoKey, Operation, OwnRecord};
+pub use handle::{Idempotency, IdempotencyBuilder};
+pub use operation::{Attached, Detached, IntoKey, Leased, Operation};
 pub use outcome::{Outcome, Source};
 #[cfg(feature = "_sql")]
 pub use transact::TransactionBuilder;

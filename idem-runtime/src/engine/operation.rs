@@ -20,11 +20,8 @@ use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::key::{CallName, Key, RecordKey};
-use crate::policy::{
-    ErrorPolicy, FromError, MapError, MapWith, RetryIf, Storable, StoreAll, StoreErrors, StoreIf,
-    StorePolicy,
-};
+use crate::key::{CallName, HashedArguments, Key, KeyGenerator, RecordKey};
+use crate::policy::{Defaults, MapErr, OnError, Policy, RetryIf, Storable, StoreIf};
 use crate::record::CrashPolicy;
 use crate::telemetry;
 
@@ -42,37 +39,36 @@ use crate::telemetry;
 /// let outcome: Outcome<u32> = idem
 ///     .operation("charge")
 ///     .key("payment:42")
-///     .fingerprint(&("user-7", 1999))?
+///     .fingerprint(&("user-7", 1999))
 ///     .wait(Duration::from_secs(5))
-///     .run(async { Ok::<_, Error>(17) })
+///     .run_with_outcome(async { Ok::<_, Error>(17) })
 ///     .await?;
 /// assert_eq!(outcome.value, 17);
 /// assert!(!outcome.is_replayed());
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "an operation does nothing until it is given a body with `run` or `call`"]
-pub struct Operation<E = StoreErrors, S = StoreAll, M = FromError, P = Alone> {
+#[must_use = "an operation does nothing until it is given a body with `run`"]
+pub struct Operation<P = Defaults, B = Attached> {
     pub(super) settings: Settings,
-    pub(super) errors: E,
-    pub(super) store: S,
-    pub(super) map: M,
-    pub(super) place: P,
+    pub(super) policy: P,
+    pub(super) binding: B,
 }
 
-/// The place of an [`Operation`]'s record: by itself, wherever its handle's storage is.
+/// The binding of an [`Operation`] whose body is dropped with its caller.
 #[derive(Clone, Copy, Debug)]
-pub struct Alone;
+pub struct Attached;
 
-/// Likewise, and the body outlives its caller: see [`finish_on_cancel`](Operation::finish_on_cancel).
+/// The binding of an [`Operation`] whose body outlives its caller: see
+/// [`finish_on_cancel`](Operation::finish_on_cancel).
 #[derive(Clone, Copy, Debug)]
 pub struct Detached;
 
-/// The places in which an operation has a record, and so a lease, of its own: [`Alone`] and [`Detached`].
-pub trait OwnRecord {}
+/// The bindings with a lease: [`Attached`] and [`Detached`]. A call in a transaction has none.
+pub trait Leased {}
 
-impl OwnRecord for Alone {}
-impl OwnRecord for Detached {}
+impl Leased for Attached {}
+impl Leased for Detached {}
 
 pub(super) struct Settings {
     handle: Result<Arc<Inner>, Error>,
@@ -90,15 +86,15 @@ pub(super) struct Settings {
 
 impl Operation {
     pub(crate) fn new(handle: Result<Arc<Inner>, Error>, name: Cow<'static, str>) -> Self {
-        Self::placed(handle, name, Alone)
+        Self::bound(handle, name, Attached)
     }
 }
 
-impl<P> Operation<StoreErrors, StoreAll, FromError, P> {
-    pub(super) fn placed(
+impl<B> Operation<Defaults, B> {
+    pub(super) fn bound(
         handle: Result<Arc<Inner>, Error>,
         name: Cow<'static, str>,
-        place: P,
+        binding: B,
     ) -> Self {
         let settings = Settings {
             handle,
@@ -113,28 +109,29 @@ impl<P> Operation<StoreErrors, StoreAll, FromError, P> {
             codec: None,
             fail_open: false,
         };
-        Self { settings, errors: StoreErrors, store: StoreAll, map: FromError, place }
+        Self { settings, policy: Defaults, binding }
     }
 }
 
-impl<E, S, M, P> Operation<E, S, M, P> {
-    /// The key. Without one it is the operation's name and the fingerprint.
+impl<P, B> Operation<P, B> {
+    /// The key. Without one it is [generated](Self::generate_key) of the fingerprint.
     ///
     /// **A text is the whole key, and all operations of the namespace and tenant share the space of such
     /// keys.** Where the text comes from outside (an id of a message, a field of a form), whoever chooses it
     /// chooses the record: with the text that another operation uses, this call is refused as a
     /// [`Mismatch`](ErrorKind::Mismatch), or takes the key from that one. So begin with a literal of the
-    /// operation's own and put the value in with a [`KeyBuilder`](crate::KeyBuilder), whose keys never meet
+    /// operation's own and put the value in with a [`KeyBuilder`](crate::key::KeyBuilder), whose keys never meet
     /// those of another template, of the HTTP layer, or whole ones:
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), idem_runtime::Error> {
-    /// use idem_runtime::{Error, Idempotency, KeyBuilder};
+    /// use idem_runtime::key::KeyBuilder;
+    /// use idem_runtime::{Error, Idempotency};
     ///
     /// let (idem, message_id) = (Idempotency::memory(), "chosen by the sender");
     /// let key = KeyBuilder::new(64).literal("charge:").value("message_id", message_id)?.finish();
-    /// let value = idem.operation("charge").key(key).call(async { Ok::<_, Error>(17) }).await?;
+    /// let value = idem.operation("charge").key(key).run(async { Ok::<_, Error>(17) }).await?;
     /// # assert_eq!(value, 17);
     /// # Ok(())
     /// # }
@@ -144,23 +141,48 @@ impl<E, S, M, P> Operation<E, S, M, P> {
         self
     }
 
-    /// The arguments: the same key with others is a [`Mismatch`](ErrorKind::Mismatch).
+    /// The arguments: the same key with other arguments is a [`Mismatch`](ErrorKind::Mismatch).
     ///
-    /// # Errors
-    ///
-    /// `KeyGeneration` when `args` cannot be hashed.
-    pub fn fingerprint<A: Serialize + ?Sized>(self, args: &A) -> Result<Self, Error> {
-        match Fingerprint::of(&self.settings.name, args) {
-            Ok(fingerprint) => Ok(self.with_fingerprint(Ok(fingerprint))),
-            Err(error) => {
-                telemetry::refused(&self.settings.name, &error);
-                Err(error)
-            }
-        }
+    /// Arguments that cannot be hashed are reported by [`run`](Operation::run), as
+    /// [`KeyGeneration`](ErrorKind::KeyGeneration).
+    pub fn fingerprint<A: Serialize + ?Sized>(self, args: &A) -> Self {
+        let fingerprint = Fingerprint::of(&self.settings.name, args);
+        self.identified(fingerprint)
     }
 
-    /// A fingerprint that was computed before.
-    pub fn with_fingerprint(mut self, fingerprint: Result<Fingerprint, Error>) -> Self {
+    /// A fingerprint that was computed before, by a
+    /// [`Fingerprinter`](crate::fingerprint::Fingerprinter) for example.
+    pub fn with_fingerprint(self, fingerprint: Fingerprint) -> Self {
+        self.identified(Ok(fingerprint))
+    }
+
+    /// Makes the key of the arguments, and takes their fingerprint: calls with equal arguments are
+    /// one. The handle's [`KeyGenerator`](crate::key::KeyGenerator) makes it, or by default a hash
+    /// of the operation's name and the arguments.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idem_runtime::Error> {
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::{Error, Idempotency};
+    ///
+    /// let idem = Idempotency::memory();
+    /// let invoice = |customer: u64, month: &'static str| {
+    ///     let number = async { Ok::<_, Error>(format!("{customer}/{month}")) };
+    ///     idem.operation("invoice").generate_key(&(customer, month)).run_with_outcome(number)
+    /// };
+    /// assert!(!invoice(7, "2026-11").await?.is_replayed());
+    /// assert!(invoice(7, "2026-11").await?.is_replayed());
+    /// assert!(!invoice(8, "2026-11").await?.is_replayed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn generate_key<A: Serialize + ?Sized>(mut self, args: &A) -> Self {
+        self.settings.key = None;
+        self.fingerprint(args)
+    }
+
+    pub(crate) fn identified(mut self, fingerprint: Result<Fingerprint, Error>) -> Self {
         self.settings.fingerprint = Some(fingerprint);
         self
     }
@@ -191,37 +213,36 @@ impl<E, S, M, P> Operation<E, S, M, P> {
         self
     }
 
-    /// What is recorded of errors: [`StoreErrors`], [`ReplayErrors`](crate::policy::ReplayErrors) or
-    /// [`ReleaseErrors`](crate::policy::ReleaseErrors).
-    pub fn errors<N>(self, policy: N) -> Operation<N, S, M, P> {
-        self.with(|_, store, map| (policy, store, map))
+    /// What is recorded of errors: [`StoreErrors`](crate::policy::StoreErrors),
+    /// [`ReplayErrors`](crate::policy::ReplayErrors) or
+    /// [`ReleaseErrors`](crate::policy::ReleaseErrors). Replaces an earlier
+    /// [`retry_if`](Self::retry_if).
+    pub fn errors<N>(self, errors: N) -> Operation<OnError<P, N>, B> {
+        self.with(|inner| OnError { inner, errors })
     }
 
     /// Errors for which `matches` is true release the key, so that the next call runs again.
-    pub fn retry_if<F>(self, matches: F) -> Operation<RetryIf<E, F>, S, M, P> {
-        self.with(|otherwise, store, map| (RetryIf { otherwise, matches }, store, map))
+    pub fn retry_if<F>(self, matches: F) -> Operation<RetryIf<P, F>, B> {
+        self.with(|inner| RetryIf { inner, matches })
     }
 
     /// Results for which `keeps` is false release the key, so that the next call runs again.
-    pub fn store_if<F>(self, keeps: F) -> Operation<E, StoreIf<F>, M, P> {
-        self.with(|errors, _, map| (errors, StoreIf(keeps), map))
+    pub fn store_if<F>(self, keeps: F) -> Operation<StoreIf<P, F>, B> {
+        self.with(|inner| StoreIf { inner, keeps })
     }
 
     /// How this crate's error becomes the body's error type, where that has no `From<Error>`.
-    pub fn map_err<F>(self, map: F) -> Operation<E, S, MapWith<F>, P> {
-        self.with(|errors, store, _| (errors, store, MapWith(map)))
+    pub fn map_err<F>(self, map: F) -> Operation<MapErr<P, F>, B> {
+        self.with(|inner| MapErr { inner, map })
     }
 
-    fn with<E2, S2, M2>(
-        self,
-        change: impl FnOnce(E, S, M) -> (E2, S2, M2),
-    ) -> Operation<E2, S2, M2, P> {
-        let (errors, store, map) = change(self.errors, self.store, self.map);
-        Operation { settings: self.settings, errors, store, map, place: self.place }
+    fn with<Q>(self, option: impl FnOnce(P) -> Q) -> Operation<Q, B> {
+        let Self { settings, policy, binding } = self;
+        Operation { settings, policy: option(policy), binding }
     }
 }
 
-impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
+impl<P, B: Leased> Operation<P, B> {
     /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given. Default: the handle's, or
     /// the ttl where that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -259,7 +280,7 @@ impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
     ///
     /// let idem = Idempotency::memory();
     /// let charge = || {
-    ///     idem.operation("charge").key("payment:42").finish_on_cancel().call(async {
+    ///     idem.operation("charge").key("payment:42").finish_on_cancel().run(async {
     ///         tokio::time::sleep(Duration::from_millis(20)).await;
     ///         Ok::<_, Error>("receipt 1".to_owned())
     ///     })
@@ -270,136 +291,145 @@ impl<E, S, M, P: OwnRecord> Operation<E, S, M, P> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn finish_on_cancel(self) -> Operation<E, S, M, Detached> {
-        let Self { settings, errors, store, map, place: _ } = self;
-        Operation { settings, errors, store, map, place: Detached }
+    pub fn finish_on_cancel(self) -> Operation<P, Detached> {
+        let Self { settings, policy, binding: _ } = self;
+        Operation { settings, policy, binding: Detached }
     }
 }
 
-impl<E, S, M> Operation<E, S, M> {
-    /// Runs the body, or gives its first run's result with where it comes from.
+impl<P> Operation<P> {
+    /// Runs the body, or replays the outcome of its first run. Gives the value;
+    /// [`run_with_outcome`](Self::run_with_outcome) says where it comes from as well.
     ///
     /// # Errors
     ///
-    /// The body's own error, now or replayed, or this crate's [`Error`] made into its type. The body has not run when that is about
+    /// The body's own error, from this run or replayed, or this crate's [`Error`] made into its
+    /// type. For these the body has not run:
     ///
     /// | what is wrong | kind |
     /// |---|---|
-    /// | the key is empty, too long, not UTF-8 or has control characters; the tenant or the namespace is too long, or the tenant empty; there is neither key nor fingerprint; the arguments cannot be hashed | [`KeyGeneration`](ErrorKind::KeyGeneration) |
+    /// | the key is empty, too long, not UTF-8 or has control characters; the tenant or the namespace is too long, or the tenant empty; neither key nor fingerprint is given; the arguments cannot be hashed | [`KeyGeneration`](ErrorKind::KeyGeneration) |
     /// | a zero ttl or lease, a ttl shorter than the lease, no tokio runtime with timers | [`Configuration`](ErrorKind::Configuration) |
-    /// | there is no handle | [`NotConfigured`](ErrorKind::NotConfigured) |
-    /// | the storage is down, full, or does not answer within the handle's [`claim_timeout`](crate::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage) |
+    /// | no handle is configured | [`NotConfigured`](ErrorKind::NotConfigured) |
+    /// | the storage is down, full, or does not answer within the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout) | [`Storage`](ErrorKind::Storage) |
     /// | the record cannot be read | [`Corrupt`](ErrorKind::Corrupt) |
     ///
-    /// A result that cannot be encoded, or is too large, is given to its caller as
-    /// [`Unrecorded`](super::outcome::Source::Unrecorded); its duplicates get [`Serialization`](ErrorKind::Serialization) or
-    /// [`TooLarge`](ErrorKind::TooLarge). What else duplicates get is in [`ErrorKind`].
+    /// The caller gets a result that cannot be encoded, or is too large, as
+    /// [`Unrecorded`](crate::Source::Unrecorded); its duplicates get
+    /// [`Serialization`](ErrorKind::Serialization) or [`TooLarge`](ErrorKind::TooLarge).
+    /// [`ErrorKind`] lists all other errors of duplicates.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future while the body runs, like a panic in it, counts as a crash that was seen: the crash policy applies at once, and it is
-    /// counted, logged and told to [`on_abandoned`](crate::Builder::on_abandoned). With [`finish_on_cancel`](Self::finish_on_cancel) the body
-    /// runs to its end. Dropped before the body, nothing has happened; dropped while the end is being written, the write goes on in the
-    /// background.
-    pub fn run<T, Er, F>(self, body: F) -> impl Future<Output = Result<Outcome<T>, Er>>
+    /// Dropping the future while the body runs counts as a crash that this process saw, as a panic
+    /// in the body does: the crash policy applies at once, and the crash is counted, logged and
+    /// reported to [`on_abandoned`](crate::IdempotencyBuilder::on_abandoned). With
+    /// [`finish_on_cancel`](Self::finish_on_cancel) the body runs to completion. Dropped before the
+    /// body starts, the future has no effect. Dropped while the outcome is being persisted, the
+    /// write continues in the background.
+    pub fn run<T, E, F>(self, body: F) -> impl Future<Output = Result<T, E>>
     where
         T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
-        F: Future<Output = Result<T, Er>>,
+        P: Policy<T, E>,
+        F: Future<Output = Result<T, E>>,
+    {
+        // An `async` block would hold the future twice: as what it captured and as what it awaits.
+        self.run_with_outcome(body).map_ok(Outcome::into_value)
+    }
+
+    /// Like [`run`](Self::run), and says where the value comes from.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_with_outcome<T, E, F>(self, body: F) -> impl Future<Output = Result<Outcome<T>, E>>
+    where
+        T: Storable,
+        P: Policy<T, E>,
+        F: Future<Output = Result<T, E>>,
     {
         // On the heap, so that a call inside a call inside a call does not multiply the size of the innermost future.
         let body = Box::pin(body);
         async move {
-            let Self { settings, errors, store, map, place: Alone } = self;
+            let Self { settings, policy, binding: Attached } = self;
             let ended = match settings.into_call() {
-                Ok(call) => observed(&call, &errors, &store, body).await,
+                Ok(call) => observed(&call, &policy, body).await,
                 Err(error) => Err(Failed::Ours(error)),
             };
-            ended.map_err(|failed| failed.into_error(&map))
+            ended.map_err(|failed| failed.into_error(&policy))
         }
-    }
-
-    /// Like [`run`](Self::run), for the value alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub fn call<T, Er, F>(self, body: F) -> impl Future<Output = Result<T, Er>>
-    where
-        T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
-        F: Future<Output = Result<T, Er>>,
-    {
-        // An `async` block would hold the future twice: as what it captured and as what it awaits.
-        self.run(body).map_ok(Outcome::into_value)
     }
 }
 
-impl<E, S, M> Operation<E, S, M, Detached> {
-    /// Runs the body, or gives its first run's result with where it comes from.
+impl<P> Operation<P, Detached> {
+    /// Runs the body, or replays the outcome of its first run. Gives the value;
+    /// [`run_with_outcome`](Self::run_with_outcome) says where it comes from as well.
     ///
     /// # Errors
     ///
-    /// As [`run`](Operation::run) of an operation whose body ends with its caller.
+    /// As [`run`](Operation::run) of an operation whose body is dropped with its caller.
     ///
     /// # Cancel safety
     ///
-    /// Dropped after the body has begun, the call goes on without its caller; dropped before, nothing has happened.
-    pub fn run<T, Er, F>(
+    /// Dropped after the body has started, the call continues without its caller; dropped before,
+    /// it has no effect.
+    pub fn run<T, E, F>(
         self,
         body: F,
-    ) -> impl Future<Output = Result<Outcome<T>, Er>> + Send + use<T, Er, F, E, S, M>
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F, P>
     where
         T: Storable + Send + 'static,
-        Er: Send + 'static,
-        E: ErrorPolicy<Er> + Send + Sync + 'static,
-        S: StorePolicy<T> + Send + Sync + 'static,
-        M: MapError<Er> + Send + 'static,
-        F: Future<Output = Result<T, Er>> + Send + 'static,
+        E: Send + 'static,
+        P: Policy<T, E> + Send + Sync + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let body = Box::pin(body);
-        async move {
-            let Self { settings, errors, store, map, place: Detached } = self;
-            let call = match settings.into_call() {
-                Ok(call) => call,
-                Err(error) => return Err(map.map(error)),
-            };
-            let flight = Arc::clone(&call.flight);
-            let whole = async move { observed(&call, &errors, &store, body).await };
-            Finish::new(&flight, whole).await.map_err(|failed| failed.into_error(&map))
-        }
+        self.run_with_outcome(body).map_ok(Outcome::into_value)
     }
 
-    /// Like [`run`](Self::run), for the value alone.
+    /// Like [`run`](Self::run), and says where the value comes from.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub fn call<T, Er, F>(
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_with_outcome<T, E, F>(
         self,
         body: F,
-    ) -> impl Future<Output = Result<T, Er>> + Send + use<T, Er, F, E, S, M>
+    ) -> impl Future<Output = Result<Outcome<T>, E>> + Send + use<T, E, F, P>
     where
         T: Storable + Send + 'static,
-        Er: Send + 'static,
-        E: ErrorPolicy<Er> + Send + Sync + 'static,
-        S: StorePolicy<T> + Send + Sync + 'static,
-        M: MapError<Er> + Send + 'static,
-        F: Future<Output = Result<T, Er>> + Send + 'static,
+        E: Send + 'static,
+        P: Policy<T, E> + Send + Sync + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        self.run(body).map_ok(Outcome::into_value)
+        let body = Box::pin(body);
+        async move {
+            let Self { settings, policy, binding: Detached } = self;
+            let call = match settings.into_call() {
+                Ok(call) => call,
+                Err(error) => return Err(policy.map(error)),
+            };
+            let flight = Arc::clone(&call.flight);
+            let whole = async move {
+                let ended = observed(&call, &policy, body).await;
+                ended.map_err(|failed| failed.into_error(&policy))
+            };
+            Finish::new(&flight, whole).await
+        }
     }
 }
 
 /// The call under its span, counted.
 async fn observed<T, E, F>(
     call: &Call,
-    errors: &impl ErrorPolicy<E>,
-    store: &impl StorePolicy<T>,
+    policy: &impl Policy<T, E>,
     body: Pin<Box<F>>,
 ) -> Result<Outcome<T>, Failed<E>>
 where
@@ -408,7 +438,7 @@ where
 {
     let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
-    let ended = run(call, errors, store, body, &mut report).instrument(span).await;
+    let ended = run(call, policy, body, &mut report).instrument(span).await;
     report.ended(counted_as(&call.flight, &ended));
     ended
 }
@@ -440,7 +470,8 @@ impl Settings {
 
     fn check(self) -> Result<Call, Error> {
         let Self { handle, name: operation, key, fingerprint, tenant, ttl, lease, .. } = self;
-        let (key, fingerprint) = match identity(&operation, key, fingerprint) {
+        let generator = handle.as_ref().ok().map(|handle| &*handle.key_generator);
+        let (key, fingerprint) = match identity(&operation, key, fingerprint, generator) {
             Ok(identity) => identity,
             // That there is no storage is the first thing to know.
             Err(error) => return Err(handle.err().unwrap_or(error).on_operation(&operation)),
@@ -471,16 +502,19 @@ impl Settings {
     }
 }
 
-/// The key and the fingerprint of a call of `operation`: either can be made of the other one.
+/// The key and the fingerprint of a call of `operation`: either is made of the other.
 fn identity(
     operation: &str,
     key: Option<Result<Key, Error>>,
     fingerprint: Option<Result<Fingerprint, Error>>,
+    generator: Option<&dyn KeyGenerator>,
 ) -> Result<(Key, Fingerprint), Error> {
     let fingerprint = fingerprint.transpose()?;
     let key = match (key.transpose()?, fingerprint) {
         (Some(key), _) => key,
-        (None, Some(fingerprint)) => Key::from_fingerprint(operation, fingerprint)?,
+        (None, Some(fingerprint)) => {
+            generator.unwrap_or(&HashedArguments).generate(operation, fingerprint)?
+        }
         (None, None) => {
             let text = "the operation has neither a key nor arguments to make one of";
             return Err(Error::new(ErrorKind::KeyGeneration, text));
@@ -489,7 +523,7 @@ fn identity(
     Ok((key, fingerprint.unwrap_or_else(|| Fingerprinter::new(operation).finish())))
 }
 
-impl<E, S, M, P> fmt::Debug for Operation<E, S, M, P> {
+impl<P, B> fmt::Debug for Operation<P, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation").field("name", &self.settings.name).finish_non_exhaustive()
     }

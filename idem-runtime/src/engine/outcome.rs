@@ -11,7 +11,7 @@ use std::time::SystemTime;
 /// use idem_runtime::{Error, Idempotency};
 ///
 /// let idem = Idempotency::memory();
-/// let pay = || idem.operation("pay").key("payment:42").run(async { Ok::<_, Error>("receipt".to_owned()) });
+/// let pay = || idem.operation("pay").key("payment:42").run_with_outcome(async { Ok::<_, Error>("receipt".to_owned()) });
 /// assert!(!pay().await?.is_replayed());
 /// let again = pay().await?;
 /// assert!(again.is_replayed());

@@ -23,7 +23,7 @@ use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Event;
 use crate::key::CallName;
-use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
+use crate::policy::{ErrorPolicy, MapError, Policy, Storable};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
 use crate::runtime;
 use crate::storage::{Claim, Claimed, Lost};
@@ -69,8 +69,7 @@ impl<E> From<Error> for Failed<E> {
 
 pub(crate) async fn run<T, E, F>(
     call: &Call,
-    errors: &impl ErrorPolicy<E>,
-    store: &impl StorePolicy<T>,
+    policy: &impl Policy<T, E>,
     body: Pin<Box<F>>,
     report: &mut Report,
 ) -> Result<Outcome<T>, Failed<E>>
@@ -80,12 +79,12 @@ where
 {
     let CallName { record, fingerprint, .. } = &call.flight.name;
     if let Some(finished) = call.inner.storage.replay_here(record, fingerprint) {
-        return call.replay(errors, finished);
+        return call.replay(policy, finished);
     }
     let mut guard = Guard::new(&call.inner, &call.flight);
     match call.turn(&mut guard).await {
         Ok(Turn::Run) => {}
-        Ok(Turn::Replay(finished)) => return call.replay(errors, finished),
+        Ok(Turn::Replay(finished)) => return call.replay(policy, finished),
         Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
             // What may have been claimed is released before, not after the body.
             drop(guard);
@@ -105,7 +104,7 @@ where
     // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
     let whole = async {
         let result = context::scope(Arc::clone(&call.flight), body).await;
-        let recording = call.finish(errors, store, &result);
+        let recording = call.finish(policy, &result);
         (result, recording)
     };
     let (result, recording) = match AssertUnwindSafe(whole).catch_unwind().await {
@@ -122,7 +121,7 @@ where
             Ok(value) => Ok(Outcome { value, source }),
             Err(error) => Err(Failed::Body(error)),
         },
-        Ended::Elsewhere(finished) => call.replay(errors, finished),
+        Ended::Elsewhere(finished) => call.replay(policy, finished),
         Ended::Refused(error) => Err(error.into()),
     }
 }
@@ -246,12 +245,11 @@ impl Call {
     /// What is to be recorded of a result.
     pub(super) fn finish<T: Storable, E>(
         &self,
-        errors: &impl ErrorPolicy<E>,
-        store: &impl StorePolicy<T>,
+        policy: &impl Policy<T, E>,
         result: &Result<T, E>,
     ) -> Recording {
         match result {
-            Ok(value) if store.keeps(value) => match self.encode(value) {
+            Ok(value) if policy.keeps(value) => match self.encode(value) {
                 Ok(finish) => Recording { finish: Some(finish), unstorable: None },
                 Err((failure, error)) => {
                     Recording { finish: Some(Finish::Failed(failure)), unstorable: Some(error) }
@@ -259,7 +257,7 @@ impl Call {
             },
             Ok(_) => Recording { finish: None, unstorable: None },
             Err(error) => {
-                let failure = errors.record(error, &self.codec);
+                let failure = policy.record(error, &self.codec);
                 let failure = failure.map(|failure| bounded(failure, self.max_result_size));
                 Recording { finish: failure.map(Finish::Failed), unstorable: None }
             }
@@ -291,7 +289,7 @@ impl Call {
     /// What a duplicate gets.
     pub(super) fn replay<T: Storable, E>(
         &self,
-        errors: &impl ErrorPolicy<E>,
+        policy: &impl ErrorPolicy<E>,
         finished: Finished,
     ) -> Result<Outcome<T>, Failed<E>> {
         if !finished.finish.is_parked() {
@@ -309,7 +307,7 @@ impl Call {
         self.inner.hooks.replay(&self.event(None));
         let (kind, text) = match failure {
             Failure::Error { message, typed } => {
-                if let Some(revived) = typed.and_then(|typed| errors.revive(&typed, &self.codec)) {
+                if let Some(revived) = typed.and_then(|typed| policy.revive(&typed, &self.codec)) {
                     let error = revived.map_err(|error| self.undecodable(error))?;
                     return Err(Failed::Replayed(error));
                 }

@@ -11,6 +11,7 @@ use super::renewal::Renewer;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Hooks;
+use crate::key::KeyGenerator;
 use crate::storage::SharedStorage;
 
 pub(crate) struct Inner {
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights>,
     pub(crate) renewer: Arc<Renewer>,
     pub(crate) complaints: Arc<Complaints>,
+    pub(crate) key_generator: Box<dyn KeyGenerator>,
     pub(crate) hooks: Hooks,
     pub(crate) parked: Parked,
     pub(crate) read_back: ReadBack,

@@ -66,7 +66,7 @@ impl Idempotency {
     ///     .transaction(&pool, async |mut tx| {
     ///         let deposit = idem.in_transaction(&mut tx).operation("deposit").key("deposit:42");
     ///         deposit
-    ///             .call(async |tx| {
+    ///             .run(async |tx| {
     ///                 let update = "UPDATE accounts SET balance = balance + 100 RETURNING balance";
     ///                 Ok::<i64, BankError>(sqlx::query_scalar(update).fetch_one(tx).await?)
     ///             })

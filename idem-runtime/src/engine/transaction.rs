@@ -27,15 +27,13 @@ use super::claim::{mismatch, polls, unanswered};
 use super::context;
 use super::flight::later;
 use super::handle::Idempotency;
-use super::operation::{Alone, Operation, counted_as};
+use super::operation::{Attached, Operation, counted_as};
 use super::outcome::{Outcome, Source};
 use super::report::{Aftermath, Report};
 use super::run::{Call, Failed, Recording};
 use super::shared::Inner;
 use crate::error::{Error, ErrorKind};
-use crate::policy::{
-    ErrorPolicy, FromError, MapError, Storable, StoreAll, StoreErrors, StorePolicy,
-};
+use crate::policy::{Defaults, ErrorPolicy, MapError, Policy, Storable};
 use crate::runtime;
 use crate::storage::sql::transaction::{Records, TransactionConnection};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageErrorKind, Written};
@@ -48,7 +46,7 @@ pub struct InTransaction<'t, C> {
     connection: &'t mut C,
 }
 
-/// The place of an [`Operation`]'s record: part of a transaction.
+/// The binding of an [`Operation`] whose record is part of a transaction.
 pub struct Within<'t, C>(&'t mut C);
 
 impl Idempotency {
@@ -65,8 +63,8 @@ impl Idempotency {
     ///     .in_transaction(&mut tx)
     ///     .operation("deposit")
     ///     .key("deposit:42")
-    ///     .fingerprint(&("alice", 100))?
-    ///     .call(async |tx| {
+    ///     .fingerprint(&("alice", 100))
+    ///     .run(async |tx| {
     ///         let update = "UPDATE accounts SET balance = balance + 100 WHERE name = 'alice' RETURNING balance";
     ///         let balance = sqlx::query_scalar(update).fetch_one(tx).await?;
     ///         Ok::<i64, Box<dyn std::error::Error>>(balance)
@@ -106,45 +104,67 @@ impl<'t, C> InTransaction<'t, C> {
     pub fn operation(
         self,
         name: impl Into<Cow<'static, str>>,
-    ) -> Operation<StoreErrors, StoreAll, FromError, Within<'t, C>> {
-        Operation::placed(Ok(self.handle.0), name.into(), Within(self.connection))
+    ) -> Operation<Defaults, Within<'t, C>> {
+        Operation::bound(Ok(self.handle.0), name.into(), Within(self.connection))
     }
 }
 
-impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
-    /// Runs the body in the transaction, or gives its first run's result with where it comes from.
+impl<C: TransactionConnection, P> Operation<P, Within<'_, C>> {
+    /// Runs the body in the transaction, or replays the outcome of its first run. Gives the value;
+    /// [`run_with_outcome`](Self::run_with_outcome) says where it comes from as well.
     ///
     /// # Errors
     ///
-    /// As [`run`](Operation::run) without a transaction, but for what a commit makes unnecessary; beside them
+    /// As [`run`](Operation::run) without a transaction, except that a commit makes some of them
+    /// impossible, and
     ///
     /// | what is wrong | kind |
     /// |---|---|
-    /// | there is no transaction on the connection, or the handle's storage is on another kind of database | [`Configuration`](ErrorKind::Configuration) |
-    /// | the database does not answer the claim within the handle's [`claim_timeout`](super::handle::Builder::claim_timeout) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
+    /// | the connection is not in a transaction, or the handle's storage is on another kind of database | [`Configuration`](ErrorKind::Configuration) |
+    /// | the database does not answer the claim within the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
     /// | the transaction was aborted (deadlock or serialization failure) | [`Storage`](ErrorKind::Storage), retryable in a new transaction |
-    /// | the record is no longer part of the transaction when the body ends | [`LeaseLost`](ErrorKind::LeaseLost) |
+    /// | the record is no longer part of the transaction when the body returns | [`LeaseLost`](ErrorKind::LeaseLost) |
     ///
-    /// Another transaction with this key that is not committed yet is [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), or is waited for as long
-    /// as [`wait`](Operation::wait) says; what it is about is not known until then. SQLite lets one transaction write at a time, so there
-    /// the second waits for its turn, as long as the connection's busy timeout and the claim timeout say.
+    /// An uncommitted transaction with this key is
+    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), or is waited for as long as
+    /// [`wait`](Operation::wait) says; its fingerprint is unknown until it commits. SQLite lets one
+    /// transaction write at a time, so the second waits for its turn, within the connection's busy
+    /// timeout and the claim timeout.
     ///
-    /// Roll the transaction back after any error. What is recorded of an error of the body's counts only if it is committed nevertheless.
+    /// Roll the transaction back after any error. A failure of the body is recorded only if the
+    /// transaction is committed nevertheless.
     ///
     /// # Cancel safety
     ///
-    /// Roll the transaction back when the future was dropped: then nothing has happened. A drop after the claim is counted as `cancelled` and told
-    /// to [`on_abandoned`](crate::Builder::on_abandoned), like a panic in the body.
-    pub async fn run<T, Er, F>(self, body: F) -> Result<Outcome<T>, Er>
+    /// Roll the transaction back when the future was dropped: the call has no effect then. A drop
+    /// after the claim is counted as `cancelled` and reported to
+    /// [`on_abandoned`](crate::IdempotencyBuilder::on_abandoned), as a panic in the body is.
+    pub async fn run<T, E, F>(self, body: F) -> Result<T, E>
     where
         T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
-        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, Er>,
+        P: Policy<T, E>,
+        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, E>,
     {
-        let Self { settings, errors, store, map, place: Within(connection) } = self;
-        let operation = Operation { settings, errors, store, map, place: Alone };
+        self.run_with_outcome(body).await.map(Outcome::into_value)
+    }
+
+    /// Like [`run`](Self::run), and says where the value comes from.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_with_outcome<T, E, F>(self, body: F) -> Result<Outcome<T>, E>
+    where
+        T: Storable,
+        P: Policy<T, E>,
+        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, E>,
+    {
+        let Self { settings, policy, binding: Within(connection) } = self;
+        let operation = Operation { settings, policy, binding: Attached };
         match begin(operation, connection).await {
             Turn::Ended(result) => result,
             Turn::Run(mut running) => {
@@ -152,22 +172,6 @@ impl<C: TransactionConnection, E, S, M> Operation<E, S, M, Within<'_, C>> {
                 running.end(connection, result).await
             }
         }
-    }
-
-    /// Like [`run`](Self::run), for the value alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn call<T, Er, F>(self, body: F) -> Result<T, Er>
-    where
-        T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
-        F: AsyncFnOnce(&mut <C::Database as Database>::Connection) -> Result<T, Er>,
-    {
-        self.run(body).await.map(Outcome::into_value)
     }
 }
 
@@ -180,30 +184,27 @@ pub(crate) enum Turn<R, X> {
 }
 
 /// A call that became part of a transaction, and whose body is to be run.
-pub(crate) struct Running<E, S, M> {
+pub(crate) struct Running<P> {
     call: Call,
-    errors: E,
-    store: S,
-    map: M,
+    policy: P,
     report: Report,
     span: Span,
 }
 
 /// Claims in the transaction.
-pub(crate) async fn begin<C, T, Er, E, S, M>(
-    operation: Operation<E, S, M>,
+pub(crate) async fn begin<C, T, E, P>(
+    operation: Operation<P>,
     connection: &mut C,
-) -> Turn<Result<Outcome<T>, Er>, Running<E, S, M>>
+) -> Turn<Result<Outcome<T>, E>, Running<P>>
 where
     C: TransactionConnection,
     T: Storable,
-    E: ErrorPolicy<Er>,
-    M: MapError<Er>,
+    P: ErrorPolicy<E> + MapError<E>,
 {
-    let Operation { settings, errors, store, map, place: Alone } = operation;
+    let Operation { settings, policy, binding: Attached } = operation;
     let call = match settings.into_call() {
         Ok(call) => call,
-        Err(error) => return Turn::Ended(Err(map.map(error))),
+        Err(error) => return Turn::Ended(Err(policy.map(error))),
     };
     let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
@@ -215,18 +216,18 @@ where
                 call.inner.hooks.takeover(&call.event(None));
             }
             report.running(Aftermath::RolledBack);
-            return Turn::Run(Running { call, errors, store, map, report, span });
+            return Turn::Run(Running { call, policy, report, span });
         }
         Ok(Claimed::Parked(finished)) => {
             call.inner.parked.add(&call.flight.name, &call.inner.hooks);
-            call.replay(&errors, finished)
+            call.replay(&policy, finished)
         }
-        Ok(Claimed::Replay(finished)) => call.replay(&errors, finished),
+        Ok(Claimed::Replay(finished)) => call.replay(&policy, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
         Ok(Claimed::Mismatch) => Err(mismatch(&call.inner, &call.flight.name).await.into()),
         Err(error) => Err(error.of_call(&call.flight.name).into()),
     };
-    Turn::Ended(ended(report, &call, &map, replayed))
+    Turn::Ended(ended(report, &call, &policy, replayed))
 }
 
 /// Claims, and waits for another transaction where the call may.
@@ -270,7 +271,7 @@ async fn claim<C: TransactionConnection>(
     }
 }
 
-impl<E, S, M> Running<E, S, M> {
+impl<P> Running<P> {
     /// Runs the body as that of this call.
     pub(crate) async fn body<F: Future>(&mut self, body: F) -> F::Output {
         // On the heap, as without a transaction.
@@ -283,20 +284,18 @@ impl<E, S, M> Running<E, S, M> {
     }
 
     /// Makes the end part of the transaction.
-    pub(crate) async fn end<C, T, Er>(
+    pub(crate) async fn end<C, T, E>(
         self,
         connection: &mut C,
-        result: Result<T, Er>,
-    ) -> Result<Outcome<T>, Er>
+        result: Result<T, E>,
+    ) -> Result<Outcome<T>, E>
     where
         C: TransactionConnection,
         T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
+        P: Policy<T, E>,
     {
-        let Self { call, errors, store, map, report, span } = self;
-        let Recording { finish, unstorable } = call.finish(&errors, &store, &result);
+        let Self { call, policy, report, span } = self;
+        let Recording { finish, unstorable } = call.finish(&policy, &result);
         let (key, owner) = (call.flight.name.record.clone(), call.flight.owner);
         let connection = connection.connection();
         let written = async {
@@ -336,7 +335,7 @@ impl<E, S, M> Running<E, S, M> {
             }
             (Err(failure), Ok(())) => Err(Failed::Body(failure)),
         };
-        ended(report, &call, &map, result)
+        ended(report, &call, &policy, result)
     }
 }
 
@@ -352,12 +351,12 @@ fn source(call: &Call, unstorable: Option<Error>) -> Source {
 }
 
 /// The end of a call, counted, in its function's own error type.
-fn ended<T, Er>(
+fn ended<T, E>(
     report: Report,
     call: &Call,
-    map: &impl MapError<Er>,
-    result: Result<Outcome<T>, Failed<Er>>,
-) -> Result<Outcome<T>, Er> {
+    map: &impl MapError<E>,
+    result: Result<Outcome<T>, Failed<E>>,
+) -> Result<Outcome<T>, E> {
     report.ended(counted_as(&call.flight, &result));
     result.map_err(|failed| failed.into_error(map))
 }

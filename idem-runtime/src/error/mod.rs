@@ -29,8 +29,8 @@ use crate::key_hash::key_hash;
 /// # async fn main() -> Result<(), idem_runtime::Error> {
 /// # use idem_runtime::{Error, Idempotency};
 /// # let idem = Idempotency::memory();
-/// # idem.operation("charge").key("order-42").call(async { Ok::<_, Error>(1) }).await?;
-/// let used = idem.operation("refund").key("order-42").call(async { Ok::<_, Error>(2) });
+/// # idem.operation("charge").key("order-42").run(async { Ok::<_, Error>(1) }).await?;
+/// let used = idem.operation("refund").key("order-42").run(async { Ok::<_, Error>(2) });
 /// let error = used.await.unwrap_err();
 /// assert_eq!(error.key(), Some("order-42"));
 /// assert!(error.to_string().contains("by the operation `charge`"));

@@ -1,53 +1,58 @@
-//! Where keys come from that no template gives.
+//! Keys of calls whose caller gives none.
 
 use super::text::Key;
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 
-/// Makes the key of a call whose caller has given none.
+/// Makes the key of a call whose caller gives none: of
+/// [`generate_key`](crate::Operation::generate_key), and of an annotated function without `key`.
 ///
-/// A closure `Fn(&str) -> Result<Key, Error>` is one too:
+/// A handle has one: [`IdempotencyBuilder::key_generator`](crate::IdempotencyBuilder::key_generator).
+/// A closure is one too:
 ///
 /// ```
-/// use idem_runtime::{Error, Key, KeyGenerator, RandomKeys};
+/// # use idem_runtime as idempotency;
+/// use idempotency::fingerprint::Fingerprint;
+/// use idempotency::{Error, Idempotency, Key, storage::MemoryStorage};
 ///
-/// let prefixed = |operation: &str| Key::new(format!("{operation}:{}", Key::random()));
-/// let generators: [&dyn KeyGenerator; 2] = [&RandomKeys, &prefixed];
-/// for generator in generators {
-///     assert_ne!(generator.generate("charge")?, generator.generate("charge")?);
-/// }
+/// // Keys begin anew with each version of the prices.
+/// let idem = Idempotency::builder(MemoryStorage::new())
+///     .key_generator(|operation: &str, args: Fingerprint| {
+///         Key::from_fingerprint(&format!("prices-7:{operation}"), args)
+///     })
+///     .build()?;
+/// # drop(idem);
 /// # Ok::<(), Error>(())
 /// ```
 pub trait KeyGenerator: Send + Sync {
-    /// Makes a key for a call of `operation`.
+    /// Makes a key for a call of `operation` with the arguments of this fingerprint.
     ///
-    /// - Calls that are meant to be one must get equal keys, and all others different ones.
+    /// - Calls that are one effect must get equal keys, all others different ones. A key that two
+    ///   fingerprints share is refused as a [`Mismatch`](crate::ErrorKind::Mismatch).
     /// - It is called from many threads at once and must not block.
     ///
     /// # Errors
     ///
     /// [`KeyGeneration`](crate::ErrorKind::KeyGeneration) when there is no valid key. The
     /// operation does not run then.
-    fn generate(&self, operation: &str) -> Result<Key, Error>;
+    fn generate(&self, operation: &str, args: Fingerprint) -> Result<Key, Error>;
 }
 
-/// Generates [`Key::random`]s.
-///
-/// Such a key makes nothing idempotent by itself. Make it once, where the intention arises (a form
-/// that is shown, a message that is enqueued), and send it along with each attempt.
+/// The default [`KeyGenerator`]: the operation's name and the fingerprint in hexadecimal.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RandomKeys;
+pub struct HashedArguments;
 
-impl KeyGenerator for RandomKeys {
-    fn generate(&self, _operation: &str) -> Result<Key, Error> {
-        Ok(Key::random())
+impl KeyGenerator for HashedArguments {
+    fn generate(&self, operation: &str, args: Fingerprint) -> Result<Key, Error> {
+        Key::from_fingerprint(operation, args)
     }
 }
 
 impl<F> KeyGenerator for F
 where
-    F: Fn(&str) -> Result<Key, Error> + Send + Sync,
+    F: Fn(&str, Fingerprint) -> Result<Key, Error> + Send + Sync,
 {
-    fn generate(&self, operation: &str) -> Result<Key, Error> {
-        self(operation)
+    fn generate(&self, operation: &str, args: Fingerprint) -> Result<Key, Error> {
+        self(operation, args)
     }
 }

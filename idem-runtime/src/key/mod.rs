@@ -9,7 +9,7 @@ mod template;
 mod text;
 
 pub(crate) use call_name::CallName;
-pub use generator::{KeyGenerator, RandomKeys};
+pub use generator::{HashedArguments, KeyGenerator};
 pub use record::RecordKey;
 pub(crate) use record::check_scope;
 pub use template::KeyBuilder;

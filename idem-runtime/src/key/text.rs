@@ -31,16 +31,16 @@ use crate::scan;
 /// | made by | space | text |
 /// |---|---|---|
 /// | [`Key::new`], `parse`, [`from_utf8`](Self::from_utf8), [`random`](Self::random) | `key` | the application's, as a whole |
-/// | [`KeyBuilder`](crate::KeyBuilder), the attribute's templates | `template` | literals, and values in parentheses: `payment:(42)` |
+/// | [`KeyBuilder`](crate::key::KeyBuilder), the attribute's templates | `template` | literals, and values in parentheses: `payment:(42)` |
 /// | [`hash`](Self::hash), default keys | `hash` | a prefix and a [`Fingerprint`] |
 /// | [`http`](Self::http), the HTTP layer | `http` | the client's |
 ///
 /// **The space `key` has no structure.** Two operations whose whole keys come from outside, such as
 /// the ids of messages, meet where the ids are equal, and the second is refused as a
-/// [`Mismatch`](ErrorKind::Mismatch). Make such keys with a [`KeyBuilder`](crate::KeyBuilder), which
+/// [`Mismatch`](ErrorKind::Mismatch). Make such keys with a [`KeyBuilder`](crate::key::KeyBuilder), which
 /// begins with a literal of the operation's own.
 ///
-/// [`RecordKey`](crate::RecordKey) has the space in the record's name.
+/// [`RecordKey`](crate::key::RecordKey) has the space in the record's name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     space: Space,

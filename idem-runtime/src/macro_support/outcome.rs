@@ -8,49 +8,45 @@ use std::ops::Deref;
 
 use super::{Call, Detached, Operation, Replayable};
 use crate::engine::Outcome;
-use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
+use crate::policy::{Policy, Storable};
 
 /// An [`Outcome`] itself is never stored.
 #[diagnostic::do_not_recommend]
 impl<T: Replayable> Replayable for Outcome<T> {}
 
-impl<T, Er, E, S, M> Call<Result<Outcome<T>, Er>, E, S, M>
+impl<T, E, P> Call<Result<Outcome<T>, E>, P>
 where
     T: Storable,
-    E: ErrorPolicy<Er>,
-    S: StorePolicy<T>,
-    M: MapError<Er>,
+    P: Policy<T, E>,
 {
     /// Runs the body, or replays its result, and says which.
-    pub fn run<F: Future<Output = Result<Outcome<T>, Er>>>(
+    pub fn run<F: Future<Output = Result<Outcome<T>, E>>>(
         &self,
-        operation: Operation<E, S, M>,
+        operation: Operation<P>,
         body: F,
-    ) -> impl Future<Output = Result<Outcome<T>, Er>> + use<T, Er, E, S, M, F> {
-        operation.run(value_of(body))
+    ) -> impl Future<Output = Result<Outcome<T>, E>> + use<T, E, P, F> {
+        operation.run_with_outcome(value_of(body))
     }
 }
 
-impl<T, Er, E, S, M> Call<Result<Outcome<T>, Er>, E, S, M>
+impl<T, E, P> Call<Result<Outcome<T>, E>, P>
 where
     T: Storable + Send + 'static,
-    Er: Send + 'static,
-    E: ErrorPolicy<Er> + Send + Sync + 'static,
-    S: StorePolicy<T> + Send + Sync + 'static,
-    M: MapError<Er> + Send + 'static,
+    E: Send + 'static,
+    P: Policy<T, E> + Send + Sync + 'static,
 {
     /// Runs the body, to its end without its caller if need be, or replays its result, and says which.
-    pub fn finish<F: Future<Output = Result<Outcome<T>, Er>> + Send + 'static>(
+    pub fn finish<F: Future<Output = Result<Outcome<T>, E>> + Send + 'static>(
         &self,
-        operation: Operation<E, S, M, Detached>,
+        operation: Operation<P, Detached>,
         body: F,
-    ) -> impl Future<Output = Result<Outcome<T>, Er>> + Send + use<T, Er, E, S, M, F> {
-        operation.run(value_of(body))
+    ) -> impl Future<Output = Result<Outcome<T>, E>> + Send + use<T, E, P, F> {
+        operation.run_with_outcome(value_of(body))
     }
 }
 
 /// What the body made. Where that comes from is the engine's to say.
-async fn value_of<T, Er>(body: impl Future<Output = Result<Outcome<T>, Er>>) -> Result<T, Er> {
+async fn value_of<T, E>(body: impl Future<Output = Result<Outcome<T>, E>>) -> Result<T, E> {
     body.await.map(Outcome::into_value)
 }
 

@@ -36,8 +36,8 @@ pub enum Turn<R, X> {
 
 /// Runs an operation whose body returns `R` in a transaction on `C`; see [`Call`](super::Call).
 #[derive(Debug)]
-pub struct CallWithin<R, E, S, M, C: ?Sized> {
-    policies: PhantomData<fn(E, S, M)>,
+pub struct CallWithin<R, P, C: ?Sized> {
+    policy: PhantomData<fn(P)>,
     connection: PhantomData<fn(*const C)>,
     otherwise: NotCallableWithin<R>,
 }
@@ -46,18 +46,18 @@ pub struct CallWithin<R, E, S, M, C: ?Sized> {
 #[derive(Debug)]
 pub struct NotCallableWithin<R>(PhantomData<fn() -> R>);
 
-impl<R, E, S, M, C: ?Sized> CallWithin<R, E, S, M, C> {
+impl<R, P, C: ?Sized> CallWithin<R, P, C> {
     /// For a call of `operation` on this connection.
-    pub fn of(_operation: &Operation<E, S, M>, _connection: &C) -> Self {
+    pub fn of(_operation: &Operation<P>, _connection: &C) -> Self {
         Self {
-            policies: PhantomData,
+            policy: PhantomData,
             connection: PhantomData,
             otherwise: NotCallableWithin(PhantomData),
         }
     }
 }
 
-impl<R, E, S, M, C: ?Sized> Deref for CallWithin<R, E, S, M, C> {
+impl<R, P, C: ?Sized> Deref for CallWithin<R, P, C> {
     type Target = NotCallableWithin<R>;
 
     fn deref(&self) -> &NotCallableWithin<R> {
@@ -97,32 +97,30 @@ mod within {
     use super::{CallWithin, Turn};
     use crate::engine::transaction::{self as engine, begin};
     use crate::engine::{Operation, Outcome};
-    use crate::policy::{ErrorPolicy, MapError, Storable, StorePolicy};
+    use crate::policy::{Policy, Storable};
     use crate::transaction::TransactionConnection;
 
     /// A call whose body is to be run.
-    pub struct Running<E, S, M>(engine::Running<E, S, M>);
+    pub struct Running<P>(engine::Running<P>);
 
-    impl<E, S, M> std::fmt::Debug for Running<E, S, M> {
+    impl<P> std::fmt::Debug for Running<P> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("Running")
         }
     }
 
-    impl<T, Er, E, S, M, C> CallWithin<Result<T, Er>, E, S, M, C>
+    impl<T, E, P, C> CallWithin<Result<T, E>, P, C>
     where
         T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
+        P: Policy<T, E>,
         C: TransactionConnection,
     {
         /// Claims in the transaction.
         pub async fn begin(
             &self,
-            operation: Operation<E, S, M>,
+            operation: Operation<P>,
             connection: &mut C,
-        ) -> Turn<Result<T, Er>, Running<E, S, M>> {
+        ) -> Turn<Result<T, E>, Running<P>> {
             match begin(operation, connection).await {
                 engine::Turn::Ended(result) => Turn::Ended(result.map(Outcome::into_value)),
                 engine::Turn::Run(running) => Turn::Run(Running(running)),
@@ -130,19 +128,17 @@ mod within {
         }
     }
 
-    impl<E, S, M> Running<E, S, M> {
+    impl<P> Running<P> {
         /// Runs the body.
         pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
             self.0.body(body).await
         }
 
         /// Makes the end part of the transaction.
-        pub async fn end<T, Er, C>(self, connection: &mut C, result: Result<T, Er>) -> Result<T, Er>
+        pub async fn end<T, E, C>(self, connection: &mut C, result: Result<T, E>) -> Result<T, E>
         where
             T: Storable,
-            E: ErrorPolicy<Er>,
-            S: StorePolicy<T>,
-            M: MapError<Er>,
+            P: Policy<T, E>,
             C: TransactionConnection,
         {
             self.0.end(connection, result).await.map(Outcome::into_value)
@@ -150,28 +146,26 @@ mod within {
     }
 
     /// A call whose body is to be run, and whose caller is told where the result comes from.
-    pub struct RunningWithOutcome<E, S, M>(engine::Running<E, S, M>);
+    pub struct RunningWithOutcome<P>(engine::Running<P>);
 
-    impl<E, S, M> std::fmt::Debug for RunningWithOutcome<E, S, M> {
+    impl<P> std::fmt::Debug for RunningWithOutcome<P> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("RunningWithOutcome")
         }
     }
 
-    impl<T, Er, E, S, M, C> CallWithin<Result<Outcome<T>, Er>, E, S, M, C>
+    impl<T, E, P, C> CallWithin<Result<Outcome<T>, E>, P, C>
     where
         T: Storable,
-        E: ErrorPolicy<Er>,
-        S: StorePolicy<T>,
-        M: MapError<Er>,
+        P: Policy<T, E>,
         C: TransactionConnection,
     {
         /// Claims in the transaction.
         pub async fn begin(
             &self,
-            operation: Operation<E, S, M>,
+            operation: Operation<P>,
             connection: &mut C,
-        ) -> Turn<Result<Outcome<T>, Er>, RunningWithOutcome<E, S, M>> {
+        ) -> Turn<Result<Outcome<T>, E>, RunningWithOutcome<P>> {
             match begin(operation, connection).await {
                 engine::Turn::Ended(result) => Turn::Ended(result),
                 engine::Turn::Run(running) => Turn::Run(RunningWithOutcome(running)),
@@ -179,23 +173,21 @@ mod within {
         }
     }
 
-    impl<E, S, M> RunningWithOutcome<E, S, M> {
+    impl<P> RunningWithOutcome<P> {
         /// Runs the body.
         pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
             self.0.body(body).await
         }
 
         /// Makes the end part of the transaction.
-        pub async fn end<T, Er, C>(
+        pub async fn end<T, E, C>(
             self,
             connection: &mut C,
-            result: Result<Outcome<T>, Er>,
-        ) -> Result<Outcome<T>, Er>
+            result: Result<Outcome<T>, E>,
+        ) -> Result<Outcome<T>, E>
         where
             T: Storable,
-            E: ErrorPolicy<Er>,
-            S: StorePolicy<T>,
-            M: MapError<Er>,
+            P: Policy<T, E>,
             C: TransactionConnection,
         {
             self.0.end(connection, result.map(Outcome::into_value)).await

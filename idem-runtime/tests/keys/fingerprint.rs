@@ -1,6 +1,7 @@
 //! Fingerprints: what they cover, and that other languages compute the same.
 
-use idem_runtime::{Fingerprint, Fingerprinter, InvalidFingerprint};
+use idem_runtime::Fingerprint;
+use idem_runtime::fingerprint::{Fingerprinter, InvalidFingerprint};
 use proptest::prelude::*;
 use serde::Serialize;
 

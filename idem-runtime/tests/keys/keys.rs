@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use idem_runtime::{ErrorKind, Fingerprint, Key, KeyBuilder, KeyGenerator, RandomKeys, RecordKey};
+use idem_runtime::key::{HashedArguments, KeyBuilder, KeyGenerator, RecordKey};
+use idem_runtime::{ErrorKind, Fingerprint, Key};
 use proptest::prelude::*;
 
 #[test]
@@ -46,13 +47,14 @@ fn hashed_key_is_the_prefix_and_the_fingerprint() {
 }
 
 #[test]
-fn generators_are_random_or_closures_and_may_fail() {
-    let failing = |operation: &str| Key::new(operation.repeat(0));
-    let naming = |operation: &str| Key::new(format!("{operation}:fixed"));
-    let generators: Vec<Box<dyn KeyGenerator>> = vec![Box::new(naming), Box::new(failing)];
-    assert_eq!(generators[0].generate("op").unwrap().as_str(), "op:fixed");
-    assert_eq!(generators[1].generate("op").unwrap_err().kind(), ErrorKind::KeyGeneration);
-    assert_ne!(RandomKeys.generate("op").unwrap(), RandomKeys.generate("op").unwrap());
+fn generators_hash_the_arguments_or_are_closures_and_may_fail() {
+    let args = Fingerprint::of("op", &1).unwrap();
+    let failing = |operation: &str, _: Fingerprint| Key::new(operation.repeat(0));
+    let naming = |operation: &str, _: Fingerprint| Key::new(format!("{operation}:fixed"));
+    let generate = |generator: &dyn KeyGenerator| generator.generate("op", args);
+    assert_eq!(generate(&HashedArguments).unwrap(), Key::hash("op", &1).unwrap());
+    assert_eq!(generate(&naming).unwrap().as_str(), "op:fixed");
+    assert_eq!(generate(&failing).unwrap_err().kind(), ErrorKind::KeyGeneration);
 }
 
 #[test]

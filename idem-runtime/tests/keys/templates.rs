@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use idem_runtime::{Error, ErrorKind, Key, KeyBuilder, RecordKey};
+use idem_runtime::key::{KeyBuilder, RecordKey};
+use idem_runtime::{Error, ErrorKind, Key};
 use proptest::prelude::*;
 
 /// A template's literals and values in their order.

@@ -44,7 +44,7 @@ async fn call(idem: Idempotency, job: Arc<Job>) -> Ended {
         .ttl(job.ttl)
         .wait(job.wait)
         .on_crash(job.on_crash())
-        .run(body(&job))
+        .run_with_outcome(body(&job))
         .await;
     match outcome {
         Ok(Outcome { value, source: Source::Executed { recovered } }) => {

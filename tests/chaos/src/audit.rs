@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{Record, Status};
 use idem_runtime::storage::{SharedStorage, Storage};
-use idem_runtime::{Error, Idempotency, Key, RecordKey};
+use idem_runtime::{Error, Idempotency, Key};
 use testkit::ledger::Ledger;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Fence, Record};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, SharedStorage, Storage, StorageError,

@@ -251,7 +251,7 @@ pub async fn ask(
     if let Some(wait) = wait {
         operation = operation.wait(wait);
     }
-    match operation.errors(ReleaseErrors).run(body).await {
+    match operation.errors(ReleaseErrors).run_with_outcome(body).await {
         Ok(Outcome { value, source: Source::Executed { .. } }) => Answer::Executed(value),
         Ok(Outcome { value, source: Source::Replayed { .. } }) => Answer::Replayed(value),
         Ok(Outcome { value, .. }) => Answer::Unrecorded(value),

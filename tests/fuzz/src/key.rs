@@ -1,6 +1,6 @@
 //! Key templates, and the keys that are made of them.
 
-use idem_runtime::KeyBuilder;
+use idem_runtime::key::KeyBuilder;
 use proc_macro2::Span;
 use syn::LitStr;
 

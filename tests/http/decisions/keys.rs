@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use http::{HeaderName, Method, StatusCode};
+use idempotency::Key;
+use idempotency::fingerprint::Fingerprinter;
 use idempotency::http::{IdempotencyLayer, OverLimit, Profile, anonymous};
+use idempotency::key::{KeyBuilder, RecordKey};
 use idempotency::record::{CrashPolicy, OwnerId};
 use idempotency::storage::{Claim, Claimed, Storage};
 use idempotency::testing::{Fault, Verb};
-use idempotency::{Fingerprinter, Key, KeyBuilder, RecordKey};
 
 use crate::client::Client;
 use crate::service::{Counting, Gate, client_of, joined, serve};

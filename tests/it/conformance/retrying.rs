@@ -1,6 +1,6 @@
 //! A storage that does what the engine does with transient errors: it asks again, with the same owner and the same arguments.
 
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Record;
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::stage::BUSY;
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage};
 use idem_runtime::testing::conformance::histories::Bench;

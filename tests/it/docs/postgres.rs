@@ -30,7 +30,12 @@ async fn calls_once(storage: PostgresStorage) {
     let idem = Idempotency::new(storage).unwrap();
     let call = async |key: String| {
         let body = async { Ok::<_, Error>(1) };
-        idem.operation("charge").key(key.as_str()).run(body).await.unwrap().is_replayed()
+        idem.operation("charge")
+            .key(key.as_str())
+            .run_with_outcome(body)
+            .await
+            .unwrap()
+            .is_replayed()
     };
     for number in 0..20 {
         assert!(!call(format!("order-{number}")).await);

@@ -36,14 +36,11 @@ pub(super) async fn of_postgres(statements: &str) {
     let mut stopped = PgConnection::connect(&user.app).await.unwrap();
     let mut tx = stopped.begin().await.unwrap();
     let operation = || async |_: &mut _| Ok::<_, Error>(1);
-    let within = idem.in_transaction(&mut tx).operation("op").key("k").call(operation());
+    let within = idem.in_transaction(&mut tx).operation("op").key("k").run(operation());
     assert_eq!(within.await.unwrap(), 1);
     // Nobody waits for an open transaction that does not end.
     let again = || {
-        idem.operation("op")
-            .key("k")
-            .wait(Duration::from_secs(20))
-            .call(async { Ok::<_, Error>(2) })
+        idem.operation("op").key("k").wait(Duration::from_secs(20)).run(async { Ok::<_, Error>(2) })
     };
     assert_eq!(in_time(again()).await.unwrap(), 2);
     assert!(sqlx::query("SELECT 1").execute(&mut *tx).await.is_err());
@@ -58,10 +55,10 @@ pub(super) async fn of_mysql(statement: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(short)).execute(&mut stopped).await.unwrap();
     let mut tx = stopped.begin().await.unwrap();
     let body = async |_: &mut _| Ok::<_, Error>(1);
-    let within = idem.in_transaction(&mut tx).operation("op").key("k").call(body);
+    let within = idem.in_transaction(&mut tx).operation("op").key("k").run(body);
     assert_eq!(within.await.unwrap(), 1);
     let again = idem.operation("op").key("k").wait(Duration::from_secs(20));
-    assert_eq!(in_time(again.call(async { Ok::<_, Error>(2) })).await.unwrap(), 2);
+    assert_eq!(in_time(again.run(async { Ok::<_, Error>(2) })).await.unwrap(), 2);
     assert!(sqlx::query("SELECT 1").execute(&mut *tx).await.is_err());
 }
 
@@ -71,7 +68,7 @@ async fn calls(handles: [Idempotency; 2]) {
         let idem = &handles[number % 2];
         let key = format!("order-{}", number / 2);
         let call = idem.operation("charge").key(key.as_str()).wait(Duration::from_secs(20));
-        call.call(async {
+        call.run(async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok::<_, Error>(1)
         })

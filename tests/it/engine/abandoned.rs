@@ -21,7 +21,7 @@ async fn line_of(process: &Process, settings: impl FnOnce(Operation) -> Operatio
     {
         let _logging = seen.log();
         let call = settings(process.charge("k-4242"));
-        let mut call = Box::pin(call.call(pending::<Result<String, Error>>()));
+        let mut call = Box::pin(call.run(pending::<Result<String, Error>>()));
         for _ in 0..5 {
             assert!(futures_util::poll!(&mut call).is_pending());
             tokio::task::yield_now().await;
@@ -62,7 +62,7 @@ async fn a_panic_is_logged_with_what_becomes_of_its_key() {
     let seen = Seen::default();
     let logging = seen.log();
     let call = process.charge("k-4242");
-    let call = call.call::<String, Error, _>(async { panic!("on purpose") });
+    let call = call.run::<String, Error, _>(async { panic!("on purpose") });
     AssertUnwindSafe(call).catch_unwind().await.unwrap_err();
     drop(logging);
     let line = one_warning(&seen);
@@ -83,7 +83,7 @@ async fn the_hook_is_told_operation_key_tenant_and_reason() {
         })
         .await;
     let mut call =
-        Box::pin(process.charge("k").tenant("t").call(pending::<Result<String, Error>>()));
+        Box::pin(process.charge("k").tenant("t").run(pending::<Result<String, Error>>()));
     assert!(futures_util::poll!(&mut call).is_pending());
     tokio::task::yield_now().await;
     assert!(futures_util::poll!(&mut call).is_pending());

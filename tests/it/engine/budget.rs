@@ -62,14 +62,15 @@ async fn a_hung_server_is_reported_within_the_budget_and_the_body_does_not_run(s
         if let Some(wait) = wait {
             operation = operation.wait(wait);
         }
-        calls.spawn(operation.call(stage.body(key, "")));
+        calls.spawn(operation.run(stage.body(key, "")));
     }
     let (handle, there) = (idem.clone(), stage.clone());
     calls.spawn(async move { annotated(&handle, &there, "k").await });
     for ended in in_time(calls.join_all()).await {
         assert_unanswered(&ended.unwrap_err());
     }
-    let open = idem.operation("charge").key("open").fail_open().run(stage.body("open", ""));
+    let open =
+        idem.operation("charge").key("open").fail_open().run_with_outcome(stage.body("open", ""));
     assert_eq!(in_time(open).await.unwrap().source, Source::Unrecorded);
     let elapsed = begun.elapsed();
     assert!((BUDGET * 2..BUDGET * 2 + SLACK).contains(&elapsed), "{elapsed:?}");
@@ -78,7 +79,8 @@ async fn a_hung_server_is_reported_within_the_budget_and_the_body_does_not_run(s
     }
     recover(&proxy);
     until("what may have been claimed is released", || idem.in_flight() == 0).await;
-    let outcome = in_time(idem.operation("charge").key("a").run(stage.body("a", ""))).await;
+    let outcome =
+        in_time(idem.operation("charge").key("a").run_with_outcome(stage.body("a", ""))).await;
     assert_eq!(outcome.unwrap().source, Source::Executed { recovered: false });
 }
 
@@ -92,7 +94,7 @@ async fn a_server_that_hangs_while_a_duplicate_waits_costs_it_its_wait_and_the_b
     let wait = Duration::from_secs(2);
     let begun = Instant::now();
     let waiting =
-        tokio::spawn(idem.operation("charge").key("k").wait(wait).call(stage.body("k", "")));
+        tokio::spawn(idem.operation("charge").key("k").wait(wait).run(stage.body("k", "")));
     tokio::time::sleep(wait / 4).await;
     hang(&proxy);
     let error = in_time(waiting).await.unwrap().unwrap_err();
@@ -109,7 +111,9 @@ async fn a_server_that_hangs_after_the_body_does_not_keep_the_caller(stage: Stag
     let idem = through(&stage, &proxy).await;
     let (there, gate) = (stage.clone(), Gate::default());
     let (operation, inside) = (idem.operation("charge").key("k").lease(TTL), gate.clone());
-    let call = tokio::spawn(async move { operation.run(there.gated("k", "first", &inside)).await });
+    let call = tokio::spawn(async move {
+        operation.run_with_outcome(there.gated("k", "first", &inside)).await
+    });
     gate.begun().await;
     hang(&proxy);
     gate.open();
@@ -121,7 +125,13 @@ async fn a_server_that_hangs_after_the_body_does_not_keep_the_caller(stage: Stag
     // The write has gone on without the caller.
     recover(&proxy);
     until("it is recorded", || idem.in_flight() == 0).await;
-    let replay = stage.process().await.charge("k").run(stage.body("k", "second")).await.unwrap();
+    let replay = stage
+        .process()
+        .await
+        .charge("k")
+        .run_with_outcome(stage.body("k", "second"))
+        .await
+        .unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
 }
 
@@ -131,10 +141,10 @@ async fn a_redis_that_is_stopped_holds_a_call_for_three_seconds() {
     let redis = RedisServer::start();
     let stage = Stage::at(redis.url());
     let process = stage.process().await;
-    process.charge("warm").call(stage.body("warm", "")).await.unwrap();
+    process.charge("warm").run(stage.body("warm", "")).await.unwrap();
     redis.pause();
     let begun = Instant::now();
-    let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+    let error = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap_err();
     let elapsed = begun.elapsed();
     redis.resume();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
@@ -146,7 +156,7 @@ async fn a_redis_that_is_stopped_holds_a_call_for_three_seconds() {
     assert_eq!(stage.ledger.executions("k"), 0);
     // The server gets what it was sent, the release included.
     until("nothing is under way", || process.idem.in_flight() == 0).await;
-    let again = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap();
+    let again = in_time(process.charge("k").run_with_outcome(stage.body("k", ""))).await.unwrap();
     assert!(matches!(again.source, Source::Executed { .. }));
 }
 

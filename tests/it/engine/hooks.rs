@@ -16,22 +16,22 @@ on_every_backend!(
 
 async fn every_replay_is_heard_and_nothing_else(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     assert_eq!(process.heard.replays(), 0);
     for replays in 1..4 {
-        process.charge("k").call(stage.body("k", "again")).await.unwrap();
+        process.charge("k").run(stage.body("k", "again")).await.unwrap();
         assert_eq!(process.heard.replays(), replays);
     }
     let declined = || async { Err::<(), _>(Error::new(ErrorKind::Configuration, "declined")) };
-    process.charge("failed").call(declined()).await.unwrap_err();
+    process.charge("failed").run(declined()).await.unwrap_err();
     assert_eq!(process.heard.replays(), 3);
-    process.charge("failed").call(declined()).await.unwrap_err();
+    process.charge("failed").run(declined()).await.unwrap_err();
     assert_eq!(process.heard.replays(), 4);
     // A duplicate in the same process is a replay as well.
     let running = process.begin(&stage, "running", "first", |op| op).await;
     let waiter = tokio::spawn({
         let (stage, call) = (stage.clone(), process.charge("running").wait(PATIENCE));
-        async move { call.call(stage.body("running", "other")).await }
+        async move { call.run(stage.body("running", "other")).await }
     });
     tokio::time::sleep(LEASE / 10).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
@@ -45,7 +45,7 @@ async fn a_takeover_is_heard_before_the_body_runs(stage: Stage) {
     let process = stage.process().await;
     let heard = Arc::clone(&process.heard);
     let body = async { Ok::<_, Error>(heard.takeovers()) };
-    let call = process.charge("k").wait(PATIENCE).call(body);
+    let call = process.charge("k").wait(PATIENCE).run(body);
     assert_eq!(in_time(call).await.unwrap(), 1);
     assert_eq!(process.heard.takeovers(), 1);
 }
@@ -70,7 +70,7 @@ async fn events_tell_operation_key_and_tenant(stage: Stage) {
         .await;
     process.faults.next(Verb::Claim, Fault::LoseReply);
     for _ in 0..2 {
-        process.charge("k").tenant("t").call(stage.body("k", "first")).await.unwrap();
+        process.charge("k").tenant("t").run(stage.body("k", "first")).await.unwrap();
     }
     let expected = ("charge".to_owned(), "k".to_owned(), Some("t".to_owned()), None);
     assert_eq!(*events.lock().unwrap(), [expected]);

@@ -27,7 +27,12 @@ async fn many_leases_are_renewed_in_few_batches(stage: Stage) {
         let (process, stage, gate) = (process.clone(), stage.clone(), gate.clone());
         calls.spawn(async move {
             let key = number.to_string();
-            process.charge(&key).lease(lease).run(stage.gated(&key, "", &gate)).await.unwrap()
+            process
+                .charge(&key)
+                .lease(lease)
+                .run_with_outcome(stage.gated(&key, "", &gate))
+                .await
+                .unwrap()
         });
     }
     for _ in 0..200 {
@@ -40,7 +45,7 @@ async fn many_leases_are_renewed_in_few_batches(stage: Stage) {
     assert!((3..200).contains(&batches), "{batches}");
     let other = stage.process().await;
     for key in ["0", "73", "199"] {
-        let rival = other.charge(key).call(stage.body(key, ""));
+        let rival = other.charge(key).run(stage.body(key, ""));
         assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     }
     gate.open();
@@ -54,8 +59,9 @@ async fn short_calls_cause_no_renewals(stage: Stage) {
     for number in 0..50 {
         let key = number.to_string();
         let lease = Duration::from_secs(10);
-        process.charge(&key).lease(lease).call(stage.body(&key, "")).await.unwrap();
-        let replay = process.charge(&key).lease(lease).run(stage.body(&key, "")).await.unwrap();
+        process.charge(&key).lease(lease).run(stage.body(&key, "")).await.unwrap();
+        let replay =
+            process.charge(&key).lease(lease).run_with_outcome(stage.body(&key, "")).await.unwrap();
         assert!(replay.is_replayed());
     }
     assert_eq!(process.faults.calls(Verb::Claim), 100);
@@ -71,11 +77,11 @@ async fn a_fresh_call_is_two_commands_in_redis_and_a_replay_one() {
     let redis = RedisServer::start();
     let stage = Stage::at(redis.url());
     let process = stage.process().await;
-    process.charge("warm").call(stage.body("warm", "")).await.unwrap();
+    process.charge("warm").run(stage.body("warm", "")).await.unwrap();
     redis.command(&["CONFIG", "RESETSTAT"]);
     for number in 0..50 {
         let key = (number % 25).to_string();
-        process.charge(&key).lease(TTL).call(stage.body(&key, "")).await.unwrap();
+        process.charge(&key).lease(TTL).run(stage.body(&key, "")).await.unwrap();
     }
     let stats = redis.info("commandstats");
     let calls = |command: &str| {
@@ -99,7 +105,7 @@ async fn leases_of_different_lengths_are_all_kept_up(stage: Stage) {
     sleep(KEPT * 5 / 2).await;
     let other = stage.process().await;
     for (key, call) in running {
-        let rival = other.charge(&key).call(stage.body(&key, "second"));
+        let rival = other.charge(&key).run(stage.body(&key, "second"));
         assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing, "{key}");
         assert_eq!(call.finish().await.unwrap().source, Source::Executed { recovered: false });
     }
@@ -112,7 +118,7 @@ async fn a_lease_shorter_than_the_keeper_expected_is_kept_up(stage: Stage) {
     let long = process.begin(&stage, "long", "first", |op| op.lease(hour).ttl(hour)).await;
     let short = process.begin(&stage, "short", "first", |op| op.lease(KEPT)).await;
     sleep(KEPT * 2).await;
-    let rival = stage.process().await.charge("short").call(stage.body("short", "second"));
+    let rival = stage.process().await.charge("short").run(stage.body("short", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     for call in [long, short] {
         assert_eq!(call.finish().await.unwrap().source, Source::Executed { recovered: false });
@@ -127,7 +133,7 @@ fn runtime() -> Runtime {
 async fn long_body_keeps_its_lease(stage: &Stage, process: &Process, rival: &Process, key: &str) {
     let running = process.begin(stage, key, "first", |op| op.lease(KEPT)).await;
     sleep(KEPT * 3 / 2).await;
-    let rival = rival.charge(key).call(stage.body(key, "second"));
+    let rival = rival.charge(key).run(stage.body(key, "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
 }
@@ -160,5 +166,5 @@ fn a_runtime_that_is_shut_down_frees_the_keys_of_its_calls() {
     ending.shutdown_timeout(Duration::from_secs(10));
     assert_eq!(process.idem.in_flight(), 0);
     let body = async { Ok::<_, Error>("second".to_owned()) };
-    assert_eq!(runtime().block_on(process.charge("k").call(body)).unwrap(), "second");
+    assert_eq!(runtime().block_on(process.charge("k").run(body)).unwrap(), "second");
 }

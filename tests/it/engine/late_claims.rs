@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idem_runtime::clock::ManualClock;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record, State};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, MemoryStorage, Page, Release, Renew, Storage, StorageError,
     Wakeup, Written,
 };
-use idem_runtime::{Error, Idempotency, Key, RecordKey};
+use idem_runtime::{Error, Idempotency, Key};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -96,5 +97,5 @@ async fn a_body_does_not_begin_on_the_lease_of_a_claim_that_came_late() {
         Ok::<_, Error>(())
     };
     let call = idem.operation(idem_tests::Job::OPERATION).key("k").lease(LEASE).wait(LEASE * 20);
-    call.call(body).await.unwrap();
+    call.run(body).await.unwrap();
 }

@@ -10,7 +10,7 @@ use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::StorageErrorKind;
 use idem_runtime::testing::{Fault, Verb};
-use idem_runtime::{Error, ErrorKind, Operation};
+use idem_runtime::{Error, ErrorKind, Fingerprint, Operation};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde::{Deserialize, Serialize};
 
@@ -54,15 +54,15 @@ async fn each_call_is_counted_and_timed_as_what_became_of_it() {
     stage.dead_owner("dead", Duration::from_millis(1), CrashPolicy::Retry).await;
     tokio::time::sleep(Duration::from_millis(5)).await;
     for key in ["a", "b", "a", "a", "dead"] {
-        process.charge(key).call(stage.body(key, "value")).await.unwrap();
+        process.charge(key).run(stage.body(key, "value")).await.unwrap();
     }
-    let other = process.charge("a").with_fingerprint(idem_runtime::Fingerprint::of("charge", &1));
-    other.call(stage.body("a", "other")).await.unwrap_err();
+    let other = process.charge("a").fingerprint(&1);
+    other.run(stage.body("a", "other")).await.unwrap_err();
     for _ in 0..2 {
-        process.charge("failed").call(async { declined() }).await.unwrap_err();
+        process.charge("failed").run(async { declined() }).await.unwrap_err();
     }
     process.faults.next(Verb::Complete, Fault::Fail(StorageErrorKind::Corrupt));
-    process.charge("c").call(stage.body("c", "value")).await.unwrap();
+    process.charge("c").run(stage.body("c", "value")).await.unwrap();
     let counts = [
         ("executed", 2),
         ("failed", 1),
@@ -95,21 +95,21 @@ async fn a_call_without_an_end_is_counted_by_how_far_it_came() {
     let panics = async || -> Result<String, Error> { panic!("on purpose") };
     let down = || process.faults.next(Verb::Claim, Fault::Fail(StorageErrorKind::Full));
 
-    drop(process.charge("never polled").call(endless()));
-    dropped_half_way(process.charge("a").call(endless())).await;
+    drop(process.charge("never polled").run(endless()));
+    dropped_half_way(process.charge("a").run(endless())).await;
     down();
-    dropped_half_way(process.charge("b").fail_open().call(endless())).await;
+    dropped_half_way(process.charge("b").fail_open().run(endless())).await;
     process.faults.next(Verb::Claim, Fault::Hang);
-    dropped_half_way(process.charge("c").call(endless())).await;
+    dropped_half_way(process.charge("c").run(endless())).await;
     let running = process.begin(&stage, "d", "value", |op| op).await;
     let waits = process.charge("d").wait(Duration::from_secs(60));
-    dropped_half_way(waits.call(endless())).await;
+    dropped_half_way(waits.run(endless())).await;
     assert_eq!(running.finish().await.unwrap().value, "value");
     process.faults.next(Verb::Complete, Fault::Hang);
-    dropped_half_way(process.charge("e").call(stage.body("e", "value"))).await;
-    AssertUnwindSafe(process.charge("f").call(panics())).catch_unwind().await.unwrap_err();
+    dropped_half_way(process.charge("e").run(stage.body("e", "value"))).await;
+    AssertUnwindSafe(process.charge("f").run(panics())).catch_unwind().await.unwrap_err();
     down();
-    let open = process.charge("g").fail_open().call(panics());
+    let open = process.charge("g").fail_open().run(panics());
     AssertUnwindSafe(open).catch_unwind().await.unwrap_err();
 
     let counts =
@@ -141,17 +141,17 @@ async fn a_replayed_failure_is_a_replay() {
     let (process, elsewhere) = (stage.process().await, stage.process().await);
     let declined = async || Err::<String, _>(Declined::ByBank);
     for process in [&process, &process, &elsewhere] {
-        let call = process.charge("k").errors(ReplayErrors).call(declined());
+        let call = process.charge("k").errors(ReplayErrors).run(declined());
         assert_eq!(call.await, Err(Declined::ByBank));
         let call = process.charge("detached").errors(ReplayErrors).finish_on_cancel();
-        assert_eq!(call.call(declined()).await, Err(Declined::ByBank));
+        assert_eq!(call.run(declined()).await, Err(Declined::ByBank));
     }
     // One that waits for a call in this process, too.
-    let running = process.charge("slow").errors(ReplayErrors).call(async {
+    let running = process.charge("slow").errors(ReplayErrors).run(async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         declined().await
     });
-    let waits = process.charge("slow").wait(PATIENCE).errors(ReplayErrors).call(declined());
+    let waits = process.charge("slow").wait(PATIENCE).errors(ReplayErrors).run(declined());
     let both = in_time(futures_util::future::join(running, waits)).await;
     assert_eq!(both, (Err(Declined::ByBank), Err(Declined::ByBank)));
     assert_eq!(counted(&snapshotter), expected(&[("failed", 3), ("replayed", 5)]));
@@ -166,7 +166,7 @@ async fn a_call_that_is_refused_before_the_storage_is_asked_is_counted() {
     let process = stage.process().await;
     let value = async || Ok::<_, Error>("value".to_owned());
     let refused = async |operation: Operation, kind: ErrorKind| {
-        assert_eq!(operation.call(value()).await.unwrap_err().kind(), kind);
+        assert_eq!(operation.run(value()).await.unwrap_err().kind(), kind);
     };
     let charge = || process.charge("k");
     refused(process.charge(""), ErrorKind::KeyGeneration).await;
@@ -174,15 +174,15 @@ async fn a_call_that_is_refused_before_the_storage_is_asked_is_counted() {
     refused(charge().tenant(""), ErrorKind::KeyGeneration).await;
     refused(charge().ttl(Duration::ZERO), ErrorKind::Configuration).await;
     refused(charge().lease(Duration::ZERO), ErrorKind::Configuration).await;
-    let detached = process.charge("").finish_on_cancel().call(value()).await;
+    let detached = process.charge("").finish_on_cancel().run(value()).await;
     assert_eq!(detached.unwrap_err().kind(), ErrorKind::KeyGeneration);
-    // What ends a call before it is one ends it as well.
-    assert_eq!(charge().fingerprint(&f64::NAN).unwrap_err().kind(), ErrorKind::KeyGeneration);
+    refused(charge().fingerprint(&f64::NAN), ErrorKind::KeyGeneration).await;
     let missing = || Err(Error::new(ErrorKind::NotConfigured, "there is no handle"));
-    refused(idem_runtime::macro_support::operation(missing(), "charge"), ErrorKind::NotConfigured)
-        .await;
+    let args = Fingerprint::of("charge", &1);
+    let without = idem_runtime::macro_support::operation(missing(), "charge", args);
+    refused(without, ErrorKind::NotConfigured).await;
     // One that is never polled is no call.
-    drop(process.charge("").call(value()));
+    drop(process.charge("").run(value()));
     let counts = [("configuration", 2), ("key_generation", 5), ("not_configured", 1)];
     assert_eq!(counted(&snapshotter), expected(&counts));
 }
@@ -195,16 +195,16 @@ async fn the_calls_around_a_reentrant_one_have_not_failed() {
     let _recording = metrics::set_default_local_recorder(&recorder);
     let stage = Stage::on_memory();
     let process = stage.process().await;
-    let itself = || process.charge("k").call(stage.body("k", "inner"));
-    let between = process.charge("between").call(itself());
-    process.charge("k").call(between).await.unwrap_err();
+    let itself = || process.charge("k").run(stage.body("k", "inner"));
+    let between = process.charge("between").run(itself());
+    process.charge("k").run(between).await.unwrap_err();
     // One that does not mind is executed like any other, and one that fails elsewhere has failed.
     let minds_not = async {
-        process.charge("m").call(stage.body("m", "inner")).await.unwrap_err();
+        process.charge("m").run(stage.body("m", "inner")).await.unwrap_err();
         Ok::<_, Error>("outer".to_owned())
     };
-    process.charge("m").call(minds_not).await.unwrap();
-    process.charge("n").call(async { declined() }).await.unwrap_err();
+    process.charge("m").run(minds_not).await.unwrap();
+    process.charge("n").run(async { declined() }).await.unwrap_err();
     let counts = [("executed", 1), ("failed", 1), ("reentrant", 4)];
     assert_eq!(counted(&snapshotter), expected(&counts));
 }

@@ -86,52 +86,52 @@ async fn the_page_lists_every_outcome_of_calls() {
 
     // executed, replayed, mismatch, recovered, indeterminate
     for key in ["k", "k", "recovered"] {
-        process.charge(key).call(value()).await.unwrap();
+        process.charge(key).run(value()).await.unwrap();
     }
-    let other = Fingerprint::of("charge", &1);
-    process.charge("k").with_fingerprint(other).call(value()).await.unwrap_err();
-    process.charge("parked").call(value()).await.unwrap_err();
+    let other = Fingerprint::of("charge", &1).unwrap();
+    process.charge("k").with_fingerprint(other).run(value()).await.unwrap_err();
+    process.charge("parked").run(value()).await.unwrap_err();
     // failed, previously_failed
     for _ in 0..2 {
         let declined = async { Err::<String, _>(Error::new(ErrorKind::Configuration, "declined")) };
-        process.charge("failed").call(declined).await.unwrap_err();
+        process.charge("failed").run(declined).await.unwrap_err();
     }
     // unrecorded, too_large, serialization
-    let _ = process.charge("large").call(async { Ok::<_, Error>("x".repeat(65)) }).await.unwrap();
-    process.charge("large").call(value()).await.unwrap_err();
-    let _ = process.charge("unwritable").call(async { Ok::<_, Error>(Unwritable) }).await.unwrap();
-    process.charge("unwritable").call(value()).await.unwrap_err();
+    let _ = process.charge("large").run(async { Ok::<_, Error>("x".repeat(65)) }).await.unwrap();
+    process.charge("large").run(value()).await.unwrap_err();
+    let _ = process.charge("unwritable").run(async { Ok::<_, Error>(Unwritable) }).await.unwrap();
+    process.charge("unwritable").run(value()).await.unwrap_err();
     // panicked, cancelled, withdrawn, undelivered
-    let panics = process.charge("panics").call(async { panic!("on purpose") });
+    let panics = process.charge("panics").run(async { panic!("on purpose") });
     let panics: Result<Result<String, Error>, _> = AssertUnwindSafe(panics).catch_unwind().await;
     panics.unwrap_err();
-    dropped_half_way(process.charge("cancelled").call(endless())).await;
+    dropped_half_way(process.charge("cancelled").run(endless())).await;
     process.faults.next(Verb::Claim, Fault::Hang);
-    dropped_half_way(process.charge("withdrawn").call(endless())).await;
+    dropped_half_way(process.charge("withdrawn").run(endless())).await;
     process.faults.next(Verb::Complete, Fault::Hang);
-    dropped_half_way(process.charge("undelivered").call(value())).await;
+    dropped_half_way(process.charge("undelivered").run(value())).await;
     // storage, corrupt
     for kind in [StorageErrorKind::Full, StorageErrorKind::Corrupt] {
         process.faults.next(Verb::Claim, Fault::Fail(kind));
-        process.charge("fails").call(value()).await.unwrap_err();
+        process.charge("fails").run(value()).await.unwrap_err();
     }
     // already_processing, lease_lost
     let lease = Duration::from_millis(30);
     elsewhere.faults.always(Verb::Renew, Fault::Refuse);
     let late = elsewhere.begin(&stage, "late", "value", |op| op.lease(lease)).await;
-    process.charge("late").call(value()).await.unwrap_err();
+    process.charge("late").run(value()).await.unwrap_err();
     tokio::time::sleep(2 * lease).await;
     let rival = process.begin(&stage, "late", "value", |op| op.wait(PATIENCE)).await;
     assert_eq!(late.finish().await.unwrap_err().kind(), ErrorKind::LeaseLost);
     let _ = rival.finish().await.unwrap();
     // reentrant, key_generation, configuration, not_configured
-    let itself = process.charge("itself").call(value());
-    in_time(process.charge("itself").call(itself)).await.unwrap_err();
-    process.charge("").call(value()).await.unwrap_err();
-    process.charge("k").ttl(Duration::ZERO).call(value()).await.unwrap_err();
+    let itself = process.charge("itself").run(value());
+    in_time(process.charge("itself").run(itself)).await.unwrap_err();
+    process.charge("").run(value()).await.unwrap_err();
+    process.charge("k").ttl(Duration::ZERO).run(value()).await.unwrap_err();
     let missing = Err(Error::new(ErrorKind::NotConfigured, "there is no handle"));
-    let without = idem_runtime::macro_support::operation(missing, "charge");
-    without.call(value()).await.unwrap_err();
+    let without = idem_runtime::macro_support::operation(missing, "charge", Ok(other));
+    without.run(value()).await.unwrap_err();
 
     let (metrics, outcomes) = emitted(&snapshotter, "outcome");
     assert_eq!(outcomes, values("## Outcomes of calls"));

@@ -28,7 +28,7 @@ fn parked(of: &Snapshotter, counted: &mut u64, waiting: &mut f64) {
 }
 
 async fn refused(process: &Process, stage: &Stage, key: &str) {
-    let call = process.charge(key).call(stage.body(key, "again"));
+    let call = process.charge(key).run(stage.body(key, "again"));
     assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
 }
 
@@ -59,7 +59,14 @@ async fn what_is_parked_is_counted_until_it_is_healed() {
     assert_eq!((counted, waiting.to_bits()), (2, 2_f64.to_bits()));
 
     let _ = running.finish().await.unwrap();
-    assert!(process.charge("late").run(stage.body("late", "again")).await.unwrap().is_replayed());
+    assert!(
+        process
+            .charge("late")
+            .run_with_outcome(stage.body("late", "again"))
+            .await
+            .unwrap()
+            .is_replayed()
+    );
     parked(&snapshotter, &mut counted, &mut waiting);
     assert_eq!((counted, waiting.to_bits()), (2, 1_f64.to_bits()));
 

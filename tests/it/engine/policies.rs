@@ -55,10 +55,10 @@ async fn two(stage: &Stage) -> [Process; 2] {
 async fn errors_are_stored_unless_said_otherwise(stage: Stage) {
     let [one, two] = two(&stage).await;
     let declined = Err(Declined::Funds(5));
-    let first = one.charge("k").map_err(ours).call(body(&stage, declined.clone())).await;
+    let first = one.charge("k").map_err(ours).run(body(&stage, declined.clone())).await;
     assert_eq!(first, declined);
     for process in [one, two] {
-        let error = process.charge("k").call(stage.body("k", "")).await.unwrap_err();
+        let error = process.charge("k").run(stage.body("k", "")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PreviouslyFailed);
         assert_eq!(error.failure(), Some("declined: Funds(5)"));
     }
@@ -69,12 +69,12 @@ async fn errors_are_stored_unless_said_otherwise(stage: Stage) {
 async fn replayed_errors_are_the_same_errors(stage: Stage) {
     for (process, result) in two(&stage).await.iter().zip([Err(Declined::Funds(5)), Ok(1)]) {
         let call = process.charge("k").errors(ReplayErrors).map_err(ours);
-        assert_eq!(call.call(body(&stage, result)).await, Err(Declined::Funds(5)));
+        assert_eq!(call.run(body(&stage, result)).await, Err(Declined::Funds(5)));
     }
     // Whoever asks for the text alone gets an error, and still no second run.
     let other = stage.process().await.charge("k").map_err(ours);
     let expected = Declined::Ours("previously_failed".to_owned());
-    assert_eq!(other.call(body(&stage, Ok(1))).await, Err(expected));
+    assert_eq!(other.run(body(&stage, Ok(1))).await, Err(expected));
     assert_eq!(stage.ledger.executions("k"), 1);
 }
 
@@ -83,7 +83,7 @@ async fn released_errors_run_again(stage: Stage) {
     for expected in results {
         let process = stage.process().await;
         let call = process.charge("k").errors(ReleaseErrors).map_err(ours);
-        assert_eq!(call.call(body(&stage, expected.clone())).await, expected);
+        assert_eq!(call.run(body(&stage, expected.clone())).await, expected);
         let status = if expected.is_ok() { Status::Completed } else { Status::Released };
         assert_eq!(stage.status("k").await, Some(status));
         assert_eq!(process.heard.unrecorded(), 0);
@@ -96,7 +96,7 @@ async fn errors_to_be_retried_release_and_others_do_not(stage: Stage) {
     let busy = |error: &Declined| *error == Declined::Busy;
     let call = |result| {
         let call = process.charge("k").errors(ReplayErrors).retry_if(busy).map_err(ours);
-        call.call(body(&stage, result))
+        call.run(body(&stage, result))
     };
     assert_eq!(call(Err(Declined::Busy)).await, Err(Declined::Busy));
     assert_eq!(call(Err(Declined::Busy)).await, Err(Declined::Busy));
@@ -109,7 +109,7 @@ async fn results_not_to_be_stored_release(stage: Stage) {
     let process = stage.process().await;
     let call = async |value: u32| -> Outcome<u32> {
         let call = process.charge("k").store_if(|value: &u32| *value > 10).map_err(ours);
-        call.run(body(&stage, Ok(value))).await.unwrap()
+        call.run_with_outcome(body(&stage, Ok(value))).await.unwrap()
     };
     let executed = Source::Executed { recovered: false };
     assert_eq!(call(1).await, Outcome { value: 1, source: executed });
@@ -123,7 +123,7 @@ async fn results_not_to_be_stored_release(stage: Stage) {
 
 async fn map_err_makes_errors_for_types_that_know_nothing_of_ours(stage: Stage) {
     let process = stage.process().await;
-    let call = |key: &str| process.charge(key).map_err(ours).call(body(&stage, Ok(1)));
+    let call = |key: &str| process.charge(key).map_err(ours).run(body(&stage, Ok(1)));
     assert_eq!(call("k").await, Ok(1));
     assert_eq!(call("").await, Err(Declined::Ours("key_generation".to_owned())));
 }

@@ -288,7 +288,7 @@ fn a_runtime_that_stands_still_costs_another_none_of_its_leases(stage: &Stage) {
             let mut calls = JoinSet::new();
             for number in 0..MANY {
                 let key = format!("{becomes:?}-theirs-{number}");
-                let call = theirs.charge(&key).lease(KEPT).call(there.body(&key, ""));
+                let call = theirs.charge(&key).lease(KEPT).run(there.body(&key, ""));
                 calls.spawn(call);
             }
             calls.join_all().await;
@@ -298,7 +298,7 @@ fn a_runtime_that_stands_still_costs_another_none_of_its_leases(stage: &Stage) {
         block_on(async {
             let running = process.begin(stage, &key, "first", |op| op.lease(KEPT)).await;
             sleep(KEPT * 3).await;
-            let second = rival.charge(&key).call(stage.body(&key, "second"));
+            let second = rival.charge(&key).run(stage.body(&key, "second"));
             assert_eq!(kind(second.await), ErrorKind::AlreadyProcessing, "{becomes:?}");
             let outcome = running.finish().await.unwrap();
             assert_eq!(outcome.source, Source::Executed { recovered: false }, "{becomes:?}");
@@ -318,11 +318,11 @@ fn a_body_that_blocks_its_runtime_keeps_its_lease(stage: &Stage) {
             until.recv().unwrap_err();
             Ok::<_, idem_runtime::Error>("first".to_owned())
         };
-        current_thread().block_on(process.charge("k").lease(KEPT).run(body))
+        current_thread().block_on(process.charge("k").lease(KEPT).run_with_outcome(body))
     });
     has_begun.recv_timeout(PATIENCE).unwrap();
     std::thread::sleep(KEPT * 3);
-    let second = block_on(rival.charge("k").call(stage.body("k", "second")));
+    let second = block_on(rival.charge("k").run(stage.body("k", "second")));
     assert_eq!(kind(second), ErrorKind::AlreadyProcessing);
     drop(last);
     let outcome = thread.join().unwrap().unwrap();
@@ -335,7 +335,7 @@ fn a_body_whose_runtime_nobody_drives_keeps_its_lease(stage: &Stage) {
     let runtime = current_thread();
     let running = runtime.block_on(process.begin(stage, "k", "first", |op| op.lease(KEPT)));
     std::thread::sleep(KEPT * 3);
-    let second = block_on(rival.charge("k").call(stage.body("k", "second")));
+    let second = block_on(rival.charge("k").run(stage.body("k", "second")));
     assert_eq!(kind(second), ErrorKind::AlreadyProcessing);
     let outcome = runtime.block_on(running.finish()).unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
@@ -351,7 +351,7 @@ fn a_call_on_a_runtime_that_stands_still_is_waited_for_no_longer_than_the_wait(s
             let key = key.clone();
             move || async move {
                 let body = std::future::pending::<Result<String, idem_runtime::Error>>();
-                drop(theirs.charge(&key).lease(TTL).call(body).await);
+                drop(theirs.charge(&key).lease(TTL).run(body).await);
             }
         };
         let other = if in_the_body {
@@ -365,7 +365,7 @@ fn a_call_on_a_runtime_that_stands_still_is_waited_for_no_longer_than_the_wait(s
         };
         let wait = Duration::from_secs(1);
         let begun = std::time::Instant::now();
-        let follower = process.charge(&key).lease(TTL).wait(wait).call(stage.body(&key, ""));
+        let follower = process.charge(&key).lease(TTL).wait(wait).run(stage.body(&key, ""));
         let answer = block_on(in_time(follower));
         let elapsed = begun.elapsed();
         match answer {
@@ -394,7 +394,7 @@ fn a_claim_that_is_not_heard_of_refuses_no_duplicate(stage: &Stage) {
         let (theirs, their_key) = (process.clone(), key.clone());
         let other = Other::begin(becomes, move || async move {
             let body = std::future::pending::<Result<String, idem_runtime::Error>>();
-            drop(theirs.charge(&their_key).call(body).await);
+            drop(theirs.charge(&their_key).run(body).await);
         });
         for _ in 0..2 {
             let duplicate = process.charge(&key);
@@ -402,7 +402,7 @@ fn a_claim_that_is_not_heard_of_refuses_no_duplicate(stage: &Stage) {
                 Some(wait) => duplicate.wait(wait),
                 None => duplicate,
             };
-            let value = block_on(in_time(duplicate.call(stage.body(&key, "second"))));
+            let value = block_on(in_time(duplicate.run(stage.body(&key, "second"))));
             assert_eq!(value.unwrap(), "second");
         }
         assert_eq!(stage.ledger.executions(&key), 1);
@@ -427,9 +427,9 @@ fn what_a_runtime_leaves_unwritten_is_written(stage: &Stage) {
         let runtime = current_thread();
         let (call, body) = (process.charge(&key).lease(LEASE), stage.body(&key, "first"));
         let call = if finishes {
-            call.finish_on_cancel().call(body).boxed()
+            call.finish_on_cancel().run(body).boxed()
         } else {
-            call.call(body).boxed()
+            call.run(body).boxed()
         };
         runtime.block_on(async {
             let call = tokio::spawn(call);
@@ -442,7 +442,8 @@ fn what_a_runtime_leaves_unwritten_is_written(stage: &Stage) {
         });
         let _not_driven = (becomes == Becomes::IsNotDriven).then_some(runtime);
         block_on(crate::stage::until("it is written", || process.idem.in_flight() == 0));
-        let second = block_on(stage.process()).charge(&key).run(stage.body(&key, "second"));
+        let second =
+            block_on(stage.process()).charge(&key).run_with_outcome(stage.body(&key, "second"));
         let replay = block_on(second).unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true), "{key}");
     }

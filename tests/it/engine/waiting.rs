@@ -32,7 +32,11 @@ async fn wait_in(
     made.open();
     let mut waiting = JoinSet::new();
     for _ in 0..calls {
-        let call = process.charge(key).lease(TTL).wait(PATIENCE).run(stage.body(key, "other"));
+        let call = process
+            .charge(key)
+            .lease(TTL)
+            .wait(PATIENCE)
+            .run_with_outcome(stage.body(key, "other"));
         let made = made.clone();
         waiting.spawn(async move {
             made.pass().await;
@@ -142,13 +146,13 @@ async fn waiters_get_the_failure_that_the_runner_had(stage: Stage) {
                 gate.pass().await;
                 Err::<String, _>(Error::new(ErrorKind::Configuration, "declined"))
             };
-            call.call(body).await
+            call.run(body).await
         }
     });
     gate.begun().await;
     let waiters = [runner, elsewhere].map(|process| {
         let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
-        tokio::spawn(async move { call.call(stage.body("k", "other")).await })
+        tokio::spawn(async move { call.run(stage.body("k", "other")).await })
     });
     sleep(Duration::from_millis(50)).await;
     gate.open();
@@ -167,7 +171,7 @@ async fn a_waiter_whose_time_is_over_is_told_to_come_back(stage: Stage) {
     for process in [&runner, &stage.process().await] {
         let wait = Duration::from_millis(100);
         let begun = Instant::now();
-        let call = process.charge("k").wait(wait).call(stage.body("k", "other"));
+        let call = process.charge("k").wait(wait).run(stage.body("k", "other"));
         let error = in_time(call).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyProcessing);
         assert!(begun.elapsed() >= wait);

@@ -109,9 +109,9 @@ async fn results_that_cannot_be_stored_are_given_once_and_refused_to_duplicates(
 
     // No result fits where there is no room at all, and that is no reason to run twice.
     let nothing = small(0).await;
-    let other = nothing.charge("none").call(async { Ok::<_, Error>(()) });
+    let other = nothing.charge("none").run(async { Ok::<_, Error>(()) });
     other.await.unwrap();
-    let again = nothing.charge("none").call(async { Ok::<_, Error>(()) });
+    let again = nothing.charge("none").run(async { Ok::<_, Error>(()) });
     assert_eq!(kind(again.await), ErrorKind::TooLarge);
 }
 

@@ -62,7 +62,7 @@ impl Serialize for Unserializable {
 async fn no_text_is_said_twice_and_the_key_is_known(stage: Stage) {
     let process = stage.process().await;
     let refused = async |key: &str, kind| {
-        let error = process.charge(key).call(stage.body(key, "again")).await.unwrap_err();
+        let error = process.charge(key).run(stage.body(key, "again")).await.unwrap_err();
         assert_tells(&error, kind, key);
         error
     };
@@ -73,16 +73,16 @@ async fn no_text_is_said_twice_and_the_key_is_known(stage: Stage) {
     assert!(!running.finish().await.unwrap().is_replayed());
 
     let declined = async { Err::<(), _>(Error::new(ErrorKind::Configuration, "card declined")) };
-    process.charge("a-failed").call(declined).await.unwrap_err();
+    process.charge("a-failed").run(declined).await.unwrap_err();
     let error = refused("a-failed", ErrorKind::PreviouslyFailed).await;
     assert_eq!(error.source().unwrap().to_string(), "card declined");
     assert_eq!(error.failure(), Some("card declined"));
 
     stage.dead_owner("a-parked", LEASE, CrashPolicy::Park).await;
-    let parked = process.charge("a-parked").wait(PATIENCE).call(stage.body("a-parked", "again"));
+    let parked = process.charge("a-parked").wait(PATIENCE).run(stage.body("a-parked", "again"));
     assert_tells(&in_time(parked).await.unwrap_err(), ErrorKind::Indeterminate, "a-parked");
 
-    let other = process.charge("a-running").fingerprint(&1).unwrap().call(stage.body("k", "other"));
+    let other = process.charge("a-running").fingerprint(&1).run(stage.body("k", "other"));
     assert_tells(&other.await.unwrap_err(), ErrorKind::Mismatch, "a-running");
 
     for (fault, kind) in [
@@ -101,23 +101,23 @@ async fn no_text_is_said_twice_and_the_key_is_known(stage: Stage) {
     process.faults.clear();
 
     let text = async { Ok::<_, Error>("text".to_owned()) };
-    process.charge("a-text").call(text).await.unwrap();
-    let number = process.charge("a-text").call(async { Ok::<_, Error>(1_u8) });
+    process.charge("a-text").run(text).await.unwrap();
+    let number = process.charge("a-text").run(async { Ok::<_, Error>(1_u8) });
     assert_tells(&number.await.unwrap_err(), ErrorKind::Serialization, "a-text");
 
     let small = stage.process_with(|builder| builder.max_result_size(5)).await;
-    small.charge("a-large").call(stage.body("a-large", "longer than five")).await.unwrap();
+    small.charge("a-large").run(stage.body("a-large", "longer than five")).await.unwrap();
     refused("a-large", ErrorKind::TooLarge).await;
 
     let body = async {
-        let inner = process.charge("a-loop").call(stage.body("a-loop", "again")).await;
+        let inner = process.charge("a-loop").run(stage.body("a-loop", "again")).await;
         assert_tells(&inner.unwrap_err(), ErrorKind::Reentrant, "a-loop");
         Ok::<_, Error>(())
     };
-    process.charge("a-loop").call(body).await.unwrap();
+    process.charge("a-loop").run(body).await.unwrap();
 
     let zero = process.charge("a-zero").ttl(std::time::Duration::ZERO);
-    let error = zero.call(stage.body("a-zero", "again")).await.unwrap_err();
+    let error = zero.run(stage.body("a-zero", "again")).await.unwrap_err();
     assert_tells(&error, ErrorKind::Configuration, "a-zero");
 
     lease_lost(&stage, &process).await;
@@ -138,12 +138,13 @@ async fn lease_lost(stage: &Stage, process: &Process) {
 
 /// Errors from before it is known which record it is.
 async fn without_a_record(process: &Process) {
-    let tenant = process.charge("a-key").tenant("").call(async { Ok::<_, Error>(1) });
+    let tenant = process.charge("a-key").tenant("").run(async { Ok::<_, Error>(1) });
     let error = tenant.await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::KeyGeneration, Some("a-key")));
     assert_nothing_said_twice(&error);
 
-    let unserializable = process.charge("a-key").fingerprint(&Unserializable).unwrap_err();
+    let unserializable = process.charge("a-key").fingerprint(&Unserializable);
+    let unserializable = unserializable.run(async { Ok::<_, Error>(1) }).await.unwrap_err();
     let invalid = Key::from_utf8(b"\xff").unwrap_err();
     for error in [unserializable, invalid] {
         assert_eq!((error.kind(), error.key()), (ErrorKind::KeyGeneration, None));
@@ -154,17 +155,17 @@ async fn without_a_record(process: &Process) {
 
 async fn a_mismatch_names_the_other_operation(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     let held = process.begin(&stage, "held", "first", |op| op).await;
     // In another process the record alone tells.
     for process in [process.clone(), stage.process().await] {
         for key in ["k", "held"] {
-            let refund = process.idem.operation("refund").key(key).fingerprint(&7).unwrap();
-            let error = refund.call(stage.body(key, "refunded")).await.unwrap_err();
+            let refund = process.idem.operation("refund").key(key).fingerprint(&7);
+            let error = refund.run(stage.body(key, "refunded")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             assert!(error.to_string().contains("by the operation `charge`"), "{error}");
-            let other = process.charge(key).fingerprint(&7).unwrap();
-            let error = other.call(stage.body(key, "other")).await.unwrap_err();
+            let other = process.charge(key).fingerprint(&7);
+            let error = other.run(stage.body(key, "other")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             assert!(error.to_string().contains("with other arguments"), "{error}");
             assert!(!error.to_string().contains("by the operation"), "{error}");
@@ -173,13 +174,13 @@ async fn a_mismatch_names_the_other_operation(stage: Stage) {
     assert!(!held.finish().await.unwrap().is_replayed());
     // Nobody knows the name of an operation that was never called here, and no guess is made.
     stage.dead_owner("unknown", LEASE, CrashPolicy::Retry).await;
-    let refund = process.idem.operation("refund").key("unknown").call(stage.body("k", "refunded"));
+    let refund = process.idem.operation("refund").key("unknown").run(stage.body("k", "refunded"));
     let error = refund.await.unwrap_err();
     let text = "for another operation or with other arguments";
     assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains(text), "{error}");
     // A storage that does not say whose it is takes nothing from the answer.
     process.faults.always(Verb::Load, Fault::Refuse);
-    let refund = process.idem.operation("refund").key("k").call(stage.body("k", "refunded"));
+    let refund = process.idem.operation("refund").key("k").run(stage.body("k", "refunded"));
     let error = refund.await.unwrap_err();
     assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains(text), "{error}");
 }
@@ -188,10 +189,10 @@ async fn a_mismatch_names_the_other_operation(stage: Stage) {
 async fn what_the_server_said_is_the_source_of_what_it_means(stage: Stage) {
     let Some(proxy) = stage.proxy() else { return };
     let idem = Idempotency::new(stage.storage_through(&proxy).await).unwrap();
-    idem.operation("charge").key("before").call(stage.body("k", "first")).await.unwrap();
+    idem.operation("charge").key("before").run(stage.body("k", "first")).await.unwrap();
     proxy.cut();
     proxy.refuse();
-    let error = idem.operation("charge").key("a-key").call(stage.body("k", "second"));
+    let error = idem.operation("charge").key("a-key").run(stage.body("k", "second"));
     let error = in_time(error).await.unwrap_err();
     assert_tells(&error, ErrorKind::Storage, "a-key");
     assert!(chain(&error).len() > 1, "{error:?}");
@@ -288,8 +289,8 @@ async fn the_first_failure_is_the_source_whatever_its_text() {
         ["failed", "the first call with this key failed", "ä\n\"b\""].into_iter().enumerate()
     {
         let fails = async || Err::<(), _>(Error::new(ErrorKind::Configuration, text.to_owned()));
-        idem.operation("charge").key(key.to_string()).call(fails()).await.unwrap_err();
-        let again = idem.operation("charge").key(key.to_string()).call(fails());
+        idem.operation("charge").key(key.to_string()).run(fails()).await.unwrap_err();
+        let again = idem.operation("charge").key(key.to_string()).run(fails());
         let error = again.await.unwrap_err();
         assert_eq!(error.failure(), Some(text));
         assert_eq!(error.source().unwrap().to_string(), text);

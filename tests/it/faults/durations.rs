@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use idem_runtime::record::CrashPolicy;
 use idem_runtime::testing::Verb;
-use idem_runtime::{Builder, ErrorKind, Idempotency, Operation, Source};
+use idem_runtime::{ErrorKind, Idempotency, IdempotencyBuilder, Operation, Source};
 use tokio::time::timeout;
 
 use crate::stage::{Stage, in_time, kind};
@@ -32,7 +32,7 @@ async fn durations_that_make_no_sense_are_refused_before_the_storage_and_the_bod
         |op| op.ttl(MINUTE).lease(MAX),
     ];
     for (number, change) in settings.into_iter().enumerate() {
-        let error = change(process.charge("k")).call(stage.body("k", "")).await.unwrap_err();
+        let error = change(process.charge("k")).run(stage.body("k", "")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{number}");
         assert_eq!(error.operation(), Some("charge"));
     }
@@ -41,7 +41,7 @@ async fn durations_that_make_no_sense_are_refused_before_the_storage_and_the_bod
 }
 
 async fn a_handle_whose_durations_make_no_sense_is_not_built(stage: Stage) {
-    let settings: [fn(Builder) -> Builder; 3] = [
+    let settings: [fn(IdempotencyBuilder) -> IdempotencyBuilder; 3] = [
         |builder| builder.ttl(ZERO),
         |builder| builder.lease(ZERO),
         |builder| builder.ttl(MINUTE).lease(MINUTE * 2),
@@ -67,7 +67,7 @@ async fn a_ttl_shorter_than_the_default_lease_shortens_the_lease(stage: Stage) {
             None => operation,
         };
         let body = async { Ok::<_, idem_runtime::Error>(number) };
-        assert_eq!(operation.call(body).await.unwrap(), number);
+        assert_eq!(operation.run(body).await.unwrap(), number);
     }
 }
 
@@ -78,15 +78,16 @@ async fn the_longest_durations_work(stage: Stage) {
         let running =
             process.begin(&stage, &key, "first", |op| op.wait(MAX).on_crash(policy)).await;
         let other = stage.process().await;
-        let rival = other.charge(&key).call(stage.body(&key, "other"));
+        let rival = other.charge(&key).run(stage.body(&key, "other"));
         assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
         for process in [&process, &other] {
-            let waiting = process.charge(&key).wait(MAX).call(stage.body(&key, "other"));
+            let waiting = process.charge(&key).wait(MAX).run(stage.body(&key, "other"));
             timeout(Duration::from_millis(100), waiting).await.unwrap_err();
         }
         let outcome = running.finish().await.unwrap();
         assert_eq!(outcome.source, Source::Executed { recovered: false });
-        let replay = other.charge(&key).wait(MAX).run(stage.body(&key, "other")).await.unwrap();
+        let replay =
+            other.charge(&key).wait(MAX).run_with_outcome(stage.body(&key, "other")).await.unwrap();
         assert!(replay.is_replayed());
     }
 }
@@ -95,7 +96,7 @@ async fn a_wait_of_nothing_does_not_wait(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", |op| op.wait(ZERO)).await;
     for caller in [&process, &stage.process().await] {
-        let call = caller.charge("k").wait(ZERO).call(stage.body("k", "other"));
+        let call = caller.charge("k").wait(ZERO).run(stage.body("k", "other"));
         assert_eq!(kind(in_time(call).await), ErrorKind::AlreadyProcessing);
     }
     assert_eq!(running.finish().await.unwrap().value, "first");
@@ -104,7 +105,7 @@ async fn a_wait_of_nothing_does_not_wait(stage: Stage) {
 async fn the_shortest_durations_work(stage: Stage) {
     let process = stage.process().await;
     let nano = Duration::from_nanos(1);
-    let call = process.charge("k").lease(nano).ttl(nano).run(stage.body("k", "first"));
+    let call = process.charge("k").lease(nano).ttl(nano).run_with_outcome(stage.body("k", "first"));
     match in_time(call).await {
         // Its record may be gone before it is completed, but it says so.
         Ok(outcome) => {
@@ -121,6 +122,6 @@ async fn the_shortest_durations_work(stage: Stage) {
 
 async fn a_lease_longer_than_the_handles_ttl_prolongs_the_ttl(stage: Stage) {
     let process = stage.process_with(|builder| builder.ttl(MINUTE)).await;
-    let call = process.charge("k").lease(MINUTE * 5).call(stage.body("k", "first"));
+    let call = process.charge("k").lease(MINUTE * 5).run(stage.body("k", "first"));
     assert_eq!(call.await.unwrap(), "first");
 }

@@ -1,7 +1,7 @@
 //! Keys, tenants and namespaces that are none.
 
 use idem_runtime::testing::Verb;
-use idem_runtime::{Error, ErrorKind, Idempotency, Key, KeyGenerator, Operation};
+use idem_runtime::{Error, ErrorKind, Fingerprint, Idempotency, Key, Operation};
 
 use crate::stage::{Process, Stage, kind};
 
@@ -11,10 +11,12 @@ on_every_backend!(
     the_longest_key_and_scopes_work,
     a_call_without_key_and_arguments_is_refused,
     a_call_without_key_is_known_by_its_arguments,
+    keys_that_a_generator_makes_are_those_of_equal_arguments,
+    a_generator_that_fails_refuses_the_call,
 );
 
 async fn assert_refused(stage: &Stage, process: &Process, operation: Operation) -> Error {
-    let error = operation.call(stage.body("k", "")).await.unwrap_err();
+    let error = operation.run(stage.body("k", "")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::KeyGeneration);
     assert!(!error.is_retryable() && !error.is_conflict());
     assert_eq!(stage.ledger.executions("k"), 0);
@@ -59,7 +61,7 @@ async fn the_longest_key_and_scopes_work(stage: Stage) {
     let process = stage.process_with(|builder| builder.namespace(namespace)).await;
     let key = "\u{1f511}".repeat(Key::MAX_LEN / 4);
     for _ in 0..2 {
-        let call = process.charge(&key).tenant("t".repeat(128)).call(stage.body("k", "first"));
+        let call = process.charge(&key).tenant("t".repeat(128)).run(stage.body("k", "first"));
         assert_eq!(call.await.unwrap(), "first");
     }
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -73,15 +75,36 @@ async fn a_call_without_key_and_arguments_is_refused(stage: Stage) {
 async fn a_call_without_key_is_known_by_its_arguments(stage: Stage) {
     let process = stage.process().await;
     for (args, expected) in [(1, "one"), (1, "one"), (2, "two")] {
-        let call = process.idem.operation("charge").fingerprint(&args).unwrap();
-        assert_eq!(call.call(stage.body("k", expected)).await.unwrap(), expected);
+        let call = process.idem.operation("charge").fingerprint(&args);
+        assert_eq!(call.run(stage.body("k", expected)).await.unwrap(), expected);
     }
     assert_eq!(stage.ledger.executions("k"), 2);
+}
+
+async fn keys_that_a_generator_makes_are_those_of_equal_arguments(stage: Stage) {
+    let prefixed = |operation: &str, args: Fingerprint| {
+        Key::from_fingerprint(&format!("made:{operation}"), args)
+    };
+    let process = stage.process_with(|builder| builder.key_generator(prefixed)).await;
+    for (args, expected) in [(1, "one"), (1, "one"), (2, "two")] {
+        let call = process.idem.operation("charge").key("replaced").generate_key(&args);
+        assert_eq!(call.run(stage.body("k", expected)).await.unwrap(), expected);
+    }
+    assert_eq!(stage.ledger.executions("k"), 2);
+    let made = Key::hash("made:charge", &1).unwrap();
+    let other = process.charge(made.as_str()).fingerprint(&2).run(stage.body("k", "other"));
+    assert_eq!(kind(other.await), ErrorKind::Mismatch);
+}
+
+async fn a_generator_that_fails_refuses_the_call(stage: Stage) {
+    let none = |_: &str, _: Fingerprint| Key::new("");
+    let process = stage.process_with(|builder| builder.key_generator(none)).await;
+    assert_refused(&stage, &process, process.idem.operation("charge").generate_key(&1)).await;
+    assert_refused(&stage, &process, process.idem.operation("charge").fingerprint(&1)).await;
+    assert_eq!(process.charge("k").run(stage.body("k", "first")).await.unwrap(), "first");
 }
 
 #[test]
 fn random_keys_differ() {
     assert_ne!(Key::random(), Key::random());
-    let generated = idem_runtime::RandomKeys.generate("charge");
-    assert_ne!(generated.unwrap(), Key::random());
 }

@@ -52,7 +52,8 @@ async fn nothing_that_a_user_hands_over_is_shown(stage: Stage) {
     let all = seen.all();
     assert!(all.contains("idempotent"), "the spans of the calls are logged");
     assert!(all.contains("the result of a call is not recorded"));
-    for shown in ["Idempotency { st", "Builder { st", "Operation { name", "Context { op"] {
+    for shown in ["Idempotency { st", "IdempotencyBuilder { st", "Operation { name", "Context { op"]
+    {
         assert!(all.contains(shown), "{shown}");
     }
     let shown: Vec<_> = all.lines().filter(|line| line.contains(SECRET)).collect();
@@ -64,41 +65,41 @@ fn key(name: &str) -> String {
 }
 
 fn secret(operation: Operation) -> Operation {
-    operation.fingerprint(&(SECRET, [SECRET])).unwrap().tenant(SECRET)
+    operation.fingerprint(&(SECRET, [SECRET])).tenant(SECRET)
 }
 
 async fn results(stage: &Stage, process: &Process, seen: &Seen) {
     let name = key("result");
     for _ in 0..2 {
-        let value = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap();
+        let value = process.charge(&name).run(stage.body(&name, SECRET)).await.unwrap();
         assert_eq!(value, SECRET);
-        secret(process.charge(&name)).call(stage.body(&name, SECRET)).await.unwrap();
+        secret(process.charge(&name)).run(stage.body(&name, SECRET)).await.unwrap();
     }
-    let other = process.charge(&name).fingerprint(SECRET).unwrap();
-    let error = other.call(stage.body(&name, SECRET)).await.unwrap_err();
+    let other = process.charge(&name).fingerprint(SECRET);
+    let error = other.run(stage.body(&name, SECRET)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     seen.error(&error);
     let body = async {
         seen.text(&format!("{:?}", current().unwrap()));
-        let inner = process.charge(&key("reentrant")).call(stage.body(&name, SECRET)).await;
+        let inner = process.charge(&key("reentrant")).run(stage.body(&name, SECRET)).await;
         seen.error(&inner.unwrap_err());
         Ok::<_, Error>(())
     };
-    process.charge(&key("reentrant")).call(body).await.unwrap();
-    let bad = process.charge(&format!("{SECRET}\n")).call(stage.body(&name, SECRET));
+    process.charge(&key("reentrant")).run(body).await.unwrap();
+    let bad = process.charge(&format!("{SECRET}\n")).run(stage.body(&name, SECRET));
     seen.error(&bad.await.unwrap_err());
 }
 
 async fn failures(process: &Process, seen: &Seen) {
     let declined = || async { Err::<(), _>(Error::new(ErrorKind::Configuration, SECRET)) };
-    process.charge(&key("failure")).call(declined()).await.unwrap_err();
-    let error = process.charge(&key("failure")).call(declined()).await.unwrap_err();
+    process.charge(&key("failure")).run(declined()).await.unwrap_err();
+    let error = process.charge(&key("failure")).run(declined()).await.unwrap_err();
     assert_eq!(error.failure(), Some(SECRET));
     // Its source is the application's own error, which the application shows or does not.
     seen.text(&format!("{error} {error:?} {error:#?}"));
     for _ in 0..2 {
         let typed = async { Err::<(), _>(Declined(SECRET.to_owned())) };
-        let call = process.charge(&key("typed")).errors(ReplayErrors).call(typed);
+        let call = process.charge(&key("typed")).errors(ReplayErrors).run(typed);
         assert_eq!(call.await.unwrap_err().0, SECRET);
     }
 }
@@ -108,13 +109,13 @@ async fn unreadable(stage: &Stage, process: &Process, seen: &Seen) {
     let msgpack = stage.process_with(|builder| builder.codec(MsgPack)).await;
     for (name, writer) in [("json", process), ("msgpack", &msgpack)] {
         let name = key(name);
-        writer.charge(&name).call(stage.body(&name, SECRET)).await.unwrap();
-        let number = writer.charge(&name).call(async { Ok::<_, Error>(1) });
+        writer.charge(&name).run(stage.body(&name, SECRET)).await.unwrap();
+        let number = writer.charge(&name).run(async { Ok::<_, Error>(1) });
         let error = number.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Serialization);
         seen.error(&error);
         let variant = async { Ok::<_, Error>(CrashedOrNot::Crashed) };
-        seen.error(&writer.charge(&name).call(variant).await.unwrap_err());
+        seen.error(&writer.charge(&name).run(variant).await.unwrap_err());
     }
 }
 
@@ -129,13 +130,13 @@ async fn trouble(stage: &Stage, seen: &Seen) {
     for kind in [StorageErrorKind::Corrupt, StorageErrorKind::Configuration, StorageErrorKind::Full]
     {
         process.faults.next(Verb::Claim, Fault::Fail(kind));
-        let error = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap_err();
+        let error = process.charge(&name).run(stage.body(&name, SECRET)).await.unwrap_err();
         seen.error(&error);
     }
     process.faults.next(Verb::Complete, Fault::Fail(StorageErrorKind::Corrupt));
-    let unrecorded = process.charge(&name).lease(PATIENCE).call(stage.body(&name, SECRET));
+    let unrecorded = process.charge(&name).lease(PATIENCE).run(stage.body(&name, SECRET));
     unrecorded.await.unwrap();
-    let rival = process.charge(&name).call(stage.body(&name, SECRET)).await.unwrap_err();
+    let rival = process.charge(&name).run(stage.body(&name, SECRET)).await.unwrap_err();
     seen.error(&rival);
 
     // A lease that is lost, and the warnings of the keeper.
@@ -149,12 +150,12 @@ async fn trouble(stage: &Stage, seen: &Seen) {
 
     let name = key("parked");
     stage.dead_owner(&name, LEASE, CrashPolicy::Park).await;
-    let parked = process.charge(&name).wait(PATIENCE).call(stage.body(&name, SECRET));
+    let parked = process.charge(&name).wait(PATIENCE).run(stage.body(&name, SECRET));
     seen.error(&in_time(parked).await.unwrap_err());
 
     let small = stage.process_with(|builder| builder.max_result_size(5)).await;
     for _ in 0..2 {
-        let call = small.charge(&key("large")).call(stage.body(&name, SECRET));
+        let call = small.charge(&key("large")).run(stage.body(&name, SECRET));
         if let Err(error) = call.await {
             seen.error(&error);
         }

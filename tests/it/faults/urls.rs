@@ -108,10 +108,7 @@ async fn servers_that_need_a_password_say_so() {
     }
     for url in [redis.url(), redis.unix_url()] {
         let stage = Stage::at(&url);
-        assert_eq!(
-            stage.process().await.charge("k").call(stage.body("k", "1")).await.unwrap(),
-            "1"
-        );
+        assert_eq!(stage.process().await.charge("k").run(stage.body("k", "1")).await.unwrap(), "1");
         let storage = RedisStorage::connect(&url).await.unwrap();
         let idem = Idempotency::new(storage.clone()).unwrap();
         let shown = format!("{storage:?} {idem:?} {:?}", Idempotency::builder(storage.clone()));
@@ -184,7 +181,7 @@ async fn timeouts_of_nothing_are_refused_and_endless_ones_work() {
     for builder in [single(), RedisStorage::cluster(cluster.urls())] {
         let idem = Idempotency::new(endless(builder).connect().await.unwrap()).unwrap();
         let call = async { Ok::<_, Error>(1) };
-        assert_eq!(in_time(idem.operation("charge").key("endless").call(call)).await.unwrap(), 1);
+        assert_eq!(in_time(idem.operation("charge").key("endless").run(call)).await.unwrap(), 1);
     }
     for builder in
         [single().connection_timeout(Duration::ZERO), single().response_timeout(Duration::ZERO)]
@@ -200,6 +197,6 @@ async fn urls_that_need_no_server_give_a_working_handle() {
         let idem = Idempotency::connect(url).await.unwrap();
         assert_eq!(idem.storage().backend(), backend);
         let call = async { Ok::<_, Error>(1) };
-        assert_eq!(idem.operation("charge").key("k").call(call).await.unwrap(), 1);
+        assert_eq!(idem.operation("charge").key("k").run(call).await.unwrap(), 1);
     }
 }

@@ -44,12 +44,15 @@ async fn arguments_that_cannot_be_serialized_are_refused_before_the_storage_and_
 ) {
     let process = stage.process().await;
     let operation = || process.idem.operation("charge");
-    assert_eq!(kind(operation().fingerprint(&Stubborn)), ErrorKind::KeyGeneration);
-    let text = || operation().fingerprint(&f64::NAN).map(|_| ());
-    assert_eq!(kind(text()), ErrorKind::KeyGeneration);
-    let args = idem_runtime::Fingerprint::of("charge", &Stubborn);
-    let call = operation().key("k").with_fingerprint(args).call(stage.body("k", ""));
-    assert_eq!(kind(call.await), ErrorKind::KeyGeneration);
+    for call in [
+        operation().fingerprint(&Stubborn),
+        operation().fingerprint(&f64::NAN),
+        operation().generate_key(&Stubborn),
+        operation().key("k").fingerprint(&Stubborn),
+        operation().fingerprint(&Stubborn).key("k"),
+    ] {
+        assert_eq!(kind(call.run(stage.body("k", "")).await), ErrorKind::KeyGeneration);
+    }
     assert_eq!(stage.ledger.executions("k"), 0);
     assert_eq!(stage.record("k").await, None);
 }
@@ -63,11 +66,11 @@ where
         stage.ledger.record("k", "");
         Ok::<_, Error>(value())
     };
-    let first = process.charge("k").run(body()).await.unwrap();
+    let first = process.charge("k").run_with_outcome(body()).await.unwrap();
     assert_eq!((&first.value, first.source), (&value(), Source::Unrecorded));
     assert_eq!(process.heard.unrecorded(), 1);
     for duplicate in [&process, &stage.process().await] {
-        assert_eq!(kind(duplicate.charge("k").run(body()).await), expected);
+        assert_eq!(kind(duplicate.charge("k").run_with_outcome(body()).await), expected);
     }
     assert_eq!(stage.ledger.executions("k"), 1);
 }
@@ -109,8 +112,8 @@ async fn typed_error_that_cannot_be_read_back_is_stored_as_text(stage: Stage) {
     let process = stage.process().await;
     let call = || process.charge("k").errors(ReplayErrors);
     let failing = || async { Err::<(), _>(Disagreeing { id: 1, name: "a".to_owned() }) };
-    assert_eq!(call().call(failing()).await.unwrap_err().id, 1);
-    assert_eq!(call().call(failing()).await.unwrap_err().name, "previously_failed");
+    assert_eq!(call().run(failing()).await.unwrap_err().id, 1);
+    assert_eq!(call().run(failing()).await.unwrap_err().name, "previously_failed");
 }
 
 async fn result_over_the_limit_is_given_once_and_refused_to_duplicates(stage: Stage) {
@@ -121,16 +124,16 @@ async fn result_at_the_limit_is_stored(stage: Stage) {
     let process = stage.process_with(|builder| builder.max_result_size(100)).await;
     // Two more for the quotes.
     let body = || async { Ok::<_, Error>("x".repeat(98)) };
-    assert!(!process.charge("k").run(body()).await.unwrap().is_replayed());
-    assert!(process.charge("k").run(body()).await.unwrap().is_replayed());
+    assert!(!process.charge("k").run_with_outcome(body()).await.unwrap().is_replayed());
+    assert!(process.charge("k").run_with_outcome(body()).await.unwrap().is_replayed());
 }
 
 async fn large_result_is_stored_where_the_limit_allows(stage: Stage) {
     const SIZE: usize = 8 << 20;
     let process = stage.process_with(|builder| builder.max_result_size(2 * SIZE)).await;
     let body = || async { Ok::<_, Error>("x".repeat(SIZE)) };
-    process.charge("k").call(body()).await.unwrap();
-    let replay = stage.process().await.charge("k").run(body()).await.unwrap();
+    process.charge("k").run(body()).await.unwrap();
+    let replay = stage.process().await.charge("k").run_with_outcome(body()).await.unwrap();
     assert!(replay.is_replayed());
     assert!(replay.value.len() == SIZE && replay.value.bytes().all(|byte| byte == b'x'));
 }
@@ -139,8 +142,8 @@ async fn long_text_of_a_failure_is_cut(stage: Stage) {
     let process = stage.process().await;
     let text = "ä".repeat(5_000);
     let declined = Error::new(ErrorKind::Configuration, text.clone());
-    process.charge("k").call(async { Err::<(), _>(declined) }).await.unwrap_err();
-    let error = process.charge("k").call(stage.body("k", "")).await.unwrap_err();
+    process.charge("k").run(async { Err::<(), _>(declined) }).await.unwrap_err();
+    let error = process.charge("k").run(stage.body("k", "")).await.unwrap_err();
     let failure = error.failure().unwrap();
     assert!(text.starts_with(failure));
     assert!((4_000..=4_096).contains(&failure.len()), "{}", failure.len());
@@ -159,7 +162,7 @@ async fn typed_error_over_the_limit_is_stored_as_text(stage: Stage) {
     let process = stage.process_with(|builder| builder.max_result_size(100)).await;
     let call = || process.charge("k").errors(ReplayErrors);
     let long = || async { Err::<(), _>(Typed("x".repeat(200))) };
-    assert_eq!(call().call(long()).await, Err(Typed("x".repeat(200))));
-    let again = call().call(long()).await;
+    assert_eq!(call().run(long()).await, Err(Typed("x".repeat(200))));
+    let again = call().run(long()).await;
     assert_eq!(again, Err(Typed("previously_failed".to_owned())));
 }

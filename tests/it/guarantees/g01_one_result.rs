@@ -36,7 +36,7 @@ async fn stampede(stage: &Stage, processes: &[Process], calls: usize) -> Vec<Out
                 run.finish("");
                 Ok::<_, idem_runtime::Error>(format!("call {number}"))
             };
-            process.charge("k").lease(TTL).wait(PATIENCE).run(body).await.unwrap()
+            process.charge("k").lease(TTL).wait(PATIENCE).run_with_outcome(body).await.unwrap()
         });
     }
     in_time(running.join_all()).await
@@ -95,10 +95,10 @@ fn two_hundred_duplicates_of_eight_system_processes_run_once(stage: &Stage) {
 
 async fn every_later_call_gets_the_first_result(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
-    let first = one.charge("k").run(stage.body("k", "first")).await.unwrap();
+    let first = one.charge("k").run_with_outcome(stage.body("k", "first")).await.unwrap();
     assert_eq!(first.source, Source::Executed { recovered: false });
     for process in [&one, &two] {
-        let later = process.charge("k").run(stage.body("k", "later")).await.unwrap();
+        let later = process.charge("k").run_with_outcome(stage.body("k", "later")).await.unwrap();
         assert_eq!(later.value, "first");
         assert!(later.is_replayed());
     }
@@ -110,7 +110,7 @@ async fn a_result_is_kept_for_its_ttl_and_not_longer(stage: Stage) {
     let ttl = Duration::from_millis(400);
     let call = |value| {
         let lease = Duration::from_millis(100);
-        process.charge("k").lease(lease).ttl(ttl).run(stage.body("k", value))
+        process.charge("k").lease(lease).ttl(ttl).run_with_outcome(stage.body("k", value))
     };
     let begun = tokio::time::Instant::now();
     assert_eq!(call("first").await.unwrap().value, "first");
@@ -160,10 +160,12 @@ async fn retention_counts_from_completion(stage: Stage) {
 
 async fn a_replay_does_not_prolong_retention(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     let before = stage.record("k").await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(process.charge("k").run(stage.body("k", "again")).await.unwrap().is_replayed());
+    assert!(
+        process.charge("k").run_with_outcome(stage.body("k", "again")).await.unwrap().is_replayed()
+    );
     let after = stage.record("k").await.unwrap();
     // A server that tells how much time is left may read a little more or less.
     let moved = after.expires_at.as_millis().abs_diff(before.expires_at.as_millis());

@@ -23,11 +23,11 @@ async fn a_body_longer_than_its_lease_is_not_joined_by_another(stage: Stage) {
     let running = one.begin(&stage, "k", "first", |op| op.lease(KEPT)).await;
     let rival = tokio::spawn({
         let (two, stage) = (two.clone(), stage.clone());
-        async move { two.charge("k").wait(PATIENCE).run(stage.body("k", "second")).await }
+        async move { two.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "second")).await }
     });
     sleep(KEPT * 2).await;
     assert_eq!(
-        kind(two.idem.operation("charge").key("k").call(stage.body("k", "third")).await),
+        kind(two.idem.operation("charge").key("k").run(stage.body("k", "third")).await),
         ErrorKind::AlreadyProcessing
     );
     let first = running.finish().await.unwrap();
@@ -50,11 +50,11 @@ async fn a_body_that_blocks_its_thread_keeps_its_lease(stage: Stage) {
                 run.finish("");
                 Ok::<_, Error>("blocked".to_owned())
             };
-            one.charge("k").lease(KEPT).run(body).await
+            one.charge("k").lease(KEPT).run_with_outcome(body).await
         }
     });
     in_time(gate.pass()).await;
-    let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
+    let second = two.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
     let second = in_time(second).await.unwrap();
     assert_eq!((second.value.as_str(), second.is_replayed()), ("blocked", true));
     let first = in_time(blocking).await.unwrap().unwrap();
@@ -70,7 +70,7 @@ async fn a_lease_survives_renewals_that_fail_now_and_then(stage: Stage) {
     }
     let running = one.begin(&stage, "k", "first", |op| op.lease(lease)).await;
     sleep(lease * 2).await;
-    let rival = two.charge("k").call(stage.body("k", "second"));
+    let rival = two.charge("k").run(stage.body("k", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     assert!(one.faults.calls(Verb::Renew) > 3, "it was renewed after three failures");
     let first = running.finish().await.unwrap();
@@ -83,7 +83,7 @@ async fn a_lease_survives_a_renewal_that_hangs(stage: Stage) {
     one.faults.next(Verb::Renew, Fault::Hang);
     let running = one.begin(&stage, "k", "first", |op| op.lease(lease)).await;
     sleep(lease * 2).await;
-    let rival = two.charge("k").call(stage.body("k", "second"));
+    let rival = two.charge("k").run(stage.body("k", "second"));
     assert_eq!(kind(rival.await), ErrorKind::AlreadyProcessing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
 }
@@ -96,7 +96,9 @@ async fn a_body_does_not_begin_when_answers_come_after_its_lease(stage: Stage) {
     let late = tokio::spawn({
         let (one, stage) = (one.clone(), stage.clone());
         let wait = PATIENCE;
-        async move { one.charge("k").lease(LEASE).wait(wait).run(stage.body("k", "late")).await }
+        async move {
+            one.charge("k").lease(LEASE).wait(wait).run_with_outcome(stage.body("k", "late")).await
+        }
     });
     until("the renewal is asked for", || one.faults.calls(Verb::Renew) == 1).await;
     sleep(LEASE + GRAIN).await;
@@ -124,7 +126,7 @@ async fn many_processes_that_crash_and_retry_never_overlap(stage: Stage) {
                     run.finish("");
                     Ok::<_, Error>("done".to_owned())
                 };
-                let call = process.charge("k").wait(PATIENCE).call(body);
+                let call = process.charge("k").wait(PATIENCE).run(body);
                 let patience = Duration::from_millis(1 + random.next() % 40 + attempt);
                 match timeout(patience, call).await {
                     Ok(value) => return value.unwrap(),

@@ -39,13 +39,14 @@ async fn silenced(stage: &Stage, key: &str, value: &str) -> (Process, Running) {
 async fn stale_owner_cannot_complete(stage: Stage) {
     let (silent, running) = silenced(&stage, "k", "stale").await;
     let two = stage.process().await;
-    let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
+    let second = two.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
     let second = in_time(second).await.unwrap();
     assert_eq!(second.source, Source::Executed { recovered: true });
 
     let first = running.finish().await.unwrap();
     assert_eq!((first.value.as_str(), first.is_replayed()), ("second", true));
-    let later = stage.process().await.charge("k").run(stage.body("k", "later")).await.unwrap();
+    let later =
+        stage.process().await.charge("k").run_with_outcome(stage.body("k", "later")).await.unwrap();
     assert_eq!(later.value, "second");
     assert_eq!(silent.heard.unrecorded(), 0);
     assert_eq!(silent.idem.in_flight(), 0);
@@ -57,7 +58,7 @@ async fn stale_owner_of_a_key_that_is_running_elsewhere_gets_lease_lost(stage: S
     let second = two.begin(&stage, "k", "second", |op| op.wait(PATIENCE)).await;
     assert_eq!(kind(running.finish().await), ErrorKind::LeaseLost);
     assert_eq!(second.finish().await.unwrap().source, Source::Executed { recovered: true });
-    let later = two.charge("k").run(stage.body("k", "later")).await.unwrap();
+    let later = two.charge("k").run_with_outcome(stage.body("k", "later")).await.unwrap();
     assert_eq!(later.value, "second");
 }
 
@@ -65,11 +66,11 @@ async fn stale_owner_cannot_fail(stage: Stage) {
     let (silent, two) = (stage.process().await, stage.process().await);
     let body = async {
         silent.faults.always(Verb::Renew, Fault::Refuse);
-        let second = two.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
+        let second = two.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
         assert_eq!(in_time(second).await?.value, "second");
         Err::<String, _>(Error::new(ErrorKind::Storage, "declined"))
     };
-    let first = in_time(silent.charge("k").run(body)).await.unwrap();
+    let first = in_time(silent.charge("k").run_with_outcome(body)).await.unwrap();
     assert_eq!((first.value.as_str(), first.is_replayed()), ("second", true));
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Completed);
 }
@@ -113,7 +114,7 @@ async fn stale_owner_cannot_park(stage: Stage) {
     silent.faults.always(Verb::Renew, Fault::Refuse);
     // An operator resolves it: the record is somebody else's by now.
     vanish(&stage, "k", owner_of(&stage, "k").await).await;
-    stage.process().await.charge("k").call(stage.body("k", "second")).await.unwrap();
+    stage.process().await.charge("k").run(stage.body("k", "second")).await.unwrap();
     running.cancel().await;
     until("the park was answered", || silent.idem.in_flight() == 0).await;
     assert!(silent.faults.calls(Verb::Complete) > 0);
@@ -131,9 +132,9 @@ async fn stale_owner_is_told_by_lease_lost(stage: Stage) {
         let context = current().unwrap();
         in_time(context.lease_lost()).await;
         // By now somebody may take over, and does.
-        stage.process().await.charge("k").wait(PATIENCE).call(stage.body("k", "second")).await
+        stage.process().await.charge("k").wait(PATIENCE).run(stage.body("k", "second")).await
     };
-    assert!(in_time(silent.charge("k").run(body)).await.unwrap().is_replayed());
+    assert!(in_time(silent.charge("k").run_with_outcome(body)).await.unwrap().is_replayed());
 }
 
 /// Frees a key behind the back of its owner, whose id is `owner`.
@@ -149,7 +150,7 @@ async fn vanished_record_is_not_resurrected_by_complete(stage: Stage) {
         vanish(&stage, "k", current().unwrap().owner()).await;
         stage.body("k", "first").await
     };
-    let first = process.charge("k").run(body).await.unwrap();
+    let first = process.charge("k").run_with_outcome(body).await.unwrap();
     assert_eq!((first.value.as_str(), first.source), ("first", Source::Unrecorded));
     assert_eq!(process.heard.unrecorded(), 1);
     assert_eq!(stage.status("k").await, Some(Status::Released));
@@ -164,7 +165,7 @@ async fn vanished_record_is_not_resurrected_by_a_renewal(stage: Stage) {
         in_time(context.lease_lost()).await;
         stage.body("k", "first").await
     };
-    let call = process.charge("k").run(body);
+    let call = process.charge("k").run_with_outcome(body);
     let harm = async {
         vanish(&stage, "k", told.await.unwrap()).await;
         sleep(LEASE * 2).await;
@@ -191,7 +192,7 @@ async fn fences_grow_with_every_takeover(stage: Stage) {
     assert_eq!(fences, [1, 2, 3]);
     let process = stage.process().await;
     let body = async { Ok::<_, Error>(current().unwrap().attempt()) };
-    assert_eq!(in_time(process.charge("k").wait(PATIENCE).call(body)).await.unwrap(), 4);
+    assert_eq!(in_time(process.charge("k").wait(PATIENCE).run(body)).await.unwrap(), 4);
     assert_eq!(process.heard.takeovers(), 1);
 }
 
@@ -201,7 +202,8 @@ async fn a_late_owner_that_nobody_replaced_completes(stage: Stage) {
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
     assert_eq!(process.heard.unrecorded(), 0);
-    let later = stage.process().await.charge("k").run(stage.body("k", "later")).await.unwrap();
+    let later =
+        stage.process().await.charge("k").run_with_outcome(stage.body("k", "later")).await.unwrap();
     assert_eq!(later.value, "late");
 }
 

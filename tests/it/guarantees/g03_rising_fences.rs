@@ -55,7 +55,7 @@ async fn cancelled(process: &Process, fences: &Fences) {
         std::future::pending::<Result<String, Error>>().await
     };
     tokio::select! {
-        ended = process.charge("k").lease(TTL).run(body) => panic!("{ended:?}"),
+        ended = process.charge("k").lease(TTL).run_with_outcome(body) => panic!("{ended:?}"),
         begun = in_time(has_begun) => begun.unwrap(),
     }
     idle(process).await;
@@ -72,24 +72,24 @@ async fn a_fence_rises_whatever_became_of_the_owner_before(stage: Stage) {
         fences.note();
         panic!("on purpose")
     };
-    let panicking = std::panic::AssertUnwindSafe(call().call::<String, Error, _>(panics));
+    let panicking = std::panic::AssertUnwindSafe(call().run::<String, Error, _>(panics));
     futures_util::FutureExt::catch_unwind(panicking).await.unwrap_err();
     idle(&process).await;
 
-    call().errors(ReleaseErrors).call(fences.body::<String>(Err(declined()))).await.unwrap_err();
+    call().errors(ReleaseErrors).run(fences.body::<String>(Err(declined()))).await.unwrap_err();
     let retried = call().retry_if(|_: &Error| true);
-    retried.call(fences.body::<String>(Err(declined()))).await.unwrap_err();
+    retried.run(fences.body::<String>(Err(declined()))).await.unwrap_err();
     let unstored = call().store_if(|_: &String| false);
-    unstored.call(fences.body(Ok("not stored".to_owned()))).await.unwrap();
+    unstored.run(fences.body(Ok("not stored".to_owned()))).await.unwrap();
 
     // The release's reply is lost, and it is asked for again.
     process.faults.next(Verb::Release, Fault::LoseReply);
-    call().errors(ReleaseErrors).call(fences.body::<String>(Err(declined()))).await.unwrap_err();
+    call().errors(ReleaseErrors).run(fences.body::<String>(Err(declined()))).await.unwrap_err();
     idle(&process).await;
 
     // The key was claimed, and the body never began.
     process.faults.next(Verb::Claim, Fault::HangAfter);
-    let unheard = call().call(fences.body(Ok("never".to_owned())));
+    let unheard = call().run(fences.body(Ok("never".to_owned())));
     tokio::time::timeout(Duration::from_millis(200), unheard).await.unwrap_err();
     idle(&process).await;
     assert_eq!(stage.status("k").await, Some(Status::Released));
@@ -98,9 +98,9 @@ async fn a_fence_rises_whatever_became_of_the_owner_before(stage: Stage) {
     let dead = stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
     assert_eq!(stage.record("k").await.unwrap().owner, dead.owner);
     let taker = call().wait(PATIENCE).errors(ReleaseErrors);
-    in_time(taker.call(fences.body::<String>(Err(declined())))).await.unwrap_err();
+    in_time(taker.run(fences.body::<String>(Err(declined())))).await.unwrap_err();
 
-    let last = call().run(fences.body(Ok("last".to_owned()))).await.unwrap();
+    let last = call().run_with_outcome(fences.body(Ok("last".to_owned()))).await.unwrap();
     assert_eq!(last.source, Source::Executed { recovered: false });
     let fences = fences.0.into_inner();
     // That of the body which never began is missing, and so is the dead owner's.
@@ -122,12 +122,12 @@ async fn a_released_key_is_no_recovery_and_a_dead_owners_is(stage: Stage) {
     let process = stage.process().await;
     let busy = || process.charge("k").errors(ReleaseErrors).wait(PATIENCE);
     stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
-    in_time(busy().call(async { Err::<String, _>(declined()) })).await.unwrap_err();
+    in_time(busy().run(async { Err::<String, _>(declined()) })).await.unwrap_err();
     assert_eq!(process.heard.takeovers(), 1);
-    in_time(busy().call(async { Err::<String, _>(declined()) })).await.unwrap_err();
+    in_time(busy().run(async { Err::<String, _>(declined()) })).await.unwrap_err();
     assert_eq!(process.heard.takeovers(), 1);
     stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
-    let outcome = in_time(busy().run(stage.body("k", "value"))).await.unwrap();
+    let outcome = in_time(busy().run_with_outcome(stage.body("k", "value"))).await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: true });
     assert_eq!(process.heard.takeovers(), 2);
 }
@@ -136,7 +136,7 @@ async fn a_claim_that_is_asked_again_says_the_same_of_the_owner_before(stage: St
     let process = stage.process().await;
     let again = |key: &str| {
         process.faults.next(Verb::Claim, Fault::LoseReply);
-        process.charge(key).lease(TTL).run(stage.body(key, "value"))
+        process.charge(key).lease(TTL).run_with_outcome(stage.body(key, "value"))
     };
     let fresh = in_time(again("fresh")).await.unwrap();
     assert_eq!(fresh.source, Source::Executed { recovered: false });
@@ -160,10 +160,11 @@ async fn a_released_key_is_not_for_other_arguments(stage: Stage) {
     idle(&process).await;
     for process in [process, stage.process().await] {
         let other = Fingerprint::of("charge", "other arguments").unwrap();
-        let call = process.charge("k").with_fingerprint(Ok(other));
-        assert_eq!(kind(in_time(call.call(stage.body("k", "other"))).await), ErrorKind::Mismatch);
+        let call = process.charge("k").with_fingerprint(other);
+        assert_eq!(kind(in_time(call.run(stage.body("k", "other"))).await), ErrorKind::Mismatch);
     }
-    let same = stage.process().await.charge("k").run(stage.body("k", "same")).await.unwrap();
+    let same =
+        stage.process().await.charge("k").run_with_outcome(stage.body("k", "same")).await.unwrap();
     assert_eq!(same.source, Source::Executed { recovered: false });
 }
 
@@ -175,6 +176,6 @@ async fn a_released_key_is_forgotten_after_its_ttl(stage: Stage) {
     tokio::time::sleep(LEASE * 2).await;
     assert_eq!(stage.status("k").await, None);
     let fences = Fences::default();
-    process.charge("k").call(fences.body(Ok(String::new()))).await.unwrap();
+    process.charge("k").run(fences.body(Ok(String::new()))).await.unwrap();
     assert_eq!(*fences.0.lock(), [1]);
 }

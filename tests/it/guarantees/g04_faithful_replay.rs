@@ -68,12 +68,13 @@ async fn a_replay_equals_the_first_result(stage: Stage) {
     for (key, codec) in [("json", AnyCodec::from(Json)), ("msgpack", AnyCodec::from(MsgPack))] {
         let one = stage.process_with(|builder| builder.codec(codec.clone())).await;
         let two = stage.process_with(|builder| builder.codec(codec.clone())).await;
-        let first = one.charge(key).run(async { Ok::<_, Error>(receipt()) }).await.unwrap();
+        let first =
+            one.charge(key).run_with_outcome(async { Ok::<_, Error>(receipt()) }).await.unwrap();
         assert_eq!(first.value, receipt());
         let stored = payload(&stage, key).await;
         for process in [&one, &two, &one] {
             let body = async { Ok::<_, Error>(Receipt { kind: Kind::Cash, ..receipt() }) };
-            let replay = process.charge(key).run(body).await.unwrap();
+            let replay = process.charge(key).run_with_outcome(body).await.unwrap();
             assert!(replay.is_replayed());
             assert_eq!(replay.value, receipt());
             assert_eq!(replay.value.rate.to_bits(), receipt().rate.to_bits());
@@ -107,7 +108,7 @@ async fn a_replay_of_an_error_equals_the_first_error(stage: Stage) {
             stage.ledger.record("k", "");
             Err::<(), _>(Declined::Funds { missing: u64::MAX })
         };
-        let error = process.charge("k").errors(ReplayErrors).call(body).await.unwrap_err();
+        let error = process.charge("k").errors(ReplayErrors).run(body).await.unwrap_err();
         assert_eq!(error, Declined::Funds { missing: u64::MAX });
     }
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -116,10 +117,10 @@ async fn a_replay_of_an_error_equals_the_first_error(stage: Stage) {
 async fn a_stored_failure_is_replayed_as_its_text(stage: Stage) {
     let first = stage.process().await.charge("k");
     let declined = || Error::new(ErrorKind::Configuration, "no such card");
-    let error = first.call(async { Err::<(), _>(declined()) }).await.unwrap_err();
+    let error = first.run(async { Err::<(), _>(declined()) }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     let later = stage.process().await.charge("k");
-    let error = later.call(async { Ok::<(), Error>(()) }).await.unwrap_err();
+    let error = later.run(async { Ok::<(), Error>(()) }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PreviouslyFailed);
     assert_eq!(error.failure(), Some("no such card"));
     assert_eq!(error.operation(), Some("charge"));
@@ -130,10 +131,10 @@ async fn json_and_msgpack_handles_read_each_others_records(stage: Stage) {
     let json = stage.process_with(|builder| builder.codec(Json)).await;
     let msgpack = stage.process_with(|builder| builder.codec(MsgPack)).await;
     for (key, writer, reader) in [("json", &json, &msgpack), ("msgpack", &msgpack, &json)] {
-        writer.charge(key).call(async { Ok::<_, Error>(receipt()) }).await.unwrap();
+        writer.charge(key).run(async { Ok::<_, Error>(receipt()) }).await.unwrap();
         assert_eq!(payload(&stage, key).await.0, key);
         let body = async { Ok::<_, Error>(Receipt { kind: Kind::Cash, ..receipt() }) };
-        let replay = reader.charge(key).run(body).await.unwrap();
+        let replay = reader.charge(key).run_with_outcome(body).await.unwrap();
         assert!(replay.is_replayed());
         assert_eq!(replay.value, receipt());
     }
@@ -163,7 +164,7 @@ impl Codec for Own {
 async fn a_codec_of_the_users_own_replays(stage: Stage) {
     for _ in 0..2 {
         let process = stage.process_with(|builder| builder.codec(Own)).await;
-        assert_eq!(process.charge("k").call(stage.body("k", "first")).await.unwrap(), "first");
+        assert_eq!(process.charge("k").run(stage.body("k", "first")).await.unwrap(), "first");
     }
     assert_eq!(payload(&stage, "k").await.0, "own-1");
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -175,17 +176,17 @@ async fn a_codec_of_the_users_own_reads_no_records_but_its_own(stage: Stage) {
     let msgpack = stage.process_with(|builder| builder.codec(MsgPack)).await;
     // MessagePack writes the number 0x37 as the byte 0x37, which in JSON is the number 7.
     let number = || async { Ok::<_, Error>(0x37_u8) };
-    msgpack.charge("k").call(number()).await.unwrap();
-    let replay = own.charge("k").run(number()).await.unwrap();
+    msgpack.charge("k").run(number()).await.unwrap();
+    let replay = own.charge("k").run_with_outcome(number()).await.unwrap();
     assert_eq!((replay.value, replay.is_replayed()), (0x37, true));
 }
 
 async fn a_record_of_an_unknown_codec_is_an_error_and_not_a_rerun(stage: Stage) {
     let own = stage.process_with(|builder| builder.codec(Own)).await;
-    own.charge("k").call(stage.body("k", "first")).await.unwrap();
+    own.charge("k").run(stage.body("k", "first")).await.unwrap();
     let before = stage.record("k").await;
     let json = stage.process().await.charge("k");
-    let error = json.call(stage.body("k", "second")).await.unwrap_err();
+    let error = json.run(stage.body("k", "second")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialization);
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("own-1"), "{source}");
@@ -195,12 +196,12 @@ async fn a_record_of_an_unknown_codec_is_an_error_and_not_a_rerun(stage: Stage) 
 
 async fn a_record_of_another_type_is_an_error_and_not_a_rerun(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     let body = async {
         stage.ledger.record("k", "second");
         Ok::<_, Error>(7_u32)
     };
-    assert_eq!(kind(process.charge("k").call(body).await), ErrorKind::Serialization);
+    assert_eq!(kind(process.charge("k").run(body).await), ErrorKind::Serialization);
     assert_eq!(stage.ledger.executions("k"), 1);
-    assert_eq!(process.charge("k").call(stage.body("k", "third")).await.unwrap(), "first");
+    assert_eq!(process.charge("k").run(stage.body("k", "third")).await.unwrap(), "first");
 }

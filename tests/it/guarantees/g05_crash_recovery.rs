@@ -30,7 +30,7 @@ async fn a_dead_owner_is_replaced_when_its_lease_is_over(stage: Stage) {
     let process = stage.process().await;
     let claimed = Instant::now();
     stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
-    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
+    let call = process.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
     let second = in_time(call).await.unwrap();
     assert_eq!(second.source, Source::Executed { recovered: true });
     assert!(claimed.elapsed() + GRAIN >= LEASE, "{:?}", claimed.elapsed());
@@ -41,7 +41,7 @@ async fn a_dead_owner_that_parks_leaves_indeterminate_and_nobody_runs(stage: Sta
     stage.dead_owner("k", LEASE, CrashPolicy::Park).await;
     for _ in 0..3 {
         let process = stage.process().await;
-        let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "second"));
+        let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
         assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
         assert_eq!(process.heard.takeovers(), 0);
     }
@@ -54,7 +54,7 @@ async fn the_policy_is_that_of_the_run_that_died(stage: Stage) {
     stage.dead_owner("parked", LEASE, CrashPolicy::Park).await;
     stage.dead_owner("retried", LEASE, CrashPolicy::Retry).await;
     let call = |key, policy| {
-        process.charge(key).on_crash(policy).wait(PATIENCE).call(stage.body(key, "second"))
+        process.charge(key).on_crash(policy).wait(PATIENCE).run(stage.body(key, "second"))
     };
     let parked = in_time(call("parked", CrashPolicy::Retry)).await;
     assert_eq!(kind(parked), ErrorKind::Indeterminate);
@@ -65,7 +65,7 @@ async fn a_caller_that_may_not_wait_is_told_how_long_the_lease_lasts(stage: Stag
     let lease = Duration::from_secs(100);
     stage.dead_owner("k", lease, CrashPolicy::Retry).await;
     let process = stage.process().await;
-    let error = process.charge("k").call(stage.body("k", "second")).await.unwrap_err();
+    let error = process.charge("k").run(stage.body("k", "second")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyProcessing);
     let retry_after = error.retry_after().unwrap();
     assert!(retry_after <= lease && retry_after > lease / 2, "{retry_after:?}");
@@ -73,7 +73,7 @@ async fn a_caller_that_may_not_wait_is_told_how_long_the_lease_lasts(stage: Stag
 
     let wait = Duration::from_millis(150);
     let begun = Instant::now();
-    let waited = process.charge("k").wait(wait).call(stage.body("k", "second"));
+    let waited = process.charge("k").wait(wait).run(stage.body("k", "second"));
     assert_eq!(kind(in_time(waited).await), ErrorKind::AlreadyProcessing);
     assert!(begun.elapsed() >= wait);
     assert_eq!(process.idem.in_flight(), 0);
@@ -86,11 +86,11 @@ async fn the_late_owner_of_a_parked_key_heals_it(stage: Stage) {
     // Not before: a claim that is answered late is renewed before its body begins.
     late.faults.always(Verb::Renew, Fault::Refuse);
     let other = stage.process().await;
-    let call = other.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    let call = other.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
     assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
-    let replay = other.charge("k").run(stage.body("k", "other")).await.unwrap();
+    let replay = other.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("late", true));
     assert_eq!(stage.ledger.executions("k"), 1);
 }
@@ -100,7 +100,7 @@ async fn two_owners_that_die_one_after_the_other_are_both_replaced(stage: Stage)
     tokio::time::sleep(LEASE + Duration::from_millis(50)).await;
     stage.dead_owner("k", LEASE, CrashPolicy::Retry).await;
     let process = stage.process().await;
-    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "third"));
+    let call = process.charge("k").wait(PATIENCE).run_with_outcome(stage.body("k", "third"));
     assert_eq!(in_time(call).await.unwrap().source, Source::Executed { recovered: true });
     // The first one is not dead after all, but much too late.
     let record = stage.record("k").await.unwrap();

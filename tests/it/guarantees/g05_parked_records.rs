@@ -53,7 +53,7 @@ async fn assert_parked(stage: &Stage, key: &str) {
     for _ in 0..2 {
         let call = park(stage.process().await.charge(key)).wait(PATIENCE);
         assert_eq!(
-            kind(in_time(call.call(stage.body(key, "again"))).await),
+            kind(in_time(call.run(stage.body(key, "again"))).await),
             ErrorKind::Indeterminate
         );
     }
@@ -89,7 +89,7 @@ async fn a_record_that_a_cancelled_or_panicked_body_has_parked_stays(stage: Stag
         panic!("on purpose")
     };
     let call = park(process.charge("panicked"));
-    let task = tokio::spawn(async move { call.call::<String, Error, _>(panics).await });
+    let task = tokio::spawn(async move { call.run::<String, Error, _>(panics).await });
     assert!(in_time(task).await.unwrap_err().is_panic());
     idle(&process).await;
     for key in ["cancelled", "panicked"] {
@@ -111,12 +111,12 @@ async fn a_late_owner_that_heals_is_kept_for_its_ttl(stage: Stage) {
     let healed = running.finish().await.unwrap();
     assert_eq!(healed.source, Source::Executed { recovered: false });
     let other = stage.process().await;
-    let replay = other.charge("k").run(stage.body("k", "other")).await.unwrap();
+    let replay = other.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("late", true));
     // As any other result it is forgotten.
     assert_ne!(stage.record("k").await.unwrap().expires_at, Timestamp::NEVER);
     sleep(LATER * 2 + SHORT).await;
-    let next = other.charge("k").run(stage.body("k", "next")).await.unwrap();
+    let next = other.charge("k").run_with_outcome(stage.body("k", "next")).await.unwrap();
     assert_eq!((next.value.as_str(), next.is_replayed()), ("next", false));
 }
 
@@ -125,7 +125,7 @@ async fn whoever_parks_says_so_once(stage: Stage) {
     sleep(SHORT * 2).await;
     let (finder, other) = (stage.process().await, stage.process().await);
     for process in [&finder, &other, &finder] {
-        let call = park(process.charge("found")).call(stage.body("found", "again"));
+        let call = park(process.charge("found")).run(stage.body("found", "again"));
         assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
     }
     assert_eq!((finder.heard.parked(), other.heard.parked()), (1, 0));
@@ -147,7 +147,7 @@ async fn a_parking_claim_whose_reply_was_lost_says_so(stage: Stage) {
     sleep(SHORT * 2).await;
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::LoseReply);
-    let call = park(process.charge("k")).call(stage.body("k", "again"));
+    let call = park(process.charge("k")).run(stage.body("k", "again"));
     assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
     assert_eq!(process.heard.parked(), 1);
 }
@@ -156,9 +156,9 @@ async fn a_released_record_of_one_who_parks_is_free(stage: Stage) {
     let process = stage.process().await;
     let call = || process.charge("k").on_crash(CrashPolicy::Park);
     let unstored = call().store_if(|_: &String| false);
-    unstored.call(stage.body("k", "first")).await.unwrap();
+    unstored.run(stage.body("k", "first")).await.unwrap();
     assert_eq!(stage.status("k").await, Some(Status::Released));
-    let second = call().run(stage.body("k", "second")).await.unwrap();
+    let second = call().run_with_outcome(stage.body("k", "second")).await.unwrap();
     assert_eq!(second.source, Source::Executed { recovered: false });
     assert_eq!(process.heard.parked(), 0);
 }

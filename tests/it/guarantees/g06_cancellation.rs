@@ -73,7 +73,8 @@ where
 /// The key is free: another process runs.
 async fn assert_free(stage: &Stage, key: &str) {
     let other = stage.process().await;
-    let call = other.charge(key).lease(LONG).wait(PATIENCE).run(stage.body(key, "other"));
+    let call =
+        other.charge(key).lease(LONG).wait(PATIENCE).run_with_outcome(stage.body(key, "other"));
     let outcome = in_time(call).await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
 }
@@ -85,7 +86,7 @@ async fn idle(process: &Process) {
 async fn dropped_while_claiming_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::Hang);
-    let call = long(process.charge("k")).run(stage.body("k", "dropped"));
+    let call = long(process.charge("k")).run_with_outcome(stage.body("k", "dropped"));
     drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
     assert_free(&stage, "k").await;
@@ -96,7 +97,7 @@ async fn dropped_while_claiming_leaves_no_lock(stage: Stage) {
 async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::HangAfter);
-    let call = long(process.charge("k")).run(stage.body("k", "dropped"));
+    let call = long(process.charge("k")).run_with_outcome(stage.body("k", "dropped"));
     drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
     assert_eq!(stage.status("k").await, Some(Status::Released));
@@ -121,7 +122,7 @@ async fn dropped_while_running_parks_at_once_where_asked(stage: Stage) {
     idle(&process).await;
     assert_eq!(process.heard.abandoned(), [Cancelled]);
     for process in [process, stage.process().await] {
-        let call = long(process.charge("k")).wait(PATIENCE).call(stage.body("k", "other"));
+        let call = long(process.charge("k")).wait(PATIENCE).run(stage.body("k", "other"));
         assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
     }
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -131,7 +132,7 @@ async fn dropped_by_select_while_running_releases_at_once(stage: Stage) {
     let process = stage.process().await;
     let gate = Gate::default();
     tokio::select! {
-        outcome = long(process.charge("k")).run(stage.gated("k", "dropped", &gate)) => {
+        outcome = long(process.charge("k")).run_with_outcome(stage.gated("k", "dropped", &gate)) => {
             panic!("{outcome:?}")
         }
         () = gate.begun() => {}
@@ -149,11 +150,11 @@ async fn dropped_while_completing_goes_on_completing(stage: Stage) {
     ] {
         let process = stage.process().await;
         process.faults.next(Verb::Complete, fault);
-        let call = long(process.charge(key)).run(stage.body(key, "first"));
+        let call = long(process.charge(key)).run_with_outcome(stage.body(key, "first"));
         drop_at(&process, Verb::Complete, call).await;
         idle(&process).await;
         let other = stage.process().await;
-        let replay = other.charge(key).run(stage.body(key, "other")).await.unwrap();
+        let replay = other.charge(key).run_with_outcome(stage.body(key, "other")).await.unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true), "{key}");
         assert_eq!(stage.ledger.executions(key), 1);
         assert_eq!(process.heard.abandoned(), []);
@@ -164,7 +165,7 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Release, Fault::Hang);
     let call = long(process.charge("k")).store_if(|_: &String| false);
-    drop_at(&process, Verb::Release, call.run(stage.body("k", "first"))).await;
+    drop_at(&process, Verb::Release, call.run_with_outcome(stage.body("k", "first"))).await;
     idle(&process).await;
     assert_eq!(process.heard.abandoned(), []);
     assert_free(&stage, "k").await;
@@ -173,7 +174,8 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
 async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", long).await;
-    drop_waiting(long(process.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
+    drop_waiting(long(process.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter")))
+        .await;
     assert_eq!(process.idem.in_flight(), 1);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
     assert_eq!(process.faults.calls(Verb::Release), 0);
@@ -183,7 +185,7 @@ async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
 async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
     let running = one.begin(&stage, "k", "first", long).await;
-    drop_waiting(long(two.charge("k")).wait(TTL).run(stage.body("k", "waiter"))).await;
+    drop_waiting(long(two.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter"))).await;
     idle(&two).await;
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
@@ -198,7 +200,7 @@ async fn dropped_leader_hands_over_to_a_follower(stage: Stage) {
         .map(|_| {
             let call = long(process.charge("k")).wait(PATIENCE);
             let stage = stage.clone();
-            tokio::spawn(async move { call.run(stage.body("k", "follower")).await })
+            tokio::spawn(async move { call.run_with_outcome(stage.body("k", "follower")).await })
         })
         .collect();
     sleep(Duration::from_millis(30)).await;
@@ -234,11 +236,11 @@ async fn dropped_body_is_gone_before_its_key_is_released(stage: Stage) {
                 inside.pass().await;
                 Ok::<_, Error>(String::new())
             };
-            call.run(body).await
+            call.run_with_outcome(body).await
         }
     });
     gate.begun().await;
-    let waiter = long(two.charge("k")).wait(PATIENCE).run(stage.body("k", "second"));
+    let waiter = long(two.charge("k")).wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
     let drop = async {
         sleep(Duration::from_millis(50)).await;
         task.abort();
@@ -254,7 +256,7 @@ async fn panicked(process: &Process, policy: CrashPolicy) {
         tokio::task::yield_now().await;
         panic!("on purpose")
     };
-    let task = tokio::spawn(async move { call.call::<String, Error, _>(body).await });
+    let task = tokio::spawn(async move { call.run::<String, Error, _>(body).await });
     let panic = in_time(task).await.unwrap_err().into_panic();
     assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
     idle(process).await;
@@ -266,20 +268,20 @@ async fn panicking_body_releases_at_once(stage: Stage) {
     panicked(&process, CrashPolicy::Retry).await;
     assert_free(&stage, "k").await;
     // The handle is as good as before.
-    assert_eq!(process.charge("k").call(stage.body("k", "later")).await.unwrap(), "other");
+    assert_eq!(process.charge("k").run(stage.body("k", "later")).await.unwrap(), "other");
 }
 
 async fn panicking_body_parks_at_once_where_asked(stage: Stage) {
     panicked(&stage.process().await, CrashPolicy::Park).await;
     let other = stage.process().await;
-    let call = other.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    let call = other.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
     assert_eq!(kind(in_time(call).await), ErrorKind::Indeterminate);
     assert_eq!(stage.ledger.executions("k"), 0);
 }
 
 async fn dropped_before_its_first_poll_does_nothing(stage: Stage) {
     let process = stage.process().await;
-    drop(process.charge("k").run(stage.body("k", "dropped")));
+    drop(process.charge("k").run_with_outcome(stage.body("k", "dropped")));
     assert_eq!(process.idem.in_flight(), 0);
     assert_eq!(process.faults.calls(Verb::Claim), 0);
     assert_eq!(stage.ledger.executions("k"), 0);
@@ -297,7 +299,7 @@ async fn dropped_by_a_panic_of_its_caller_is_cancelled(stage: Stage) {
                 inside.begun().await;
                 panic!("on purpose")
             };
-            tokio::join!(call.run(stage.gated("k", "dropped", &inside)), panics)
+            tokio::join!(call.run_with_outcome(stage.gated("k", "dropped", &inside)), panics)
         }
     });
     assert!(in_time(task).await.unwrap_err().is_panic());
@@ -317,7 +319,7 @@ async fn a_panic_waits_no_longer_than_a_second_for_its_policy(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Release, Fault::Hang);
     let call = long(process.charge("k"));
-    let task = tokio::spawn(call.call::<String, Error, _>(async { panic!("on purpose") }));
+    let task = tokio::spawn(call.run::<String, Error, _>(async { panic!("on purpose") }));
     assert!(in_time(task).await.unwrap_err().is_panic());
     idle(&process).await;
     assert_free(&stage, "k").await;
@@ -329,7 +331,7 @@ async fn release_that_hangs_locks_the_key_no_longer_than_its_lease(stage: Stage)
     let running = process.begin(&stage, "k", "dropped", |op| op).await;
     let dropped = Instant::now();
     running.cancel().await;
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "second"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
     assert_eq!(in_time(call).await.unwrap(), "second");
     assert!(dropped.elapsed() < LEASE + PATIENCE / 2, "{:?}", dropped.elapsed());
 }
@@ -344,7 +346,7 @@ async fn finishing(process: &Process, stage: &Stage, key: &str, park: bool) -> G
         async move { stage.gated(&key, "first", &gate).await }
     };
     tokio::select! {
-        outcome = operation.run(body) => panic!("{outcome:?}"),
+        outcome = operation.run_with_outcome(body) => panic!("{outcome:?}"),
         () = gate.begun() => {}
     }
     gate
@@ -361,7 +363,7 @@ async fn finishing_body_runs_to_its_end_without_its_caller(stage: Stage) {
     in_time(process.idem.drain()).await;
     let other = stage.process().await;
     for process in [process, other] {
-        let replay = process.charge("k").run(stage.body("k", "other")).await.unwrap();
+        let replay = process.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
     }
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -372,7 +374,7 @@ async fn finishing_body_gives_its_result_to_those_who_wait(stage: Stage) {
     let gate = finishing(&one, &stage, "k", false).await;
     let waiters = [&one, &two].map(|process| {
         let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
-        tokio::spawn(async move { call.run(stage.body("k", "waiter")).await })
+        tokio::spawn(async move { call.run_with_outcome(stage.body("k", "waiter")).await })
     });
     sleep(Duration::from_millis(30)).await;
     gate.open();
@@ -399,7 +401,7 @@ async fn ends_without_its_caller(
     };
     let operation = long(process.charge("k")).on_crash(policy).finish_on_cancel();
     tokio::select! {
-        outcome = operation.run(body) => panic!("{outcome:?}"),
+        outcome = operation.run_with_outcome(body) => panic!("{outcome:?}"),
         () = gate.begun() => {}
     }
     gate.open();
@@ -412,7 +414,7 @@ async fn finishing_body_that_fails_without_its_caller_is_recorded(stage: Stage) 
     ends_without_its_caller(&process, CrashPolicy::Retry, declined).await;
     assert_eq!(process.heard.abandoned(), []);
     let other = stage.process().await;
-    let call = other.charge("k").call(stage.body("k", "other"));
+    let call = other.charge("k").run(stage.body("k", "other"));
     assert_eq!(kind(in_time(call).await), ErrorKind::PreviouslyFailed);
 }
 
@@ -423,13 +425,14 @@ async fn finishing_body_that_panics_without_its_caller_is_a_crash(stage: Stage) 
     assert_eq!(process.heard.abandoned(), [Panicked]);
     let other = stage.process().await;
     let call = long(other.charge("k")).wait(PATIENCE).on_crash(CrashPolicy::Park);
-    assert_eq!(in_time(call.call(stage.body("k", "other"))).await.unwrap(), "other");
+    assert_eq!(in_time(call.run(stage.body("k", "other"))).await.unwrap(), "other");
 }
 
 async fn finishing_call_that_is_dropped_before_its_body_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::HangAfter);
-    let call = long(process.charge("k")).finish_on_cancel().run(stage.body("k", "dropped"));
+    let call =
+        long(process.charge("k")).finish_on_cancel().run_with_outcome(stage.body("k", "dropped"));
     drop_at(&process, Verb::Claim, call).await;
     idle(&process).await;
     assert_free(&stage, "k").await;
@@ -448,7 +451,7 @@ async fn finishing_body_that_loses_its_runtime_is_a_crash(stage: Stage) {
     ended.join().unwrap();
     assert_eq!(process.heard.abandoned(), [Cancelled]);
     let other = stage.process().await;
-    let call = other.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    let call = other.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
     assert_eq!(in_time(call).await.unwrap(), "other");
     assert_eq!(stage.ledger.max_concurrent("k"), 1);
 }
@@ -471,13 +474,13 @@ async fn drain_waits_for_bodies_without_a_caller_on_every_runtime(stage: Stage) 
     here.open();
     until("one body has ended", || process.idem.in_flight() == 1).await;
     // Calls are served meanwhile.
-    assert_eq!(process.charge("new").call(stage.body("new", "new")).await.unwrap(), "new");
+    assert_eq!(process.charge("new").run(stage.body("new", "new")).await.unwrap(), "new");
     assert!(!drained.is_finished());
     there.open();
     in_time(drained).await.unwrap();
     elsewhere.shutdown_background();
     for key in ["here", "there"] {
-        let replay = process.charge(key).run(stage.body(key, "other")).await.unwrap();
+        let replay = process.charge(key).run_with_outcome(stage.body(key, "other")).await.unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
     }
 }
@@ -490,7 +493,7 @@ async fn drain_waits_for_what_is_written_in_the_background(stage: Stage) {
         process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
         process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
         let call = long(process.charge(key)).store_if(move |_: &String| verb == Verb::Complete);
-        let call = call.run(stage.body(key, "first"));
+        let call = call.run_with_outcome(stage.body(key, "first"));
         tokio::select! {
             outcome = call => panic!("{outcome:?}"),
             () = until("it is written", || process.faults.calls(verb) > before) => {}

@@ -22,8 +22,8 @@ on_every_backend!(
 async fn assert_mismatch(stage: &Stage, process: &Process, key: &str) {
     let before = stage.record(key).await.unwrap();
     let executions = stage.ledger.executions(key);
-    let other = process.charge(key).fingerprint(&"other").unwrap().wait(TTL).ttl(TTL * 2);
-    let error = in_time(other.call(stage.body(key, "other"))).await.unwrap_err();
+    let other = process.charge(key).fingerprint(&"other").wait(TTL).ttl(TTL * 2);
+    let error = in_time(other.run(stage.body(key, "other"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     assert!(error.is_conflict() && !error.is_retryable());
     let after = stage.record(key).await.unwrap();
@@ -48,7 +48,7 @@ async fn mismatch_while_running_elsewhere(stage: Stage) {
 
 async fn mismatch_after_completion(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     for process in [process, stage.process().await] {
         assert_mismatch(&stage, &process, "k").await;
     }
@@ -57,7 +57,7 @@ async fn mismatch_after_completion(stage: Stage) {
 async fn mismatch_after_failure(stage: Stage) {
     let process = stage.process().await;
     let declined = async { Err::<(), _>(Error::new(ErrorKind::Configuration, "declined")) };
-    process.charge("k").call(declined).await.unwrap_err();
+    process.charge("k").run(declined).await.unwrap_err();
     for process in [process, stage.process().await] {
         assert_mismatch(&stage, &process, "k").await;
     }
@@ -66,7 +66,7 @@ async fn mismatch_after_failure(stage: Stage) {
 async fn mismatch_after_a_parked_crash(stage: Stage) {
     stage.dead_owner("k", LEASE, CrashPolicy::Park).await;
     let process = stage.process().await;
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "second"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
     assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Indeterminate);
     assert_mismatch(&stage, &process, "k").await;
 }
@@ -83,8 +83,8 @@ async fn mismatch_when_the_lease_is_over(stage: Stage) {
 
 async fn mismatch_with_another_operation_of_the_same_key(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
-    let refund = process.idem.operation("refund").key("k").call(stage.body("k", "refunded"));
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
+    let refund = process.idem.operation("refund").key("k").run(stage.body("k", "refunded"));
     assert_eq!(refund.await.unwrap_err().kind(), ErrorKind::Mismatch);
     assert_eq!(stage.ledger.executions("k"), 1);
 }
@@ -93,8 +93,8 @@ async fn mismatch_does_not_wait(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
     for caller in [process.clone(), stage.process().await] {
-        let other = caller.charge("k").fingerprint(&1).unwrap().wait(TTL);
-        let error = in_time(other.call(stage.body("k", "other"))).await.unwrap_err();
+        let other = caller.charge("k").fingerprint(&1).wait(TTL);
+        let error = in_time(other.run(stage.body("k", "other"))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
     }
     assert_eq!(running.finish().await.unwrap().value, "first");
@@ -102,9 +102,9 @@ async fn mismatch_does_not_wait(stage: Stage) {
 
 async fn same_arguments_are_no_mismatch(stage: Stage) {
     let args = ("user-7", 1999_u64, [1, 2, 3]);
-    let with = |op: Operation| op.fingerprint(&args).unwrap();
+    let with = |op: Operation| op.fingerprint(&args);
     for process in [stage.process().await, stage.process().await] {
-        let value = with(process.charge("k")).call(stage.body("k", "first")).await.unwrap();
+        let value = with(process.charge("k")).run(stage.body("k", "first")).await.unwrap();
         assert_eq!(value, "first");
     }
     assert_eq!(stage.ledger.executions("k"), 1);

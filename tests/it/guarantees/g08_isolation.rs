@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use idem_runtime::{Error, ErrorKind, Idempotency, Key, KeyBuilder, Source};
+use idem_runtime::key::KeyBuilder;
+use idem_runtime::{Error, ErrorKind, Idempotency, Key, Source};
 use idempotency::idempotent;
 
 use crate::stage::{Stage, TTL, in_time};
@@ -49,7 +50,7 @@ async fn tenants_with_the_same_key_run_each_for_itself(stage: Stage) {
             Some(tenant) => operation.tenant(tenant),
             None => operation,
         };
-        operation.run(stage.body("k", tenant.unwrap_or("nobody")))
+        operation.run_with_outcome(stage.body("k", tenant.unwrap_or("nobody")))
     };
     for tenant in [None, Some("a"), Some("b")] {
         let outcome = call(tenant).await.unwrap();
@@ -68,7 +69,7 @@ async fn namespaces_with_the_same_key_run_each_for_itself(stage: Stage) {
         let namespace = format!("{}-{name}", stage.namespace);
         for _ in 0..2 {
             let process = stage.process_with(|builder| builder.namespace(&namespace)).await;
-            assert_eq!(process.charge("k").call(stage.body("k", name)).await.unwrap(), name);
+            assert_eq!(process.charge("k").run(stage.body("k", name)).await.unwrap(), name);
         }
     }
     assert_eq!(stage.ledger.executions("k"), 2);
@@ -78,7 +79,7 @@ async fn a_running_tenant_blocks_no_other(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "a", |op| op.tenant("a").lease(TTL)).await;
     for other in [&process, &stage.process().await] {
-        let call = other.charge("k").tenant("b").call(stage.body("k", "b"));
+        let call = other.charge("k").tenant("b").run(stage.body("k", "b"));
         assert_eq!(in_time(call).await.unwrap(), "b");
     }
     assert_eq!(running.finish().await.unwrap().value, "a");
@@ -107,7 +108,7 @@ async fn scopes_and_keys_that_look_alike_when_joined_differ(stage: Stage) {
         let namespace = format!("{}{namespace}", stage.namespace);
         let process = stage.process_with(|builder| builder.namespace(namespace)).await;
         let call = process.charge(key).tenant(tenant);
-        let outcome = call.run(stage.body("k", &number.to_string())).await.unwrap();
+        let outcome = call.run_with_outcome(stage.body("k", &number.to_string())).await.unwrap();
         assert!(!outcome.is_replayed(), "{tenant:?} {key:?}");
         values.insert(outcome.value);
     }
@@ -138,10 +139,15 @@ async fn operations_never_meet_by_their_values(stage: Stage) {
     let text = template("5").unwrap();
     assert_eq!(job(idem, "5").await.unwrap(), "job 5");
     for key in [Key::new(text.as_str()), Key::http(text.as_str()), Key::hash("job", &"5")] {
-        let outcome = idem.operation("other").key(key).run(stage.body("k", "other")).await.unwrap();
+        let outcome = idem
+            .operation("other")
+            .key(key)
+            .run_with_outcome(stage.body("k", "other"))
+            .await
+            .unwrap();
         assert_eq!(outcome.source, Source::Executed { recovered: false });
     }
-    let error = idem.operation("other").key(template("5")).call(stage.body("k", "other")).await;
+    let error = idem.operation("other").key(template("5")).run(stage.body("k", "other")).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Mismatch);
 }
 

@@ -37,7 +37,7 @@ async fn storage_down_before_the_body_is_an_error_and_the_body_does_not_run(stag
         calls.spawn(async move {
             let process = stage.process().await;
             process.faults.always(Verb::Claim, fault);
-            let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+            let error = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Storage);
             assert_eq!(error.is_retryable(), retryable, "{fault:?}");
             assert_eq!(error.operation(), Some("charge"));
@@ -47,14 +47,15 @@ async fn storage_down_before_the_body_is_an_error_and_the_body_does_not_run(stag
     }
     calls.join_all().await;
     assert_eq!(stage.ledger.executions("k"), 0);
-    let outcome = stage.process().await.charge("k").run(stage.body("k", "first")).await.unwrap();
+    let outcome =
+        stage.process().await.charge("k").run_with_outcome(stage.body("k", "first")).await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
 }
 
 async fn storage_down_before_the_body_runs_it_only_where_the_operation_fails_open(stage: Stage) {
     let process = stage.process().await;
     process.faults.always(Verb::Claim, Fault::Refuse);
-    let call = process.charge("k").fail_open().run(stage.body("k", "unprotected"));
+    let call = process.charge("k").fail_open().run_with_outcome(stage.body("k", "unprotected"));
     let outcome = in_time(call).await.unwrap();
     assert_eq!((outcome.value.as_str(), outcome.source), ("unprotected", Source::Unrecorded));
     assert_eq!(process.heard.unrecorded(), 1);
@@ -63,13 +64,13 @@ async fn storage_down_before_the_body_runs_it_only_where_the_operation_fails_ope
 
 async fn fail_open_does_not_open_for_anything_but_a_storage_that_is_down(stage: Stage) {
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
-    let other = process.charge("k").fingerprint(&1).unwrap().fail_open();
-    let error = other.call(stage.body("k", "other")).await.unwrap_err();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
+    let other = process.charge("k").fingerprint(&1).fail_open();
+    let error = other.run(stage.body("k", "other")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     for kind in [StorageErrorKind::Corrupt, StorageErrorKind::NewerVersion] {
         process.faults.next(Verb::Claim, Fault::Fail(kind));
-        let call = process.charge("k").fail_open().call(stage.body("k", "other"));
+        let call = process.charge("k").fail_open().run(stage.body("k", "other"));
         assert_eq!(call.await.unwrap_err().kind(), ErrorKind::Corrupt);
     }
     assert_eq!(stage.ledger.executions("k"), 1);
@@ -90,7 +91,7 @@ async fn storage_down_after_the_body_gives_the_value_and_says_unrecorded(stage: 
         })
         .await;
     process.faults.always(Verb::Complete, Fault::Refuse);
-    let call = process.charge("k").run(stage.body("k", "first"));
+    let call = process.charge("k").run_with_outcome(stage.body("k", "first"));
     let outcome = in_time(call).await.unwrap();
     assert_eq!((outcome.value.as_str(), outcome.source), ("first", Source::Unrecorded));
     let expected = ("charge".to_owned(), "k".to_owned(), Some(ErrorKind::Storage));
@@ -102,12 +103,12 @@ async fn storage_down_after_the_body_gives_the_value_and_says_unrecorded(stage: 
 async fn unrecorded_result_is_recorded_when_the_storage_is_back_within_the_lease(stage: Stage) {
     let process = stage.process().await;
     process.faults.always(Verb::Complete, Fault::Refuse);
-    let call = process.charge("k").lease(TTL).run(stage.body("k", "first"));
+    let call = process.charge("k").lease(TTL).run_with_outcome(stage.body("k", "first"));
     assert_eq!(in_time(call).await.unwrap().source, Source::Unrecorded);
     process.faults.clear();
     until("it is recorded", || process.idem.in_flight() == 0).await;
     let other = stage.process().await;
-    let replay = other.charge("k").run(stage.body("k", "other")).await.unwrap();
+    let replay = other.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
     assert_eq!(stage.ledger.executions("k"), 1);
 }
@@ -117,7 +118,7 @@ async fn unrecorded_error_of_the_body_is_the_bodys_error(stage: Stage) {
     process.faults.always(Verb::Complete, Fault::Refuse);
     let declined =
         async { Err::<(), _>(idem_runtime::Error::new(ErrorKind::TooLarge, "declined")) };
-    let error = in_time(process.charge("k").call(declined)).await.unwrap_err();
+    let error = in_time(process.charge("k").run(declined)).await.unwrap_err();
     assert_eq!(error.to_string(), "declined");
     assert_eq!(process.heard.unrecorded(), 1);
 }
@@ -125,7 +126,7 @@ async fn unrecorded_error_of_the_body_is_the_bodys_error(stage: Stage) {
 async fn result_that_a_full_storage_refuses_is_recorded_when_there_is_room_again(stage: Stage) {
     let process = stage.process().await;
     process.faults.always(Verb::Complete, Fault::Fail(StorageErrorKind::Full));
-    let call = process.charge("k").lease(TTL).run(stage.body("k", "first"));
+    let call = process.charge("k").lease(TTL).run_with_outcome(stage.body("k", "first"));
     assert_eq!(in_time(call).await.unwrap().source, Source::Unrecorded);
     process.faults.clear();
     until("it is recorded", || process.idem.in_flight() == 0).await;
@@ -137,9 +138,10 @@ async fn duplicates_of_an_unrecorded_result_in_this_process_get_it_while_it_is_b
 ) {
     let process = stage.process().await;
     process.faults.always(Verb::Complete, Fault::Refuse);
-    let call = process.charge("k").lease(TTL).run(stage.body("k", "first"));
+    let call = process.charge("k").lease(TTL).run_with_outcome(stage.body("k", "first"));
     assert_eq!(in_time(call).await.unwrap().source, Source::Unrecorded);
-    let replay = process.charge("k").lease(TTL).run(stage.body("k", "other")).await.unwrap();
+    let replay =
+        process.charge("k").lease(TTL).run_with_outcome(stage.body("k", "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
     process.faults.clear();
     until("it is recorded", || process.idem.in_flight() == 0).await;
@@ -151,14 +153,14 @@ async fn redis_that_went_away_before_the_body_is_an_error_and_the_body_does_not_
     let stage = Stage::at(redis.url());
     let process = stage.process().await;
     redis.kill();
-    let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+    let error = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.is_retryable());
     assert_eq!(stage.ledger.executions("k"), 0);
     redis.start_again();
     // The claim may have been applied, so it is being released; until that is done the error is what everybody here gets.
     until("nothing is under way", || process.idem.in_flight() == 0).await;
-    let again = in_time(process.charge("k").call(stage.body("k", "first")));
+    let again = in_time(process.charge("k").run(stage.body("k", "first")));
     assert_eq!(again.await.unwrap(), "first");
 }
 
@@ -192,12 +194,12 @@ async fn redis_out_of_memory_at_the_claim_is_an_error_and_the_body_does_not_run(
     let stage = Stage::at(redis.url());
     let process = stage.process().await;
     fill(&redis);
-    let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+    let error = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.to_string().contains("memory"), "{error}");
     assert_eq!(stage.ledger.executions("k"), 0);
     make_room(&redis);
-    let again = in_time(process.charge("k").call(stage.body("k", "first")));
+    let again = in_time(process.charge("k").run(stage.body("k", "first")));
     assert_eq!(again.await.unwrap(), "first");
 }
 
@@ -214,7 +216,7 @@ async fn redis_out_of_memory_at_the_end_is_recorded_when_it_has_room_again() {
     make_room(&redis);
     until("it is recorded", || process.idem.in_flight() == 0).await;
     let other = stage.process().await;
-    let replay = other.charge("k").run(stage.body("k", "other")).await.unwrap();
+    let replay = other.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
 }
 
@@ -232,6 +234,6 @@ async fn redis_that_is_unreachable_for_a_while_costs_nothing_but_time() {
     proxy.accept();
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
     assert_eq!(in_time(call).await.unwrap(), "first");
 }

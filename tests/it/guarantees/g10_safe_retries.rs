@@ -23,13 +23,13 @@ async fn assert_unharmed(stage: &Stage, process: &Process, key: &str) {
 }
 
 async fn assert_unharmed_from(stage: &Stage, process: &Process, key: &str, fence: u64) {
-    let call = process.charge(key).lease(TTL).run(stage.body(key, "first"));
+    let call = process.charge(key).lease(TTL).run_with_outcome(stage.body(key, "first"));
     let outcome = in_time(call).await.unwrap();
     assert_eq!(outcome.value, "first");
     assert_eq!(outcome.source, Source::Executed { recovered: false });
     assert_eq!(process.heard.unrecorded(), 0);
     assert_eq!(process.idem.in_flight(), 0);
-    let replay = process.charge(key).run(stage.body(key, "other")).await.unwrap();
+    let replay = process.charge(key).run_with_outcome(stage.body(key, "other")).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
     assert_eq!(stage.ledger.executions(key), 1);
     let record = stage.record(key).await.unwrap();
@@ -64,7 +64,7 @@ async fn lost_reply_to_a_release_frees_the_key(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Release, Fault::LoseReply);
     let call = process.charge("k").lease(TTL).store_if(|_: &String| false);
-    let outcome = in_time(call.run(stage.body("k", "first"))).await.unwrap();
+    let outcome = in_time(call.run_with_outcome(stage.body("k", "first"))).await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
     assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_eq!(process.idem.in_flight(), 0);
@@ -73,7 +73,7 @@ async fn lost_reply_to_a_release_frees_the_key(stage: Stage) {
 async fn claim_whose_every_reply_is_lost_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.always(Verb::Claim, Fault::LoseReply);
-    let call = process.charge("k").lease(TTL).run(stage.body("k", "lost"));
+    let call = process.charge("k").lease(TTL).run_with_outcome(stage.body("k", "lost"));
     in_time(call).await.unwrap_err();
     until("the release is written", || process.idem.in_flight() == 0).await;
     assert_eq!(stage.status("k").await, Some(Status::Released));
@@ -89,7 +89,7 @@ async fn through_a_proxy(lose: impl Fn(&FaultProxy)) {
     let stage = Stage::at(proxy.url());
     let process = stage.process().await;
     // Scripts are known to the server, so that the next command is the one that is lost.
-    process.charge("warm").call(stage.body("warm", "")).await.unwrap();
+    process.charge("warm").run(stage.body("warm", "")).await.unwrap();
     lose(&proxy);
     assert_unharmed(&stage, &process, "k").await;
     let counts = proxy.counts();

@@ -21,7 +21,7 @@ async fn unreadable_record_at_the_claim_is_corrupt_and_the_body_does_not_run(sta
     let process = stage.process().await;
     for kind in [StorageErrorKind::Corrupt, StorageErrorKind::NewerVersion] {
         process.faults.next(Verb::Claim, Fault::Fail(kind));
-        let call = process.charge("k").wait(PATIENCE).call(stage.body("k", ""));
+        let call = process.charge("k").wait(PATIENCE).run(stage.body("k", ""));
         let error = in_time(call).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(!error.is_retryable());
@@ -35,7 +35,8 @@ async fn unreadable_record_at_the_claim_is_corrupt_and_the_body_does_not_run(sta
 async fn unreadable_record_at_the_end_gives_the_value_and_says_unrecorded(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Complete, Fault::Fail(StorageErrorKind::Corrupt));
-    let outcome = in_time(process.charge("k").run(stage.body("k", "first"))).await.unwrap();
+    let outcome =
+        in_time(process.charge("k").run_with_outcome(stage.body("k", "first"))).await.unwrap();
     assert_eq!((outcome.value.as_str(), outcome.source), ("first", Source::Unrecorded));
     assert_eq!(process.heard.unrecorded(), 1);
     until("nothing is under way", || process.idem.in_flight() == 0).await;
@@ -61,7 +62,7 @@ fn dump(name: &str) -> String {
 async fn assert_fails_closed(harm: &str) {
     let stage = Stage::on_redis();
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     let name = redis_key(&stage, "k");
     let script = format!(
         "local s = redis.call('GET', KEYS[1]) \
@@ -70,7 +71,7 @@ async fn assert_fails_closed(harm: &str) {
     assert_eq!(shared().command(&["EVAL", &script, "1", &name]), "harmed");
     let before = dump(&name);
     for process in [process, stage.process().await] {
-        let call = process.charge("k").wait(PATIENCE).fail_open().call(stage.body("k", "again"));
+        let call = process.charge("k").wait(PATIENCE).fail_open().run(stage.body("k", "again"));
         let error = in_time(call).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{harm}");
         assert_eq!(process.idem.in_flight(), 0);
@@ -112,7 +113,7 @@ async fn processing_record_of_a_newer_version_in_redis_is_never_taken_over() {
     tokio::time::sleep(lease * 3).await;
     let before = dump(&name);
     let process = stage.process().await;
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "again"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "again"));
     assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(stage.ledger.executions("k"), 0);
     assert_eq!(dump(&name), before);
@@ -140,7 +141,7 @@ async fn processing_record_that_is_damaged_under_a_claims_hands_is_never_taken_o
             }
             false
         }));
-        let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "again"));
+        let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "again"));
         assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Corrupt, "{harm}");
         assert!(harmed.load(Ordering::SeqCst));
         assert_eq!(stage.ledger.executions("k"), 0, "{harm}");
@@ -151,11 +152,11 @@ async fn processing_record_that_is_damaged_under_a_claims_hands_is_never_taken_o
 async fn key_of_another_type_in_redis_is_corrupt_and_stays() {
     let stage = Stage::on_redis();
     let process = stage.process().await;
-    process.charge("k").call(stage.body("k", "first")).await.unwrap();
+    process.charge("k").run(stage.body("k", "first")).await.unwrap();
     let name = redis_key(&stage, "k");
     shared().command(&["DEL", &name]);
     shared().command(&["RPUSH", &name, "somebody", "else's"]);
-    let error = in_time(process.charge("k").call(stage.body("k", "again"))).await.unwrap_err();
+    let error = in_time(process.charge("k").run(stage.body("k", "again"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(stage.ledger.executions("k"), 1);
     assert_eq!(shared().command(&["LRANGE", &name, "0", "-1"]), "somebody\nelse's");

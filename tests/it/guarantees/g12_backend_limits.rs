@@ -10,7 +10,7 @@ use testkit::redis::RedisServer;
 use crate::stage::{Stage, in_time};
 
 async fn value(idem: &Idempotency, key: &str, value: u32) -> Result<u32, Error> {
-    idem.operation("charge").key(key).call(async { Ok::<_, Error>(value) }).await
+    idem.operation("charge").key(key).run(async { Ok::<_, Error>(value) }).await
 }
 
 #[tokio::test]
@@ -56,15 +56,16 @@ async fn redis_that_syncs_every_write_keeps_results_and_locks_over_a_crash() {
     let mut redis = RedisServer::builder().append_only("always").start();
     let stage = Stage::at(redis.url());
     let process = stage.process().await;
-    process.charge("done").call(stage.body("done", "first")).await.unwrap();
+    process.charge("done").run(stage.body("done", "first")).await.unwrap();
     let lease = Duration::from_secs(600);
     let running = process.begin(&stage, "running", "first", |op| op.lease(lease)).await;
     redis.kill();
     redis.start_again();
     let other = stage.process().await;
-    let replay = in_time(other.charge("done").run(stage.body("done", "other"))).await.unwrap();
+    let replay =
+        in_time(other.charge("done").run_with_outcome(stage.body("done", "other"))).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
-    let rival = other.charge("running").call(stage.body("running", "other"));
+    let rival = other.charge("running").run(stage.body("running", "other"));
     assert_eq!(in_time(rival).await.unwrap_err().kind(), ErrorKind::AlreadyProcessing);
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
@@ -78,10 +79,10 @@ async fn redis_without_persistence_forgets_with_a_restart_and_says_so_at_the_sta
     let warnings = format!("{:?}", storage.warnings()).to_lowercase();
     assert!(warnings.contains("persist"), "{warnings}");
     let stage = Stage::at(redis.url());
-    stage.process().await.charge("k").call(stage.body("k", "first")).await.unwrap();
+    stage.process().await.charge("k").run(stage.body("k", "first")).await.unwrap();
     redis.kill();
     redis.start_again();
-    let again = stage.process().await.charge("k").call(stage.body("k", "second")).await.unwrap();
+    let again = stage.process().await.charge("k").run(stage.body("k", "second")).await.unwrap();
     assert_eq!(again, "second");
 }
 

@@ -140,15 +140,16 @@ async fn memory_is_ruled_by_its_own_clock_alone() {
     let idem = Idempotency::builder(storage.clone()).namespace(&stage.namespace).build().unwrap();
     let claim = stage.claim("k", LEASE, CrashPolicy::Retry);
     assert!(matches!(storage.claim(&claim).await.unwrap(), Claimed::Acquired { .. }));
-    let call = || idem.operation("charge").key("k").ttl(TTL).call(async { Ok::<_, Error>(1) });
+    let call = || idem.operation("charge").key("k").ttl(TTL).run(async { Ok::<_, Error>(1) });
     tokio::time::sleep(LEASE * 2).await;
     assert_eq!(call().await.unwrap_err().kind(), ErrorKind::AlreadyProcessing);
     clock.advance(LEASE);
     assert_eq!(call().await.unwrap(), 1);
     clock.advance(TTL.saturating_sub(Duration::from_millis(1)));
-    let replay = idem.operation("charge").key("k").run(async { Ok::<_, Error>(2) }).await;
+    let replay =
+        idem.operation("charge").key("k").run_with_outcome(async { Ok::<_, Error>(2) }).await;
     assert!(replay.unwrap().is_replayed());
     clock.advance(Duration::from_millis(1));
-    let fresh = idem.operation("charge").key("k").call(async { Ok::<_, Error>(3) }).await;
+    let fresh = idem.operation("charge").key("k").run(async { Ok::<_, Error>(3) }).await;
     assert_eq!(fresh.unwrap(), 3);
 }

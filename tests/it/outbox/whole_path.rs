@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use idem_runtime::key::{KeyBuilder, RecordKey};
 use idem_runtime::record::{Failure, Finish, State};
 use idem_runtime::storage::Storage;
-use idem_runtime::{KeyBuilder, RecordKey};
 use idem_tests::{Consumed, Consuming, Point};
 use idempotency::outbox::EventId;
 use redis::AsyncCommands;

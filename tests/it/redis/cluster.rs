@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use idem_runtime::Key;
+use idem_runtime::key::{KeyBuilder, RecordKey};
 use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, StorageError, Written};
-use idem_runtime::{Key, KeyBuilder, RecordKey};
 use testkit::redis::ClusterSetup;
 
 use super::{claim, complete, fresh_key, redis_key, renew};

@@ -86,17 +86,17 @@ fn what_a_dropped_call_releases_is_behind_its_claim_and_before_the_next_one() {
             let idem = Idempotency::builder(storage).lease(Duration::from_secs(60)).build().unwrap();
             // The server learns the script for releases, which is sent a second time then.
             let released = idem.operation("charge").key("first").retry_if(|_: &Error| true);
-            released.call(async { Err::<(), _>(Error::new(ErrorKind::Storage, "not today")) }).await.unwrap_err();
+            released.run(async { Err::<(), _>(Error::new(ErrorKind::Storage, "not today")) }).await.unwrap_err();
             for number in 0..200 {
                 let key = format!("{}-{number}", OwnerId::random());
                 let charge = || idem.operation("charge").key(key.as_str());
                 // The claim is on its way, or has been answered just now.
                 tokio::select! {
                     biased;
-                    never = charge().call(pending::<Result<u64, Error>>()) => never.map(drop).unwrap(),
+                    never = charge().run(pending::<Result<u64, Error>>()) => never.map(drop).unwrap(),
                     () = moments(number % 8) => {}
                 }
-                assert_eq!(charge().call(async { Ok::<_, Error>(number) }).await.unwrap(), number);
+                assert_eq!(charge().run(async { Ok::<_, Error>(number) }).await.unwrap(), number);
             }
         });
     }

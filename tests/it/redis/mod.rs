@@ -14,9 +14,10 @@ mod watch;
 use std::time::Duration;
 
 use idem_runtime::codec::CodecTag;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Finish, OwnerId, Payload};
 use idem_runtime::storage::{Claim, Complete, RedisStorage, Release, Renew};
-use idem_runtime::{Fingerprint, Key, RecordKey};
+use idem_runtime::{Fingerprint, Key};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);

@@ -84,7 +84,7 @@ async fn calls_once(storage: &RedisStorage, key: &str) {
             Ok::<_, Error>(7)
         };
         let operation = idem.operation("charge").key(key).wait(PATIENCE);
-        in_time(operation.run(body)).await.unwrap()
+        in_time(operation.run_with_outcome(body)).await.unwrap()
     };
     let (first, second) = tokio::join!(call(&idem), call(&elsewhere));
     let third = call(&idem).await;
@@ -135,14 +135,16 @@ async fn rights_are_tried_again_on_every_new_connection() {
             runs.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Error>(7)
         };
-        let error = in_time(idem.operation("charge").key(key).run(body)).await.unwrap_err();
+        let error =
+            in_time(idem.operation("charge").key(key).run_with_outcome(body)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         assert!(error.to_string().contains("TIME"), "{error}");
     }
     assert_eq!(runs.load(Ordering::SeqCst), 0);
     server.command(&["ACL", "SETUSER", "app", "+time"]);
     let body = async { Ok::<_, Error>(7) };
-    let outcome = in_time(idem.operation("charge").key("first").run(body)).await.unwrap();
+    let outcome =
+        in_time(idem.operation("charge").key("first").run_with_outcome(body)).await.unwrap();
     assert!(!outcome.is_replayed());
 }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{Fence, OwnerId, State};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Lost, RedisStorage, Storage, StorageError, StorageErrorKind, Written,
 };
-use idem_runtime::{Error, Idempotency, Key, RecordKey};
+use idem_runtime::{Error, Idempotency, Key};
 use testkit::redis::{RedisServer, shared};
 
 use super::{LONG, claim, complete, completed, connect, fresh_key, redis_key, release, renew};
@@ -332,7 +333,7 @@ async fn callers_that_go_away_at_any_moment_leave_no_key_locked() {
             for number in 0..100 {
                 let key = format!("{caller}:{number}");
                 let body = std::future::pending::<Result<(), Error>>();
-                let call = idem.operation("op").key(key).lease(LONG).ttl(LONG).call(body);
+                let call = idem.operation("op").key(key).lease(LONG).ttl(LONG).run(body);
                 let patience = async {
                     for _ in 0..(caller * 7 + number * 5) % 31 {
                         tokio::task::yield_now().await;
@@ -392,9 +393,9 @@ async fn a_connection_that_the_application_blocks_costs_no_lease() {
     };
     let rival = async {
         tokio::time::sleep(KEPT / 2).await;
-        other.charge("k").wait(PATIENCE).call(stage.body("k", "other")).await.unwrap()
+        other.charge("k").wait(PATIENCE).run(stage.body("k", "other")).await.unwrap()
     };
-    let running = process.charge("k").call(body);
+    let running = process.charge("k").run(body);
     let (first, second) = in_time(futures_util::future::join(running, rival)).await;
     assert_eq!((first.unwrap().as_str(), second.as_str()), ("first", "first"));
     assert_eq!(stage.ledger.executions("k"), 1);

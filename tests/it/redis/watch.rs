@@ -15,12 +15,12 @@ use super::{claim, complete, connect, fresh_key, redis_key, release, renew};
 /// Long for a message, short for a test.
 const SOON: Duration = Duration::from_secs(5);
 
-async fn watch(storage: &RedisStorage, key: &idem_runtime::RecordKey) -> Wakeup {
+async fn watch(storage: &RedisStorage, key: &idem_runtime::key::RecordKey) -> Wakeup {
     storage.watch(key).await.unwrap().unwrap()
 }
 
 /// Has a waiter claim a key that somebody else is at work on.
-async fn contend(storage: &RedisStorage, key: &idem_runtime::RecordKey) {
+async fn contend(storage: &RedisStorage, key: &idem_runtime::key::RecordKey) {
     let answer = storage.claim(&claim(key, OwnerId::random())).await.unwrap();
     assert!(matches!(answer, Claimed::InProgress { .. }), "{answer:?}");
 }

@@ -4,9 +4,11 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use idem_runtime::Key;
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId};
 use idem_runtime::storage::{Claim, SharedStorage, Storage};
-use idem_runtime::{Fingerprinter, Key, RecordKey};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;

@@ -183,7 +183,7 @@ async fn commit<DB: Sql>(open: &Open<DB>, key: &str) -> Result<(), Failed> {
             DB::run(tx, enter).await?;
             Ok::<_, Failed>("done".to_owned())
         };
-        if let Err(failed) = operation.call(body).await {
+        if let Err(failed) = operation.run(body).await {
             drop(tx.rollback().await);
             return Err(failed);
         }

@@ -77,13 +77,13 @@ async fn lost_reply(pair: &Pair, proxy: &FaultProxy, key: &str) -> Result<(), Fa
         proxy.drop_replies(Loss::next(1).of_requests_with("EVAL"));
         Ok::<_, Failed>("done".to_owned())
     };
-    operation.call(body).await?;
+    operation.run(body).await?;
     let again = Idempotency::new(pair.there.clone())?.operation("settle").key(key);
     let body = async {
         pair.ledger.enter(key);
         Ok::<_, Failed>("done twice".to_owned())
     };
-    let result = again.wait(crate::stage::PATIENCE).call(body).await?;
+    let result = again.wait(crate::stage::PATIENCE).run(body).await?;
     match (result.as_str(), pair.ledger.count(key)) {
         ("done", 1) => Ok(()),
         (result, count) => Err(Failed::Broken(format!("{count} effects, and {result}"))),

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Failure, Finish, OwnerId};
 use idem_runtime::storage::{Claim, Claimed, Complete, SharedStorage, Storage, Written};
-use idem_runtime::{Error, Fingerprinter, Idempotency, Key, RecordKey};
+use idem_runtime::{Error, Idempotency, Key};
 use parking_lot::Mutex;
 
 use super::matrix::{Failed, Verdict};
@@ -56,7 +58,7 @@ impl Pair {
             Ok::<_, Error>(format!("{name}, run {}", ledger.count(&name)))
         };
         let operation = Self::handle(storage)?.operation(OPERATION).key(key).wait(PATIENCE);
-        Ok(operation.call(body).await?)
+        Ok(operation.run(body).await?)
     }
 
     /// Whether a key's effect is there once, and everybody got its result.
@@ -76,7 +78,7 @@ pub(super) async fn fresh(pair: &Pair, key: &str) -> Result<(), Failed> {
     let again = format!("{key}-again");
     let refusing = Pair::handle(&pair.here)?.operation(OPERATION).key(again.as_str());
     let refusing = refusing.retry_if(|_: &Failed| true);
-    let refused = refusing.call(async { Err::<String, _>(Failed::NotToday) }).await;
+    let refused = refusing.run(async { Err::<String, _>(Failed::NotToday) }).await;
     let Err(Failed::NotToday) = refused else {
         return Err(Failed::Broken(format!("the error of a body is not given: {refused:?}")));
     };

@@ -41,7 +41,7 @@ async fn a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing(
         if calls.len() == 50 {
             calls.join_next().await.unwrap().unwrap();
         }
-        let call = idem.operation("charge").key(key(number)).call(body(key(number), ended.clone()));
+        let call = idem.operation("charge").key(key(number)).run(body(key(number), ended.clone()));
         calls.spawn(async move {
             let patience = Duration::from_micros(fastrand::u64(..12_000));
             let _ = tokio::time::timeout(patience, call).await;
@@ -53,7 +53,7 @@ async fn a_thousand_calls_that_are_given_up_leave_nothing_open_and_lose_nothing(
     let other = database.handle().await;
     for number in 0..CALLS {
         let call = other.operation("charge").key(key(number)).wait(PATIENCE);
-        let value = in_time(call.call(body(key(number), ended.clone()))).await.unwrap();
+        let value = in_time(call.run(body(key(number), ended.clone()))).await.unwrap();
         assert_eq!(value, key(number));
     }
     let ended = ended.lock().clone();
@@ -73,7 +73,9 @@ async fn a_thousand_begins_that_are_given_up_swallow_no_record(kind: Kind) {
         let key = format!("begun-{number}");
         let call = |idem: &Idempotency| {
             in_time(
-                idem.operation("charge").key(key.as_str()).run(body(key.clone(), ended.clone())),
+                idem.operation("charge")
+                    .key(key.as_str())
+                    .run_with_outcome(body(key.clone(), ended.clone())),
             )
         };
         pool.give_up_beginning(Duration::from_micros(fastrand::u64(..600))).await;
@@ -123,7 +125,7 @@ async fn one_connection_serves_the_storage_and_its_bodies(kind: Kind) {
             let body = async { Ok::<_, Error>(pool.hold(async { number % 50 }).await) };
             // Each key comes four times.
             let call = idem.operation("charge").key((number % 50).to_string()).wait(PATIENCE);
-            in_time(call.call(body)).await.unwrap() == number % 50
+            in_time(call.run(body)).await.unwrap() == number % 50
         });
     }
     assert!(calls.join_all().await.into_iter().all(|right| right));
@@ -134,7 +136,7 @@ async fn a_pool_that_is_used_up_keeps_no_call_waiting(kind: Kind) {
     let database = Database::migrated(kind).await;
     let pool = AppPool::connect(&database, 1).await;
     let idem = pool.handle();
-    let call = || idem.operation("charge").key("k").run(async { Ok::<_, Error>(7) });
+    let call = || idem.operation("charge").key("k").run_with_outcome(async { Ok::<_, Error>(7) });
     for is_replayed in [false, true] {
         let outcome = pool.hold(in_time(call())).await.unwrap();
         assert_eq!((outcome.value, outcome.is_replayed()), (7, is_replayed));

@@ -50,14 +50,15 @@ async fn results_and_locks_are_kept_over_a_crash(product: Product) {
     let mut server = SqlServer::start(product);
     let stage = Stage::on_server(product, &server.url()).await;
     let process = stage.process().await;
-    process.charge("done").call(stage.body("done", "first")).await.unwrap();
+    process.charge("done").run(stage.body("done", "first")).await.unwrap();
     let running = process.begin(&stage, "running", "first", |op| op.lease(TTL)).await;
     server.kill();
     server.start_again();
     let other = stage.process().await;
-    let replay = in_time(other.charge("done").run(stage.body("done", "other"))).await.unwrap();
+    let replay =
+        in_time(other.charge("done").run_with_outcome(stage.body("done", "other"))).await.unwrap();
     assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
-    let rival = other.charge("running").call(stage.body("running", "other"));
+    let rival = other.charge("running").run(stage.body("running", "other"));
     assert_eq!(in_time(rival).await.unwrap_err().kind(), ErrorKind::AlreadyProcessing);
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
@@ -71,13 +72,13 @@ async fn server_that_went_away_before_the_body_is_an_error_and_the_body_does_not
     let stage = Stage::on_server(product, &server.url()).await;
     let process = stage.process_with(|handle| handle.claim_timeout(BUSY)).await;
     server.kill();
-    let error = in_time(process.charge("k").call(stage.body("k", ""))).await.unwrap_err();
+    let error = in_time(process.charge("k").run(stage.body("k", ""))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.is_retryable());
     assert_eq!(stage.ledger.executions("k"), 0);
     server.start_again();
     until("nothing is under way", || process.idem.in_flight() == 0).await;
-    let again = in_time(process.charge("k").call(stage.body("k", "first")));
+    let again = in_time(process.charge("k").run(stage.body("k", "first")));
     assert_eq!(again.await.unwrap(), "first");
 }
 
@@ -94,7 +95,7 @@ async fn server_that_is_unreachable_for_a_while_costs_nothing_but_time(product: 
     proxy.accept();
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "other"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
     assert_eq!(in_time(call).await.unwrap(), "first");
 }
 
@@ -124,7 +125,7 @@ async fn lost_requests_and_replies_on_the_wire_run_the_body_once(product: Produc
             1 => proxy.drop_replies(statement()),
             _ => {}
         }
-        let call = in_time(process.charge(&key).lease(TTL).run(body));
+        let call = in_time(process.charge(&key).lease(TTL).run_with_outcome(body));
         assert_eq!(call.await.unwrap().value, "first");
         until("nothing is under way", || process.idem.in_flight() == 0).await;
         let counts = proxy.counts();
@@ -132,7 +133,8 @@ async fn lost_requests_and_replies_on_the_wire_run_the_body_once(product: Produc
             - before.dropped_requests
             - before.dropped_replies;
         assert_eq!(lost, 1, "{counts:?}");
-        let replay = process.charge(&key).run(stage.body(&key, "other")).await.unwrap();
+        let replay =
+            process.charge(&key).run_with_outcome(stage.body(&key, "other")).await.unwrap();
         assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
         assert_eq!(stage.ledger.executions(&key), 1);
     }
@@ -160,7 +162,7 @@ async fn unreadable_rows_fail_closed_and_stay(product: Product) {
         "size = NULL",
     ] {
         let process = stage.process().await;
-        process.charge(harm).call(stage.body("k", "first")).await.unwrap();
+        process.charge(harm).run(stage.body("k", "first")).await.unwrap();
         let key = stage.record_key(harm);
         let key =
             key.as_str().bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
@@ -182,7 +184,7 @@ async fn unreadable_rows_fail_closed_and_stay(product: Product) {
         let before = row();
         for process in [process, stage.process().await] {
             let call =
-                process.charge(harm).wait(PATIENCE).fail_open().call(stage.body("k", "again"));
+                process.charge(harm).wait(PATIENCE).fail_open().run(stage.body("k", "again"));
             let error = in_time(call).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{harm}");
             assert_eq!(process.idem.in_flight(), 0);
@@ -201,7 +203,7 @@ async fn processing_row_of_a_newer_version_is_never_taken_over(product: Product)
     server.query("UPDATE idempotency_records SET version = 2");
     tokio::time::sleep(lease * 3).await;
     let process = stage.process().await;
-    let call = process.charge("k").wait(PATIENCE).call(stage.body("k", "again"));
+    let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "again"));
     assert_eq!(in_time(call).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(stage.ledger.executions("k"), 0);
 }

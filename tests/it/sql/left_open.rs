@@ -26,7 +26,7 @@ async fn nothing_is_lost(idem: Idempotency, other: Idempotency, pool: &AppPool, 
             pool.leave(SIZE, left).await;
             Ok::<_, Error>(key.to_owned())
         };
-        in_time(idem.operation("charge").key(key).run(body)).await.unwrap()
+        in_time(idem.operation("charge").key(key).run_with_outcome(body)).await.unwrap()
     };
     for number in 0..4_usize {
         let key = format!("left-{number}");

@@ -17,9 +17,10 @@ mod unfit;
 use std::time::Duration;
 
 use idem_runtime::codec::CodecTag;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Finish, OwnerId, Payload};
 use idem_runtime::storage::{Claim, Claimed, Complete, Storage, Written};
-use idem_runtime::{Fingerprint, Key, RecordKey};
+use idem_runtime::{Fingerprint, Key};
 use tokio::task::JoinSet;
 
 /// Longer than any test.

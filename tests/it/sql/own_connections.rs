@@ -40,7 +40,7 @@ async fn bodies_that_hold_the_whole_pool_keep_their_leases(kind: Kind) {
             pool.hold(sleep(KEPT * 5)).await;
             Ok::<_, Error>(1)
         };
-        in_time(idem.operation("charge").key(key).run(body))
+        in_time(idem.operation("charge").key(key).run_with_outcome(body))
     });
     let rival = async |key: &str| {
         while runs.load(Ordering::SeqCst) < 2 {
@@ -50,7 +50,9 @@ async fn bodies_that_hold_the_whole_pool_keep_their_leases(kind: Kind) {
             runs.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Error>(2)
         };
-        in_time(other.operation("charge").key(key).wait(PATIENCE).run(body)).await.unwrap()
+        in_time(other.operation("charge").key(key).wait(PATIENCE).run_with_outcome(body))
+            .await
+            .unwrap()
     };
     let (held, rivals) = join(join_all(holding), join(rival("a"), rival("b"))).await;
     for outcome in held {
@@ -182,7 +184,7 @@ async fn claims_that_wait_for_locks_end_and_keep_no_owner_waiting(kind: Kind) {
             let is_lost = timeout(KEPT * 4, context.lease_lost()).await.is_ok();
             Ok::<_, Error>(is_lost)
         };
-        let live = idem.operation("charge").key("live").run(body);
+        let live = idem.operation("charge").key("live").run_with_outcome(body);
         let renewals = median_wait_of_renewals(&storage, &renewed);
         let ((), wait, outcome) = in_time(join3(floods, renewals, live)).await;
         // A claim waits for half a second and more, and has a connection meanwhile.
@@ -269,7 +271,7 @@ async fn a_body_that_writes_to_the_file_for_several_leases_is_not_run_again() {
                     runs.fetch_add(1, Ordering::SeqCst);
                     Ok::<_, Error>(2)
                 };
-                match other.operation("charge").key(key.as_str()).run(body).await {
+                match other.operation("charge").key(key.as_str()).run_with_outcome(body).await {
                     Ok(outcome) => break outcome,
                     Err(error) => {
                         let kinds = [ErrorKind::AlreadyProcessing, ErrorKind::Storage];
@@ -279,7 +281,7 @@ async fn a_body_that_writes_to_the_file_for_several_leases_is_not_run_again() {
                 sleep(Duration::from_millis(3)).await;
             }
         };
-        let run = idem.operation("charge").key(key.as_str()).run(body);
+        let run = idem.operation("charge").key(key.as_str()).run_with_outcome(body);
         let (first, second) = in_time(join(run, rival)).await;
         assert!(!first.unwrap().is_replayed());
         assert!(second.is_replayed());

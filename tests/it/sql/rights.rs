@@ -37,7 +37,7 @@ async fn on_pool(user: &LeastRights) -> SharedStorage {
 async fn call(storage: &SharedStorage, key: &str, runs: &AtomicUsize) -> Result<usize, Error> {
     let idem = Idempotency::new(storage.clone()).unwrap();
     let body = async { Ok::<_, Error>(runs.fetch_add(1, Ordering::SeqCst)) };
-    in_time(idem.operation("charge").key(key).call(body)).await
+    in_time(idem.operation("charge").key(key).run(body)).await
 }
 
 /// A call in the application's own transaction, which is rolled back.
@@ -52,7 +52,7 @@ async fn call_within<DB: Db + TransactionDatabase>(
     let idem = Idempotency::new(storage.clone()).unwrap();
     let operation = idem.in_transaction(&mut tx).operation("charge").key(key);
     let body = async |_: &mut DB::Connection| Ok::<_, Error>(runs.fetch_add(1, Ordering::SeqCst));
-    let result = in_time(operation.call(body)).await;
+    let result = in_time(operation.run(body)).await;
     tx.rollback().await.unwrap();
     result
 }

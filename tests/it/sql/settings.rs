@@ -117,7 +117,7 @@ async fn refused_before_the_body(idem: Idempotency, words: &str) {
             runs.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Error>(1)
         };
-        let error = idem.operation("charge").key("k").call(body).await.unwrap_err();
+        let error = idem.operation("charge").key("k").run(body).await.unwrap_err();
         let kinds = [ErrorKind::Storage, ErrorKind::Configuration];
         assert!(kinds.contains(&error.kind()), "{error:?}");
         assert_eq!(runs.load(Ordering::SeqCst), 0);

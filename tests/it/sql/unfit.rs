@@ -24,7 +24,7 @@ async fn call(idem: &Idempotency, key: &str, runs: &AtomicUsize) -> Result<Strin
         runs.fetch_add(1, Ordering::SeqCst);
         Ok::<_, Error>(value)
     };
-    idem.operation("charge").key(key).call(body).await
+    idem.operation("charge").key(key).run(body).await
 }
 
 /// Calls, and expects to be told that somebody has to change something, with these words.

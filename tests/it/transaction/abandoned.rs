@@ -36,7 +36,7 @@ async fn listening<DB: Db>(stage: &Stage<DB>) -> (Idempotency, Told) {
 async fn assert_runs_anew<DB: Db>(stage: &Stage<DB>, idem: &Idempotency) {
     let mut tx = stage.begin().await;
     let call = idem.in_transaction(&mut tx).operation("deposit").key("k");
-    let run = call.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?));
+    let run = call.run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?));
     assert!(!run.await.unwrap().is_replayed());
     idem.commit(tx).await.unwrap();
     assert_eq!(stage.balance().await, 100);
@@ -54,7 +54,7 @@ async fn a_dropped_body_is_told_and_its_transaction_rolled_back<DB: Db>(stage: S
         std::future::pending::<Result<i64, Failed>>().await
     };
     tokio::select! {
-        ended = call.call(body) => panic!("{ended:?}"),
+        ended = call.run(body) => panic!("{ended:?}"),
         () = begun.notified() => {}
     }
     tx.rollback().await.unwrap();
@@ -72,7 +72,7 @@ async fn a_panic_is_told_and_its_transaction_rolled_back<DB: Db>(stage: Stage<DB
         assert_eq!(balance, 0, "on purpose");
         Ok::<_, Failed>(balance)
     };
-    AssertUnwindSafe(call.call(body)).catch_unwind().await.unwrap_err();
+    AssertUnwindSafe(call.run(body)).catch_unwind().await.unwrap_err();
     tx.rollback().await.unwrap();
     assert_eq!((told.lock().clone(), idem.in_flight()), (vec![Panicked], 0));
     assert_runs_anew(&stage, &idem).await;
@@ -82,11 +82,11 @@ async fn a_call_that_is_dropped_before_its_body_is_not_told<DB: Db>(stage: Stage
     let (idem, told) = listening(&stage).await;
     let body = async |tx: &mut DB::Connection| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?);
     let mut holds = stage.begin().await;
-    idem.in_transaction(&mut holds).operation("deposit").key("k").call(body).await.unwrap();
+    idem.in_transaction(&mut holds).operation("deposit").key("k").run(body).await.unwrap();
     // Another call waits for that transaction.
     let mut waits = stage.begin().await;
     let call = idem.in_transaction(&mut waits).operation("deposit").key("k").wait(PATIENCE);
-    timeout(Duration::from_millis(100), call.call(body)).await.unwrap_err();
+    timeout(Duration::from_millis(100), call.run(body)).await.unwrap_err();
     holds.rollback().await.unwrap();
     drop(waits);
     assert!(told.lock().is_empty());

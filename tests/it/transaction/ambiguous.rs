@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId};
 use idem_runtime::storage::{
     Claim, MySqlStorage, PostgresStorage, SharedStorage, Storage, StorageErrorKind,
 };
 use idem_runtime::transaction::TransactionConnection;
-use idem_runtime::{Error, ErrorKind, Fingerprinter, Idempotency, RecordKey};
+use idem_runtime::{Error, ErrorKind, Idempotency};
 use sqlx::{MySql, Pool, Postgres};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::sql::{Product, SqlServer};
@@ -219,11 +221,11 @@ where
                     effect::<DB>(tx, id).await?;
                     Err::<i64, _>(Failed::Declined)
                 };
-                assert!(matches!(operation.call(body).await, Err(Failed::Declined)));
+                assert!(matches!(operation.run(body).await, Err(Failed::Declined)));
             }
             Shape::NotStored | Shape::CompletedThenReleased => {
                 let operation = operation.store_if(|_: &i64| false);
-                operation.call(async |tx| one_effect::<DB>(tx, id).await).await?;
+                operation.run(async |tx| one_effect::<DB>(tx, id).await).await?;
             }
             Shape::Nested => {
                 let operation = operation.store_if(|_: &i64| false);
@@ -231,10 +233,10 @@ where
                     completed_on(&self.idem, tx, key("nested")).await?;
                     one_effect::<DB>(tx, id).await
                 };
-                operation.call(body).await?;
+                operation.run(body).await?;
             }
             _ => {
-                operation.call(async |tx| one_effect::<DB>(tx, id).await).await?;
+                operation.run(async |tx| one_effect::<DB>(tx, id).await).await?;
             }
         }
         match shape {
@@ -302,7 +304,7 @@ async fn completed<DB: Db>(
     key: String,
 ) -> Result<(), Failed> {
     let operation = idem.in_transaction(tx).operation("another").key(key);
-    operation.call(async |_| Ok::<_, Failed>(1)).await.map(drop)
+    operation.run(async |_| Ok::<_, Failed>(1)).await.map(drop)
 }
 
 async fn completed_on<C: TransactionConnection>(
@@ -311,7 +313,7 @@ async fn completed_on<C: TransactionConnection>(
     key: String,
 ) -> Result<(), Failed> {
     let operation = idem.in_transaction(connection).operation("another").key(key);
-    operation.call(async |_| Ok::<_, Failed>(1)).await.map(drop)
+    operation.run(async |_| Ok::<_, Failed>(1)).await.map(drop)
 }
 
 async fn not_stored<DB: Db>(
@@ -321,7 +323,7 @@ async fn not_stored<DB: Db>(
 ) -> Result<(), Failed> {
     let operation = idem.in_transaction(tx).operation("another").key(key);
     let operation = operation.store_if(|_: &i64| false);
-    operation.call(async |_| Ok::<_, Failed>(1)).await.map(drop)
+    operation.run(async |_| Ok::<_, Failed>(1)).await.map(drop)
 }
 
 async fn what_is_said_is_what_the_tables_show<DB: Server>()
@@ -450,7 +452,7 @@ where
         let mut tx = pool.begin().await.unwrap();
         let operation = idem.in_transaction(&mut tx).operation("effect").key(id.clone());
         let operation = operation.store_if(move |_: &i64| shape == Shape::Completed);
-        operation.call(async |tx| one_effect::<DB>(tx, &id).await).await.unwrap();
+        operation.run(async |tx| one_effect::<DB>(tx, &id).await).await.unwrap();
         proxy.drop_replies(commits());
         // Until it was started again nobody is told what became of it, on the connections that are open neither.
         proxy.drop_requests(Loss::next(usize::MAX).of_requests_with(DB::LOOK));

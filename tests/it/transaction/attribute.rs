@@ -133,7 +133,7 @@ async fn a_call_with_a_closure_can_be_spawned() {
         let call = async move {
             let mut tx = pool.begin().await?;
             let operation = idem.in_transaction(&mut tx).operation("note").key("1");
-            let value = operation.call(async |_| Ok::<_, Error>(7)).await?;
+            let value = operation.run(async |_| Ok::<_, Error>(7)).await?;
             idem.commit(tx).await?;
             Ok::<i32, Failed>(value)
         };
@@ -151,7 +151,7 @@ async fn a_call_with_a_closure_can_be_spawned() {
             sqlx::query(update).execute(tx).await?;
             Ok::<_, Failed>(1)
         };
-        let value = operation.call(body).await?;
+        let value = operation.run(body).await?;
         idem.commit(tx).await?;
         Ok::<i32, Failed>(value)
     });

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::key::RecordKey;
 use idem_runtime::policy::ReplayErrors;
 use idem_runtime::record::{CrashPolicy, Fence, Status};
 use idem_runtime::storage::{Claim, Claimed, Storage};
 use idem_runtime::transaction::TransactionConnection;
-use idem_runtime::{Error, ErrorKind, Fingerprinter, Key, Outcome, RecordKey, Source, current};
+use idem_runtime::{Error, ErrorKind, Key, Outcome, Source, current};
 use metrics_util::debugging::DebuggingRecorder;
 use sqlx::Sqlite;
 
@@ -42,7 +44,7 @@ const NOT_RECOVERED: Source = Source::Executed { recovered: false };
 async fn committed<DB: Db>(stage: &Stage<DB>, key: &str) -> Result<Outcome<i64>, Failed> {
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key(key);
-    match operation.run(async |tx| Ok(deposit::<DB>(tx, 100).await?)).await {
+    match operation.run_with_outcome(async |tx| Ok(deposit::<DB>(tx, 100).await?)).await {
         Ok(outcome) => {
             stage.idem.commit(tx).await?;
             Ok(outcome)
@@ -82,7 +84,7 @@ async fn a_committed_call_is_replayed<DB: Db>(stage: Stage<DB>) {
     let (pool, elsewhere) = stage.elsewhere().await;
     let mut tx = pool.begin().await.unwrap();
     let operation = elsewhere.in_transaction(&mut tx).operation("deposit").key("1");
-    let value = operation.call(async |_| Err::<i64, _>(Failed::Declined)).await.unwrap();
+    let value = operation.run(async |_| Err::<i64, _>(Failed::Declined)).await.unwrap();
     assert_eq!(value, 100);
 }
 
@@ -90,7 +92,7 @@ async fn what_is_rolled_back_has_never_happened<DB: Db>(stage: Stage<DB>) {
     for dropped in [true, false] {
         let mut tx = stage.begin().await;
         let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-        let value = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+        let value = operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
         assert_eq!(value.unwrap(), 100);
         if dropped {
             drop(tx);
@@ -116,7 +118,7 @@ async fn a_failure_that_is_rolled_back_is_forgotten_and_one_that_is_committed_is
             deposit::<DB>(tx, 100).await?;
             Err::<i64, _>(Failed::Declined)
         };
-        assert!(matches!(operation.call(body).await, Err(Failed::Declined)));
+        assert!(matches!(operation.run(body).await, Err(Failed::Declined)));
         if commits {
             stage.idem.commit(tx).await.unwrap();
         } else {
@@ -136,7 +138,7 @@ async fn an_error_that_may_be_tried_again_frees_the_key_though_it_is_committed<D
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
     let operation = operation.retry_if(|error: &Failed| matches!(error, Failed::Declined));
-    let failed = operation.call(async |_| Err::<i64, _>(Failed::Declined)).await;
+    let failed = operation.run(async |_| Err::<i64, _>(Failed::Declined)).await;
     assert!(matches!(failed, Err(Failed::Declined)));
     stage.idem.commit(tx).await.unwrap();
     let released = stage.idem.storage().load(&record("1")).await.unwrap().unwrap();
@@ -149,8 +151,9 @@ async fn a_result_that_is_not_to_be_stored_frees_the_key<DB: Db>(stage: Stage<DB
         let mut tx = stage.begin().await;
         let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
         let operation = operation.store_if(|balance: &i64| *balance > 100);
-        let outcome =
-            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+        let outcome = operation
+            .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
+            .await;
         assert!(!outcome.unwrap().is_replayed());
         stage.idem.commit(tx).await.unwrap();
     }
@@ -168,8 +171,8 @@ async fn another_fingerprint_is_refused_before_anything_else<DB: Db>(stage: Stag
     for key in ["done", "running", "dead"] {
         let mut tx = stage.begin().await;
         let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key(key);
-        let operation = operation.fingerprint(&1).unwrap();
-        let refused = operation.call(async |_| Err::<i64, _>(Failed::Declined)).await.unwrap_err();
+        let operation = operation.fingerprint(&1);
+        let refused = operation.run(async |_| Err::<i64, _>(Failed::Declined)).await.unwrap_err();
         let error = refused.ours();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{key}");
         tx.rollback().await.unwrap();
@@ -180,8 +183,9 @@ async fn a_call_is_replayed_inside_of_its_own_transaction<DB: Db>(stage: Stage<D
     let mut tx = stage.begin().await;
     for replayed in [false, true, true] {
         let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-        let outcome =
-            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+        let outcome = operation
+            .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
+            .await;
         let outcome = outcome.unwrap();
         assert_eq!((outcome.value, outcome.is_replayed()), (100, replayed));
     }
@@ -194,10 +198,7 @@ async fn all_calls_of_a_transaction_are_committed_together<DB: Db>(stage: Stage<
         let mut tx = stage.begin().await;
         for key in ["1", "2", "3"] {
             let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key(key);
-            operation
-                .call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
-                .await
-                .unwrap();
+            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
         }
         if commits {
             stage.idem.commit(tx).await.unwrap();
@@ -220,7 +221,7 @@ where
         DB::run(connection, update.to_owned()).await?;
         Ok::<_, Failed>(100)
     };
-    operation.call(body).await.unwrap();
+    operation.run(body).await.unwrap();
     tx.commit().await.unwrap();
     drop(pooled);
     assert_eq!(committed(&stage, "1").await.unwrap().value, 100);
@@ -232,8 +233,9 @@ async fn a_savepoint_takes_its_record_along<DB: Db>(stage: Stage<DB>) {
     for commits in [false, true] {
         let mut savepoint = begin::<DB>(inside(&mut tx)).await;
         let operation = stage.idem.in_transaction(&mut savepoint).operation("deposit").key("1");
-        let outcome =
-            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+        let outcome = operation
+            .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
+            .await;
         assert!(!outcome.unwrap().is_replayed());
         if commits {
             savepoint.commit().await.unwrap();
@@ -259,7 +261,7 @@ async fn a_body_knows_its_call_and_no_lease_runs_out_under_it<DB: Db>(stage: Sta
         assert!(lost.is_err(), "a transaction has no lease to lose");
         Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)
     };
-    operation.call(body).await.unwrap();
+    operation.run(body).await.unwrap();
     idem.commit(tx).await.unwrap();
     assert!(current().is_none());
     assert_eq!(stage.balance().await, 100);
@@ -273,9 +275,9 @@ where
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
     let body = async |tx: &mut DB::Connection| {
         let inner = stage.idem.in_transaction(tx).operation("deposit").key("1");
-        inner.call(async |_| Ok::<i64, Error>(1)).await
+        inner.run(async |_| Ok::<i64, Error>(1)).await
     };
-    let error = operation.call(body).await.unwrap_err();
+    let error = operation.run(body).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Reentrant);
 }
 
@@ -290,7 +292,7 @@ async fn an_owner_that_died_is_taken_over_if_the_transaction_commits<DB: Db>(sta
             assert_eq!(current().unwrap().fence(), Fence::new(2));
             Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)
         };
-        let outcome = operation.run(body).await.unwrap();
+        let outcome = operation.run_with_outcome(body).await.unwrap();
         assert_eq!(outcome.source, Source::Executed { recovered: true });
         if commits {
             stage.idem.commit(tx).await.unwrap();
@@ -328,10 +330,10 @@ async fn calls_with_and_without_a_transaction_see_each_other<DB: Db>(stage: Stag
 
     let _ = committed(&stage, "2").await.unwrap();
     let plain = stage.idem.operation("deposit").key("2");
-    let outcome = plain.run(async { Err::<i64, _>(Failed::Declined) }).await.unwrap();
+    let outcome = plain.run_with_outcome(async { Err::<i64, _>(Failed::Declined) }).await.unwrap();
     assert_eq!((outcome.value, outcome.is_replayed()), (100, true));
     let plain = stage.idem.operation("deposit").key("3");
-    plain.call(async { Ok::<_, Failed>(7_i64) }).await.unwrap();
+    plain.run(async { Ok::<_, Failed>(7_i64) }).await.unwrap();
     assert_eq!(committed(&stage, "3").await.unwrap().value, 7);
 }
 
@@ -342,8 +344,9 @@ async fn an_expired_record_counts_as_none<DB: Db>(stage: Stage<DB>) {
     for round in 1..=2 {
         let mut tx = stage.begin().await;
         let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
-        let outcome =
-            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+        let outcome = operation
+            .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
+            .await;
         assert_eq!(outcome.unwrap().value, round * 100);
         idem.commit(tx).await.unwrap();
         tokio::time::sleep(ttl + Duration::from_millis(10)).await;
@@ -357,7 +360,7 @@ async fn a_result_that_is_too_large_is_given_to_its_caller<DB: Db>(stage: Stage<
     let call = async || {
         let mut tx = stage.begin().await;
         let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
-        let outcome = operation.run(async |_| Ok::<_, Error>("x".repeat(11))).await?;
+        let outcome = operation.run_with_outcome(async |_| Ok::<_, Error>("x".repeat(11))).await?;
         idem.commit(tx).await?;
         Ok::<_, Error>(outcome)
     };
@@ -388,7 +391,7 @@ async fn a_call_in_a_transaction_is_counted_like_any_other() {
         let mut tx = stage.begin().await;
         let key = format!("{}", result.is_ok());
         let operation = stage.idem.in_transaction(&mut tx).operation("charge").key(key);
-        let told = operation.call(async |_| result.clone()).await;
+        let told = operation.run(async |_| result.clone()).await;
         assert_eq!(told.is_ok(), result.is_ok());
         stage.idem.commit(tx).await.unwrap();
     }
@@ -396,20 +399,20 @@ async fn a_call_in_a_transaction_is_counted_like_any_other() {
     for _ in 0..2 {
         let mut tx = stage.begin().await;
         let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("declined");
-        let told = operation.errors(ReplayErrors).call(async |_| Err::<u32, _>(Declined::ByBank));
+        let told = operation.errors(ReplayErrors).run(async |_| Err::<u32, _>(Declined::ByBank));
         assert_eq!(told.await, Err(Declined::ByBank));
         stage.idem.commit(tx).await.unwrap();
     }
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("");
-    let told = operation.call(async |_| Ok::<_, Error>(1)).await;
+    let told = operation.run(async |_| Ok::<_, Error>(1)).await;
     assert_eq!(told.unwrap_err().kind(), ErrorKind::KeyGeneration);
     let itself = async |tx: &mut <Sqlite as sqlx::Database>::Connection| {
         let operation = stage.idem.in_transaction(tx).operation("charge").key("itself");
-        operation.call(async |_| Ok::<_, Error>(1)).await
+        operation.run(async |_| Ok::<_, Error>(1)).await
     };
     let operation = stage.idem.in_transaction(&mut tx).operation("charge").key("itself");
-    assert_eq!(operation.call(itself).await.unwrap_err().kind(), ErrorKind::Reentrant);
+    assert_eq!(operation.run(itself).await.unwrap_err().kind(), ErrorKind::Reentrant);
     tx.rollback().await.unwrap();
     let counts =
         [("executed", 1), ("failed", 2), ("key_generation", 1), ("reentrant", 2), ("replayed", 2)];

@@ -82,7 +82,7 @@ impl<DB: Server> Behind<DB> {
         let mut tx = self.pool.begin().await?;
         let operation = self.idem.in_transaction(&mut tx).operation("deposit").key(key);
         let balance =
-            operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await?;
+            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await?;
         harm(&self.proxy);
         self.idem.commit(tx).await?;
         Ok(balance)
@@ -93,7 +93,7 @@ impl<DB: Server> Behind<DB> {
         // What it looks at before its first claim it has looked at then.
         let mut tx = self.pool.begin().await.unwrap();
         let operation = self.idem.in_transaction(&mut tx).operation("nothing").key("nothing");
-        operation.call(async |_| Ok::<_, Failed>(())).await.unwrap();
+        operation.run(async |_| Ok::<_, Failed>(())).await.unwrap();
         tx.rollback().await.unwrap();
         self.proxy.cut();
     }
@@ -172,7 +172,7 @@ async fn the_truth_is_not_what_a_transaction_sees_that_others_left_open<DB: Serv
     drop(other);
     until("it is given back", || behind.pool.num_idle() == 1).await;
     let operation = behind.idem.in_transaction(&mut tx).operation("deposit").key("1");
-    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
+    operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
     behind.proxy.drop_replies(commits());
     behind.idem.commit(tx).await.unwrap();
     assert_eq!(behind.state().await, (100, 1));
@@ -191,7 +191,7 @@ async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(b
     behind.disconnect_the_storage().await;
     let mut tx = behind.pool.begin().await.unwrap();
     let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
-    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
+    operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
     behind.proxy.drop_replies(commits());
     behind.proxy.refuse();
     let next = async {
@@ -200,7 +200,7 @@ async fn a_record_that_has_expired_says_nothing_of_its_transaction<DB: Server>(b
         let mut tx = behind.stage.begin().await;
         let operation = behind.stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
         let operation = operation.wait(PATIENCE);
-        let balance = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?));
+        let balance = operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?));
         assert_eq!(balance.await.unwrap(), 200);
         behind.stage.idem.commit(tx).await.unwrap();
         behind.proxy.heal();
@@ -219,7 +219,7 @@ async fn an_earlier_call_on_the_connection_says_nothing_of_the_transaction<DB: S
         let mut tx = crate::outbox::stage::begin::<DB>(&mut connection).await;
         let key = format!("{committed_by_the_handle}");
         let operation = behind.idem.in_transaction(&mut tx).operation("deposit").key(key);
-        operation.call(async |_| Ok::<_, Error>(1)).await.unwrap();
+        operation.run(async |_| Ok::<_, Error>(1)).await.unwrap();
         if committed_by_the_handle {
             behind.idem.commit(tx).await.unwrap();
         } else {
@@ -279,7 +279,7 @@ async fn a_postgres_transaction_in_which_a_statement_failed_is_not_said_to_be_co
     let stage = Stage::<Postgres>::new().await;
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-    operation.call(async |tx| Ok::<_, Failed>(deposit::<Postgres>(tx, 100).await?)).await.unwrap();
+    operation.run(async |tx| Ok::<_, Failed>(deposit::<Postgres>(tx, 100).await?)).await.unwrap();
     let wrong = "INSERT INTO accounts VALUES ('alice', 0)";
     Postgres::run(inside(&mut tx), wrong.to_owned()).await.unwrap_err();
     let error = stage.idem.commit(tx).await.unwrap_err();
@@ -301,7 +301,7 @@ pub(super) async fn deadlocked(stage: &Stage<MySql>) -> (Tx<'static, MySql>, Tx<
             MySql::run(tx, update(own)).await?;
             Ok::<_, Failed>(1)
         };
-        operation.call(body).await.unwrap();
+        operation.run(body).await.unwrap();
     }
     let crossed = tokio::join!(
         MySql::run(inside(&mut first), update("bob")),
@@ -338,7 +338,7 @@ async fn a_commit_that_the_database_refuses_says_whether_to_try_again() {
         Postgres::run(tx, "INSERT INTO b VALUES (1)".to_owned()).await?;
         Ok::<_, Failed>(1)
     };
-    operation.call(body).await.unwrap();
+    operation.run(body).await.unwrap();
     let error = stage.idem.commit(tx).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
     assert!(!error.is_retryable());

@@ -21,7 +21,7 @@ const AT_ONCE: Duration = Duration::from_secs(4);
 async fn holding<'t, DB: Db>(stage: &Stage<DB>, key: &str) -> Tx<'t, DB> {
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key(key);
-    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
+    operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await.unwrap();
     tx
 }
 
@@ -33,7 +33,7 @@ async fn call<DB: Db>(
 ) -> Result<Outcome<i64>, Error> {
     let mut tx = pool.begin().await.unwrap();
     let operation = idem.in_transaction(&mut tx).operation("deposit").key(key).wait(wait);
-    let outcome = operation.run(async |_| Ok::<_, Error>(0)).await?;
+    let outcome = operation.run_with_outcome(async |_| Ok::<_, Error>(0)).await?;
     idem.commit(tx).await?;
     Ok(outcome)
 }
@@ -213,7 +213,7 @@ async fn insist<DB: Isolation>(
                 ran.fetch_add(1, Ordering::SeqCst);
                 Ok::<_, Failed>(deposit::<DB>(tx, 1).await?)
             };
-            operation.call(body).await?;
+            operation.run(body).await?;
             idem.commit(tx).await?;
             Ok::<_, Failed>(())
         };
@@ -248,7 +248,7 @@ async fn looked_before<DB: Isolation>(stage: &Stage<DB>, level: &str) -> Result<
     let first = holding(stage, "1").await;
     stage.idem.commit(first).await.unwrap();
     let operation = stage.idem.in_transaction(&mut old).operation("deposit").key("1");
-    operation.call(async |_| Ok::<i64, Error>(0)).await
+    operation.run(async |_| Ok::<i64, Error>(0)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,7 +289,7 @@ async fn a_call_outside_of_transactions_on_a_key_that_one_holds_ends_within_the_
     let (_pool, idem) = stage.elsewhere().await;
     let first = holding(&stage, "1").await;
     let began = Instant::now();
-    let outside = idem.operation("deposit").key("1").call(async { Ok::<i64, Error>(0) });
+    let outside = idem.operation("deposit").key("1").run(async { Ok::<i64, Error>(0) });
     let error = in_time(outside).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
     assert!(began.elapsed() < Duration::from_secs(3) + SLACK, "{:?}", began.elapsed());
@@ -308,7 +308,7 @@ async fn a_database_that_hangs_is_reported_within_the_budget<DB: Db>() {
     proxy.drop_requests(Loss::next(usize::MAX).hanging());
     let began = Instant::now();
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-    let error = in_time(operation.call(async |_| Ok::<i64, Error>(0))).await.unwrap_err();
+    let error = in_time(operation.run(async |_| Ok::<i64, Error>(0))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
     assert!(error.is_retryable(), "{error}");
     assert!(error.to_string().contains("did not answer within 3s"), "{error}");

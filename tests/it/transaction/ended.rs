@@ -23,7 +23,7 @@ on_every_database!(
 async fn deposited<DB: Db>(idem: &Idempotency, tx: &mut Tx<'_, DB>, key: &str, stores: bool) {
     let operation = idem.in_transaction(tx).operation("deposit").key(key);
     let operation = operation.store_if(move |_: &i64| stores);
-    let balance = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+    let balance = operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
     balance.unwrap();
 }
 
@@ -224,7 +224,7 @@ async fn call(
     key: &str,
 ) -> Result<i64, idem_runtime::Error> {
     let operation = idem.in_transaction(tx).operation("wait").key(key);
-    operation.call(async |_| Ok::<_, idem_runtime::Error>(1)).await
+    operation.run(async |_| Ok::<_, idem_runtime::Error>(1)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

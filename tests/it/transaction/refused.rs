@@ -25,14 +25,14 @@ on_every_database!(
 
 async fn refused<DB: Db>(idem: &Idempotency, tx: &mut Tx<'_, DB>, key: &str) -> Error {
     let operation = idem.in_transaction(tx).operation("deposit").key(key);
-    operation.call(async |_| -> Result<i64, Error> { panic!("the body ran") }).await.unwrap_err()
+    operation.run(async |_| -> Result<i64, Error> { panic!("the body ran") }).await.unwrap_err()
 }
 
 async fn without_a_transaction_nothing_runs<DB: Db>(stage: Stage<DB>) {
     let mut connection = stage.pool.acquire().await.unwrap();
     let operation = stage.idem.in_transaction(&mut connection).operation("deposit").key("1");
     let body = async |_: &mut _| -> Result<i64, Error> { panic!("the body ran") };
-    let error = operation.call(body).await.unwrap_err();
+    let error = operation.run(body).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("not inside a transaction"), "{error}");
     assert_eq!(stage.records().await, 0);
@@ -83,7 +83,7 @@ async fn a_key_that_cannot_be_used_leaves_the_transaction_as_it_was<DB: Db>(stag
 /// What an error says of its call does not depend on where the record is.
 async fn an_error_in_a_transaction_knows_its_call<DB: Db>(stage: Stage<DB>) {
     let plain = stage.idem.operation("charge").key("a-key");
-    plain.call(async { Ok::<_, Error>(1_i64) }).await.unwrap();
+    plain.run(async { Ok::<_, Error>(1_i64) }).await.unwrap();
     let mut tx = stage.begin().await;
     let error = refused(&stage.idem, &mut tx, "a-key").await;
     assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -96,9 +96,9 @@ async fn an_error_in_a_transaction_knows_its_call<DB: Db>(stage: Stage<DB>) {
     // The other way round, and in every kind of trouble.
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("taken");
-    operation.call(async |_| Ok::<_, Error>(1_i64)).await.unwrap();
+    operation.run(async |_| Ok::<_, Error>(1_i64)).await.unwrap();
     stage.idem.commit(tx).await.unwrap();
-    let other = stage.idem.operation("charge").key("taken").call(async { Ok::<_, Error>(1_i64) });
+    let other = stage.idem.operation("charge").key("taken").run(async { Ok::<_, Error>(1_i64) });
     let error = other.await.unwrap_err();
     assert!(error.to_string().contains("by the operation `deposit`"), "{error}");
     let mut connection = stage.pool.acquire().await.unwrap();
@@ -113,7 +113,7 @@ async fn an_error_in_a_transaction_knows_its_call<DB: Db>(stage: Stage<DB>) {
 
 async fn a_record_that_cannot_be_read_is_left_as_it_is<DB: Db>(stage: Stage<DB>) {
     let plain = stage.idem.operation("deposit").key("1");
-    plain.call(async { Ok::<_, Error>(1_i64) }).await.unwrap();
+    plain.run(async { Ok::<_, Error>(1_i64) }).await.unwrap();
     for harm in ["status = 'gone'", "version = 2"] {
         let mut connection = stage.pool.acquire().await.unwrap();
         let update = format!("UPDATE idempotency_records SET {harm}");
@@ -135,7 +135,7 @@ async fn a_body_that_lost_its_record_does_not_commit_without_it<DB: Db>(stage: S
         DB::run(tx, "DELETE FROM idempotency_records".to_owned()).await?;
         Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)
     };
-    let error = operation.call(body).await.unwrap_err().ours();
+    let error = operation.run(body).await.unwrap_err().ours();
     assert_eq!(error.kind(), ErrorKind::LeaseLost);
     tx.rollback().await.unwrap();
     assert_eq!(stage.balance().await, 0);
@@ -159,7 +159,7 @@ async fn callers_that_go_away_leave_no_transaction_behind<DB: Db>(stage: Stage<D
                 DB::run(tx, update.to_owned()).await?;
                 Ok::<_, Failed>(1)
             };
-            operation.call(body).await?;
+            operation.run(body).await?;
             idem.commit(tx).await?;
             Ok::<_, Failed>(())
         };
@@ -171,7 +171,7 @@ async fn callers_that_go_away_leave_no_transaction_behind<DB: Db>(stage: Stage<D
     // Whoever comes next finds the database free, and effects and records agree.
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("last");
-    let last = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?));
+    let last = operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?));
     in_time(last).await.unwrap();
     stage.idem.commit(tx).await.unwrap();
     let agree = async {
@@ -218,8 +218,9 @@ async fn a_pool_of_one_connection_is_enough() {
         for replayed in [false, true] {
             let mut tx = pool.begin().await.unwrap();
             let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
-            let outcome =
-                operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?)).await;
+            let outcome = operation
+                .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?))
+                .await;
             assert_eq!(outcome.unwrap().is_replayed(), replayed);
             idem.commit(tx).await.unwrap();
         }

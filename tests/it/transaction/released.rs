@@ -1,9 +1,10 @@
 //! A release in a transaction: what it leaves if that commits, and what it is to transactions that began before.
 
+use idem_runtime::key::RecordKey;
 use idem_runtime::policy::ReleaseErrors;
 use idem_runtime::record::{Fence, Status};
 use idem_runtime::storage::Storage;
-use idem_runtime::{Error, ErrorKind, Key, RecordKey, Source, current};
+use idem_runtime::{Error, ErrorKind, Key, Source, current};
 
 use super::stage::{Db, Failed, Stage, deposit, on_every_database};
 
@@ -32,7 +33,7 @@ async fn declined<DB: Db>(stage: &Stage<DB>, key: &str, commits: bool) -> Fence 
         fence = Some(current().unwrap().fence());
         Err::<i64, _>(Failed::Declined)
     };
-    assert!(matches!(operation.errors(ReleaseErrors).call(body).await, Err(Failed::Declined)));
+    assert!(matches!(operation.errors(ReleaseErrors).run(body).await, Err(Failed::Declined)));
     if commits {
         stage.idem.commit(tx).await.unwrap();
     } else {
@@ -49,14 +50,14 @@ async fn fences_rise_over_transactions_that_release<DB: Db>(stage: Stage<DB>) {
     }
     // And over calls without a transaction.
     let plain = stage.idem.operation("deposit").key("1").errors(ReleaseErrors);
-    let refused = plain.call(async {
+    let refused = plain.run(async {
         assert_eq!(current().unwrap().fence(), Fence::new(4));
         Err::<i64, _>(Failed::Declined)
     });
     assert!(matches!(refused.await, Err(Failed::Declined)));
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-    let outcome = operation.run(async |tx| {
+    let outcome = operation.run_with_outcome(async |tx| {
         assert_eq!(current().unwrap().fence(), Fence::new(5));
         Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)
     });
@@ -82,10 +83,10 @@ async fn a_key_that_was_released_under_an_open_transaction_is_had_or_refused<DB:
     let (_, elsewhere) = stage.elsewhere().await;
     DB::number(crate::outbox::stage::inside(&mut tx), look).await.unwrap();
     let plain = elsewhere.operation("deposit").key("1").store_if(|_: &i64| false);
-    plain.call(async { Ok::<_, Error>(1) }).await.unwrap();
+    plain.run(async { Ok::<_, Error>(1) }).await.unwrap();
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
     let body = async |_: &mut DB::Connection| Ok::<_, Error>(current().unwrap().fence().get());
-    match operation.call(body).await {
+    match operation.run(body).await {
         Ok(fence) => {
             assert_eq!(fence, 2);
             stage.idem.commit(tx).await.unwrap();
@@ -104,8 +105,8 @@ async fn a_released_key_is_not_for_other_arguments<DB: Db>(stage: Stage<DB>) {
     declined(&stage, "1", true).await;
     let mut tx = stage.begin().await;
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-    let operation = operation.fingerprint(&1).unwrap();
-    let error = operation.call(async |_| Ok::<i64, Error>(1)).await.unwrap_err();
+    let operation = operation.fingerprint(&1);
+    let error = operation.run(async |_| Ok::<i64, Error>(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     tx.rollback().await.unwrap();
 }

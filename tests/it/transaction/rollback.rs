@@ -28,7 +28,7 @@ async fn pay<DB: Db>(
     deposit::<DB>(&mut tx, 1).await?;
     harm();
     let operation = idem.in_transaction(&mut tx).operation("deposit").key("1");
-    let paid = operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
+    let paid = operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await;
     match paid {
         Ok(balance) => {
             idem.commit(tx).await?;
@@ -141,7 +141,7 @@ async fn a_key_is_free_when_its_rollback_is_answered<DB: Db>(stage: Stage<DB>) {
         deposit::<DB>(tx, 100).await?;
         Err::<i64, _>(Failed::Declined)
     };
-    assert!(matches!(operation.call(body).await, Err(Failed::Declined)));
+    assert!(matches!(operation.run(body).await, Err(Failed::Declined)));
     stage.idem.rollback(tx).await;
     assert_eq!(in_time(pay(&stage.pool, &stage.idem, || {})).await.unwrap(), 101);
     drop(connection);
@@ -188,7 +188,7 @@ async fn a_sqlite_connection_is_as_good_as_before_where_sqlite_ended_the_transac
     let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
     let body =
         async |tx: &mut sqlx::SqliteConnection| Ok::<_, Failed>(deposit::<Sqlite>(tx, 100).await?);
-    assert_eq!(operation.call(body).await.unwrap(), 100);
+    assert_eq!(operation.run(body).await.unwrap(), 100);
     stage.idem.commit(tx).await.unwrap();
     assert_eq!(stage.balance().await, 100);
 }

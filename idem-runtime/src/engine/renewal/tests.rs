@@ -32,7 +32,7 @@ fn lease_until(flight: &Flight) -> Instant {
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_does_not_shorten_a_lease() {
     let (idem, faults) = faulty();
-    let call = idem.operation("op").key("k").lease(LEASE).call(async {
+    let call = idem.operation("op").key("k").lease(LEASE).run(async {
         let inner = &idem.0;
         let mut due = inner.flights.take_due(Instant::now() + LEASE);
         let flight = due.pop().unwrap();
@@ -60,7 +60,7 @@ async fn an_answer_to_a_call_that_has_ended_changes_nothing() {
         flight = idem.0.flights.take_due(Instant::now() + LEASE).pop();
         Ok::<_, Error>(())
     };
-    let outcome = idem.operation("op").key("k").lease(LEASE).run(body).await;
+    let outcome = idem.operation("op").key("k").lease(LEASE).run_with_outcome(body).await;
     assert_eq!(outcome.unwrap().source, crate::Source::Unrecorded);
     let flight = flight.unwrap();
     flight.until(|phase| matches!(phase, Phase::Finished(_)).then_some(())).await;
@@ -75,7 +75,7 @@ async fn an_answer_to_a_call_that_has_ended_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
     let idem = Idempotency::memory();
-    let call = idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
+    let call = idem.operation("op").key("k").lease(SHORT).run(async { Ok::<_, Error>(()) });
     call.await.unwrap();
     while idem.0.renewer.tick() < Duration::from_secs(3600) {
         sleep(SHORT).await;
@@ -94,7 +94,7 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
 fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all() {
     let idem = Idempotency::memory();
     let ends_at_once = |runtime: &Runtime, key: &'static str| {
-        let call = idem.operation("op").key(key).lease(LEASE).call(async { Ok::<_, Error>(()) });
+        let call = idem.operation("op").key(key).lease(LEASE).run(async { Ok::<_, Error>(()) });
         runtime.block_on(async { call.now_or_never().is_some() })
     };
     let keepers = || idem.0.renewer.runtimes.lock().len();
@@ -116,7 +116,7 @@ fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all(
 fn a_handle_in_paused_time_is_left_alone_by_the_librarys_thread() {
     let idem = Idempotency::memory();
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let call = idem.operation("op").key("k").lease(SHORT).call(async {
+    let call = idem.operation("op").key("k").lease(SHORT).run(async {
         // Far longer than the lease in the thread's time, and none in this runtime's.
         std::thread::sleep(SHORT * 20);
         let due = idem.0.flights.take_due(Instant::now());
@@ -129,7 +129,7 @@ fn a_handle_in_paused_time_is_left_alone_by_the_librarys_thread() {
 #[tokio::test]
 async fn the_librarys_keeper_ends_where_time_is_paused() {
     let idem = Idempotency::memory();
-    let call = || idem.operation("op").key("k").lease(SHORT).call(async { Ok::<_, Error>(()) });
+    let call = || idem.operation("op").key("k").lease(SHORT).run(async { Ok::<_, Error>(()) });
     call().await.unwrap();
     let keepers = || idem.0.renewer.runtimes.lock().len();
     assert_eq!(keepers(), 2);
@@ -148,7 +148,7 @@ async fn leases_that_are_equal_are_renewed_together() {
             sleep(LEASE / 2).await;
             Ok::<_, Error>(())
         };
-        idem.operation("op").key(key).lease(LEASE).call(body)
+        idem.operation("op").key(key).lease(LEASE).run(body)
     });
     let [a, b, c] = calls;
     tokio::try_join!(a, b, c).unwrap();
@@ -159,11 +159,11 @@ async fn leases_that_are_equal_are_renewed_together() {
 async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
     let (idem, faults) = faulty();
     let short = || idem.operation("op").key("short").lease(SHORT);
-    short().call(async { Ok::<_, Error>(()) }).await.unwrap();
+    short().run(async { Ok::<_, Error>(()) }).await.unwrap();
     assert_eq!(idem.0.renewer.tick(), SHORT / 3);
     sleep(SHORT).await;
     assert_eq!(idem.0.renewer.tick(), SHORT / 3, "nor is it forgotten at once");
-    let long = idem.operation("op").key("long").lease(LEASE).call(async {
+    let long = idem.operation("op").key("long").lease(LEASE).run(async {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(idem.0.renewer.tick(), LEASE / 3);
         Ok::<_, Error>(())
@@ -175,7 +175,7 @@ async fn one_short_lease_does_not_keep_the_keeper_busy_for_good() {
         let lost = timeout(LEASE, current().unwrap().lease_lost()).await;
         Ok::<_, Error>(lost.is_ok())
     };
-    let again = idem.operation("op").key("again").lease(SHORT * 100).call(body);
+    let again = idem.operation("op").key("again").lease(SHORT * 100).run(body);
     assert!(!again.await.unwrap());
     assert!(faults.calls(Verb::Renew) - before >= 290);
 }
@@ -188,7 +188,7 @@ async fn a_body_that_sleeps_in_paused_time_keeps_its_key() {
     let runs = AtomicU32::new(0);
     let [first, second] = handles.each_ref().map(|idem| {
         let call = idem.operation("op").key("k").lease(LEASE).wait(LEASE * 20);
-        call.call(async {
+        call.run(async {
             sleep(LEASE * 10).await;
             Ok::<_, Error>(runs.fetch_add(1, SeqCst))
         })
@@ -203,7 +203,7 @@ async fn a_result_is_kept_for_its_ttl_in_paused_time_and_no_longer() {
     let (runs, last) = (AtomicU32::new(0), Duration::from_millis(1));
     let call = || {
         let call = idem.operation("op").key("k").ttl(LEASE + last);
-        call.call(async { Ok::<_, Error>(runs.fetch_add(1, SeqCst)) })
+        call.run(async { Ok::<_, Error>(runs.fetch_add(1, SeqCst)) })
     };
     assert_eq!(call().await.unwrap(), 0);
     advance(LEASE).await;
@@ -216,10 +216,10 @@ async fn a_result_is_kept_for_its_ttl_in_paused_time_and_no_longer() {
 async fn a_leap_in_paused_time_does_not_end_a_call() {
     let idem = Idempotency::memory();
     let call = || idem.operation("op").key("k").lease(LEASE);
-    let first = call().call(async {
+    let first = call().run(async {
         advance(LEASE * 3).await;
         Ok::<_, Error>(1)
     });
     assert_eq!(first.await.unwrap(), 1);
-    assert_eq!(call().call(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
+    assert_eq!(call().run(async { Ok::<_, Error>(2) }).await.unwrap(), 1);
 }

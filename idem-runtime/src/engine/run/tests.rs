@@ -55,13 +55,13 @@ fn ours(error: Error) -> Declined {
 async fn only_a_storage_that_is_down_opens_what_fails_open() {
     let (idem, faults, _) = faulty();
     faults.always(Verb::Claim, Fault::Refuse);
-    let closed = charge(&idem).call(value(1)).await;
+    let closed = charge(&idem).run(value(1)).await;
     assert_eq!(closed.map_err(|error| error.kind()), Err(ErrorKind::Storage));
     let body = async { Ok::<_, Error>(current().is_some()) };
-    let open = charge(&idem).fail_open().run(body).await.unwrap();
+    let open = charge(&idem).fail_open().run_with_outcome(body).await.unwrap();
     assert_eq!((open.value, open.source), (false, Source::Unrecorded), "nothing to hand on");
     faults.always(Verb::Claim, Fault::Fail(StorageErrorKind::Corrupt));
-    let corrupt = charge(&idem).fail_open().call(value(1)).await;
+    let corrupt = charge(&idem).fail_open().run(value(1)).await;
     assert_eq!(corrupt.map_err(|error| error.kind()), Err(ErrorKind::Corrupt));
 }
 
@@ -69,9 +69,9 @@ async fn only_a_storage_that_is_down_opens_what_fails_open() {
 async fn a_result_that_is_not_to_be_kept_is_nowhere_missed() {
     let (idem, faults, _) = faulty();
     let unkept = || charge(&idem).store_if(|_: &u32| false);
-    assert_eq!(unkept().call(value(1)).await.unwrap(), 1);
+    assert_eq!(unkept().run(value(1)).await.unwrap(), 1);
     faults.always(Verb::Release, Fault::Refuse);
-    let again = unkept().run(value(2)).await.unwrap();
+    let again = unkept().run_with_outcome(value(2)).await.unwrap();
     assert_eq!((again.value, again.source), (2, Source::Executed { recovered: false }));
 }
 
@@ -79,12 +79,12 @@ async fn a_result_that_is_not_to_be_kept_is_nowhere_missed() {
 async fn a_result_that_is_too_large_is_its_callers_alone() {
     let (idem, ..) = faulty();
     let fits = "x".repeat(LIMIT - 2);
-    let small = idem.operation("op").key("small").run(value(fits)).await.unwrap();
+    let small = idem.operation("op").key("small").run_with_outcome(value(fits)).await.unwrap();
     assert_eq!(small.source, Source::Executed { recovered: false });
     let text = "x".repeat(LIMIT);
-    let large = charge(&idem).run(value(text.clone())).await.unwrap();
+    let large = charge(&idem).run_with_outcome(value(text.clone())).await.unwrap();
     assert_eq!((large.value, large.source), (text.clone(), Source::Unrecorded));
-    let duplicate = charge(&idem).call(value(text)).await;
+    let duplicate = charge(&idem).run(value(text)).await;
     assert_eq!(duplicate.map_err(|error| error.kind()), Err(ErrorKind::TooLarge));
 }
 
@@ -93,9 +93,9 @@ async fn a_result_that_cannot_be_encoded_is_its_callers_alone() {
     let (idem, ..) = faulty();
     // Names in JSON are texts.
     let unnameable = BTreeMap::from([((1, 2), 3)]);
-    let first = charge(&idem).run(value(unnameable.clone())).await.unwrap();
+    let first = charge(&idem).run_with_outcome(value(unnameable.clone())).await.unwrap();
     assert_eq!((first.value, first.source), (unnameable.clone(), Source::Unrecorded));
-    let duplicate = charge(&idem).call(value(unnameable)).await;
+    let duplicate = charge(&idem).run(value(unnameable)).await;
     assert_eq!(duplicate.map_err(|error| error.kind()), Err(ErrorKind::Serialization));
 }
 
@@ -107,7 +107,7 @@ async fn the_text_of_a_failure_is_cut_where_a_character_begins() {
         let key = format!("{kept} bytes");
         let fail = || {
             let failed = ready(Err::<u32, _>(Declined(text.clone())));
-            idem.operation("op").key(key.clone()).map_err(ours).call(failed)
+            idem.operation("op").key(key.clone()).map_err(ours).run(failed)
         };
         assert_eq!(fail().await, Err(Declined(text.clone())));
         assert_eq!(fail().await, Err(Declined(format!("previously_failed: {}", &text[..kept]))));
@@ -122,7 +122,7 @@ async fn an_error_that_is_too_large_is_replayed_as_the_name_of_its_type() {
         let fail = || {
             let failed = ready(Err::<u32, _>(Declined(text.clone())));
             let operation = idem.operation("op").key(key.clone()).errors(ReplayErrors);
-            operation.map_err(ours).call(failed)
+            operation.map_err(ours).run(failed)
         };
         assert_eq!(fail().await, Err(Declined(text.clone())));
         let name = format!("previously_failed: {}", std::any::type_name::<Declined>());
@@ -135,9 +135,9 @@ async fn an_error_that_is_too_large_is_replayed_as_the_name_of_its_type() {
 async fn a_duplicate_that_may_not_wait_is_told_at_once_and_by_the_call_that_is_there() {
     const PATIENCE: Duration = Duration::from_secs(5);
     let (idem, faults, other) = faulty();
-    let here = charge(&idem).call(pending::<Result<u32, Error>>());
+    let here = charge(&idem).run(pending::<Result<u32, Error>>());
     let duplicate = async {
-        let duplicate = timeout(PATIENCE, charge(&idem).call(value(2))).await.unwrap();
+        let duplicate = timeout(PATIENCE, charge(&idem).run(value(2))).await.unwrap();
         duplicate.map_err(|error| error.kind())
     };
     tokio::select! {
@@ -146,10 +146,10 @@ async fn a_duplicate_that_may_not_wait_is_told_at_once_and_by_the_call_that_is_t
         told = duplicate => assert_eq!(told, Err(ErrorKind::AlreadyProcessing)),
     }
 
-    let elsewhere = other.operation("charge").key("k2").call(pending::<Result<u32, Error>>());
+    let elsewhere = other.operation("charge").key("k2").run(pending::<Result<u32, Error>>());
     let before = faults.calls(Verb::Claim);
     faults.always(Verb::Claim, Fault::Delay(Duration::from_millis(50)));
-    let duplicate = || idem.operation("charge").key("k2").call(value(2));
+    let duplicate = || idem.operation("charge").key("k2").run(value(2));
     let two = async { tokio::join!(duplicate(), duplicate()) };
     tokio::select! {
         biased;
@@ -166,11 +166,11 @@ async fn a_duplicate_that_may_not_wait_is_told_at_once_and_by_the_call_that_is_t
 async fn a_call_of_the_same_key_is_a_duplicate_only_where_it_is_about_the_same() {
     let (idem, ..) = faulty();
     let body = async {
-        let itself = charge(&idem).call(value(2)).await;
+        let itself = charge(&idem).run(value(2)).await;
         assert_eq!(itself.map_err(|error| error.kind()), Err(ErrorKind::Reentrant));
-        let refund = idem.operation("refund").key("k").call(value(2)).await;
+        let refund = idem.operation("refund").key("k").run(value(2)).await;
         assert_eq!(refund.map_err(|error| error.kind()), Err(ErrorKind::Mismatch));
-        idem.operation("charge").key("k2").call(value(2)).await
+        idem.operation("charge").key("k2").run(value(2)).await
     };
-    assert_eq!(charge(&idem).call(body).await.unwrap(), 2);
+    assert_eq!(charge(&idem).run(body).await.unwrap(), 2);
 }

@@ -54,7 +54,7 @@ impl RedisBuilder {
     }
 
     /// How long a reply may take until the request counts as lost; 2 seconds unless set. Shorter than the handle's
-    /// [`claim_timeout`](crate::Builder::claim_timeout), so that a request whose reply is lost is repeated within it.
+    /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout), so that a request whose reply is lost is repeated within it.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.timeouts.response = limit;
         self

@@ -31,7 +31,7 @@
 //!
 //! # How keys are named
 //!
-//! `idem:{}default::template:payment:(42)` is the prefix (`idem:`), `{}`, and the [record's name](crate::RecordKey). The channel on which the
+//! `idem:{}default::template:payment:(42)` is the prefix (`idem:`), `{}`, and the [record's name](crate::key::RecordKey). The channel on which the
 //! waiters of a record are woken has the same name.
 //!
 //! In a cluster the text between the first braces of a name chooses its slot; where there is none, the whole name does. With the `{}` in front,

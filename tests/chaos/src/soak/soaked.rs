@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Status;
 use idem_runtime::storage::{SharedStorage, SqliteStorage, Storage};
 use idem_runtime::testing::FaultyStorage;
-use idem_runtime::{Error, ErrorKind, Idempotency, Key, Outcome, RecordKey, Source};
+use idem_runtime::{Error, ErrorKind, Idempotency, Key, Outcome, Source};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -163,7 +164,8 @@ async fn call(
         sleep(takes).await;
         Ok::<_, Error>(format!("{number:0200}"))
     };
-    let call = idem.operation("soak").key(format!("k{number}")).wait(LEASE * 3).run(body);
+    let call =
+        idem.operation("soak").key(format!("k{number}")).wait(LEASE * 3).run_with_outcome(body);
     let limit = if goes_away { Duration::from_millis(5) } else { Duration::from_secs(60) };
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(Outcome { source: Source::Unrecorded, .. })) => {

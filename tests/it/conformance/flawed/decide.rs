@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use idem_runtime::Fingerprinter;
 use idem_runtime::codec::{Codec, Json};
+use idem_runtime::fingerprint::Fingerprinter;
 use idem_runtime::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Status,
     Timestamp,

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use idem_runtime::RecordKey;
 use idem_runtime::clock::{Clock, MonotonicClock};
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{OwnerId, Record, State, Status, Timestamp};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,

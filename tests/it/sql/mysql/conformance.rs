@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, SharedStorage, Storage};
 use idem_runtime::testing::InTransactions;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::storage::{Claim, Claimed, PostgresStorage, Storage, StorageErrorKind, Written};
 use testkit::proxy::FaultProxy;
 use testkit::sql::{Product, SqlServer};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{SharedStorage, SqliteStorage, Storage};
 use idem_runtime::testing::InTransactions;

@@ -86,7 +86,7 @@ async fn meeting<DB: Db>(
             raise(tx, Place::In, run).await?;
             Ok::<_, Failed>(balance)
         };
-        let balance = operation.call(body).await?;
+        let balance = operation.run(body).await?;
         raise(inside(&mut tx), Place::After, run).await?;
         Ok(balance)
     });
@@ -163,10 +163,10 @@ async fn a_deadlock_costs_nobody_a_deposit<DB: Db>(in_the_call: bool) {
         let paid = stage.idem.transaction(&stage.pool, async |mut tx| {
             if in_the_call {
                 let operation = stage.idem.in_transaction(&mut tx).operation("transfer").key(key);
-                operation.call(async |tx| body(tx).await).await
+                operation.run(async |tx| body(tx).await).await
             } else {
                 let operation = stage.idem.in_transaction(&mut tx).operation("transfer").key(key);
-                operation.call(async |_| Ok::<_, Failed>(())).await?;
+                operation.run(async |_| Ok::<_, Failed>(())).await?;
                 body(inside(&mut tx)).await
             }
         });
@@ -256,7 +256,7 @@ async fn a_key_that_another_runner_has_is_tried_until_it_is_free_or_told<DB: Db>
 
     let first = stage.idem.operation("deposit").key("1");
     let (inside, leave) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
-    let first = first.call(async {
+    let first = first.run(async {
         inside.notify_one();
         leave.notified().await;
         Ok::<i64, Failed>(7)

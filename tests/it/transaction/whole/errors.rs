@@ -105,7 +105,7 @@ macro_rules! pays {
                     raise(tx, "inside").await?;
                     Ok::<_, $error>(balance)
                 };
-                operation.call(body).await
+                operation.run(body).await
             };
             idem.transaction(pool, body).await
         })*

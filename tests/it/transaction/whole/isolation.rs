@@ -41,7 +41,7 @@ async fn under_each_isolation_each_call_happens_once_without_a_caller_who_tries_
                 }
                 let paid = builder.run(async |mut tx| {
                     let operation = idem.in_transaction(&mut tx).operation("deposit").key(&*key);
-                    operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?)).await
+                    operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 1).await?)).await
                 });
                 in_time(paid).await.unwrap();
             }
@@ -107,7 +107,7 @@ async fn postgres_transactions_that_are_aborted_at_their_commit_are_tried_again(
                 }
                 Ok::<_, Failed>(has_enough)
             };
-            operation.call(body).await
+            operation.run(body).await
         });
         in_time(taken).await.unwrap()
     };
@@ -173,7 +173,7 @@ async fn on_sqlite_a_body_that_reads_first_has_its_turn_from_the_beginning() {
         let seen = "SELECT count(*) FROM accounts".to_owned();
         Sqlite::number(inside(&mut tx), seen).await?;
         // Another writer has to wait.
-        let other = idem.operation("other").key("2").call(async { Ok::<i64, Failed>(1) });
+        let other = idem.operation("other").key("2").run(async { Ok::<i64, Failed>(1) });
         let other = tokio::time::timeout(Duration::from_millis(100), other).await;
         assert!(other.is_err(), "it did not wait");
         deposit_once::<Sqlite>(&stage.idem, &mut tx, "1").await

@@ -35,5 +35,5 @@ async fn deposit_once<DB: Db>(
     key: &str,
 ) -> Result<i64, Failed> {
     let operation = idem.in_transaction(tx).operation("deposit").key(key);
-    operation.call(async |tx| Ok(deposit::<DB>(tx, 100).await?)).await
+    operation.run(async |tx| Ok(deposit::<DB>(tx, 100).await?)).await
 }

@@ -30,7 +30,9 @@ async fn what_succeeds_is_committed_and_replayed<DB: Db>(stage: Stage<DB>) {
         let paid = stage.idem.transaction(&stage.pool, async |mut tx| {
             runs.next();
             let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
-            operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await
+            operation
+                .run_with_outcome(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?))
+                .await
         });
         in_time(paid).await.unwrap()
     };
@@ -55,7 +57,7 @@ async fn what_fails_is_rolled_back_and_runs_again<DB: Db>(stage: Stage<DB>) {
                 let balance = deposit::<DB>(tx, 100).await?;
                 if declines { Err(Failed::Declined) } else { Ok(balance) }
             };
-            operation.call(body).await
+            operation.run(body).await
         });
         in_time(paid).await
     };
@@ -167,7 +169,7 @@ async fn a_body_that_keeps_its_transaction_is_refused<DB: Db>(stage: Stage<DB>) 
     let paid = stage.idem.transaction(&stage.pool, async |mut tx| {
         let operation = stage.idem.in_transaction(&mut tx).operation("deposit").key("1");
         let operation = operation.wait(crate::stage::PATIENCE);
-        operation.call(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await
+        operation.run(async |tx| Ok::<_, Failed>(deposit::<DB>(tx, 100).await?)).await
     });
     assert_eq!(in_time(paid).await.unwrap(), 100);
     assert_eq!((stage.balance().await, stage.records().await), (100, 1));

@@ -22,7 +22,7 @@ async fn one_result_for(callers: usize) {
     let (begun, ledger, idem) = (Instant::now(), Ledger::default(), process(&storage()));
     let call = |_| {
         let (ledger, operation) = (ledger.clone(), patient(&idem));
-        spawn(async move { operation.call(ledger.body()).await })
+        spawn(async move { operation.run(ledger.body()).await })
     };
     let calls: Vec<_> = (0..callers).map(call).collect();
     for call in calls {
@@ -41,7 +41,7 @@ pub(crate) const ONE_GOES_AWAY: Scenario = Scenario {
             let (begun, ledger, idem) = (Instant::now(), Ledger::default(), process(&storage()));
             let call = |_| {
                 let (ledger, operation) = (ledger.clone(), patient(&idem));
-                spawn(async move { operation.call(ledger.body()).await })
+                spawn(async move { operation.run(ledger.body()).await })
             };
             let gone = call(0);
             let calls: Vec<_> = (1..3).map(call).collect();
@@ -71,7 +71,7 @@ pub(crate) const PARKED: Scenario = Scenario {
             let call = || {
                 let operation = patient(&idem).on_crash(CrashPolicy::Park);
                 let ledger = ledger.clone();
-                spawn(async move { operation.call(ledger.body()).await })
+                spawn(async move { operation.run(ledger.body()).await })
             };
             let (gone, stays) = (call(), call());
             pass_some_time().await;

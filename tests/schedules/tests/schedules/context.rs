@@ -22,7 +22,7 @@ pub(crate) const ENDS_WHILE_RENEWED: Scenario = Scenario {
             let (idem, told) = (process(&storage()), Arc::new(AtomicBool::new(false)));
             let hears = Arc::clone(&told);
             let operation = idem.operation("pay").key("k").lease(SHORT);
-            let call = spawn(operation.run(async move {
+            let call = spawn(operation.run_with_outcome(async move {
                 let context = current().unwrap();
                 drop(spawn(async move {
                     context.lease_lost().await;
@@ -48,7 +48,7 @@ pub(crate) const GOES_AWAY: Scenario = Scenario {
             let (begun, ledger, idem) = (Instant::now(), Ledger::default(), process(&storage()));
             let works = ledger.clone();
             let (tell, told) = tokio::sync::oneshot::channel();
-            let call = spawn(idem.operation("pay").key("k").call(async move {
+            let call = spawn(idem.operation("pay").key("k").run(async move {
                 let context = current().unwrap();
                 drop(spawn(async move {
                     context.lease_lost().await;

@@ -22,7 +22,7 @@ pub(crate) const LOST_MESSAGES: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |number: usize| {
                 let (ledger, operation) = (ledger.clone(), patient(&processes[number % 2]));
-                spawn(async move { operation.run(ledger.body()).await })
+                spawn(async move { operation.run_with_outcome(ledger.body()).await })
             };
             let (gone, others) = (call(0), [call(1), call(2)]);
             pass_some_time().await;
@@ -70,7 +70,7 @@ pub(crate) const SLOW_MACHINE: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |idem: &Idempotency, number: u64| {
                 let operation = idem.operation("pay").key("k").lease(SHORT).wait(PATIENCE);
-                spawn(operation.run(async move {
+                spawn(operation.run_with_outcome(async move {
                     sleep(SHORT).await;
                     pass_some_time().await;
                     Ok::<_, Error>(number)

@@ -20,7 +20,7 @@ pub(crate) const LONG_BODY: Scenario = Scenario {
             let call = |idem: &woven::Idempotency| {
                 let operation = idem.operation("pay").key("k").lease(SHORT).wait(PATIENCE);
                 let ledger = ledger.clone();
-                spawn(async move { operation.call(ledger.body_for(SHORT * 3)).await })
+                spawn(async move { operation.run(ledger.body_for(SHORT * 3)).await })
             };
             let (one, other) = (call(&here), call(&elsewhere));
             assert_eq!(one.await.unwrap().unwrap(), 1);
@@ -38,7 +38,7 @@ pub(crate) const SHORTER_LEASE: Scenario = Scenario {
             let (ledger, storage) = (Ledger::default(), storage());
             let [here, elsewhere] = [process(&storage), process(&storage)];
             let long = here.operation("pay").key("long");
-            let long = spawn(long.call(async {
+            let long = spawn(long.run(async {
                 sleep(SHORT * 6).await;
                 Ok::<_, woven::Error>(())
             }));
@@ -46,7 +46,7 @@ pub(crate) const SHORTER_LEASE: Scenario = Scenario {
             let call = |idem: &woven::Idempotency| {
                 let operation = idem.operation("pay").key("short").lease(SHORT).wait(PATIENCE);
                 let ledger = ledger.clone();
-                spawn(async move { operation.call(ledger.body_for(SHORT * 3)).await })
+                spawn(async move { operation.run(ledger.body_for(SHORT * 3)).await })
             };
             let (one, other) = (call(&here), call(&elsewhere));
             assert_eq!(one.await.unwrap().unwrap(), 1);

@@ -16,7 +16,7 @@ pub(crate) const WAITERS: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |number: usize| {
                 let (ledger, operation) = (ledger.clone(), patient(&processes[number % 2]));
-                spawn(async move { operation.call(ledger.body()).await })
+                spawn(async move { operation.run(ledger.body()).await })
             };
             let calls: Vec<_> = (0..3).map(call).collect();
             for call in calls {
@@ -37,7 +37,7 @@ pub(crate) const RUNNER_GOES_AWAY: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |number: usize| {
                 let (ledger, operation) = (ledger.clone(), patient(&processes[number % 2]));
-                spawn(async move { operation.call(ledger.body()).await })
+                spawn(async move { operation.run(ledger.body()).await })
             };
             let (gone, others) = (call(0), [call(1), call(2)]);
             pass_some_time().await;
@@ -59,7 +59,7 @@ pub(crate) const WAITER_GOES_AWAY: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |number: usize| {
                 let (ledger, operation) = (ledger.clone(), patient(&processes[number % 2]));
-                spawn(async move { operation.call(ledger.body()).await })
+                spawn(async move { operation.run(ledger.body()).await })
             };
             let (gone, others) = (call(1), [call(0), call(3)]);
             pass_some_time().await;

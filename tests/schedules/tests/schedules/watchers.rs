@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use shuttle::future::yield_now;
 use tokio::spawn;
-use woven::RecordKey;
+use woven::key::RecordKey;
 use woven::storage::Watchers;
 
 use crate::explore::{Scenario, Time, holds};

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
+use idem_runtime::Fingerprint;
 use idem_runtime::codec::CodecTag;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, Failure, Finish, Finished, OwnerId, Payload};
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Lost, Release, Renew, SharedStorage, Storage, StorageError,
     StorageErrorKind, Written,
 };
-use idem_runtime::{Fingerprint, RecordKey};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

@@ -3,13 +3,15 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use idem_runtime::Fingerprint;
 use idem_runtime::codec::{Codec, CodecTag, Json};
+use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{
     CrashPolicy, Failure, Fence, Finish, Finished, OwnerId, Payload, Record, State, Timestamp,
 };
 use idem_runtime::storage::transition::{Purge, step};
 use idem_runtime::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
-use idem_runtime::{Fingerprint, Fingerprinter, RecordKey};
 
 use super::server::{Answer, Policy};
 use super::world::{Call, End, Entry, LEASE, Moment, RETENTION, Request, Stand, Verb};

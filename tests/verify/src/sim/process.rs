@@ -167,8 +167,11 @@ async fn attempt(
     let operation = idem
         .operation("pay")
         .key(format!("k{}", call.key))
-        .fingerprint(&(call.key, call.used == Use::Other))?
+        .fingerprint(&(call.key, call.used == Use::Other))
         .on_crash(on_crash)
         .wait(if call.waits { Duration::from_millis(300) } else { Duration::ZERO });
-    operation.retry_if(|failed: &Failed| matches!(failed, Failed::Busy)).run(body).await
+    operation
+        .retry_if(|failed: &Failed| matches!(failed, Failed::Busy))
+        .run_with_outcome(body)
+        .await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record, State, Timestamp};
 use idem_runtime::storage::transition::step;
 use idem_runtime::storage::{Claim, Claimed, Complete, Release, Renew, Written};

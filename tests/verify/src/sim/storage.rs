@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idem_runtime::RecordKey;
+use idem_runtime::key::RecordKey;
 use idem_runtime::record::Record;
 use idem_runtime::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
