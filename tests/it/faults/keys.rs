@@ -91,8 +91,9 @@ async fn keys_that_a_generator_makes_are_those_of_equal_arguments(stage: Stage) 
         assert_eq!(call.run(stage.body("k", expected)).await.unwrap(), expected);
     }
     assert_eq!(stage.ledger.executions("k"), 2);
-    let made = Key::hash("made:charge", &1).unwrap();
-    let other = process.charge(made.as_str()).fingerprint(&2).run(stage.body("k", "other"));
+    let made = prefixed("charge", Fingerprint::of("charge", &1).unwrap()).unwrap();
+    let other = process.idem.operation("charge").key(made).fingerprint(&2);
+    let other = other.run(stage.body("k", "other"));
     assert_eq!(kind(other.await), ErrorKind::Mismatch);
 }
 
