@@ -7,8 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use idem_runtime::canonical::{from_json_without, to_vec};
 use serde::Serialize;
-
-use super::sha256;
+use sha2::{Digest, Sha256};
 
 /// What of a request's body is fingerprinted: the answer of the function that
 /// [`fingerprint_body`](crate::IdempotencyLayer::fingerprint_body) takes.
@@ -146,4 +145,8 @@ impl Said {
             Self::Multipart(hash) => *hash,
         }
     }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }

@@ -24,7 +24,6 @@ use idem_runtime::canonical::from_json;
 use idem_runtime::fingerprint::Fingerprinter;
 use idem_runtime::{Error, Fingerprint};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 pub use body::BodyFingerprint;
 pub(crate) use body::{Bodies, Said};
@@ -104,8 +103,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
 }

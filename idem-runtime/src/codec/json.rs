@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AnyCodec, Choice, Codec, CodecError, CodecTag, faithful};
+use super::{Codec, CodecError, faithful};
+use crate::record::CodecTag;
 
 /// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express, such as `Some(())` beside
 /// `None`, is an error.
@@ -49,9 +50,5 @@ impl Codec for Json {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut json))?;
         Ok(json.end()?)
-    }
-
-    fn into_any(self) -> AnyCodec {
-        AnyCodec(Choice::Json)
     }
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::faithful::{Faithful, Format, MAX_DEPTH};
-use super::{AnyCodec, Choice, Codec, CodecError, CodecTag};
+use super::{Codec, CodecError};
+use crate::record::CodecTag;
 
 /// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything. What it cannot
 /// express, such as `Some(())` beside `None`, is an error.
@@ -71,9 +72,5 @@ impl Codec for MsgPack {
         let mut msgpack = deserializer(bytes);
         read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut msgpack))?;
         Ok(finish(&msgpack)?)
-    }
-
-    fn into_any(self) -> AnyCodec {
-        AnyCodec(Choice::MsgPack)
     }
 }

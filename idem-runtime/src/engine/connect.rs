@@ -44,7 +44,7 @@ impl Idempotency {
             "postgres" | "postgresql" => postgres(url).await,
             "mysql" | "mariadb" => mysql(url).await,
             "sqlite" => sqlite(url).await,
-            _ if is_redis(&scheme) => redis(url).await,
+            _ if schemes::is_redis(&scheme) => redis(url).await,
             _ => match schemes::opener(&scheme) {
                 Some(open) => Ok(Self::builder(open(url.to_owned()).await?)),
                 None => Err(Error::new(ErrorKind::Configuration, unknown(url))),
@@ -86,16 +86,6 @@ impl Idempotency {
     {
         schemes::register(scheme, open)
     }
-}
-
-fn is_redis(scheme: &str) -> bool {
-    scheme.starts_with("redis") || scheme.starts_with("valkey")
-}
-
-/// Whether `connect` has a storage of its own for it, if its feature is on.
-fn is_built_in(scheme: &str) -> bool {
-    let others = ["memory", "unix", "postgres", "postgresql", "mysql", "mariadb", "sqlite"];
-    others.contains(&scheme) || is_redis(scheme)
 }
 
 /// Says what is wrong without repeating what may be a password: the scheme alone is named.

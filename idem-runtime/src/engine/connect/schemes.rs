@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::is_built_in;
 use crate::error::{Error, ErrorKind};
 use crate::storage::{SharedStorage, Storage, StorageError};
 
@@ -53,6 +52,16 @@ where
     });
     schemes.insert(scheme.to_owned(), opener);
     Ok(())
+}
+
+pub(super) fn is_redis(scheme: &str) -> bool {
+    scheme.starts_with("redis") || scheme.starts_with("valkey")
+}
+
+/// Whether `connect` has a storage of its own for it, if its feature is on.
+fn is_built_in(scheme: &str) -> bool {
+    let others = ["memory", "unix", "postgres", "postgresql", "mysql", "mariadb", "sqlite"];
+    others.contains(&scheme) || is_redis(scheme)
 }
 
 fn is_scheme(text: &str) -> bool {

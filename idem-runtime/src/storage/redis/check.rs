@@ -9,7 +9,7 @@ use std::fmt;
 use redis::{Cmd, Value, cmd};
 
 use super::error::Fault;
-use super::rights;
+use super::rights::{self, Rights};
 use super::transport::{Node, Transport};
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
@@ -88,11 +88,16 @@ pub(super) async fn check(
         check_node(transport, node, server).await?.into_iter().for_each(&mut warn);
     }
     for key in &transport.probes(prefix).await.map_err(explain)? {
-        if !rights::of(transport, key).await.map_err(explain)?.publishes {
+        if !rights(transport, key).await.map_err(explain)?.publishes {
             warn(Warning::NoWakeups);
         }
     }
     Ok(warnings)
+}
+
+/// Tries one primary of those behind `transport`: the one that has `key`.
+async fn rights(transport: &dyn Transport, key: &str) -> Result<Rights, Fault> {
+    Ok(rights::judge(key, transport.send_all(&rights::pipeline(key)).await?)?)
 }
 
 async fn check_node(

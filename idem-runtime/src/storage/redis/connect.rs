@@ -157,15 +157,6 @@ fn collect<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> (Vec<String>, St
     (urls, shown)
 }
 
-/// The error for an address that needs a feature which was not compiled in.
-#[cfg(not(all(feature = "redis-sentinel", feature = "redis-cluster")))]
-pub(super) fn needs_feature(feature: &str) -> StorageError {
-    StorageError::new(
-        StorageErrorKind::Configuration,
-        format!("this address needs the feature `{feature}`"),
-    )
-}
-
 impl fmt::Debug for RedisBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBuilder")

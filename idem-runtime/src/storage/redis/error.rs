@@ -2,9 +2,11 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::rights;
 use crate::storage::reach;
 use crate::storage::{StorageError, StorageErrorKind};
+
+/// The code of the error for a user who lacks rights. Its detail names them.
+pub(super) const LACKS: &str = "LACKS-RIGHTS";
 
 /// An error, with how far the request had got.
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ impl Fault {
             Self::Sent(error) => (error, true),
         };
         let (kind, message) = match error.code().and_then(refusal) {
-            _ if error.code() == Some(rights::LACKS) => {
+            _ if error.code() == Some(LACKS) => {
                 let lacking = error.detail().unwrap_or("run a command");
                 (
                     StorageErrorKind::Configuration,
@@ -73,6 +75,15 @@ impl Fault {
         };
         StorageError::new(kind, message).with_source(error)
     }
+}
+
+/// The error for an address that needs a feature which was not compiled in.
+#[cfg(not(all(feature = "redis-sentinel", feature = "redis-cluster")))]
+pub(super) fn needs_feature(feature: &str) -> StorageError {
+    StorageError::new(
+        StorageErrorKind::Configuration,
+        format!("this address needs the feature `{feature}`"),
+    )
 }
 
 /// What the server's error codes mean. None of them leaves anything changed.

@@ -113,17 +113,25 @@ mod batch;
 mod check;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
+#[cfg(not(feature = "redis-cluster"))]
+#[path = "without_cluster.rs"]
+mod cluster;
 mod commands;
 mod completion;
 mod connect;
 mod error;
 mod link;
 mod names;
+#[cfg(feature = "redis-tls")]
+mod own_certificates;
 mod rights;
 mod scan;
 mod script;
 mod senders;
 #[cfg(feature = "redis-sentinel")]
+mod sentinel;
+#[cfg(not(feature = "redis-sentinel"))]
+#[path = "without_sentinel.rs"]
 mod sentinel;
 #[cfg(feature = "redis-tls")]
 mod tls;
@@ -160,45 +168,6 @@ use super::{
 };
 use crate::key::RecordKey;
 use crate::record::{Fence, OwnerId, Record, Timestamp};
-
-/// Sentinel support that was not compiled in.
-#[cfg(not(feature = "redis-sentinel"))]
-mod sentinel {
-    use std::sync::Arc;
-
-    use super::connect::needs_feature;
-    use super::tls::Certificates;
-    use super::transport::{Timeouts, Transport};
-    use crate::storage::StorageError;
-
-    pub(super) fn transport(
-        _sentinels: Vec<redis::ConnectionInfo>,
-        _primary: String,
-        _server: redis::ConnectionInfo,
-        _certificates: Certificates,
-        _timeouts: Timeouts,
-        _tried: Option<Arc<str>>,
-    ) -> Result<Box<dyn Transport>, StorageError> {
-        Err(needs_feature("redis-sentinel"))
-    }
-}
-
-/// Cluster support that was not compiled in.
-#[cfg(not(feature = "redis-cluster"))]
-mod cluster {
-    use super::connect::needs_feature;
-    use super::tls::Certificates;
-    use super::transport::{Timeouts, Transport};
-    use crate::storage::StorageError;
-
-    pub(super) fn transport(
-        _nodes: Vec<redis::ConnectionInfo>,
-        _certificates: Certificates,
-        _timeouts: Timeouts,
-    ) -> Result<Box<dyn Transport>, StorageError> {
-        Err(needs_feature("redis-cluster"))
-    }
-}
 
 /// Records in Redis or Valkey. Clones share its connections. See the [module](self).
 #[derive(Clone)]

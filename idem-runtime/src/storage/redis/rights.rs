@@ -10,13 +10,9 @@
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::error::Fault;
+use super::error::LACKS;
 use super::script::Lua;
-use super::transport::Transport;
 use crate::record::OwnerId;
-
-/// The code of the error for a user who lacks rights. Its detail names them.
-pub(super) const LACKS: &str = "LACKS-RIGHTS";
 
 /// What the server lets this user do, beside what nobody can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +27,6 @@ const PROBE: &str = "probe:";
 /// A key that no record has.
 pub(super) fn key(prefix: &str, tag: &str) -> String {
     format!("{prefix}{PROBE}{{{tag}}}:{}", OwnerId::random())
-}
-
-/// Tries one primary of those behind `transport`: the one that has `key`.
-pub(super) async fn of(transport: &dyn Transport, key: &str) -> Result<Rights, Fault> {
-    Ok(judge(key, transport.send_all(&pipeline(key)).await?)?)
 }
 
 /// What is tried with `key`. A claim's `SET` asks for the same rights, and there is nothing here for it to change. Some servers repeat the

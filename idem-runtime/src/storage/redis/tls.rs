@@ -12,7 +12,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::address::Address;
-use super::connect::RedisBuilder;
 #[cfg(feature = "redis-sentinel")]
 use super::transport::without_delay;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -27,41 +26,15 @@ impl Default for Certificates {
     }
 }
 
-/// Certificates, for `rediss` addresses.
-impl RedisBuilder {
-    /// The certificates, in PEM, of the authorities that the servers' certificates have to come from, instead of those that the
-    /// system trusts. (Those can be changed without a change of the program: by the environment variable `SSL_CERT_FILE`.)
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use idem_runtime::storage::RedisStorage;
-    ///
-    /// let storage = RedisStorage::builder("rediss://redis.internal:6379/")
-    ///     .tls_ca(std::fs::read("ca.pem")?)
-    ///     .connect()
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.certificates.0.root_cert = Some(pem.into());
-        self
-    }
-
-    /// What this client shows to servers that ask for a certificate, as Redis does unless it is told otherwise (`tls-auth-clients`): a
-    /// certificate, with those between it and its authority, and its private key, all in PEM.
-    pub fn tls_identity(
-        mut self,
-        certificates: impl Into<Vec<u8>>,
-        key: impl Into<Vec<u8>>,
-    ) -> Self {
-        let identity = ClientTlsConfig { client_cert: certificates.into(), client_key: key.into() };
-        self.certificates.0.client_tls = Some(identity);
-        self
-    }
-}
-
 impl Certificates {
+    pub(super) fn trust(&mut self, authorities: Vec<u8>) {
+        self.0.root_cert = Some(authorities);
+    }
+
+    pub(super) fn identify(&mut self, client_cert: Vec<u8>, client_key: Vec<u8>) {
+        self.0.client_tls = Some(ClientTlsConfig { client_cert, client_key });
+    }
+
     /// What would otherwise show in each connection, or not at all.
     pub(super) fn check(&self, address: &Address, server: &str) -> Result<(), StorageError> {
         let given = self.given();

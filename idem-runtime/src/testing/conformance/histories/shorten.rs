@@ -1,7 +1,8 @@
 //! Makes a history that is told differently as short as it goes.
 
+use super::attempt::tell_in_time;
+use super::bench::Bench;
 use super::model::Step;
-use super::{Bench, tell_in_time};
 
 /// The shortest history that was found to be told differently, and its story: pieces are left out as long as that is so without them, first
 /// halves, then less, then single steps.
