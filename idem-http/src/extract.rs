@@ -51,8 +51,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 /// for it, a 503 where the storage is down and the layer fails open. As `Option<IdempotentRun>` it refuses none.
 ///
 /// ```
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// use axum::{Router, routing::post};
-/// use idem_http::{IdempotencyKey, IdempotentRun};
+/// use idempotency::http::{IdempotencyKey, IdempotentRun};
 ///
 /// async fn pay(key: IdempotencyKey, run: IdempotentRun) -> String {
 ///     // The gateway can reject a repeated key, and a fence that is lower than one that it has seen.

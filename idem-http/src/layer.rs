@@ -30,10 +30,11 @@ use crate::telemetry;
 /// asks for a key where there is no route, so that a 404 becomes a 400.
 ///
 /// ```
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// use axum::{Router, routing::post};
-/// use idem_http::{IdempotencyLayer, anonymous};
+/// use idempotency::http::{IdempotencyLayer, anonymous};
 ///
-/// let idem = idem_runtime::Idempotency::memory();
+/// let idem = idempotency::Idempotency::memory();
 /// let router: Router = Router::new()
 ///     .route("/orders", post(async || "ordered"))
 ///     .route_layer(IdempotencyLayer::new(idem, anonymous()));
@@ -154,9 +155,10 @@ impl IdempotencyLayer {
     /// is claimed; what it leaves out may differ between requests that count as one. Default: [by content type](crate#fingerprints).
     ///
     /// ```
-    /// use idem_http::{BodyFingerprint, IdempotencyLayer, anonymous};
+    /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
+    /// use idempotency::http::{BodyFingerprint, IdempotencyLayer, anonymous};
     ///
-    /// let idem = idem_runtime::Idempotency::memory();
+    /// let idem = idempotency::Idempotency::memory();
     /// let layer = IdempotencyLayer::new(idem, anonymous()).fingerprint_body(|request, body| {
     ///     match request.uri.path() {
     ///         "/hooks/stripe" => BodyFingerprint::json_without(body, &["pending_webhooks"]),

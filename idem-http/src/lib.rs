@@ -2,11 +2,12 @@
 //! `#[idempotent]` functions. Use it through the facade: `idempotency::http`, feature `http`.
 //!
 //! ```
+//! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), idem_runtime::Error> {
 //! use axum::{Router, routing::post};
-//! use idem_http::{IdempotencyLayer, anonymous};
-//! use idem_runtime::Idempotency;
+//! use idempotency::http::{IdempotencyLayer, anonymous};
+//! use idempotency::Idempotency;
 //!
 //! let idem = Idempotency::connect("memory:").await?; // or redis://…
 //! let router: Router = Router::new()
@@ -69,7 +70,8 @@
 //! effect is meant:
 //!
 //! ```
-//! use idem_http::{BodyFingerprint, IdempotencyLayer, Principal};
+//! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
+//! use idempotency::http::{BodyFingerprint, IdempotencyLayer, Principal};
 //!
 //! # let idem = idem_runtime::Idempotency::memory();
 //! let stripe = |_: &http::request::Parts| Some(Principal::named("stripe"));

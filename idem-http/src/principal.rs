@@ -80,6 +80,7 @@ pub fn anonymous() -> impl ResolvePrincipal + Clone {
 /// The principal is the text of the extension `T`, which the authentication outside of this layer has put into the request.
 ///
 /// ```
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// #[derive(Clone)]
 /// struct AccountId(u64);
 ///
@@ -89,8 +90,8 @@ pub fn anonymous() -> impl ResolvePrincipal + Clone {
 ///     }
 /// }
 ///
-/// let idem = idem_runtime::Idempotency::memory();
-/// let layer = idem_http::IdempotencyLayer::new(idem, idem_http::extension::<AccountId>());
+/// let idem = idempotency::Idempotency::memory();
+/// let layer = idempotency::http::IdempotencyLayer::new(idem, idempotency::http::extension::<AccountId>());
 /// ```
 pub fn extension<T>() -> impl ResolvePrincipal + Clone
 where

@@ -195,22 +195,24 @@ impl ProblemKind {
 /// `?`, with the status, `Retry-After` and document that the layer would answer:
 ///
 /// ```
-/// use idem_http::Problem;
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
+/// use idempotency::http::Problem;
 ///
 /// async fn handler() -> Result<String, Problem> {
-///     let idem = idem_runtime::Idempotency::memory();
+///     let idem = idempotency::Idempotency::memory();
 ///     let ttl = std::time::Duration::from_secs(900);
-///     Ok(idem.execute("order:42", ttl, async { Ok::<_, idem_runtime::Error>("done".to_owned()) }).await?)
+///     Ok(idem.execute("order:42", ttl, async { Ok::<_, idempotency::Error>("done".to_owned()) }).await?)
 /// }
 /// ```
 ///
 /// In an error of the application's own, beside its other refusals:
 ///
 /// ```
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// use axum::http::StatusCode;
 /// use axum::response::{IntoResponse, Response};
-/// use idem_http::Problem;
-/// use idem_runtime::{Error, ErrorKind};
+/// use idempotency::http::Problem;
+/// use idempotency::{Error, ErrorKind};
 ///
 /// enum ApiError {
 ///     Declined,

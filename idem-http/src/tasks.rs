@@ -11,9 +11,10 @@ use tokio_util::task::task_tracker::TrackedFuture;
 /// wait for the rest:
 ///
 /// ```no_run
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// # async fn example(listener: tokio::net::TcpListener, router: axum::Router, stop: std::future::Ready<()>) -> std::io::Result<()> {
-/// let idem = idem_runtime::Idempotency::memory();
-/// let layer = idem_http::IdempotencyLayer::new(idem.clone(), idem_http::anonymous());
+/// let idem = idempotency::Idempotency::memory();
+/// let layer = idempotency::http::IdempotencyLayer::new(idem.clone(), idempotency::http::anonymous());
 /// let tasks = layer.tasks();
 /// axum::serve(listener, router.layer(layer)).with_graceful_shutdown(stop).await?;
 /// tasks.drain().await;

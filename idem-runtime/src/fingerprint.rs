@@ -26,7 +26,8 @@ const HASH_LEN: usize = 32;
 /// cannot be guessed.
 ///
 /// ```
-/// use idem_runtime::Fingerprint;
+/// # use idem_runtime as idempotency;
+/// use idempotency::Fingerprint;
 ///
 /// let fingerprint = Fingerprint::of("charge", &("user-7", 1999))?;
 /// assert_ne!(fingerprint, Fingerprint::of("charge", &("user-7", 2000))?);
@@ -184,7 +185,8 @@ pub enum InvalidFingerprint {
 /// Computes a [`Fingerprint`] argument by argument.
 ///
 /// ```
-/// use idem_runtime::fingerprint::Fingerprinter;
+/// # use idem_runtime as idempotency;
+/// use idempotency::fingerprint::Fingerprinter;
 ///
 /// let by_hand = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();
 /// # let again = Fingerprinter::new("charge").arg("user-7")?.arg(&1999)?.finish();

@@ -18,7 +18,8 @@ use crate::fingerprint::Fingerprint;
 /// 9999, and so does what is shown: whatever is later displays as [`NEVER`](Self::NEVER) does.
 ///
 /// ```
-/// use idem_runtime::record::Timestamp;
+/// # use idem_runtime as idempotency;
+/// use idempotency::record::Timestamp;
 ///
 /// let moment = Timestamp::from_millis(1_767_225_600_007);
 /// assert_eq!(moment.to_string(), "2026-01-01T00:00:00.007Z");

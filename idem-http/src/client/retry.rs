@@ -20,10 +20,11 @@ use crate::answer::REPLAYED;
 /// It is for every tower service that takes an [`http::Request`] with a body that can be cloned, such as hyper's client:
 ///
 /// ```
+/// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
 /// use bytes::Bytes;
 /// use http_body_util::Full;
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-/// use idem_http::client::RetryLayer;
+/// use idempotency::http::client::RetryLayer;
 /// use tower_layer::Layer;
 ///
 /// let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();

@@ -39,9 +39,10 @@ impl BodyFingerprint {
     /// none, as a float that is not finite.
     ///
     /// ```
+    /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
     /// use bytes::Bytes;
     /// use http::request::Parts;
-    /// use idem_http::BodyFingerprint;
+    /// use idempotency::http::BodyFingerprint;
     ///
     /// /// A form in which the order of the fields means nothing.
     /// fn fields(_: &Parts, body: &Bytes) -> BodyFingerprint {
@@ -60,7 +61,8 @@ impl BodyFingerprint {
     /// inside of other objects count. The body byte for byte, where it is no such JSON.
     ///
     /// ```
-    /// use idem_http::BodyFingerprint;
+    /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
+    /// use idempotency::http::BodyFingerprint;
     ///
     /// let of = |body: &str| BodyFingerprint::json_without(body.as_bytes(), &["pending_webhooks"]);
     /// let first = of(r#"{"id":"evt_1","pending_webhooks":2}"#);

@@ -17,7 +17,8 @@ use crate::scan;
 /// number is never rounded, whatever its length.
 ///
 /// ```
-/// use idem_runtime::canonical;
+/// # use idem_runtime as idempotency;
+/// use idempotency::canonical;
 ///
 /// let json = canonical::from_json(br#"{ "b": [1.0, 9007199254740993], "a": "\u0041" }"#)?;
 /// assert_eq!(json, br#"{"a":"A","b":[1,9007199254740993]}"#);
@@ -35,7 +36,8 @@ pub fn from_json(text: &[u8]) -> Result<Vec<u8>, Error> {
 /// Likewise, as if the object that `text` is had no members of these names. Inside of other objects they count.
 ///
 /// ```
-/// use idem_runtime::canonical::from_json_without;
+/// # use idem_runtime as idempotency;
+/// use idempotency::canonical::from_json_without;
 ///
 /// let event = br#"{"id":"evt_1","pending_webhooks":2,"data":{"amount":1999}}"#;
 /// let json = from_json_without(event, &["pending_webhooks"])?;

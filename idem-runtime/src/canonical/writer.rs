@@ -17,10 +17,11 @@ const MAX_WRAPPERS: u32 = 512;
 /// Returns the canonical JSON of `value`.
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// use std::collections::HashMap;
 ///
 /// let stock = HashMap::from([("pear", 1u64 << 60), ("apple", 2)]);
-/// let json = idem_runtime::canonical::to_vec(&stock)?;
+/// let json = idempotency::canonical::to_vec(&stock)?;
 /// assert_eq!(json, br#"{"apple":2,"pear":1152921504606846976}"#);
 /// # Ok::<(), idem_runtime::canonical::Error>(())
 /// ```

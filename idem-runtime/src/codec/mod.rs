@@ -28,7 +28,8 @@ pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 /// the format changes incompatibly.
 ///
 /// ```
-/// use idem_runtime::codec::{Codec, CodecError, CodecTag};
+/// # use idem_runtime as idempotency;
+/// use idempotency::codec::{Codec, CodecError, CodecTag};
 /// use erased_serde::{Deserializer, Serialize};
 ///
 /// struct Pretty;

@@ -56,8 +56,9 @@ impl Idempotency {
     /// those who write a storage, and want it to be one of those that a configuration file can name.
     ///
     /// ```
-    /// use idem_runtime::Idempotency;
-    /// use idem_runtime::storage::MemoryStorage;
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::Idempotency;
+    /// use idempotency::storage::MemoryStorage;
     ///
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
     /// Idempotency::register_scheme("bounded", async |url| {

@@ -20,15 +20,16 @@ pub struct Context(Arc<Flight>);
 /// because its operation [fails open](crate::Operation::fail_open).
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), idem_runtime::Error> {
 /// # use std::time::Duration;
-/// let idem = idem_runtime::Idempotency::memory();
+/// let idem = idempotency::Idempotency::memory();
 /// let fence = idem
 ///     .execute("payment:42", Duration::from_secs(900), async {
-///         let call = idem_runtime::current().expect("a body has a context");
+///         let call = idempotency::current().expect("a body has a context");
 ///         // Send the fence along, so that the gateway can reject a writer that was taken over.
-///         Ok::<_, idem_runtime::Error>(call.fence().get())
+///         Ok::<_, idempotency::Error>(call.fence().get())
 ///     })
 ///     .await?;
 /// assert_eq!(fence, 1);

@@ -23,11 +23,12 @@ pub fn set_global(idem: Idempotency) -> Result<(), Error> {
 /// inherit it: wrap their futures as well, `tokio::spawn(with(handle()?, future))`, or give the functions the handle (`with = …`).
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), idem_runtime::Error> {
-/// let idem = idem_runtime::Idempotency::memory();
-/// idem_runtime::with(idem, async {
-///     assert!(idem_runtime::handle().is_ok());
+/// let idem = idempotency::Idempotency::memory();
+/// idempotency::with(idem, async {
+///     assert!(idempotency::handle().is_ok());
 /// })
 /// .await;
 /// # Ok(())

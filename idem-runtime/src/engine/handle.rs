@@ -24,10 +24,11 @@ use crate::storage::{SharedStorage, Storage};
 /// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), idem_runtime::Error> {
 /// use std::time::Duration;
-/// use idem_runtime::{Error, Idempotency, storage::MemoryStorage};
+/// use idempotency::{Error, Idempotency, storage::MemoryStorage};
 ///
 /// let idem = Idempotency::builder(MemoryStorage::new())
 ///     .namespace("billing")
@@ -285,7 +286,8 @@ impl IdempotencyBuilder {
     /// Not called for calls that are dropped before their body begins, such as waiting duplicates, nor while the outcome is being persisted.
     ///
     /// ```
-    /// use idem_runtime::{Idempotency, hooks::AbandonReason, storage::MemoryStorage};
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::{Idempotency, hooks::AbandonReason, storage::MemoryStorage};
     ///
     /// let idem = Idempotency::builder(MemoryStorage::new())
     ///     .on_abandoned(|call| match call.reason {

@@ -17,9 +17,10 @@ impl Idempotency {
     /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout). Of a Redis Cluster one shard answers.
     ///
     /// ```
+    /// # use idem_runtime as idempotency;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), idem_runtime::Error> {
-    /// use idem_runtime::Idempotency;
+    /// use idempotency::Idempotency;
     ///
     /// let idem = Idempotency::connect("memory:").await?;
     /// match idem.ping().await {
@@ -58,9 +59,10 @@ impl Idempotency {
     /// | memory | nothing |
     ///
     /// ```
+    /// # use idem_runtime as idempotency;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), idem_runtime::Error> {
-    /// use idem_runtime::Idempotency;
+    /// use idempotency::Idempotency;
     ///
     /// let idem = Idempotency::connect("memory:").await?;
     /// for warning in idem.warnings().await? {

@@ -30,10 +30,11 @@ use crate::telemetry;
 /// Mistakes in the settings (a bad key, a zero duration) are reported by [`run`](Self::run), before the body is polled.
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), idem_runtime::Error> {
 /// use std::time::Duration;
-/// use idem_runtime::{Error, Idempotency, Outcome};
+/// use idempotency::{Error, Idempotency, Outcome};
 ///
 /// let idem = Idempotency::memory();
 /// let outcome: Outcome<u32> = idem
@@ -124,10 +125,11 @@ impl<P, B> Operation<P, B> {
     /// those of another template, of the HTTP layer, or whole ones:
     ///
     /// ```
+    /// # use idem_runtime as idempotency;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), idem_runtime::Error> {
-    /// use idem_runtime::key::KeyBuilder;
-    /// use idem_runtime::{Error, Idempotency};
+    /// use idempotency::key::KeyBuilder;
+    /// use idempotency::{Error, Idempotency};
     ///
     /// let (idem, message_id) = (Idempotency::memory(), "chosen by the sender");
     /// let key = KeyBuilder::new(64).literal("charge:").value("message_id", message_id)?.finish();
@@ -168,7 +170,7 @@ impl<P, B> Operation<P, B> {
     ///
     /// let idem = Idempotency::memory();
     /// let invoice = |customer: u64, month: &'static str| {
-    ///     let number = async { Ok::<_, Error>(format!("{customer}/{month}")) };
+    ///     let number = async move { Ok::<_, Error>(format!("{customer}/{month}")) };
     ///     idem.operation("invoice").generate_key(&(customer, month)).run_with_outcome(number)
     /// };
     /// assert!(!invoice(7, "2026-11").await?.is_replayed());
@@ -273,10 +275,11 @@ impl<P, B: Leased> Operation<P, B> {
     /// Is the runtime shut down, that is a crash as well: call [`drain`](crate::Idempotency::drain) before.
     ///
     /// ```
+    /// # use idem_runtime as idempotency;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), idem_runtime::Error> {
     /// use std::time::Duration;
-    /// use idem_runtime::{Error, Idempotency};
+    /// use idempotency::{Error, Idempotency};
     ///
     /// let idem = Idempotency::memory();
     /// let charge = || {

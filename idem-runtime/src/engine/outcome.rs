@@ -6,9 +6,10 @@ use std::time::SystemTime;
 /// `Result<Outcome<T>, E>`.
 ///
 /// ```
+/// # use idem_runtime as idempotency;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), idem_runtime::Error> {
-/// use idem_runtime::{Error, Idempotency};
+/// use idempotency::{Error, Idempotency};
 ///
 /// let idem = Idempotency::memory();
 /// let pay = || idem.operation("pay").key("payment:42").run_with_outcome(async { Ok::<_, Error>("receipt".to_owned()) });

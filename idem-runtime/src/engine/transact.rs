@@ -129,9 +129,10 @@ impl Idempotency {
     /// Like [`transaction`](Self::transaction), with settings to be made.
     ///
     /// ```no_run
+    /// # use idem_runtime as idempotency;
     /// # #[cfg(feature = "postgres")]
     /// # async fn example(pool: sqlx::PgPool, idem: idem_runtime::Idempotency) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// use idem_runtime::transaction::Isolation;
+    /// use idempotency::transaction::Isolation;
     ///
     /// let rows: i64 = idem
     ///     .build_transaction(&pool)

@@ -253,7 +253,8 @@ impl Error {
     /// | `TooLarge`, `Serialization` | acknowledge: the effect has happened, and its result cannot be replayed |
     ///
     /// ```
-    /// use idem_runtime::{Disposition, Error};
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::{Disposition, Error};
     ///
     /// fn on_error(error: &Error) -> &'static str {
     ///     match error.disposition() {

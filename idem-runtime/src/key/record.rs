@@ -24,8 +24,9 @@ const SEPARATOR: char = ':';
 /// empty, which no tenant's is.
 ///
 /// ```
-/// use idem_runtime::key::{KeyBuilder, RecordKey};
-/// use idem_runtime::Key;
+/// # use idem_runtime as idempotency;
+/// use idempotency::key::{KeyBuilder, RecordKey};
+/// use idempotency::Key;
 ///
 /// let key = Key::new("payment:42")?;
 /// assert_eq!(RecordKey::new("billing", None, &key)?.as_str(), "billing::key:payment:42");
@@ -99,7 +100,8 @@ impl RecordKey {
     /// It hides a name from those who read over a shoulder, not from those who can guess it.
     ///
     /// ```
-    /// use idem_runtime::key::RecordKey;
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::key::RecordKey;
     ///
     /// let name = RecordKey::from_stored("billing::key:payment:42");
     /// assert_eq!(name.to_string(), "billing::key:payment:42");

@@ -16,7 +16,8 @@ const END: char = ')';
 /// the calls that put the values in:
 ///
 /// ```
-/// use idem_runtime::key::KeyBuilder;
+/// # use idem_runtime as idempotency;
+/// use idempotency::key::KeyBuilder;
 ///
 /// let (user, order) = ("u:1", 42);
 /// let key = KeyBuilder::new(32)

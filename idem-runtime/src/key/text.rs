@@ -16,7 +16,8 @@ use crate::scan;
 /// can hold it and a person can read it there.
 ///
 /// ```
-/// use idem_runtime::Key;
+/// # use idem_runtime as idempotency;
+/// use idempotency::Key;
 ///
 /// let key = Key::new("payment:42")?;
 /// assert_eq!(key.as_str(), "payment:42");
@@ -131,7 +132,8 @@ impl Key {
     /// operation named `prefix`.
     ///
     /// ```
-    /// use idem_runtime::Key;
+    /// # use idem_runtime as idempotency;
+    /// use idempotency::Key;
     ///
     /// let key = Key::hash("invoice", &("customer-7", 2024))?;
     /// assert!(key.as_str().starts_with("invoice:j1-"));

@@ -22,9 +22,10 @@ impl Record {
     /// The record as bytes, which [`decode`](Self::decode) reads: in this version of the library, and in every later one.
     ///
     /// ```
+    /// # use idem_runtime as idempotency;
     /// use std::time::Duration;
-    /// use idem_runtime::Fingerprint;
-    /// use idem_runtime::record::{Fence, OwnerId, Record, State, Timestamp};
+    /// use idempotency::Fingerprint;
+    /// use idempotency::record::{Fence, OwnerId, Record, State, Timestamp};
     ///
     /// let record = Record {
     ///     fingerprint: Fingerprint::of("charge", &1999)?,

@@ -9,7 +9,8 @@ use std::fmt;
 /// It displays what can happen and what to set.
 ///
 /// ```
-/// use idem_runtime::storage::StorageWarning;
+/// # use idem_runtime as idempotency;
+/// use idempotency::storage::StorageWarning;
 ///
 /// let warning = StorageWarning::new("fsync", "fsync is `off`: a crash can lose all records; set it to `on`");
 /// assert_eq!(warning.setting(), "fsync");

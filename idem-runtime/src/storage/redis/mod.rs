@@ -1,8 +1,9 @@
 //! Records in Redis or Valkey, version 7.0 or later: one server, a primary behind Sentinel, or a Cluster.
 //!
 //! ```no_run
+//! # use idem_runtime as idempotency;
 //! # async fn example() -> Result<(), idem_runtime::storage::StorageError> {
-//! use idem_runtime::storage::RedisStorage;
+//! use idempotency::storage::RedisStorage;
 //!
 //! let storage = RedisStorage::connect("redis://:password@127.0.0.1:6379/0").await?;
 //! for warning in storage.warnings() {

@@ -8,8 +8,9 @@ impl RedisBuilder {
     /// system trusts. (Those can be changed without a change of the program: by the environment variable `SSL_CERT_FILE`.)
     ///
     /// ```no_run
+    /// # use idem_runtime as idempotency;
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use idem_runtime::storage::RedisStorage;
+    /// use idempotency::storage::RedisStorage;
     ///
     /// let storage = RedisStorage::builder("rediss://redis.internal:6379/")
     ///     .tls_ca(std::fs::read("ca.pem")?)

@@ -1,9 +1,10 @@
 //! Records in a SQL database, one row for each key: Postgres, MySQL or MariaDB, SQLite.
 //!
 //! ```no_run
+//! # use idem_runtime as idempotency;
 //! # #[cfg(feature = "postgres")]
 //! # async fn example(pool: sqlx::PgPool) -> Result<(), idem_runtime::storage::StorageError> {
-//! use idem_runtime::storage::PostgresStorage;
+//! use idempotency::storage::PostgresStorage;
 //!
 //! // Beside the application's pool; or `PostgresStorage::connect("postgres://…")`.
 //! let storage = PostgresStorage::new(pool);

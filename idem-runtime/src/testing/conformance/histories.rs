@@ -4,6 +4,7 @@
 //! and of [`step`](crate::storage::transition::step) as well. The first one that is told differently is made as short as it goes, and told.
 //!
 //! ```
+//! # use idem_runtime as idempotency;
 //! use std::time::Duration;
 //!
 //! # use idem_runtime::clock::Clock;
@@ -11,7 +12,7 @@
 //! # use idem_runtime::storage::MemoryStorage;
 //! # use idem_runtime::testing::ManualClock;
 //! # use idem_runtime::testing::conformance::{Harm, Harness, Inflicted, Opened};
-//! use idem_runtime::testing::conformance::histories::{self, ByClock};
+//! use idempotency::testing::conformance::histories::{self, ByClock};
 //! # struct OnMemory(ManualClock, MemoryStorage);
 //! # impl Harness for OnMemory {
 //! #     type Storage = MemoryStorage;

@@ -10,13 +10,14 @@
 //! # On a storage with a clock of its own making
 //!
 //! ```
+//! # use idem_runtime as idempotency;
 //! use std::time::Duration;
 //!
-//! use idem_runtime::clock::Clock;
-//! use idem_runtime::record::Timestamp;
-//! use idem_runtime::storage::MemoryStorage;
-//! use idem_runtime::testing::ManualClock;
-//! use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
+//! use idempotency::clock::Clock;
+//! use idempotency::record::Timestamp;
+//! use idempotency::storage::MemoryStorage;
+//! use idempotency::testing::ManualClock;
+//! use idempotency::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 //!
 //! struct OnMemory(ManualClock, MemoryStorage);
 //!

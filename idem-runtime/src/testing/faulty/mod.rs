@@ -4,8 +4,9 @@
 //! on any storage, by script or at random from a seed, so that a test of the recovery needs no network.
 //!
 //! ```
-//! use idem_runtime::storage::{MemoryStorage, Storage, StorageErrorKind};
-//! use idem_runtime::testing::{Fault, FaultyStorage, Verb};
+//! # use idem_runtime as idempotency;
+//! use idempotency::storage::{MemoryStorage, Storage, StorageErrorKind};
+//! use idempotency::testing::{Fault, FaultyStorage, Verb};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let storage = FaultyStorage::new(MemoryStorage::new());
