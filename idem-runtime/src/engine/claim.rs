@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::flight::{Phase, later};
 use super::guard::Guard;
-use super::names;
 use super::settle::pauses;
 use super::shared::Inner;
-use crate::error::{Error, ErrorKind};
-use crate::key::CallName;
 use crate::storage::{
     Claim, Claimed, Renew, Storage, StorageError, StorageErrorKind, Wakeup, Written,
 };
@@ -40,7 +37,7 @@ async fn ask(
     claim: &Claim,
     first_asked: Instant,
 ) -> Result<Claimed, StorageError> {
-    guard.asking();
+    guard.claiming();
     let limit = guard.inner.claim_timeout;
     let until = later(Instant::now(), limit);
     let mut pauses = None;
@@ -158,7 +155,7 @@ async fn wait(
     let subscribed = timeout_at(deadline.min(later(Instant::now(), patience)), subscribing).await;
     let mut wakeup = subscribed.ok().and_then(Result::ok).flatten();
     // The runner may have ended before the subscription began, so the first look is at once.
-    let mut polls = polls(wakeup.is_some());
+    let mut polls = polls(if wakeup.is_some() { Waking::Wakeups } else { Waking::Polls });
     loop {
         let lease_left = match ask(guard, claim, first_asked).await? {
             Claimed::InProgress { lease_left } => lease_left,
@@ -179,31 +176,6 @@ async fn wait(
     }
 }
 
-/// The error of a call whose key is another call's: it names the operation where that is another one, and says where it is not.
-pub(super) async fn mismatch(inner: &Inner, name: &CallName) -> Error {
-    let limit = PATIENCE.min(inner.claim_timeout);
-    let stored = timeout(limit, inner.storage.load(&name.record)).await;
-    let stored = stored.ok().and_then(Result::ok).flatten();
-    // What has changed since is no answer.
-    let owner = stored.filter(|record| record.fingerprint != name.fingerprint);
-    let known = owner.and_then(|record| names::named(record.owner.tag()));
-    let error = match known {
-        Some(known) if *known == *name.operation => Error::new(
-            ErrorKind::Mismatch,
-            "the key was used before by this operation, with other arguments or type parameters",
-        ),
-        Some(other) => Error::new(
-            ErrorKind::Mismatch,
-            format!("the key was used before by the operation `{other}`"),
-        ),
-        None => Error::new(
-            ErrorKind::Mismatch,
-            "the key was used before for another operation or with other arguments",
-        ),
-    };
-    error.of_call(name)
-}
-
 /// How long a subscription may take. Meanwhile nobody looks at the key.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -217,9 +189,21 @@ async fn changed(wakeup: &mut Option<Wakeup>) {
     }
 }
 
-/// Pauses between polls: doubling, jittered so that waiters spread out, rarer where wake-ups are expected.
-pub(super) fn polls(woken: bool) -> impl Iterator<Item = Duration> {
-    let (first, most) = if woken { (50, 1_000) } else { (10, 500) };
+/// What ends a waiter's pauses.
+#[derive(Clone, Copy)]
+pub(super) enum Waking {
+    /// Time alone.
+    Polls,
+    /// Wake-ups, with polls as the net.
+    Wakeups,
+}
+
+/// Pauses between polls: doubling, jittered so that waiters spread out, longer beside wake-ups.
+pub(super) fn polls(waking: Waking) -> impl Iterator<Item = Duration> {
+    let (first, most) = match waking {
+        Waking::Polls => (10, 500),
+        Waking::Wakeups => (50, 1_000),
+    };
     let mut pause: u64 = first;
     std::iter::from_fn(move || {
         let jittered = fastrand::u64(pause / 2..=pause);

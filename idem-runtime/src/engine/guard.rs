@@ -1,47 +1,46 @@
 //! The guard of a call: whatever happens to the caller's future, the key is not left locked.
 //!
-//! | dropped while | what the drop does |
+//! | dropped while | the drop |
 //! |---|---|
-//! | the call is not on the list yet | nothing |
-//! | nothing is claimed | takes the call off the list |
-//! | the claim's answer is awaited, or the body has not begun | releases: the body did not run, and the next owner's fence is higher all the same |
-//! | the body runs | the crash policy at once: `retry` releases, `park` records `Indeterminate` and tells the hook `on_parked` |
-//! | the end is being written | goes on writing it in the background |
-//! | it is over | nothing |
+//! | the call is not in the in-flight table | does nothing |
+//! | nothing is claimed | removes the call from the table |
+//! | the claim is unanswered, or the body has not begun | releases: the body did not run, and the next owner's fence is higher all the same |
+//! | the body runs | applies the crash policy: `retry` releases, `park` records `Indeterminate` and calls the hook `on_parked` |
+//! | the outcome is being persisted | continues the write in the background |
+//! | the call is over | does nothing |
 //!
-//! A panic of the body is caught, its crash policy applied by [`Guard::crash`], and then it goes on.
+//! A panic of the body is caught, [`Guard::crash`] applies the crash policy, and the panic goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::flight::{Flight, Phase, later};
-use super::settle::{Settled, Settlement, in_background, settle};
+use super::settle::{Delivery, Settled, Settlement, in_background, settle};
 use super::shared::Inner;
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
 
-/// How long a panic is held back until its crash policy is applied.
+/// How long a panic is held back while its crash policy is applied.
 const PANIC_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Guard<'c> {
     pub(crate) inner: &'c Arc<Inner>,
     pub(crate) flight: &'c Arc<Flight>,
     stage: Stage,
-    /// Set while the end is being written.
-    settling: Option<Settlement>,
+    /// The outcome that is being persisted. The stage is over then.
+    settling: Option<(Settlement, Delivery)>,
 }
 
 enum Stage {
     Unclaimed,
-    Asking,
+    /// The claim is unanswered: the key may be this call's.
+    Claiming,
     Running {
         on_crash: CrashPolicy,
         ttl: Duration,
     },
-    /// The body panicked, and its crash policy is being applied.
-    Crashed,
     /// There is nothing to undo.
     Over,
 }
@@ -51,49 +50,54 @@ impl<'c> Guard<'c> {
         Self { inner, flight, stage: Stage::Over, settling: None }
     }
 
-    /// The call is on the list, so that duplicates may attach to it.
+    /// The call is in the in-flight table, so that duplicates may follow it.
     pub(crate) fn entered(&mut self) {
         self.stage = Stage::Unclaimed;
     }
 
-    /// The storage is being asked: from now on the key may be this call's.
-    pub(crate) fn asking(&mut self) {
-        self.stage = Stage::Asking;
+    /// The claim is sent: from now on the key may be this call's.
+    pub(crate) fn claiming(&mut self) {
+        self.stage = Stage::Claiming;
     }
 
-    /// The storage said no: nothing to undo.
+    /// The storage refused the claim: there is nothing to undo.
     pub(crate) fn refused(&mut self) {
         self.stage = Stage::Unclaimed;
     }
 
-    /// The key is this call's and the body is to be polled next.
+    /// The key is this call's and the body is polled next.
     pub(crate) fn running(&mut self, on_crash: CrashPolicy, ttl: Duration) {
         self.stage = Stage::Running { on_crash, ttl };
     }
 
-    /// Writes how it ended; `None` releases the key.
+    /// Persists the outcome; `None` releases the key.
     pub(crate) async fn settle(&mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
-        self.flight.settles();
+        let delivery = match finish {
+            Some(_) => Delivery::Undelivered,
+            None => Delivery::Nothing,
+        };
         let settlement = self.settlement(finish, ttl);
-        let settlement = self.settling.insert(settlement);
+        self.settle_as(settlement, delivery).await
+    }
+
+    async fn settle_as(&mut self, settlement: Settlement, delivery: Delivery) -> Settled {
+        self.flight.settles();
+        self.stage = Stage::Over;
+        let (settlement, _) = self.settling.insert((settlement, delivery));
         let settled = settle(self.inner, self.flight, settlement).await;
         self.settling = None;
-        self.stage = Stage::Over;
         settled
     }
 
     /// The body panicked: applies its crash policy before the panic goes on.
     pub(crate) async fn crash(&mut self) {
         let Stage::Running { on_crash, ttl } = self.stage else { return };
-        self.stage = Stage::Crashed;
-        // What the body has begun elsewhere has nobody left to work for.
+        // Tasks that the body has spawned work for nobody now.
         self.flight.lose();
-        let (finish, ttl) = match on_crash {
-            CrashPolicy::Retry => (None, Duration::ZERO),
-            CrashPolicy::Park => (Some(Finish::Failed(Failure::Indeterminate)), ttl),
-        };
-        // What takes longer goes on in the background when this is dropped.
-        let _ = timeout(PANIC_PATIENCE, self.settle(finish, ttl)).await;
+        let settlement = self.crashed(on_crash, ttl);
+        // A write that takes longer continues in the background when this is dropped.
+        let settling = self.settle_as(settlement, Delivery::Nothing);
+        let _ = timeout(PANIC_PATIENCE, settling).await;
     }
 
     fn settlement(&self, finish: Option<Finish>, ttl: Duration) -> Settlement {
@@ -105,7 +109,15 @@ impl<'c> Guard<'c> {
         }
     }
 
-    /// Ends a call that has nothing to write.
+    /// What the crash policy leaves of a body that was dropped or panicked.
+    fn crashed(&self, on_crash: CrashPolicy, ttl: Duration) -> Settlement {
+        match on_crash {
+            CrashPolicy::Retry => self.settlement(None, ttl),
+            CrashPolicy::Park => self.settlement(Some(Finish::Failed(Failure::Indeterminate)), ttl),
+        }
+    }
+
+    /// Ends a call that has nothing to persist.
     pub(crate) fn end(&mut self, phase: impl FnOnce() -> Phase) {
         self.stage = Stage::Over;
         self.inner.flights.leave(self.flight, phase);
@@ -114,36 +126,29 @@ impl<'c> Guard<'c> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let (settlement, untold) = match (self.settling.take(), &self.stage) {
-            (Some(settlement), _) => {
-                let untold = matches!(settlement, Settlement::Complete(_))
-                    && !matches!(self.stage, Stage::Crashed);
-                (settlement, untold)
-            }
-            (None, Stage::Crashed | Stage::Over) => return,
+        let lease = self.flight.lease;
+        let (settlement, delivery, patience) = match (self.settling.take(), &self.stage) {
+            (Some((settlement, delivery)), _) => (settlement, delivery, lease),
+            (None, Stage::Over) => return,
             (None, Stage::Unclaimed) => {
                 self.inner.flights.leave(self.flight, || Phase::Abandoned);
                 return;
             }
-            (None, Stage::Asking | Stage::Running { on_crash: CrashPolicy::Retry, .. }) => {
-                (self.settlement(None, Duration::ZERO), false)
+            // Nobody waits for a body that did not run: if a short retry does not release its claim,
+            // the lease does. In an outage there may be many of those.
+            (None, Stage::Claiming) => {
+                (self.settlement(None, Duration::ZERO), Delivery::Nothing, Duration::ZERO)
             }
-            (None, Stage::Running { on_crash: CrashPolicy::Park, ttl }) => {
-                (self.settlement(Some(Finish::Failed(Failure::Indeterminate)), *ttl), false)
+            (None, Stage::Running { on_crash, ttl }) => {
+                (self.crashed(*on_crash, *ttl), Delivery::Nothing, lease)
             }
         };
-        self.flight.settles();
-        if matches!(self.stage, Stage::Running { .. }) && !untold {
-            // What the body has begun elsewhere has nobody left to work for.
+        if delivery == Delivery::Nothing && !matches!(self.stage, Stage::Claiming) {
+            // Tasks that the body has spawned work for nobody now.
             self.flight.lose();
         }
-        // A body that did not run leaves nothing to wait for: if a short retry does not release its claim, the lease does. In an outage
-        // there may be many of those.
-        let patience = match self.stage {
-            Stage::Asking => Duration::ZERO,
-            _ => self.flight.lease,
-        };
-        let deadline = later(tokio::time::Instant::now(), patience);
-        in_background(self.inner, self.flight, settlement, deadline, untold);
+        self.flight.settles();
+        let deadline = later(Instant::now(), patience);
+        in_background(self.inner, self.flight, settlement, deadline, delivery);
     }
 }

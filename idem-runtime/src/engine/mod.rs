@@ -6,6 +6,7 @@
 
 #[cfg(feature = "_sql")]
 pub(crate) mod again;
+mod call;
 mod claim;
 #[cfg(feature = "_sql")]
 mod commit;
@@ -14,6 +15,7 @@ mod connect;
 mod context;
 mod finish;
 mod flight;
+mod follow;
 mod global;
 mod guard;
 mod handle;

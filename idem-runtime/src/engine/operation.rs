@@ -10,12 +10,13 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use tracing::Instrument;
 
+use super::call::{Call, CallError};
 use super::context;
 use super::finish::Finish;
-use super::flight::{Flight, Flights};
-use super::outcome::{Outcome, Source};
+use super::flight::Flights;
+use super::outcome::Outcome;
 use super::report::Report;
-use super::run::{Call, Failed, run};
+use super::run::run;
 use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
@@ -361,7 +362,7 @@ impl<P> Operation<P> {
             let Self { settings, policy, binding: Attached } = self;
             let ended = match settings.into_call() {
                 Ok(call) => observed(&call, &policy, body).await,
-                Err(error) => Err(Failed::Ours(error)),
+                Err(error) => Err(CallError::Library(error)),
             };
             ended.map_err(|failed| failed.into_error(&policy))
         }
@@ -434,7 +435,7 @@ async fn observed<T, E, F>(
     call: &Call,
     policy: &impl Policy<T, E>,
     body: Pin<Box<F>>,
-) -> Result<Outcome<T>, Failed<E>>
+) -> Result<Outcome<T>, CallError<E>>
 where
     T: Storable,
     F: Future<Output = Result<T, E>>,
@@ -442,26 +443,8 @@ where
     let mut report = Report::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
     let ended = run(call, policy, body, &mut report).instrument(span).await;
-    report.ended(counted_as(&call.flight, &ended));
+    report.ended(call.counted_as(&ended));
     ended
-}
-
-/// What a call's end is counted as.
-pub(super) fn counted_as<T, E>(
-    flight: &Flight,
-    ended: &Result<Outcome<T>, Failed<E>>,
-) -> &'static str {
-    match ended {
-        Ok(Outcome { source: Source::Executed { recovered: false }, .. }) => "executed",
-        Ok(Outcome { source: Source::Executed { recovered: true }, .. }) => "recovered",
-        Ok(Outcome { source: Source::Replayed { .. }, .. }) | Err(Failed::Replayed(_)) => {
-            "replayed"
-        }
-        Ok(Outcome { source: Source::Unrecorded, .. }) => "unrecorded",
-        Err(Failed::Body(_)) if flight.is_reentered() => ErrorKind::Reentrant.as_str(),
-        Err(Failed::Body(_)) => "failed",
-        Err(Failed::Ours(error)) => error.kind().as_str(),
-    }
 }
 
 impl Settings {

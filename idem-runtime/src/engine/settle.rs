@@ -1,4 +1,5 @@
-//! Writing down how a call ended: retried, in the background if need be, and never lost with the caller's future.
+//! Persisting the outcome of a call: retried, in the background if need be, and never lost with the
+//! caller's future.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +17,33 @@ use crate::hooks::Event;
 use crate::record::Finished;
 use crate::storage::{Complete, Lost, Release, Storage, StorageError, StorageErrorKind, Written};
 
-/// What is to be written.
+/// The write that ends a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Settlement {
-    /// How the call ended.
+    /// Records the outcome.
     Complete(Complete),
-    /// Nothing: the next call runs.
+    /// Records nothing: the next call runs the body.
     Release(Release),
 }
 
-/// What became of it.
+/// Whether the caller still has to get the result that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The caller was dropped before it got its result: duplicates wait for the write, and the
+    /// lease is renewed for it.
+    Undelivered,
+    /// There is no result to deliver.
+    Nothing,
+}
+
+/// The answer to a [`Settlement`].
 #[derive(Debug)]
 pub(crate) enum Settled {
     /// It is written.
     Done,
     /// The record is no longer this call's.
     Lost(Lost),
-    /// The storage failed; the write goes on in the background while the lease lasts.
+    /// The storage failed; the write continues in the background while the lease lasts.
     Unrecorded(StorageError),
 }
 
@@ -47,14 +58,15 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// How long a caller whose body has run waits for a storage that does not answer. Then it gets its value, and the write goes on without it.
+/// How long a caller whose body has run waits for a storage that does not answer. Then it gets its
+/// value, and the write continues without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the release of what may have been claimed is tried where no body ran: the lease does the same in the end.
+/// How long the release of an unanswered claim is retried: the lease has the same effect later.
 const BRIEF: Duration = Duration::from_secs(15);
 
-/// How long a write may take that was begun for a runtime which may never be driven again, on what that runtime has for itself. Then it is
-/// made again on the library's own, which its owner may do.
+/// How long a write may take on the connections of a runtime that may never be driven again. Then it
+/// is repeated on the library's own, which is safe for the same owner.
 const BEGUN_ELSEWHERE: Duration = Duration::from_millis(250);
 
 /// Writes `settlement` and ends the call for its followers.
@@ -70,38 +82,41 @@ pub(crate) async fn settle(
     };
     match written.unwrap_or_else(unanswered) {
         Ok(written) => end(inner, flight, settlement, written),
-        Err(error) if may_pass(&error) => {
+        Err(error) if is_retryable(&error) => {
             // Duplicates in this process get the result from here while the background goes on trying; where there is none, they claim.
             let deadline = flight.lease_end().unwrap_or_else(Instant::now);
-            flight.end(here(settlement));
-            in_background(inner, flight, settlement.clone(), deadline, false);
+            flight.end(local_phase(settlement));
+            in_background(inner, flight, settlement.clone(), deadline, Delivery::Nothing);
             Settled::Unrecorded(error)
         }
         Err(error) => {
-            inner.flights.leave(flight, || here(settlement));
+            inner.flights.leave(flight, || local_phase(settlement));
             flight.lose();
             Settled::Unrecorded(error)
         }
     }
 }
 
-/// Writes `settlement` without a caller: its future was dropped, or the storage was down. That goes on on the library's own thread, as long as
-/// the process lives, for the caller's runtime may be about to end or never be driven again. `untold` says that there is a result which
-/// nobody has got yet; otherwise duplicates do not wait for the write, and the lease is not renewed for it.
+/// Writes `settlement` without a caller: its future was dropped, or the storage was down. The write
+/// runs on the library's own thread for as long as the process lives, since the caller's runtime may
+/// be shutting down or never be driven again.
 pub(crate) fn in_background(
     inner: &Arc<Inner>,
     flight: &Arc<Flight>,
     settlement: Settlement,
     deadline: Instant,
-    untold: bool,
+    delivery: Delivery,
 ) {
-    let end = here(&settlement);
+    let end = local_phase(&settlement);
     let mut writing = Writing {
         inner: Arc::clone(inner),
         flight: Arc::clone(flight),
         settlement,
-        untold,
-        unrecorded: Some(Error::new(ErrorKind::Storage, "there is no runtime left to record it")),
+        delivery,
+        unrecorded: Some(Error::new(
+            ErrorKind::Storage,
+            "no runtime is left to record the outcome",
+        )),
     };
     let mut write = Box::pin(async move { writing.write(deadline).await });
     let Some(runtime) = inner.renewer.driver().cloned().or_else(|| Handle::try_current().ok())
@@ -110,7 +125,7 @@ pub(crate) fn in_background(
     };
     // A storage in this process answers at once, even while the runtime is being shut down.
     if !driver::begin_on(&runtime, &mut write) {
-        if !untold {
+        if delivery == Delivery::Nothing {
             // After the write was begun, so that a duplicate's claim comes behind it.
             flight.end(end);
         }
@@ -118,14 +133,14 @@ pub(crate) fn in_background(
     }
 }
 
-/// A write without a caller. Dropped when it is done, given up, or when its runtime has ended: then the call is over either way, and its
-/// lease runs out where nothing was written.
+/// A write without a caller. It is dropped when it is done, given up, or its runtime has ended. The
+/// call is over then, and its lease runs out where nothing was written.
 struct Writing {
     inner: Arc<Inner>,
     flight: Arc<Flight>,
     settlement: Settlement,
-    untold: bool,
-    /// Why it is not written.
+    delivery: Delivery,
+    /// Why nothing is written.
     unrecorded: Option<Error>,
 }
 
@@ -140,13 +155,15 @@ impl Writing {
             let begun = write_once(&self.inner, &self.settlement);
             match timeout(BEGUN_ELSEWHERE, begun).await {
                 Ok(Ok(written)) => Ok(written),
-                Ok(Err(error)) if !may_pass(&error) => Err(error),
+                Ok(Err(error)) if !is_retryable(&error) => Err(error),
                 Ok(Err(_)) | Err(_) => write_retrying(&self.inner, &self.settlement, pauses).await,
             }
         };
         self.unrecorded = match timeout(patience, write).await {
             Ok(Ok(written)) => match end(&self.inner, &self.flight, &self.settlement, written) {
-                Settled::Lost(Lost::Gone) if self.untold => Some(vanished()),
+                Settled::Lost(Lost::Gone) if self.delivery == Delivery::Undelivered => {
+                    Some(record_missing())
+                }
                 _ => None,
             },
             Ok(Err(error)) => Some(error.into()),
@@ -157,7 +174,7 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.inner.flights.leave(&self.flight, || here(&self.settlement));
+        self.inner.flights.leave(&self.flight, || local_phase(&self.settlement));
         let Some(error) = self.unrecorded.take() else { return };
         self.flight.lose();
         let name = &self.flight.name;
@@ -168,17 +185,17 @@ impl Drop for Writing {
                 self.inner.complaints.release(name, &error);
             }
             Settlement::Complete(_) => {
-                tracing::error!(%operation, %error, "the end of a call stays unrecorded");
+                tracing::error!(%operation, %error, "the outcome of a call stays unrecorded");
             }
         }
-        if self.untold {
+        if self.delivery == Delivery::Undelivered {
             self.inner.hooks.unrecorded(&Event::new(name, Some(&error)));
         }
     }
 }
 
-/// The record of a call that has ended is not there any more.
-pub(crate) fn vanished() -> Error {
+/// The record of a call expired or was removed while the body ran.
+pub(crate) fn record_missing() -> Error {
     Error::new(ErrorKind::Storage, "the record vanished while the body ran")
 }
 
@@ -196,7 +213,7 @@ async fn write_retrying(
 ) -> Result<Written, StorageError> {
     loop {
         match write_once(inner, settlement).await {
-            Err(error) if may_pass(&error) => match pauses.next() {
+            Err(error) if is_retryable(&error) => match pauses.next() {
                 Some(pause) => sleep(pause).await,
                 None => return Err(error),
             },
@@ -205,9 +222,9 @@ async fn write_retrying(
     }
 }
 
-/// Whether the same write may succeed before the lease is over. A full storage may have room again: the body has run, so unlike a claim
-/// this write has nothing to gain by giving up early.
-fn may_pass(error: &StorageError) -> bool {
+/// Whether the same write may succeed before the lease is over. A full storage may have room again,
+/// and unlike a claim this write gains nothing by giving up early: the body has run.
+fn is_retryable(error: &StorageError) -> bool {
     error.is_transient() || error.kind() == StorageErrorKind::Full
 }
 
@@ -215,7 +232,7 @@ fn may_pass(error: &StorageError) -> bool {
 fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Written) -> Settled {
     match written {
         Written::Done => {
-            inner.flights.leave(flight, || here(settlement));
+            inner.flights.leave(flight, || local_phase(settlement));
             match settlement {
                 Settlement::Release(_) => flight.lose(),
                 Settlement::Complete(Complete { finish, .. }) if finish.is_parked() => {
@@ -229,7 +246,7 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
             inner.flights.leave(flight, || match &lost {
                 Lost::Finished(finished) => Phase::Finished(finished.clone()),
                 Lost::TakenOver => Phase::Abandoned,
-                Lost::Gone => here(settlement),
+                Lost::Gone => local_phase(settlement),
             });
             flight.lose();
             Settled::Lost(lost)
@@ -237,8 +254,8 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
     }
 }
 
-/// The end as this process knows it.
-fn here(settlement: &Settlement) -> Phase {
+/// The outcome as this process knows it.
+fn local_phase(settlement: &Settlement) -> Phase {
     match settlement {
         Settlement::Complete(Complete { finish, .. }) => {
             Phase::Finished(Finished { at: MonotonicClock.now(), finish: finish.clone() })

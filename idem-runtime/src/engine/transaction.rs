@@ -23,20 +23,20 @@ use sqlx::Database;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
-use super::claim::{mismatch, polls, unanswered};
+use super::call::{Call, CallError, Recording};
+use super::claim::{Waking, polls, unanswered};
 use super::context;
 use super::flight::later;
 use super::handle::Idempotency;
-use super::operation::{Attached, Operation, counted_as};
-use super::outcome::{Outcome, Source};
+use super::operation::{Attached, Operation};
+use super::outcome::Outcome;
 use super::report::{Aftermath, Report};
-use super::run::{Call, Failed, Recording};
 use super::shared::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{Defaults, ErrorPolicy, MapError, Policy, Storable};
 use crate::runtime;
 use crate::storage::sql::transaction::{Records, TransactionConnection};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageErrorKind, Written};
+use crate::storage::{Claimed, Complete, Release, StorageErrorKind, Written};
 use crate::telemetry;
 
 /// A transaction, before it is said what is to be done in it. From [`Idempotency::in_transaction`].
@@ -224,7 +224,7 @@ where
         }
         Ok(Claimed::Replay(finished)) => call.replay(&policy, finished),
         Ok(Claimed::InProgress { lease_left }) => Err(call.already_processing(lease_left).into()),
-        Ok(Claimed::Mismatch) => Err(mismatch(&call.inner, &call.flight.name).await.into()),
+        Ok(Claimed::Mismatch) => Err(call.mismatch().await.into()),
         Err(error) => Err(error.of_call(&call.flight.name).into()),
     };
     Turn::Ended(ended(report, &call, &policy, replayed))
@@ -235,26 +235,16 @@ async fn claim<C: TransactionConnection>(
     call: &Call,
     connection: &mut C,
 ) -> Result<Claimed, Error> {
-    if call.flight.is_reentrant() {
-        let text = "the operation calls itself with the same key and would wait for itself";
-        return Err(Error::new(ErrorKind::Reentrant, text));
-    }
+    call.check_reentrancy()?;
     runtime::check().map_err(|text| Error::new(ErrorKind::Configuration, text))?;
     let storage = storage_of::<C::Database>(&call.inner)?;
     if !connection.is_in_transaction() {
         let text = "the connection is not inside a transaction: begin one with `begin` of its pool or its own";
         return Err(Error::new(ErrorKind::Configuration, text));
     }
-    let request = Claim {
-        key: call.flight.name.record.clone(),
-        owner: call.flight.owner,
-        fingerprint: call.flight.name.fingerprint,
-        lease: call.flight.lease,
-        ttl: call.ttl,
-        on_crash: call.on_crash,
-    };
+    let request = call.claim_request();
     let deadline = call.wait.map(|wait| later(Instant::now(), wait));
-    let mut polls = polls(false);
+    let mut polls = polls(Waking::Polls);
     loop {
         let claimed = C::Database::claim(storage, connection.connection(), &request);
         let claimed = timeout(call.inner.claim_timeout, claimed).await.unwrap_or_else(|_| {
@@ -295,7 +285,7 @@ impl<P> Running<P> {
         P: Policy<T, E>,
     {
         let Self { call, policy, report, span } = self;
-        let Recording { finish, unstorable } = call.finish(&policy, &result);
+        let Recording { finish, unstorable } = call.recording(&policy, &result);
         let (key, owner) = (call.flight.name.record.clone(), call.flight.owner);
         let connection = connection.connection();
         let written = async {
@@ -320,34 +310,23 @@ impl<P> Running<P> {
         let written =
             written.instrument(span).await.map_err(|error| error.of_call(&call.flight.name));
         let result = match (result, written) {
-            (Ok(value), Ok(())) => Ok(Outcome { value, source: source(&call, unstorable) }),
-            (Ok(_), Err(error)) => Err(Failed::Ours(error)),
+            (Ok(value), Ok(())) => Ok(Outcome { value, source: call.source(unstorable.as_ref()) }),
+            (Ok(_), Err(error)) => Err(CallError::Library(error)),
             // Where the database ends the transaction with such an error, what the caller does next would be committed statement by statement.
             (Err(_), Err(error))
                 if C::Database::ENDS_BY_ITSELF && error.kind() == ErrorKind::Storage =>
             {
-                Err(Failed::Ours(error))
+                Err(CallError::Library(error))
             }
             // The transaction is to be rolled back, and what was to be written with it. Often it is that already.
             (Err(failure), Err(error)) => {
                 tracing::debug!(%operation, %error, "a failure is not recorded in its transaction");
-                Err(Failed::Body(failure))
+                Err(CallError::Body(failure))
             }
-            (Err(failure), Ok(())) => Err(Failed::Body(failure)),
+            (Err(failure), Ok(())) => Err(CallError::Body(failure)),
         };
         ended(report, &call, &policy, result)
     }
-}
-
-/// Where the result of a body comes from that has just run.
-fn source(call: &Call, unstorable: Option<Error>) -> Source {
-    let Some(error) = unstorable else {
-        return Source::Executed { recovered: call.flight.is_recovery() };
-    };
-    let operation = &call.flight.name.operation;
-    tracing::error!(%operation, %error, "the result of a call is not recorded");
-    call.inner.hooks.unrecorded(&call.event(Some(&error)));
-    Source::Unrecorded
 }
 
 /// The end of a call, counted, in its function's own error type.
@@ -355,9 +334,9 @@ fn ended<T, E>(
     report: Report,
     call: &Call,
     map: &impl MapError<E>,
-    result: Result<Outcome<T>, Failed<E>>,
+    result: Result<Outcome<T>, CallError<E>>,
 ) -> Result<Outcome<T>, E> {
-    report.ended(counted_as(&call.flight, &result));
+    report.ended(call.counted_as(&result));
     result.map_err(|failed| failed.into_error(map))
 }
 

@@ -76,12 +76,12 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         file: "engine/guard.rs",
         changes: &[Change {
-            from: "        in_background(self.inner, self.flight, settlement, deadline, untold);\n",
+            from: "        in_background(self.inner, self.flight, settlement, deadline, delivery);\n",
             to: r#"        if crate::bug::is("forgets what it has claimed") {
             self.inner.flights.leave(self.flight, || Phase::Abandoned);
             return;
         }
-        in_background(self.inner, self.flight, settlement, deadline, untold);
+        in_background(self.inner, self.flight, settlement, deadline, delivery);
 "#,
         }],
     },
