@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::request::Parts;
+use idem_runtime::internal::hex;
 use sha2::{Digest, Sha256};
-
-use crate::fingerprint::hex;
 
 /// Who sends a request, as the application's authentication has found out. One principal's keys are another one's strangers: they neither
 /// replay nor block each other.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::{self, Buffers};
 use crate::error::{Error, ErrorKind};
+use crate::hex;
 
 /// The algorithm that this version computes: SHA-256 over canonical JSON.
 const J1: u8 = 1;
@@ -113,7 +114,7 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(PREFIX)?;
-        self.0[1..].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0[1..]))
     }
 }
 
@@ -127,18 +128,19 @@ impl FromStr for Fingerprint {
     type Err = InvalidFingerprint;
 
     fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
-        let Some(hex) = text.strip_prefix(PREFIX) else {
+        let Some(digits) = text.strip_prefix(PREFIX) else {
             return Err(if names_an_algorithm(text) {
                 InvalidFingerprint::UnknownAlgorithm
             } else {
                 InvalidFingerprint::Malformed
             });
         };
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        if pairs.len() != HASH_LEN || !rest.is_empty() {
+        if digits.len() != 2 * HASH_LEN {
             return Err(InvalidFingerprint::WrongLength);
         }
-        parse(pairs).ok_or(InvalidFingerprint::Malformed)
+        let mut bytes = vec![J1];
+        bytes.extend(hex::decode(digits).ok_or(InvalidFingerprint::Malformed)?);
+        bytes.try_into().map(Self).map_err(|_| InvalidFingerprint::WrongLength)
     }
 }
 
@@ -148,23 +150,6 @@ fn names_an_algorithm(text: &str) -> bool {
     number.is_some_and(|(number, _)| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
-}
-
-fn parse(pairs: &[[u8; 2]]) -> Option<Fingerprint> {
-    let mut bytes = [J1; Fingerprint::LEN];
-    for (byte, [high, low]) in bytes[1..].iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(Fingerprint(bytes))
-}
-
-/// Lower case alone, so that a fingerprint has one text.
-fn digit(hex: u8) -> Option<u8> {
-    match hex {
-        b'0'..=b'9' => Some(hex - b'0'),
-        b'a'..=b'f' => Some(hex - b'a' + 10),
-        _ => None,
-    }
 }
 
 /// Why bytes or a text are no fingerprint of this version.

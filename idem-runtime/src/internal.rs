@@ -4,6 +4,7 @@ pub use crate::chain::next as next_source;
 pub use crate::codec::faithful_json;
 #[cfg(any(feature = "redis", feature = "_sql"))]
 pub use crate::driver::spawn;
+pub use crate::hex::encode as hex;
 pub use crate::record::millis;
 #[cfg(feature = "redis")]
 pub use crate::storage::redis::{Commands, Refusal};

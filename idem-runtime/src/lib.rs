@@ -10,6 +10,7 @@ mod driver;
 pub mod engine;
 mod error;
 pub mod fingerprint;
+mod hex;
 pub mod hooks;
 #[doc(hidden)]
 pub mod internal;

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri};
 use idem_runtime::canonical::from_json;
 use idem_runtime::fingerprint::Fingerprinter;
+use idem_runtime::internal::hex;
 use idem_runtime::{Error, Fingerprint};
 use serde::Serialize;
 
@@ -93,14 +94,4 @@ impl<'r> Line<'r> {
 /// A nested router takes the front of the path away, and two of them may have routes of the same name.
 fn asked_for(request: &Parts) -> &Uri {
     request.extensions.get::<OriginalUri>().map_or(&request.uri, |OriginalUri(uri)| uri)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
 }

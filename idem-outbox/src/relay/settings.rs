@@ -50,7 +50,7 @@ impl Settings {
         } else if self.lease < Duration::from_millis(100) {
             "a lease below 100 ms cannot be kept up"
         } else if self.publish_timeout.is_zero() {
-            "a timeout of zero lets nothing succeed"
+            "a timeout must be greater than zero"
         } else if self.poll.is_zero() || self.first_pause.is_zero() {
             "a pause of zero would keep the database busy with nothing"
         } else if self.longest_pause < self.first_pause {

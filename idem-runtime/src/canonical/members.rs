@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::error::{Error, Reason};
+use crate::hex;
 
 /// Where a member's name is in the output, its quotes included.
 #[derive(Clone, Copy)]
@@ -137,20 +138,10 @@ fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
             b'f' => 0x0C,
             b'r' => b'\r',
             // Only control characters are written so: \u00XY.
-            b'u' => {
-                let (high, low) = (bytes.nth(2)?, bytes.next()?);
-                hex(high) << 4 | hex(low)
-            }
+            b'u' => hex::byte([bytes.nth(2)?, bytes.next()?])?,
             quote_or_backslash => quote_or_backslash,
         })
     })
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => digit - b'a' + 10,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Strings: JCS escapes exactly what JSON demands, in the shortest form, so a string has one
 //! spelling.
 
-use crate::scan;
+use crate::{hex, scan};
 
 #[inline]
 pub(super) fn write(out: &mut Vec<u8>, text: &str) {
@@ -34,7 +34,6 @@ fn must_escape(byte: u8) -> bool {
 }
 
 fn escape(out: &mut Vec<u8>, mut rest: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     while let Some(at) = rest.iter().copied().position(must_escape) {
         out.extend_from_slice(&rest[..at]);
         let byte = rest[at];
@@ -46,7 +45,7 @@ fn escape(out: &mut Vec<u8>, mut rest: &[u8]) {
             0x0C => out.extend_from_slice(b"\\f"),
             b'\r' => out.extend_from_slice(b"\\r"),
             _ => {
-                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                let [high, low] = hex::digits(byte);
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }

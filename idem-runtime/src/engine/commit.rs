@@ -11,8 +11,9 @@ use super::settle::pauses;
 use super::transaction::storage_of;
 use crate::error::{Error, ErrorKind};
 use crate::storage::StorageError;
+use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{
-    Before, Records, TransactionDatabase, Uncommitted, Verdict,
+    BeforeCommit, Records, TransactionDatabase, Uncommitted, Verdict,
 };
 
 impl Idempotency {
@@ -45,9 +46,9 @@ impl Idempotency {
         // `COMMIT` has not been sent where this fails, and dropping the transaction rolls it back.
         let before = DB::witness(storage, &mut transaction).await.map_err(not_committed)?;
         let witness = match before {
-            Before::Open(witness) => witness,
+            BeforeCommit::Open(witness) => witness,
             // On SQLite the connection does not know, and would take its next user's statements into a transaction that nobody ends.
-            Before::Ended(error) => {
+            BeforeCommit::Ended(error) => {
                 self.rollback(transaction).await;
                 return Err(unknown(error));
             }
@@ -102,7 +103,7 @@ impl Idempotency {
             Err(late) => late.to_string(),
         };
         tracing::debug!(
-            database = DB::CALLED,
+            database = DB::BACKEND,
             reason,
             "a rollback was not answered: the database does it by itself"
         );
@@ -111,7 +112,7 @@ impl Idempotency {
 
 /// Asks until it is certain whether the transaction was committed.
 async fn find_out<DB: Records>(
-    storage: &DB::Storage,
+    storage: &SqlStorage<DB>,
     witness: &DB::Witness,
     mut error: StorageError,
 ) -> Result<(), Error> {

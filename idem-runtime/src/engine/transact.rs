@@ -23,7 +23,9 @@ use super::again::BodyError;
 use super::handle::Idempotency;
 use super::transaction::storage_of;
 use crate::error::{Error, ErrorKind};
-use crate::storage::sql::transaction::{Again, Before, Isolation, Lender, TransactionDatabase, Tx};
+use crate::storage::sql::transaction::{
+    Again, BeforeCommit, Isolation, Lender, TransactionDatabase, Tx,
+};
 
 /// Attempts, unless the application says otherwise: their pauses are about two seconds in all.
 const ATTEMPTS: u32 = 10;
@@ -194,7 +196,7 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
             };
             match pauses.next().filter(|_| again != Again::Never) {
                 Some(pause) => {
-                    tracing::debug!(database = DB::CALLED, reason = ?again, "a transaction is tried again");
+                    tracing::debug!(database = DB::BACKEND, reason = ?again, "a transaction is tried again");
                     sleep(pause).await;
                 }
                 None => return Err(error),
@@ -267,7 +269,7 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
             return false;
         }
         let witness = timeout(DB::patience(storage), DB::witness(storage, transaction)).await;
-        matches!(witness, Ok(Ok(Before::Ended(_))))
+        matches!(witness, Ok(Ok(BeforeCommit::Ended(_))))
     }
 }
 

@@ -35,6 +35,7 @@ use super::shared::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{Defaults, ErrorPolicy, MapError, Policy, Storable};
 use crate::runtime;
+use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{Records, TransactionConnection};
 use crate::storage::{Claimed, Complete, Release, StorageErrorKind, Written};
 use crate::telemetry;
@@ -87,11 +88,11 @@ impl Idempotency {
 }
 
 /// The storage that has the records of this database's transactions.
-pub(super) fn storage_of<DB: Records>(inner: &Inner) -> Result<&DB::Storage, Error> {
-    inner.storage.as_a().ok_or_else(|| {
+pub(super) fn storage_of<DB: Records>(inner: &Inner) -> Result<&SqlStorage<DB>, Error> {
+    inner.storage.downcast_ref().ok_or_else(|| {
         let text = format!(
             "the transaction is on {}, and the handle's storage is not: give it the storage of the same database, without a wrapper",
-            DB::CALLED
+            DB::BACKEND
         );
         Error::new(ErrorKind::Configuration, text)
     })

@@ -122,7 +122,7 @@ impl SharedStorage {
 
     /// The storage itself, where it is an `S` and not a wrapper around one.
     #[cfg(feature = "_sql")]
-    pub(crate) fn as_a<S: Storage>(&self) -> Option<&S> {
+    pub(crate) fn downcast_ref<S: Storage>(&self) -> Option<&S> {
         match &self.0 {
             Backend::Memory(_) => None,
             Backend::Other(other) => {
@@ -132,7 +132,8 @@ impl SharedStorage {
         }
     }
 
-    /// What a claim would replay, where that is known in this process without asking: a short cut, and `None` says nothing.
+    /// What a claim would replay, where that is known in this process without asking: a short cut,
+    /// and `None` says nothing.
     pub(crate) fn replay_here(
         &self,
         key: &RecordKey,

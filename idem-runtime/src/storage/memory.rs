@@ -1,10 +1,13 @@
-//! Records in this process: for tests, single-process services, and effects that need not survive a restart.
+//! Records in this process: for tests, single-process services, and effects that need not survive a
+//! restart.
 //!
-//! What it can lose (G12): everything when the process ends; and it knows nothing of other processes.
+//! What it can lose (G12): everything when the process ends; and it knows nothing of other
+//! processes.
 //!
-//! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired record counts as none wherever it is
-//! met, a shard that is about to grow removes its expired records first, and so does a storage that is at its capacity. The capacity
-//! limit refuses new claims rather than forgetting live records.
+//! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired
+//! record counts as none wherever it is met, a shard that is about to grow removes its expired
+//! records first, and so does a storage that is at its capacity. The capacity limit refuses new
+//! claims rather than forgetting live records.
 
 use std::fmt;
 use std::sync::Arc;
@@ -70,7 +73,8 @@ impl MemoryStorage {
         Self::build(MonotonicClock, usize::MAX)
     }
 
-    /// Storage that refuses new claims with [`StorageErrorKind::Full`] while it holds `records` live records.
+    /// Storage that refuses new claims with [`StorageErrorKind::Full`] while it holds `records`
+    /// live records.
     pub fn with_capacity(records: usize) -> Self {
         Self::build(MonotonicClock, records)
     }
@@ -159,8 +163,8 @@ impl Inner {
         found.live(self.clock.now()).map(read)
     }
 
-    /// Removes what has expired before a shard grows, and lets it grow anyway where that was little: or else a shard that is always
-    /// nearly full would be searched for nearly every claim.
+    /// Removes what has expired before a shard grows, and lets it grow anyway where that was
+    /// little: or else a shard that is always nearly full would be searched for nearly every claim.
     fn make_room(&self, shard: &mut Shard, now: Timestamp) {
         let capacity = shard.slots.capacity();
         if shard.slots.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
@@ -212,7 +216,8 @@ impl Storage for MemoryStorage {
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
         match self.0.apply(&claim.key, claim) {
-            // Only a new record is refused, and only that makes it worth looking for one that has expired.
+            // Only a new record is refused, and only that makes it worth looking for one that has
+            // expired.
             Err(_) if self.0.purge(1) > 0 => self.0.apply(&claim.key, claim),
             answer => answer,
         }
@@ -242,7 +247,8 @@ impl Storage for MemoryStorage {
         Ok(self.0.purge(limit) as u64)
     }
 
-    /// A page is whole shards, so that a cursor is a shard's number; a page may be longer than `limit`.
+    /// A page is whole shards, so that a cursor is a shard's number; a page may be longer than
+    /// `limit`.
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
         let start = match after {
             None => 0,

@@ -1,4 +1,5 @@
-//! Why a server is not reached: the words that all storages have for it, and what is looked at in a URL before a client reads it.
+//! Why a server is not reached: the words that all storages have for it, and what is looked at in a
+//! URL before a client reads it.
 //!
 //! Clients tell most of this in their texts alone, and each in its own.
 
@@ -20,7 +21,7 @@ pub(crate) fn reason(text: &str) -> Option<&'static str> {
     } else if says(&["timed out"]) {
         Some("it does not answer in time, or is another kind of server")
     } else if says(&["unreachable", "no route to host"]) {
-        Some("there is no way to its address")
+        Some("there is no route to its address")
     } else {
         None
     }
@@ -64,12 +65,14 @@ pub(crate) fn refused_handshake(text: &str) -> Option<&'static str> {
     }
 }
 
-/// What is said of a URL in which a client would take a part of the password for something else. Nothing of the URL is in it.
+/// What is said of a URL in which a client would take a part of the password for something else.
+/// Nothing of the URL is in it.
 pub(crate) const UNENCODED: &str = "a user name or a password in it has a character that ends it: percent-encode such characters (`%23` for `#`, \
                                     `%2F` for `/`, `%3F` for `?`, `%40` for `@`, `%25` for `%`)";
 
-/// Whether a client would take a part of the login for the rest of the URL. With a `#` that is certain, since no address of a server has a
-/// fragment; with others where an `@` is left behind them in a place where none belongs.
+/// Whether a client would take a part of the login for the rest of the URL. With a `#` that is
+/// certain, since no address of a server has a fragment; with others where an `@` is left behind
+/// them in a place where none belongs.
 pub(crate) fn is_unencoded(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     if rest.contains('#') {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// A setting under which a storage can lose records, or serves calls slower than it could. From [`Idempotency::warnings`] and
-/// [`Storage::warnings`](super::Storage::warnings).
+/// A setting under which a storage can lose records, or serves calls slower than it could. From
+/// [`Idempotency::warnings`] and [`Storage::warnings`](super::Storage::warnings).
 ///
 /// It displays what can happen and what to set.
 ///
@@ -25,7 +25,8 @@ pub struct StorageWarning {
 }
 
 impl StorageWarning {
-    /// A warning about `setting`. The text says what can happen and what to set: lowercase, no full stop, no password.
+    /// A warning about `setting`. The text says what can happen and what to set: lowercase, no full
+    /// stop, no password.
     pub fn new(
         setting: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
@@ -33,7 +34,8 @@ impl StorageWarning {
         Self { setting: setting.into(), message: message.into() }
     }
 
-    /// The server's own name of what is set: `"maxmemory-policy"`, `"synchronous_commit"`. It is stable, for alerts.
+    /// The server's own name of what is set: `"maxmemory-policy"`, `"synchronous_commit"`. It is
+    /// stable, for alerts.
     pub fn setting(&self) -> &str {
         &self.setting
     }

@@ -25,7 +25,8 @@ impl Wakeup {
     /// A wake-up that arrives while nobody is waiting is kept for the next call.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            // The registry keeps a sender as long as it has a receiver; were it otherwise, the waiter's polling would go on.
+            // The registry keeps a sender as long as it has a receiver; were it otherwise, the
+            // waiter's polling would go on.
             std::future::pending::<()>().await;
         }
     }
@@ -58,7 +59,8 @@ struct Registry {
 /// A key that somebody waits for.
 struct Watched {
     changes: watch::Sender<()>,
-    /// Counted here, under the lock: the receivers of two waiters that leave together are both still there when each of them looks.
+    /// Counted here, under the lock: the receivers of two waiters that leave together are both
+    /// still there when each of them looks.
     waiters: usize,
 }
 

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::key::RecordKey;
 use crate::record::Record;
+use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{Records, TransactionDatabase, Uncommitted};
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, SharedStorage, Storage, StorageError,
@@ -33,17 +34,17 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
     async fn transact<V, R>(&self, verb: V, work: Work<DB, V, R>) -> Result<R, StorageError>
     where
         V: Clone + Send + Sync + 'static,
-        R: MayPass + Send + 'static,
+        R: Retryable + Send + 'static,
     {
         let mut left = ATTEMPTS;
         loop {
             let reply = self.transact_once(verb.clone(), work).await;
-            let may_pass = match &reply {
-                Ok(reply) => reply.may_pass(),
+            let is_retryable = match &reply {
+                Ok(reply) => reply.is_retryable(),
                 Err(error) => error.kind() == StorageErrorKind::NotApplied,
             };
             left -= 1;
-            if left == 0 || !may_pass {
+            if left == 0 || !is_retryable {
                 return reply;
             }
             sleep(Duration::from_millis(fastrand::u64(1..5))).await;
@@ -58,7 +59,7 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
     {
         let (storage, pool) = (self.storage.clone(), self.pool.clone());
         let task = tokio::spawn(async move {
-            let Some(storage) = storage.as_a::<DB::Storage>() else {
+            let Some(storage) = storage.downcast_ref::<SqlStorage<DB>>() else {
                 return Err(trouble(StorageErrorKind::Configuration, "another database"));
             };
             let mut transaction = pool.begin().await.map_err(|error| {
@@ -83,31 +84,31 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
 const ATTEMPTS: u32 = 20;
 
 /// Whether a reply may be another one a moment later.
-trait MayPass {
-    fn may_pass(&self) -> bool;
+trait Retryable {
+    fn is_retryable(&self) -> bool;
 }
 
-impl MayPass for Claimed {
-    fn may_pass(&self) -> bool {
+impl Retryable for Claimed {
+    fn is_retryable(&self) -> bool {
         matches!(self, Self::InProgress { .. })
     }
 }
 
-impl MayPass for Written {
-    fn may_pass(&self) -> bool {
+impl Retryable for Written {
+    fn is_retryable(&self) -> bool {
         false
     }
 }
 
 /// A verb in a transaction.
 type Work<DB, V, R> = for<'c> fn(
-    &'c <DB as Records>::Storage,
+    &'c SqlStorage<DB>,
     &'c mut <DB as Database>::Connection,
     &'c V,
 ) -> BoxFuture<'c, Result<R, StorageError>>;
 
 async fn commit<DB: Records>(
-    storage: &DB::Storage,
+    storage: &SqlStorage<DB>,
     transaction: Transaction<'_, DB>,
 ) -> Result<(), StorageError> {
     DB::commit(storage, transaction).await.map_err(|uncommitted| match uncommitted {
@@ -121,7 +122,7 @@ fn trouble(kind: StorageErrorKind, text: &'static str) -> StorageError {
 
 impl<DB: TransactionDatabase> Storage for InTransactions<DB> {
     fn backend(&self) -> &'static str {
-        DB::CALLED
+        DB::BACKEND
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {

@@ -46,7 +46,7 @@ async fn passwords_are_asked_for_and_checked() {
     let port = server.port();
     let (kind, text) = refused(&format!("redis://127.0.0.1:{port}/")).await;
     assert_eq!(kind, StorageErrorKind::Configuration, "{text}");
-    assert!(text.contains("asks for a password"), "{text}");
+    assert!(text.contains("requires a password"), "{text}");
     for login in [":hunter2", "nobody:hunter2"] {
         let (kind, text) = refused(&format!("redis://{login}@127.0.0.1:{port}/")).await;
         assert_eq!(kind, StorageErrorKind::Configuration, "{text}");
@@ -106,7 +106,7 @@ async fn malformed_addresses_are_refused_without_showing_their_secrets() {
     }
     let zero = RedisStorage::builder("redis://localhost").response_timeout(Duration::ZERO);
     let error = zero.connect().await.unwrap_err();
-    assert!(error.to_string().contains("timeout of zero"), "{error}");
+    assert!(error.to_string().contains("greater than zero"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,9 @@
-//! Random histories against an oracle that knows the guarantees and nothing of the transition table.
+//! Random histories against an oracle that knows the guarantees and nothing of the transition
+//! table.
 //!
-//! The oracle believes what owners were told, and checks each answer against it:
-//! G1, one result within its retention; G2, one runner while a lease is live; G3, writes by the last owner only, and nothing is
-//! resurrected; G7, another fingerprint is a mismatch whatever the state.
+//! The oracle believes what owners were told, and checks each answer against it: G1, one result
+//! within its retention; G2, one runner while a lease is live; G3, writes by the last owner only,
+//! and nothing is resurrected; G7, another fingerprint is a mismatch whatever the state.
 
 use std::time::Duration;
 

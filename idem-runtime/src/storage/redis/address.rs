@@ -1,7 +1,7 @@
 //! Addresses: which URLs are understood, and how they are shown.
 //!
-//! The table of them is in the [module](super)'s documentation. `valkey` may stand for `redis`. User name and password are those of the
-//! servers, not of the sentinels.
+//! The table of them is in the [module](super)'s documentation. `valkey` may stand for `redis`.
+//! User name and password are those of the servers, not of the sentinels.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 

@@ -1,23 +1,25 @@
 //! What is looked at before a server is trusted with records.
 //!
-//! A version that lacks the commands is an error. Settings under which the server forgets records are warnings: they may be meant, but
-//! they are better known.
+//! A version that lacks the commands is an error. Settings under which the server forgets records
+//! are warnings: they may be meant, but they are better known.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use redis::{Cmd, Value, cmd};
 
-use super::error::Fault;
+use super::error::CommandError;
 use super::rights::{self, Rights};
 use super::transport::{Node, Transport};
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
-/// A setting of the server under which records, and with them the protection against running twice, can be lost.
+/// A setting of the server under which records, and with them the protection against running twice,
+/// can be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// When its memory is full the server evicts keys, records among them, instead of refusing writes.
+    /// When its memory is full the server evicts keys, records among them, instead of refusing
+    /// writes.
     Eviction {
         /// Its `maxmemory-policy`.
         policy: String,
@@ -49,7 +51,7 @@ impl fmt::Display for Warning {
                  grant `SPUBLISH` and `SSUBSCRIBE` as docs/operating.md lists them",
             ),
             Self::Unchecked { setting } => {
-                write!(f, "the server does not tell its {setting}, so it could not be checked")
+                write!(f, "the server does not reveal its {setting}, so it could not be checked")
             }
         }
     }
@@ -71,13 +73,14 @@ impl From<&Warning> for StorageWarning {
 
 const OLDEST: (u64, u64) = (7, 0);
 
-/// Checks every primary, and that this user may do there what records need; each warning comes once.
+/// Checks every primary, and that this user may do there what records need; each warning comes
+/// once.
 pub(super) async fn check(
     transport: &dyn Transport,
     server: &str,
     prefix: &str,
 ) -> Result<Vec<Warning>, StorageError> {
-    let explain = |fault: Fault| fault.explain(server);
+    let explain = |fault: CommandError| fault.explain(server);
     let mut warnings = Vec::new();
     let mut warn = |warning| {
         if !warnings.contains(&warning) {
@@ -95,8 +98,8 @@ pub(super) async fn check(
     Ok(warnings)
 }
 
-/// Tries one primary of those behind `transport`: the one that has `key`.
-async fn rights(transport: &dyn Transport, key: &str) -> Result<Rights, Fault> {
+/// Tries the rights on one primary of those behind `transport`: the one that has `key`.
+async fn rights(transport: &dyn Transport, key: &str) -> Result<Rights, CommandError> {
     Ok(rights::judge(key, transport.send_all(&rights::pipeline(key)).await?)?)
 }
 
@@ -108,8 +111,8 @@ async fn check_node(
     let ask = async |cmd: &Cmd| match transport.send_to(node, cmd).await {
         Ok(reply) => match reply.extract_error() {
             Ok(reply) => Ok(Some(reply)),
-            Err(error) if Fault::Sent(error.clone()).is_refusal() => Ok(None),
-            Err(error) => Err(Fault::Sent(error).explain(server)),
+            Err(error) if CommandError::Sent(error.clone()).is_refusal() => Ok(None),
+            Err(error) => Err(CommandError::Sent(error).explain(server)),
         },
         Err(fault) => Err(fault.explain(server)),
     };

@@ -1,4 +1,5 @@
-//! A Redis Cluster. The client knows which node holds a key, follows slots that move, and keeps a connection to each node.
+//! A Redis Cluster. The client knows which node holds a key, follows slots that move, and keeps a
+//! connection to each node.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -15,15 +16,16 @@ use redis::{
     Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd,
 };
 
-use super::error::Fault;
-use super::link::{Connect, Link, Lost};
+use super::error::CommandError;
+use super::link::{Connect, Link, OnLost};
 use super::rights;
 use super::tls::Certificates;
 use super::transport::{Node, Subscriber, Timeouts, Transport, within};
 use crate::driver::Home;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// How often the client tries a command again, following slots that move and waiting for a cluster that elects a primary.
+/// How often the client tries a command again, following slots that move and waiting for a cluster
+/// that elects a primary.
 const RETRIES: u32 = 8;
 
 struct Cluster {
@@ -68,13 +70,13 @@ fn builder(
 impl Connect for ToCluster {
     type Connection = ClusterConnection;
 
-    fn connect(&self, _lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>> {
+    fn connect(&self, _lost: OnLost) -> BoxFuture<'_, RedisResult<Self::Connection>> {
         let limit = self.timeouts.connect.saturating_add(self.timeouts.response);
         within(limit, self.client.get_async_connection()).boxed()
     }
 
     /// The client restores lost connections to nodes by itself; what is lost here is the client.
-    fn has_lost(&self) {
+    fn on_lost(&self) {
         if let Some(subscriber) = &self.subscriber {
             subscriber.lost();
         }
@@ -84,18 +86,19 @@ impl Connect for ToCluster {
 /// Slots, and the primary that has them.
 type Range = (RangeInclusive<u16>, Node);
 
-/// After so many names every primary has been found, unless the keys' prefix has a tag of its own, which puts all of them on one.
+/// After so many names every primary has been found, unless the keys' prefix has a tag of its own,
+/// which puts all of them on one.
 const MOST_TAGS: u32 = 1 << 18;
 
 impl Cluster {
-    async fn ranges(&self) -> Result<Vec<Range>, Fault> {
+    async fn ranges(&self) -> Result<Vec<Range>, CommandError> {
         let slots = self.send(cmd("CLUSTER").arg("SLOTS")).await?.extract_error()?;
         let Value::Array(ranges) = slots else { return Ok(Vec::new()) };
         Ok(ranges.iter().filter_map(range).collect())
     }
 
     /// Sends a command to this node, or to the one that holds its key.
-    async fn route(&self, cmd: &Cmd, node: Option<&Node>) -> Result<Value, Fault> {
+    async fn route(&self, cmd: &Cmd, node: Option<&Node>) -> Result<Value, CommandError> {
         let mut lease = self.link.get().await?;
         let nodes = &mut lease.connection;
         let result = match node {
@@ -114,11 +117,14 @@ impl Cluster {
 }
 
 impl Transport for Cluster {
-    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandError>> {
         self.route(cmd, None).boxed()
     }
 
-    fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>> {
+    fn send_all<'a>(
+        &'a self,
+        cmds: &'a Pipeline,
+    ) -> BoxFuture<'a, Result<Vec<Value>, CommandError>> {
         // Their keys are on different nodes.
         join_all(cmds.cmd_iter().map(|cmd| self.send(cmd)))
             .map(|replies| replies.into_iter().collect())
@@ -129,7 +135,7 @@ impl Transport for Cluster {
         false
     }
 
-    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>> {
+    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, CommandError>> {
         async move {
             // Sorted, and each once, however many ranges it has.
             let nodes: BTreeSet<Node> =
@@ -139,7 +145,7 @@ impl Transport for Cluster {
         .boxed()
     }
 
-    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>> {
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, CommandError>> {
         async move {
             let mut left = self.ranges().await?;
             let mut keys = Vec::new();
@@ -160,7 +166,11 @@ impl Transport for Cluster {
         .boxed()
     }
 
-    fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+    fn send_to<'a>(
+        &'a self,
+        node: &'a Node,
+        cmd: &'a Cmd,
+    ) -> BoxFuture<'a, Result<Value, CommandError>> {
         self.route(cmd, Some(node)).boxed()
     }
 
@@ -172,15 +182,16 @@ impl Transport for Cluster {
         self.link.home()
     }
 
-    fn another(&self, home: Home) -> Box<dyn Transport> {
+    fn duplicate(&self, home: Home) -> Box<dyn Transport> {
         Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
     }
 
-    fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
+    fn for_subscriptions(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
         let ToCluster { nodes, certificates, timeouts, client, .. } = self.link.connect();
         let to = Arc::clone(&subscriber);
         let pushes = builder(nodes, certificates, *timeouts).push_sender(move |push: PushInfo| {
-            // A node that is lost for good has its slots, and with them the subscriptions, taken over by another.
+            // A node that is lost for good has its slots, and with them the subscriptions, taken
+            // over by another.
             if push.kind == PushKind::Disconnection {
                 to.lost();
             } else {

@@ -1,4 +1,5 @@
-//! Commands of others over the connections that the storage knows how to make: to one server, a sentinels' primary, a cluster.
+//! Commands of others over the connections that the storage knows how to make: to one server, a
+//! sentinels' primary, a cluster.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use redis::{Cmd, Value};
 
 use super::address::{Address, redacted};
 use super::connect::transport;
-use super::error::Fault;
+use super::error::CommandError;
 use super::tls::Certificates;
 use super::transport::{Timeouts, Transport};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -68,7 +69,7 @@ impl Commands {
                 );
                 StorageError::new(StorageErrorKind::Corrupt, text)
             } else {
-                Fault::explain(fault, &self.server)
+                CommandError::explain(fault, &self.server)
             };
             Refusal { error, is_of_this_key }
         })

@@ -39,7 +39,7 @@ impl Completion {
     }
 }
 
-/// Those that go in one call each.
+/// Splits completions into one group per call.
 pub(super) fn groups(completions: &[Completion]) -> Vec<&[Completion]> {
     let (mut groups, mut rest) = (Vec::new(), completions);
     while !rest.is_empty() {

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use super::address::{Address, redacted};
 use super::check::{Warning, check};
-use super::error::Fault;
+use super::error::CommandError;
 use super::names::Names;
 use super::senders::Senders;
+use super::storage::{Inner, RedisStorage};
 use super::tls::Certificates;
 use super::transport::{Single, Timeouts, Transport, without_delay};
 use super::watch::Wakeups;
-use super::{Inner, RedisStorage, cluster, sentinel};
+use super::{cluster, sentinel};
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// How a [`RedisStorage`] connects. From [`RedisStorage::builder`], [`RedisStorage::sentinel`] or [`RedisStorage::cluster`].
+/// How a [`RedisStorage`] connects. From [`RedisStorage::builder`], [`RedisStorage::sentinel`] or
+/// [`RedisStorage::cluster`].
 #[must_use = "a builder does nothing until `connect` is called"]
 pub struct RedisBuilder {
     address: Result<Address, StorageError>,
@@ -34,14 +36,16 @@ impl RedisBuilder {
         Self { address, server, prefix: "idem:".to_owned(), timeouts, certificates }
     }
 
-    /// User name and password of the servers, instead of those in the address. Without a name it is the default user's password.
+    /// User name and password of the servers, instead of those in the address. Without a name it is
+    /// the default user's password.
     pub fn login(mut self, username: Option<&str>, password: &str) -> Self {
         self.address = self.address.map(|address| address.with_login(username, password));
         self
     }
 
-    /// What the names of all keys begin with; `idem:` unless set. Storages with different prefixes do not see each other's records, also where
-    /// one prefix begins with the other. It has no braces: see [how keys are named](super#how-keys-are-named).
+    /// What the names of all keys begin with; `idem:` unless set. Storages with different prefixes
+    /// do not see each other's records, also where one prefix begins with the other. It has no
+    /// braces: see [how keys are named](super#how-keys-are-named).
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -53,8 +57,9 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a reply may take until the request counts as lost; 2 seconds unless set. Shorter than the handle's
-    /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout), so that a request whose reply is lost is repeated within it.
+    /// How long a reply may take until the request counts as lost; 2 seconds unless set. Shorter
+    /// than the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout), so that a
+    /// request whose reply is lost is repeated within it.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.timeouts.response = limit;
         self
@@ -64,16 +69,17 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the password, the rights of the
-    /// user, the certificates, the prefix, the server's version, the features of this crate, a runtime without timers.
-    /// [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text names the URL without its password.
+    /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the
+    /// password, the rights of the user, the certificates, the prefix, the server's version, the
+    /// features of this crate, a runtime without timers. [`StorageErrorKind::NotApplied`] when the
+    /// server cannot be reached now. The text names the URL without its password.
     pub async fn connect(self) -> Result<RedisStorage, StorageError> {
         let no_runtime = |text| StorageError::new(StorageErrorKind::Configuration, text);
         crate::runtime::check().map_err(no_runtime)?;
         if self.timeouts.connect.is_zero() || self.timeouts.response.is_zero() {
             return Err(StorageError::new(
                 StorageErrorKind::Configuration,
-                "a timeout of zero lets nothing succeed",
+                "a timeout must be greater than zero",
             ));
         }
         let names = Names::new(&self.prefix)?;
@@ -97,8 +103,8 @@ impl RedisBuilder {
     }
 }
 
-/// What reaches the servers at an address. Nothing is connected yet. Connections for records, whose keys begin with `tried`, are tried:
-/// see [`rights`](super::rights).
+/// What reaches the servers at an address. Nothing is connected yet. Connections for records, whose
+/// keys begin with `tried`, are tried: see [`rights`](super::rights).
 pub(super) fn transport(
     address: Address,
     certificates: Certificates,
@@ -109,7 +115,7 @@ pub(super) fn transport(
     match address {
         Address::Single(info) => {
             let client = certificates.client(info.set_tcp_settings(without_delay()));
-            let client = client.map_err(|error| Fault::Unsent(error).explain(server))?;
+            let client = client.map_err(|error| CommandError::Unsent(error).explain(server))?;
             Ok(Box::new(Single::new(client, timeouts, tried)))
         }
         Address::Sentinel { sentinels, primary, server } => {
@@ -133,8 +139,9 @@ impl RedisStorage {
         RedisBuilder::new(redacted(url), Address::parse(url))
     }
 
-    /// Options of a storage on the primary that sentinels know as `primary`. The URLs are `redis://[user:password@]host[:port]`, with the
-    /// login of the sentinel; that of the servers goes to [`RedisBuilder::login`].
+    /// Options of a storage on the primary that sentinels know as `primary`. The URLs are
+    /// `redis://[user:password@]host[:port]`, with the login of the sentinel; that of the servers
+    /// goes to [`RedisBuilder::login`].
     pub fn sentinel<U: AsRef<str>>(
         urls: impl IntoIterator<Item = U>,
         primary: impl Into<String>,
@@ -143,7 +150,8 @@ impl RedisStorage {
         RedisBuilder::new(server, Address::sentinels(&urls, primary.into()))
     }
 
-    /// Options of a storage on the cluster that these nodes belong to. The URLs are `redis://[user:password@]host[:port]`.
+    /// Options of a storage on the cluster that these nodes belong to. The URLs are
+    /// `redis://[user:password@]host[:port]`.
     pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> RedisBuilder {
         let (urls, server) = collect(urls);
         RedisBuilder::new(server, Address::nodes(&urls))

@@ -1,4 +1,4 @@
-//! What an error of the client or the server means for a caller.
+//! Classifies the errors of the client and the server.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -6,18 +6,18 @@ use crate::storage::reach;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// The code of the error for a user who lacks rights. Its detail names them.
-pub(super) const LACKS: &str = "LACKS-RIGHTS";
+pub(super) const LACKS_RIGHTS: &str = "LACKS-RIGHTS";
 
-/// An error, with how far the request had got.
+/// An error of a command.
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
-    /// There was no connection to send it on.
+pub(super) enum CommandError {
+    /// No connection was acquired.
     Unsent(RedisError),
     /// It was sent, or may have been.
     Sent(RedisError),
 }
 
-/// The error of a command whose reply will not come.
+/// The error of a command that will get no reply.
 pub(super) fn abandoned() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
 }
@@ -27,19 +27,19 @@ pub(super) fn late() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-impl From<RedisError> for Fault {
+impl From<RedisError> for CommandError {
     fn from(error: RedisError) -> Self {
         Self::Sent(error)
     }
 }
 
-impl Fault {
+impl CommandError {
     /// Whether the server does not know the script that was called.
     pub(super) fn is_unknown_script(&self) -> bool {
         matches!(self, Self::Sent(error) if error.kind() == ServerErrorKind::NoScript.into())
     }
 
-    /// Whether the server or its settings do not let us, so that asking again is of no use.
+    /// Whether the server or its settings refuse the command, so that a retry is of no use.
     pub(super) fn is_refusal(&self) -> bool {
         let (Self::Unsent(error) | Self::Sent(error)) = self;
         matches!(
@@ -60,7 +60,7 @@ impl Fault {
             Self::Sent(error) => (error, true),
         };
         let (kind, message) = match error.code().and_then(refusal) {
-            _ if error.code() == Some(LACKS) => {
+            _ if error.code() == Some(LACKS_RIGHTS) => {
                 let lacking = error.detail().unwrap_or("run a command");
                 (
                     StorageErrorKind::Configuration,
@@ -77,16 +77,14 @@ impl Fault {
     }
 }
 
-/// The error for an address that needs a feature which was not compiled in.
+/// The error for an address that needs a feature which is not compiled in.
 #[cfg(not(all(feature = "redis-sentinel", feature = "redis-cluster")))]
 pub(super) fn needs_feature(feature: &str) -> StorageError {
-    StorageError::new(
-        StorageErrorKind::Configuration,
-        format!("this address needs the feature `{feature}`"),
-    )
+    let message = format!("this address needs the feature `{feature}`");
+    StorageError::new(StorageErrorKind::Configuration, message)
 }
 
-/// What the server's error codes mean. None of them leaves anything changed.
+/// Classifies the server's error codes. None of them changes anything.
 fn refusal(code: &str) -> Option<(StorageErrorKind, String)> {
     use StorageErrorKind::{Configuration, Corrupt, NotApplied};
     let (kind, reason) = match code {
@@ -94,13 +92,13 @@ fn refusal(code: &str) -> Option<(StorageErrorKind, String)> {
         "LOADING" => (NotApplied, "is still loading its data"),
         "READONLY" => (NotApplied, "is a replica, or has become one"),
         "MASTERDOWN" => (NotApplied, "has lost its primary"),
-        "CLUSTERDOWN" => (NotApplied, "says that the cluster is down"),
+        "CLUSTERDOWN" => (NotApplied, "reports that the cluster is down"),
         "TRYAGAIN" => (NotApplied, "is moving the slot of the key"),
         "MISCONF" => (NotApplied, "refuses writes because it cannot save to disk"),
         "NOREPLICAS" => (NotApplied, "refuses writes because it has too few replicas"),
-        "BUSY" => (NotApplied, "is busy with somebody's script"),
-        "WRONGTYPE" => (Corrupt, "holds something else under the record's key"),
-        "NOAUTH" => (Configuration, "asks for a password"),
+        "BUSY" => (NotApplied, "is busy running a script"),
+        "WRONGTYPE" => (Corrupt, "holds a value of another type under the record's key"),
+        "NOAUTH" => (Configuration, "requires a password"),
         "WRONGPASS" => (Configuration, "does not accept the user name or the password"),
         "NOPERM" => (Configuration, "does not let this user run a command that is needed"),
         "MOVED" | "ASK" | "CROSSSLOT" => {
@@ -112,76 +110,65 @@ fn refusal(code: &str) -> Option<(StorageErrorKind, String)> {
     Some((kind, reason.to_owned()))
 }
 
+/// What the texts of servers mean whose code says too little. The client of a cluster hands on
+/// nothing but the texts of its nodes.
+const TEXTS: [(&str, StorageErrorKind, &str); 9] = {
+    use StorageErrorKind::{Configuration, NotApplied};
+    [
+        ("NOAUTH", Configuration, "requires a password"),
+        ("WRONGPASS", Configuration, "does not accept the user name or the password"),
+        ("DB index is out of range", Configuration, "has no database of this number (`databases`)"),
+        ("invalid DB index", Configuration, "has no database of this number (`databases`)"),
+        (
+            "SELECT is not allowed in cluster mode",
+            Configuration,
+            "is a node of a cluster, which has no databases: use a redis-cluster:// address",
+        ),
+        ("cluster support disabled", Configuration, "is no cluster: use a redis:// address"),
+        ("max number of clients reached", NotApplied, "has no connection left (`maxclients`)"),
+        (
+            "protected mode",
+            Configuration,
+            "accepts local connections only: set a password, or `protected-mode no`",
+        ),
+        ("unknown command", Configuration, "lacks a command: version 7.0 or later is needed"),
+    ]
+};
+
 fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind, String) {
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+    let text = error.to_string();
+    let redis = |kind, reason: &str| (kind, format!("redis at {server} {reason}"));
     match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            let reason = if mentions(error, "NOAUTH") || mentions(error, "required") {
-                "asks for a password"
-            } else {
-                "does not accept the user name or the password"
-            };
-            (Configuration, format!("redis at {server} {reason}"))
+        ErrorKind::AuthenticationFailed if text.contains("required") => {
+            redis(Configuration, "requires a password")
         }
-        // The client of a cluster hands on nothing but the texts of its nodes.
-        _ if mentions(error, "NOAUTH") => {
-            (Configuration, format!("redis at {server} asks for a password"))
+        ErrorKind::AuthenticationFailed if !text.contains("NOAUTH") => {
+            redis(Configuration, "does not accept the user name or the password")
         }
-        _ if mentions(error, "WRONGPASS") => (
-            Configuration,
-            format!("redis at {server} does not accept the user name or the password"),
-        ),
-        _ if mentions(error, "DB index is out of range") || mentions(error, "invalid DB index") => {
-            (
-                Configuration,
-                format!("redis at {server} has no database of this number (`databases`)"),
-            )
+        _ if let Some((_, kind, reason)) = TEXTS.iter().find(|(part, ..)| text.contains(part)) => {
+            redis(*kind, reason)
         }
-        _ if mentions(error, "SELECT is not allowed in cluster mode") => (
-            Configuration,
-            format!(
-                "redis at {server} is a node of a cluster, which has no databases: use a redis-cluster:// address"
-            ),
-        ),
-        _ if mentions(error, "cluster support disabled") => {
-            (Configuration, format!("redis at {server} is no cluster: use a redis:// address"))
-        }
-        _ if mentions(error, "max number of clients reached") => {
-            (NotApplied, format!("redis at {server} has no connection left (`maxclients`)"))
-        }
-        _ if mentions(error, "protected mode") => (
-            Configuration,
-            format!(
-                "redis at {server} accepts connections of its own machine alone: set a password, or `protected-mode no`"
-            ),
-        ),
-        _ if mentions(error, "unknown command") => (
-            Configuration,
-            format!("redis at {server} lacks a command: version 7.0 or later is needed"),
-        ),
         ErrorKind::RESP3NotSupported => {
-            (Configuration, format!("redis at {server} is too old: version 7.0 or later is needed"))
+            redis(Configuration, "is too old: version 7.0 or later is needed")
         }
         ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => {
             (Configuration, format!("the address {server} cannot be used"))
         }
-        ErrorKind::MasterNameNotFoundBySentinel => {
-            (NotApplied, format!("the sentinels at {server} know no such primary that is up"))
-        }
+        ErrorKind::MasterNameNotFoundBySentinel => (
+            NotApplied,
+            format!("the sentinels at {server} know no reachable primary of this name"),
+        ),
         ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoScript)
-        | ErrorKind::Extension => {
-            (Configuration, format!("redis at {server} answered with an error"))
-        }
-        _ if !sent && let Some(reason) = reach::refused_handshake(&error.to_string()) => {
-            (Configuration, format!("redis at {server} {reason}"))
+        | ErrorKind::Extension => redis(Configuration, "answered with an error"),
+        _ if !sent && let Some(reason) = reach::refused_handshake(&text) => {
+            redis(Configuration, reason)
         }
         _ if !sent => {
-            let text = format!("cannot connect to redis at {server}");
-            (NotApplied, reach::because(text, not_reached(error, server)).into_owned())
+            let message = format!("cannot connect to redis at {server}");
+            (NotApplied, reach::because(message, not_reached(error, &text, server)).into_owned())
         }
-        _ if error.is_timeout() => {
-            (Indeterminate, format!("redis at {server} did not answer in time"))
-        }
+        _ if error.is_timeout() => redis(Indeterminate, "did not answer in time"),
         _ => {
             (Indeterminate, format!("the connection to redis at {server} broke before it answered"))
         }
@@ -189,30 +176,25 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
 }
 
 /// Why there is no connection.
-fn not_reached(error: &RedisError, server: &str) -> Option<&'static str> {
+fn not_reached(error: &RedisError, text: &str, server: &str) -> Option<&'static str> {
     /// What TLS says where the server answered in the clear.
     const IN_THE_CLEAR: [&str; 3] = ["corrupt message", "InvalidContentType", "invalid TLS"];
 
-    let text = error.to_string();
     if error.is_timeout() && server.starts_with("rediss") {
-        Some("it does not answer in time, as where it does not speak TLS, which `rediss` asks for")
+        Some("it does not answer in time, as a server without TLS does (`rediss` requires TLS)")
     } else if error.is_timeout() {
         Some("it does not answer in time")
-    } else if let Some(reason) = reach::reason(&text) {
+    } else if let Some(reason) = reach::reason(text) {
         Some(reason)
     } else if IN_THE_CLEAR.iter().any(|part| text.contains(part)) {
-        Some("what listens there does not speak TLS, which `rediss` asks for")
+        Some("the server there does not speak TLS, which `rediss` requires")
     } else if error.kind() == ErrorKind::Parse {
-        Some("what listens there does not speak the protocol of redis, or asks for TLS (`rediss`)")
+        Some("the server there does not speak the redis protocol, or requires TLS (`rediss`)")
     } else if error.is_connection_dropped() {
         Some(
-            "it closed the connection, as where it asks for TLS (`rediss`) or has no connection left (`maxclients`)",
+            "it closed the connection, as a server does that requires TLS (`rediss`) or has no connection left (`maxclients`)",
         )
     } else {
         None
     }
-}
-
-fn mentions(error: &RedisError, word: &str) -> bool {
-    error.to_string().contains(word)
 }

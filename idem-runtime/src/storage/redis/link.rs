@@ -1,14 +1,18 @@
 //! A connection that is made when it is needed and given up when it is no longer good.
 //!
-//! Why not the client's own connection manager: it keeps a connection whose server answers `READONLY` (a demoted primary) or no longer
-//! answers at all, it does not ask the sentinels again, and its first command after a lost connection fails even when nothing was sent.
+//! Why not the client's own connection manager: it keeps a connection whose server answers
+//! `READONLY` (a demoted primary) or no longer answers at all, it does not ask the sentinels again,
+//! and its first command after a lost connection fails even when nothing was sent.
 //!
-//! A connection is given up when it breaks (the client tells at once, not only at the next command), when a reply does not come in time,
-//! and when the server says that it is a replica. Requests that are under way on it keep it until they have their answers; the next
-//! request makes a new one. Of many callers without a connection one connects, and the others share what comes of it, be it an error.
+//! A connection is given up when it breaks (the client tells at once, not only at the next
+//! command), when a reply does not come in time, and when the server says that it is a replica.
+//! Requests that are under way on it keep it until they have their answers; the next request makes
+//! a new one. Of many callers without a connection one connects, and the others share what comes of
+//! it, be it an error.
 //!
-//! Connections are made, and from then on driven, at the link's home: on the library's own thread, where a caller's runtime may stand still
-//! or end in the middle of an attempt and the others' requests go on, or on the one runtime whose callers alone use the link.
+//! Connections are made, and from then on driven, at the link's home: on the library's own thread,
+//! where a caller's runtime may stand still or end in the middle of an attempt and the others'
+//! requests go on, or on the one runtime whose callers alone use the link.
 
 use std::sync::Arc;
 
@@ -17,25 +21,25 @@ use parking_lot::Mutex;
 use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
-use super::error::{Fault, abandoned};
+use super::error::{CommandError, abandoned};
 use crate::driver::Home;
 
-/// Makes a connection. Calls the [`Lost`] when the connection breaks, if it can tell.
+/// Makes a connection. Calls the [`OnLost`] when the connection breaks, if it can tell.
 pub(super) trait Connect: Send + Sync + 'static {
     type Connection: Clone + Send + Sync + 'static;
 
     /// Ends in bounded time, whatever the server does.
-    fn connect(&self, lost: Lost) -> BoxFuture<'_, RedisResult<Self::Connection>>;
+    fn connect(&self, lost: OnLost) -> BoxFuture<'_, RedisResult<Self::Connection>>;
 
     /// Called when a connection has been given up.
-    fn has_lost(&self);
+    fn on_lost(&self);
 }
 
 /// Gives one connection up.
 #[derive(Clone)]
-pub(super) struct Lost(Arc<dyn Fn() + Send + Sync>);
+pub(super) struct OnLost(Arc<dyn Fn() + Send + Sync>);
 
-impl Lost {
+impl OnLost {
     pub(super) fn call(&self) {
         (self.0)();
     }
@@ -73,7 +77,7 @@ impl<C: Connect> Link<C> {
     }
 
     /// The current connection, or a new one.
-    pub(super) async fn get(&self) -> Result<Lease<C::Connection>, Fault> {
+    pub(super) async fn get(&self) -> Result<Lease<C::Connection>, CommandError> {
         let mut attempt = {
             let mut state = self.state.lock();
             if let Some(lease) = &state.live {
@@ -85,8 +89,8 @@ impl<C: Connect> Link<C> {
         };
         let ended = attempt.wait_for(Option::is_some).await;
         match ended.ok().and_then(|ended| ended.clone()) {
-            Some(ended) => ended.map_err(Fault::Unsent),
-            None => Err(Fault::Unsent(abandoned())),
+            Some(ended) => ended.map_err(CommandError::Unsent),
+            None => Err(CommandError::Unsent(abandoned())),
         }
     }
 
@@ -125,16 +129,16 @@ impl<C: Connect> Link<C> {
         self.lost(lease.generation).call();
     }
 
-    fn lost(&self, generation: u64) -> Lost {
+    fn lost(&self, generation: u64) -> OnLost {
         let link = (Arc::downgrade(&self.state), Arc::downgrade(&self.connect));
-        Lost(Arc::new(move || {
+        OnLost(Arc::new(move || {
             let (Some(state), Some(connect)) = (link.0.upgrade(), link.1.upgrade()) else {
                 return;
             };
             // Dropping a connection runs code of its own, which is not to happen under the lock.
             let ended = state.lock().live.take_if(|live| live.generation == generation);
             if ended.is_some() {
-                connect.has_lost();
+                connect.on_lost();
             }
         }))
     }

@@ -1,9 +1,11 @@
 //! The names of records' keys and channels: the prefix, `{}`, and the record's name.
 //!
-//! In a Redis Cluster the text between the first `{` and the next `}` of a name chooses its slot, and the whole name does where there is
-//! nothing between them. So the `{}` keeps braces in a record's name, which a client of the application may have chosen, from having a
-//! meaning: records spread over all slots. A prefix has no braces, so the first `{` of a name also says where its prefix ends, and
-//! storages with different prefixes have different keys, whatever the prefixes are.
+//! In a Redis Cluster the text between the first `{` and the next `}` of a name chooses its slot,
+//! and the whole name does where there is nothing between them. So the `{}` keeps braces in a
+//! record's name, which a client of the application may have chosen, from having a meaning: records
+//! spread over all slots. A prefix has no braces, so the first `{` of a name also says where its
+//! prefix ends, and storages with different prefixes have different keys, whatever the prefixes
+//! are.
 
 use std::sync::Arc;
 
@@ -34,7 +36,8 @@ impl Names {
         Ok(Self { head: [prefix, NO_TAG].concat().into() })
     }
 
-    /// The name of a record's key, and of the channel that its waiters listen to: both are in one slot.
+    /// The name of a record's key, and of the channel that its waiters listen to: both are in one
+    /// slot.
     pub(super) fn of(&self, key: &RecordKey) -> String {
         [&self.head, key.as_str()].concat()
     }

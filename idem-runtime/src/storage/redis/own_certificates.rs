@@ -4,8 +4,8 @@ use super::connect::RedisBuilder;
 
 /// Certificates, for `rediss` addresses.
 impl RedisBuilder {
-    /// The certificates, in PEM, of the authorities that the servers' certificates have to come from, instead of those that the
-    /// system trusts. (Those can be changed without a change of the program: by the environment variable `SSL_CERT_FILE`.)
+    /// The certificates, in PEM, of the authorities to trust instead of the system's. (The
+    /// environment variable `SSL_CERT_FILE` changes those without a change of the program.)
     ///
     /// ```no_run
     /// # use idem_runtime as idempotency;
@@ -24,8 +24,9 @@ impl RedisBuilder {
         self
     }
 
-    /// What this client shows to servers that ask for a certificate, as Redis does unless it is told otherwise (`tls-auth-clients`): a
-    /// certificate, with those between it and its authority, and its private key, all in PEM.
+    /// The client certificate for servers that require one, as Redis does by default
+    /// (`tls-auth-clients`): the certificate, with any intermediate ones, and its private key, all
+    /// in PEM.
     pub fn tls_identity(
         mut self,
         certificates: impl Into<Vec<u8>>,

@@ -1,16 +1,18 @@
 //! What a user of the server has to be allowed, tried before a body depends on it.
 //!
-//! A claim of a free key is a `SET`, which a user may be allowed who may not run the scripts, or not what is in them. Such a user's bodies
-//! would run, lose their leases and leave no result. So each connection begins with a trial on a key of its own: the command of a claim, the
-//! two ways to call a script, and a script that runs every command of the others and says which are refused. A connection that comes
-//! after a failover is tried as well, for servers do not tell each other who may do what. The client of a cluster connects by itself; there
-//! each primary is tried when the storage is made.
+//! A claim of a free key is a `SET`, which a user may be allowed who may not run the scripts, or
+//! not what is in them. Such a user's bodies would run, lose their leases and leave no result. So
+//! each connection begins with a trial on a key of its own: the command of a claim, the two ways to
+//! call a script, and a script that runs every command of the others and says which are refused. A
+//! connection that comes after a failover is tried as well, for servers do not tell each other who
+//! may do what. The client of a cluster connects by itself; there each primary is tried when the
+//! storage is made.
 //!
 //! Without the right to publish waiters poll, which is slower and nothing worse.
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::error::LACKS;
+use super::error::LACKS_RIGHTS;
 use super::script::Lua;
 use crate::record::OwnerId;
 
@@ -29,8 +31,8 @@ pub(super) fn key(prefix: &str, tag: &str) -> String {
     format!("{prefix}{PROBE}{{{tag}}}:{}", OwnerId::random())
 }
 
-/// What is tried with `key`. A claim's `SET` asks for the same rights, and there is nothing here for it to change. Some servers repeat the
-/// arguments in their errors, so these are plain text.
+/// What is tried with `key`. A claim's `SET` asks for the same rights, and there is nothing here
+/// for it to change. Some servers repeat the arguments in their errors, so these are plain text.
 fn trials(key: &str) -> [(&'static str, Cmd); 3] {
     let mut set = Cmd::new();
     set.arg("SET").arg(key).arg("probe").arg("XX").arg("GET").arg("PX").arg(1);
@@ -50,8 +52,8 @@ pub(super) fn pipeline(key: &str) -> Pipeline {
     pipeline
 }
 
-/// What the answers to a [`pipeline`] mean. A server that refuses for another reason than rights, such as a replica, says nothing of them;
-/// it refuses claims as well.
+/// What the answers to a [`pipeline`] mean. A server that refuses for another reason than rights,
+/// such as a replica, says nothing of them; it refuses claims as well.
 pub(super) fn judge(key: &str, replies: Vec<Value>) -> RedisResult<Rights> {
     let mut refused = Vec::new();
     for ((command, _), reply) in trials("").into_iter().zip(replies) {
@@ -61,7 +63,8 @@ pub(super) fn judge(key: &str, replies: Vec<Value>) -> RedisResult<Rights> {
                 return Err(lacks(&format!("use {}", keys(key))));
             }
             Err(error) if is_refusal(&error) => refused.push(command.to_owned()),
-            // It loads its data, runs a script, or waits for its primary: what it refuses for that it may allow later.
+            // It loads its data, runs a script, or waits for its primary: what it refuses for that
+            // it may allow later.
             Err(error) if is_passing(&error) => return Err(error),
             Ok(_) | Err(_) => {}
         }
@@ -76,7 +79,7 @@ pub(super) fn judge(key: &str, replies: Vec<Value>) -> RedisResult<Rights> {
 }
 
 fn lacks(what: &str) -> RedisError {
-    redis::make_extension_error(LACKS.to_owned(), Some(what.to_owned()))
+    redis::make_extension_error(LACKS_RIGHTS.to_owned(), Some(what.to_owned()))
 }
 
 /// The keys that this one is tried for, as a user of the server knows them.
@@ -145,7 +148,7 @@ mod tests {
         for text in ["-LOADING Redis is loading\r\n", "-BUSY running a script\r\n"] {
             let refused = || redis::parse_redis_value(text.as_bytes()).unwrap();
             let error = judge("idem:probe:1", vec![refused(), refused()]).unwrap_err();
-            assert_ne!(error.code(), Some(LACKS), "{error}");
+            assert_ne!(error.code(), Some(LACKS_RIGHTS), "{error}");
         }
     }
 
@@ -162,6 +165,6 @@ mod tests {
         assert_eq!(judged(&[]).unwrap(), Rights { publishes: true });
         assert_eq!(judged(&["SPUBLISH"]).unwrap(), Rights { publishes: false });
         let error = judged(&["TIME", "SPUBLISH"]).unwrap_err();
-        assert_eq!((error.code(), error.detail()), (Some(LACKS), Some("run TIME")));
+        assert_eq!((error.code(), error.detail()), (Some(LACKS_RIGHTS), Some("run TIME")));
     }
 }

@@ -1,13 +1,14 @@
 //! Listing records, for tools.
 //!
-//! `SCAN` with the prefix, one primary after the other, then each record that was found. A position is the primary and the cursor that
-//! this primary gave. Between two pages a slot may move to a primary that has been listed already; its records are then missed.
+//! `SCAN` with the prefix, one primary after the other, then each record that was found. A position
+//! is the primary and the cursor that this primary gave. Between two pages a slot may move to a
+//! primary that has been listed already; its records are then missed.
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
 
-use super::RedisStorage;
-use super::error::Fault;
+use super::error::CommandError;
+use super::storage::RedisStorage;
 use super::transport::Node;
 use crate::key::RecordKey;
 use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
@@ -35,7 +36,7 @@ impl RedisStorage {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StorageError> {
-        let primaries = self.transport().primaries().await.map_err(|fault| self.explain(fault))?;
+        let primaries = self.transport().primaries().await.map_err(|fault| self.error(fault))?;
         let start = after.map(Position::parse).transpose()?;
         let (node, cursor) = match &start {
             None => (primaries.first(), 0),
@@ -52,7 +53,7 @@ impl RedisStorage {
             return Ok(Page { records: Vec::new(), next: None });
         };
         let (cursor, keys) =
-            self.scan_node(node, cursor, limit).await.map_err(|fault| self.explain(fault))?;
+            self.scan_node(node, cursor, limit).await.map_err(|fault| self.error(fault))?;
         let loads = keys.into_iter().map(|key| async move {
             let loaded = self.load_record(&key).await;
             // It may have expired meanwhile.
@@ -73,7 +74,7 @@ impl RedisStorage {
         node: &Node,
         cursor: u64,
         limit: usize,
-    ) -> Result<(u64, Vec<RecordKey>), Fault> {
+    ) -> Result<(u64, Vec<RecordKey>), CommandError> {
         let mut cmd = Cmd::new();
         cmd.arg("SCAN").arg(cursor).arg("MATCH").arg(self.0.names.pattern());
         cmd.arg("COUNT").arg(limit.max(1));

@@ -1,7 +1,8 @@
 //! The scripts, and the two ways to call them.
 //!
-//! A call goes by the script's hash. A server that does not know it (restarted, failed over, flushed) answers `NOSCRIPT` without having
-//! done anything, and the same call is repeated with the script's text, which also makes the server remember it.
+//! A call goes by the script's hash. A server that does not know it (restarted, failed over,
+//! flushed) answers `NOSCRIPT` without having done anything, and the same call is repeated with the
+//! script's text, which also makes the server remember it.
 
 use once_cell::sync::Lazy;
 use redis::{Cmd, Script};

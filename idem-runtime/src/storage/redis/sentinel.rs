@@ -7,7 +7,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsMode};
 
 use super::tls::Certificates;
-use super::transport::{Locate, Single, Timeouts, Transport, without_delay};
+use super::transport::{PrimaryResolver, Single, Timeouts, Transport, without_delay};
 use crate::storage::StorageError;
 
 /// Asks sentinels for the server that takes writes.
@@ -19,9 +19,10 @@ struct Sentinels {
     certificates: Certificates,
 }
 
-impl Locate for Sentinels {
-    fn locate(&self) -> BoxFuture<'_, RedisResult<Client>> {
-        // A new client each time: one that is kept keeps connections, which belong to the runtime that they were made on.
+impl PrimaryResolver for Sentinels {
+    fn resolve(&self) -> BoxFuture<'_, RedisResult<Client>> {
+        // A new client each time: one that is kept keeps connections, which belong to the runtime
+        // that they were made on.
         async move { self.client()?.async_get_client().await }.boxed()
     }
 }

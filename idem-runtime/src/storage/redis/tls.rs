@@ -1,4 +1,5 @@
-//! TLS with rustls. Which cryptography it runs on is the application's choice, so the application installs it.
+//! TLS with rustls. Which cryptography it runs on is the application's choice, so the application
+//! installs it.
 
 #[cfg(feature = "redis-sentinel")]
 use redis::TlsMode;
@@ -79,7 +80,8 @@ impl Certificates {
         }
     }
 
-    /// `None` where nothing of this is needed. The client has only one login for all sentinels then: the first one's.
+    /// `None` where nothing of this is needed. The client has only one login for all sentinels
+    /// then: the first one's.
     #[cfg(feature = "redis-sentinel")]
     pub(super) fn sentinels(
         &self,

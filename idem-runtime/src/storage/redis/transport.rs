@@ -1,4 +1,5 @@
-//! How commands reach a server: one interface over a single server, one behind sentinels, and a cluster.
+//! How commands reach a server: one interface over a single server, one behind sentinels, and a
+//! cluster.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use redis::{
     ServerErrorKind, Value,
 };
 
-use super::error::{Fault, late};
-use super::link::{Connect, Link, Lost};
+use super::error::{CommandError, late};
+use super::link::{Connect, Link, OnLost};
 use super::rights;
 use crate::driver::Home;
 
@@ -31,7 +32,7 @@ impl Timeouts {
     }
 }
 
-/// Whoever takes what servers push. It must not block.
+/// Receives what servers push. It must not block.
 pub(super) trait Subscriber: Send + Sync + 'static {
     /// A server pushed something.
     fn pushed(&self, push: &PushInfo);
@@ -43,22 +44,30 @@ pub(super) trait Subscriber: Send + Sync + 'static {
 /// Where commands are sent. Replies that are errors of the server come as [`Value::ServerError`].
 pub(super) trait Transport: Send + Sync + 'static {
     /// Sends a command to the server that holds its key.
-    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
+    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandError>>;
 
     /// Sends commands at once; one reply for each.
-    fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>>;
+    fn send_all<'a>(
+        &'a self,
+        cmds: &'a Pipeline,
+    ) -> BoxFuture<'a, Result<Vec<Value>, CommandError>>;
 
-    /// Whether [`send_all`](Self::send_all) costs less than sending each, and commands of one connection wait for each other.
+    /// Whether [`send_all`](Self::send_all) costs less than sending each, and commands of one
+    /// connection wait for each other.
     fn pipelines(&self) -> bool;
 
     /// The primaries, in an order that does not change by itself.
-    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>>;
+    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, CommandError>>;
 
     /// Names of keys that no record has, one on each primary.
-    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>>;
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, CommandError>>;
 
     /// Sends a command to one of the [`primaries`](Self::primaries).
-    fn send_to<'a>(&'a self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>>;
+    fn send_to<'a>(
+        &'a self,
+        node: &'a Node,
+        cmd: &'a Cmd,
+    ) -> BoxFuture<'a, Result<Value, CommandError>>;
 
     /// How long one of these may take, connecting included.
     fn patience(&self) -> Duration;
@@ -66,11 +75,11 @@ pub(super) trait Transport: Send + Sync + 'static {
     /// Where its connections are made and driven.
     fn home(&self) -> Home;
 
-    /// Another connection like this one, with this home.
-    fn another(&self, home: Home) -> Box<dyn Transport>;
+    /// Another connection to the same servers, with this home.
+    fn duplicate(&self, home: Home) -> Box<dyn Transport>;
 
-    /// Another connection like this one, for subscriptions, on the library's own thread.
-    fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport>;
+    /// Another connection to the same servers, for subscriptions, on the library's own thread.
+    fn for_subscriptions(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport>;
 }
 
 /// Name of a server among [`Transport::primaries`].
@@ -94,34 +103,35 @@ impl fmt::Display for Node {
 }
 
 /// Finds the server that takes writes.
-pub(super) trait Locate: Send + Sync + 'static {
-    fn locate(&self) -> BoxFuture<'_, RedisResult<Client>>;
+pub(super) trait PrimaryResolver: Send + Sync + 'static {
+    fn resolve(&self) -> BoxFuture<'_, RedisResult<Client>>;
 }
 
 /// A server that is always at the same address.
-impl Locate for Client {
-    fn locate(&self) -> BoxFuture<'_, RedisResult<Client>> {
+impl PrimaryResolver for Client {
+    fn resolve(&self) -> BoxFuture<'_, RedisResult<Client>> {
         std::future::ready(Ok(self.clone())).boxed()
     }
 }
 
 /// One server that takes writes, wherever it is at the time.
 pub(super) struct Single {
-    link: Link<ToPrimary>,
+    link: Link<PrimaryConnector>,
 }
 
 /// Connects to the server that takes writes.
 #[derive(Clone)]
-struct ToPrimary {
-    primary: Arc<dyn Locate>,
+struct PrimaryConnector {
+    primary: Arc<dyn PrimaryResolver>,
     timeouts: Timeouts,
     subscriber: Option<Arc<dyn Subscriber>>,
     /// What the keys begin with on which the user's rights are tried.
     tried: Option<Arc<str>>,
 }
 
-/// For connections that pipelines go over: one must not wait until the server has acknowledged the one before it. Commands that are sent
-/// one by one are better off waiting for each other, as they do unless this is set.
+/// For connections that pipelines go over: one must not wait until the server has acknowledged the
+/// one before it. Commands that are sent one by one are better off waiting for each other, as they
+/// do unless this is set.
 pub(super) fn without_delay() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
@@ -129,10 +139,10 @@ pub(super) fn without_delay() -> TcpSettings {
 /// How many commands wait for the connection's task before their senders do.
 const BUFFER: usize = 1024;
 
-impl Connect for ToPrimary {
+impl Connect for PrimaryConnector {
     type Connection = MultiplexedConnection;
 
-    fn connect(&self, lost: Lost) -> BoxFuture<'_, RedisResult<MultiplexedConnection>> {
+    fn connect(&self, lost: OnLost) -> BoxFuture<'_, RedisResult<MultiplexedConnection>> {
         let subscriber = self.subscriber.clone();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeouts.connect))
@@ -147,7 +157,7 @@ impl Connect for ToPrimary {
                 Ok::<(), RedisError>(())
             });
         async move {
-            let client = within(self.timeouts.connect, self.primary.locate()).await?;
+            let client = within(self.timeouts.connect, self.primary.resolve()).await?;
             let mut connection =
                 client.get_multiplexed_async_connection_with_config(&config).await?;
             if let Some(prefix) = &self.tried {
@@ -161,7 +171,7 @@ impl Connect for ToPrimary {
         .boxed()
     }
 
-    fn has_lost(&self) {
+    fn on_lost(&self) {
         if let Some(subscriber) = &self.subscriber {
             subscriber.lost();
         }
@@ -178,15 +188,19 @@ pub(super) async fn within<T>(
 
 impl Single {
     /// With a connection whose user's rights are tried on keys that begin so.
-    pub(super) fn new(primary: impl Locate, timeouts: Timeouts, tried: Option<Arc<str>>) -> Self {
+    pub(super) fn new(
+        primary: impl PrimaryResolver,
+        timeouts: Timeouts,
+        tried: Option<Arc<str>>,
+    ) -> Self {
         let primary = Arc::new(primary);
-        let connect = ToPrimary { primary, timeouts, subscriber: None, tried };
+        let connect = PrimaryConnector { primary, timeouts, subscriber: None, tried };
         Self { link: Link::new(connect, Home::Library) }
     }
 }
 
 impl Transport for Single {
-    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+    fn send<'a>(&'a self, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandError>> {
         async move {
             let mut lease = self.link.get().await?;
             let result = lease.connection.send_packed_command(cmd).await;
@@ -198,7 +212,10 @@ impl Transport for Single {
         .boxed()
     }
 
-    fn send_all<'a>(&'a self, cmds: &'a Pipeline) -> BoxFuture<'a, Result<Vec<Value>, Fault>> {
+    fn send_all<'a>(
+        &'a self,
+        cmds: &'a Pipeline,
+    ) -> BoxFuture<'a, Result<Vec<Value>, CommandError>> {
         async move {
             let mut lease = self.link.get().await?;
             let result = lease.connection.send_packed_commands(cmds, 0, cmds.len()).await;
@@ -215,15 +232,19 @@ impl Transport for Single {
         true
     }
 
-    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, Fault>> {
+    fn primaries(&self) -> BoxFuture<'_, Result<Vec<Node>, CommandError>> {
         std::future::ready(Ok(vec![Node::only()])).boxed()
     }
 
-    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Fault>> {
+    fn probes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, CommandError>> {
         std::future::ready(Ok(vec![rights::key(prefix, "")])).boxed()
     }
 
-    fn send_to<'a>(&'a self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, Result<Value, Fault>> {
+    fn send_to<'a>(
+        &'a self,
+        _node: &'a Node,
+        cmd: &'a Cmd,
+    ) -> BoxFuture<'a, Result<Value, CommandError>> {
         self.send(cmd)
     }
 
@@ -235,19 +256,22 @@ impl Transport for Single {
         self.link.home()
     }
 
-    fn another(&self, home: Home) -> Box<dyn Transport> {
+    fn duplicate(&self, home: Home) -> Box<dyn Transport> {
         Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
     }
 
-    fn subscribed(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
-        let connect =
-            ToPrimary { subscriber: Some(subscriber), tried: None, ..self.link.connect().clone() };
+    fn for_subscriptions(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
+        let connect = PrimaryConnector {
+            subscriber: Some(subscriber),
+            tried: None,
+            ..self.link.connect().clone()
+        };
         Box::new(Self { link: Link::new(connect, Home::Library) })
     }
 }
 
-/// Whether nothing more is to be expected from the connection that failed so. A reply that is late may never come, and a new connection
-/// costs little.
+/// Whether nothing more is to be expected from the connection that failed so. A reply that is late
+/// may never come, and a new connection costs little.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     error.is_io_error() || error.is_unrecoverable_error()
 }

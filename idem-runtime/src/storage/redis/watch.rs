@@ -1,12 +1,15 @@
 //! Wake-ups for waiters, through sharded pub/sub.
 //!
-//! The scripts that end an operation which a claim has met at work publish to the channel that is named like the record's key, so that in a
-//! cluster message and record are on the same node and no other node hears of it. Subscriptions have a connection of their own, made at the first of them. A key is
-//! subscribed to while somebody waits for it. When the connection is lost or the key moves to another node, whatever is still waited for is subscribed to
-//! again, and its waiters are woken, for a message may have been missed.
+//! The scripts that end an operation which a claim has met at work publish to the channel that is
+//! named like the record's key, so that in a cluster message and record are on the same node and no
+//! other node hears of it. Subscriptions have a connection of their own, made at the first of them.
+//! A key is subscribed to while somebody waits for it. When the connection is lost or the key moves
+//! to another node, whatever is still waited for is subscribed to again, and its waiters are woken,
+//! for a message may have been missed.
 //!
-//! Subscriptions come and go on the library's own thread, whatever becomes of the waiter for whom that was begun and of its runtime. A key
-//! counts as subscribed to from before the command is sent: the server may subscribe although its answer is not heard.
+//! Subscriptions come and go on the library's own thread, whatever becomes of the waiter for whom
+//! that was begun and of its runtime. A key counts as subscribed to from before the command is
+//! sent: the server may subscribe although its answer is not heard.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +21,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, cmd};
 
-use super::error::{Fault, abandoned};
+use super::error::{CommandError, abandoned};
 use super::names::Names;
 use super::transport::{Subscriber, Transport};
 use crate::driver;
@@ -36,7 +39,8 @@ struct Inner {
     watchers: Watchers,
     connection: Box<dyn Transport>,
     subscriptions: Mutex<HashMap<RecordKey, Subscription>>,
-    /// Whoever changes a key's subscription holds the lock that the key falls to, so that coming and going do not overtake each other.
+    /// Whoever changes a key's subscription holds the lock that the key falls to, so that coming
+    /// and going do not overtake each other.
     changing: [tokio::sync::Mutex<()>; STRIPES],
     hasher: DefaultHashBuilder,
     /// The server or this user has no sharded pub/sub: waiters poll.
@@ -64,7 +68,7 @@ impl Wakeups {
             Inner {
                 names,
                 watchers,
-                connection: transport.subscribed(Arc::new(Listener(inner.clone()))),
+                connection: transport.for_subscriptions(Arc::new(Listener(inner.clone()))),
                 subscriptions: Mutex::default(),
                 changing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
                 hasher: DefaultHashBuilder::default(),
@@ -74,7 +78,7 @@ impl Wakeups {
     }
 
     /// Subscribes to a key; `None` where that is not to be had.
-    pub(super) async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, Fault> {
+    pub(super) async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, CommandError> {
         let inner = &self.0;
         if inner.unavailable.load(Ordering::Relaxed) {
             return Ok(None);
@@ -84,7 +88,7 @@ impl Wakeups {
             let (inner, key) = (Arc::clone(inner), key.clone());
             driver::spawn(async move { inner.subscribe(&key).await })
         };
-        match subscribing.await.unwrap_or_else(|_| Err(Fault::Sent(abandoned()))) {
+        match subscribing.await.unwrap_or_else(|_| Err(CommandError::Sent(abandoned()))) {
             Ok(_) => Ok(Some(wakeup)),
             Err(fault) if fault.is_refusal() => {
                 inner.unavailable.store(true, Ordering::Relaxed);
@@ -113,7 +117,7 @@ impl Inner {
     }
 
     /// Returns when the server has acknowledged; says whether it had not done so before.
-    async fn subscribe(&self, key: &RecordKey) -> Result<bool, Fault> {
+    async fn subscribe(&self, key: &RecordKey) -> Result<bool, CommandError> {
         let _changing = self.changing(key).lock().await;
         if self.is_acknowledged(key.as_str()) {
             return Ok(false);
@@ -126,14 +130,15 @@ impl Inner {
         let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.channel(key))).await;
         match reply.and_then(|reply| Ok(reply.extract_error()?)) {
             Ok(_) => {
-                // It is not there any more where the connection has been lost since: then it will be subscribed to again.
+                // It is not there any more where the connection has been lost since: then it will
+                // be subscribed to again.
                 if let Some(subscription) = self.subscriptions.lock().get_mut(key) {
                     *subscription = Subscription::Acknowledged;
                 }
                 Ok(true)
             }
             Err(fault) => {
-                if fault.is_refusal() || matches!(fault, Fault::Unsent(_)) {
+                if fault.is_refusal() || matches!(fault, CommandError::Unsent(_)) {
                     self.subscriptions.lock().remove(key);
                 }
                 Err(fault)
@@ -153,7 +158,8 @@ impl Inner {
         }
     }
 
-    /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a message may have been missed.
+    /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a
+    /// message may have been missed.
     async fn subscribe_again(&self) {
         let backoff = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(20))

@@ -12,8 +12,9 @@
 //! | 68 | 8 | processing, released: ttl in ms, and that is all; finished: length of what follows |
 //! | 76 | … | completed: length and text of the codec tag, payload; failed: the failure; indeterminate: nothing |
 //!
-//! Numbers are big-endian. The scripts read the fields up to 76 at these offsets; what follows is ours alone. A layout that is not
-//! compatible gets another version, which older readers answer with an error and leave alone.
+//! Numbers are big-endian. The scripts read the fields up to 76 at these offsets; what follows is
+//! ours alone. A layout that is not compatible gets another version, which older readers answer
+//! with an error and leave alone.
 
 #[cfg(feature = "_fuzzing")]
 pub mod fuzzing;
@@ -41,11 +42,13 @@ const LENGTH_LEN: usize = 8;
 /// Length of version, owner and status.
 pub(super) const PREFIX_LEN: usize = FENCE;
 
-/// How much longer than lease and ttl a record is kept that is to be parked when its owner dies: 1000 years, which is for ever. It has an
-/// expiry all the same, since what is left of that says what is left of the lease. The scripts have the number too.
+/// How much longer than lease and ttl a record is kept that is to be parked when its owner dies:
+/// 1000 years, which is for ever. It has an expiry all the same, since what is left of that says
+/// what is left of the lease. The scripts have the number too.
 const PARKED_MILLIS: u64 = 31_557_600_000_000;
 
-/// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis takes as an expiry.
+/// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis
+/// takes as an expiry.
 const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// A lease or ttl in the milliseconds that are sent: at most 100 years.
@@ -102,7 +105,8 @@ pub(super) fn encode_claim(claim: &Claim) -> [u8; PROCESSING_LEN] {
     bytes
 }
 
-/// What follows the time of a finished record. The script fills in what is before it, from the record that is there and the server's clock.
+/// What follows the time of a finished record. The script fills in what is before it, from the
+/// record that is there and the server's clock.
 pub(super) fn encode_finish(finish: &Finish) -> Vec<u8> {
     let mut bytes = vec![0; LENGTH_LEN];
     match finish {
@@ -143,7 +147,8 @@ fn put_payload(body: &mut Vec<u8>, payload: &Payload) {
     body.extend_from_slice(&payload.bytes);
 }
 
-/// What a record's bytes say. Its deadlines are not among them: the key's own remaining time tells those.
+/// What a record's bytes say. Its deadlines are not among them: the key's own remaining time tells
+/// those.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) fingerprint: Fingerprint,
@@ -179,7 +184,8 @@ impl Stored {
         }
     }
 
-    /// The record with its deadlines: it expires `left` milliseconds after `now`, unless it is one that does not.
+    /// The record with its deadlines: it expires `left` milliseconds after `now`, unless it is one
+    /// that does not.
     pub(super) fn into_record(self, left: u64, now: Timestamp) -> Record {
         let gone_at = now.after(Duration::from_millis(left));
         let (state, expires_at) = match self.state {

@@ -1,7 +1,7 @@
-//! The answers to the verbs of a batch, which may take more than one statement.
+//! The answers to the verbs of a batch, which may need several statements.
 
-use super::fault::{Fault, Then};
-use super::group::Verb;
+use super::statement_error::{Retry, StatementError};
+use super::verb::Verb;
 use crate::storage::StorageError;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 use crate::storage::Written;
@@ -9,31 +9,32 @@ use crate::storage::transition::Transition;
 
 /// What is known of one verb.
 #[derive(Debug)]
-pub(super) enum Answer<R> {
-    /// This is the verb's answer.
+pub(crate) enum Answer<R> {
+    /// The verb's answer.
     Settled(Result<R, StorageError>),
-    /// It changed nothing, because the row changed or others came first: it goes again.
+    /// Nothing changed, because the row changed meanwhile: run the verb again.
     Stale,
-    /// It changed nothing, because its statement lost against others, or met this: it goes again.
-    Again(StorageError),
-    /// It changed nothing, because a value of its statement was refused: it goes again by itself.
-    Alone,
+    /// Nothing changed, because the statement was aborted with this error: run the verb again.
+    Together(StorageError),
+    /// Nothing changed, because a value of the statement was refused: run the verb by itself.
+    Individually,
 }
 
-pub(super) type Answers<V> = Vec<Answer<<V as Transition>::Reply>>;
+pub(crate) type Answers<V> = Vec<Answer<<V as Transition>::Reply>>;
 
-/// The places of those that have no answer yet.
+/// The indices of the verbs without an answer.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn stale<R>(answers: &[Answer<R>]) -> impl Iterator<Item = usize> {
     let numbered = answers.iter().enumerate();
     numbered.filter(|(_, answer)| matches!(answer, Answer::Stale)).map(|(at, _)| at)
 }
 
-/// Puts what a statement said of some verbs in their places. A fault is theirs alone: what became of the others of their batch is known.
+/// Stores the answers of a statement that ran for the verbs `at`. Its error concerns these verbs
+/// alone: the rest of the batch has its answers.
 pub(super) fn place<R>(
     answers: &mut [Answer<R>],
     at: impl IntoIterator<Item = usize>,
-    said: Result<Vec<Answer<R>>, Fault>,
+    said: Result<Vec<Answer<R>>, StatementError>,
 ) {
     match said {
         Ok(said) => at.into_iter().zip(said).for_each(|(at, answer)| answers[at] = answer),
@@ -44,21 +45,23 @@ pub(super) fn place<R>(
     }
 }
 
-fn failed<R>(fault: &Fault, is_alone: bool) -> Answer<R> {
-    match fault.then {
-        Then::Again => Answer::Again(fault.error.clone()),
-        Then::Split | Then::Locked if !is_alone => Answer::Alone,
-        Then::Tell | Then::Split | Then::Locked => Answer::Settled(Err(fault.error.clone())),
+fn failed<R>(fault: &StatementError, is_alone: bool) -> Answer<R> {
+    match fault.retry {
+        Retry::Together => Answer::Together(fault.error.clone()),
+        Retry::Individually | Retry::Locked if !is_alone => Answer::Individually,
+        Retry::Never | Retry::Individually | Retry::Locked => {
+            Answer::Settled(Err(fault.error.clone()))
+        }
     }
 }
 
-/// One for each verb of a batch that has done what it was asked to.
+/// `Done` for each verb of a batch.
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) fn all_done(verbs: usize) -> Vec<Answer<Written>> {
     std::iter::repeat_with(|| Answer::Settled(Ok(Written::Done))).take(verbs).collect()
 }
 
-/// One for each verb of a batch of which nothing is known.
+/// `Stale` for each verb of a batch.
 pub(super) fn none_yet<V: Verb>(batch: &[V]) -> Answers<V> {
     batch.iter().map(|_| Answer::Stale).collect()
 }
@@ -68,35 +71,38 @@ mod tests {
     use super::*;
     use crate::storage::StorageErrorKind;
 
-    fn fault(then: Then) -> Fault {
-        Fault { then, error: StorageError::new(StorageErrorKind::Configuration, "refused") }
+    fn fault(retry: Retry) -> StatementError {
+        StatementError {
+            retry,
+            error: StorageError::new(StorageErrorKind::Configuration, "refused"),
+        }
     }
 
-    /// What is said of three verbs where the statement of the first has been answered and that of the others fails.
-    fn after(then: Then) -> Vec<&'static str> {
+    /// The answers to three verbs where the statement of the last two fails.
+    fn after(retry: Retry) -> Vec<&'static str> {
         let mut answers: Vec<Answer<u8>> =
             vec![Answer::Settled(Ok(1)), Answer::Stale, Answer::Stale];
-        place(&mut answers, [1, 2], Err(fault(then)));
+        place(&mut answers, [1, 2], Err(fault(retry)));
         let known = |answer: &Answer<u8>| match answer {
             Answer::Settled(Ok(_)) => "done",
             Answer::Settled(Err(_)) => "told",
-            Answer::Stale | Answer::Again(_) => "again",
-            Answer::Alone => "alone",
+            Answer::Stale | Answer::Together(_) => "again",
+            Answer::Individually => "alone",
         };
         answers.iter().map(known).collect()
     }
 
     #[test]
     fn a_fault_is_of_those_whose_statement_failed() {
-        assert_eq!(after(Then::Again), ["done", "again", "again"]);
-        assert_eq!(after(Then::Split), ["done", "alone", "alone"]);
-        assert_eq!(after(Then::Tell), ["done", "told", "told"]);
+        assert_eq!(after(Retry::Together), ["done", "again", "again"]);
+        assert_eq!(after(Retry::Individually), ["done", "alone", "alone"]);
+        assert_eq!(after(Retry::Never), ["done", "told", "told"]);
     }
 
     #[test]
     fn what_is_refused_by_itself_is_told() {
         let mut answers: Vec<Answer<u8>> = vec![Answer::Stale];
-        place(&mut answers, [0], Err(fault(Then::Split)));
+        place(&mut answers, [0], Err(fault(Retry::Individually)));
         assert!(matches!(answers[0], Answer::Settled(Err(_))));
     }
 }

@@ -1,17 +1,18 @@
-//! What statements of more than one database say in the same words: when a row may change hands, and what then becomes of it.
+//! Conditions and assignments that several dialects share: when a row may change owner, and to
+//! what.
 //!
-//! `r` is the row that is there. These restate the transition table and are tested against it.
+//! `r` is the existing row. These restate the transition table and are tested against it.
 
 use std::fmt::Display;
 
 use crate::record::Timestamp;
 
-/// What has to hold of a row before anything but its expiry is believed.
+/// Holds for a row that can be decoded. Of any other row only the expiry counts.
 pub(super) const SOUND: &str = "r.version = 1 AND length(r.owner) = 16 AND length(r.fingerprint) = 33 \
                                 AND r.on_crash IN ('retry', 'park') AND r.recovered IN (0, 1) AND r.lease_ms >= 0 AND r.ttl_ms >= 0 AND r.fence >= 0";
 
-/// Whether a record's owner may still say that it ended with this `failure`, or without one. Nobody knows how what is indeterminate ended; that
-/// it is so is not said again.
+/// Whether the owner may still complete the record with this `failure`, or without one. An
+/// indeterminate record may be completed, but not as indeterminate again.
 pub(super) fn open(failure: &str) -> String {
     format!(
         "(r.status = 'processing' OR (r.status = 'failed' AND r.failure = 'indeterminate' \
@@ -19,12 +20,13 @@ pub(super) fn open(failure: &str) -> String {
     )
 }
 
-/// When the row of a claim at `now` expires, given its columns: after lease and ttl, or never where it is to be parked.
+/// When the row of a claim at `now` expires, given its columns: after lease and ttl, or never where
+/// it is to be parked.
 pub(super) fn claims_expiry(now: &str, of: &str) -> String {
     never_if(&format!("{of}.on_crash = 'park'"), &format!("{now} + {of}.lease_ms + {of}.ttl_ms"))
 }
 
-/// When the row of a completion expires: at `expiry`, or never where nobody knows how it ended.
+/// When the row of a completion expires: at `expiry`, or never where its outcome is indeterminate.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn completions_expiry(failure: &str, expiry: &str) -> String {
     never_if(&format!("{failure} = 'indeterminate'"), expiry)
@@ -46,7 +48,8 @@ pub(super) fn released(now: &str, of: &str) -> String {
     format!("{of}status = 'released', {of}expires_at = {expiry}, {of}purge_after = {purge_after}")
 }
 
-/// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, its owner's lease is over, or it was released.
+/// Whether a claim with this fingerprint by this owner may have the row at `now`: it expired, its
+/// owner's lease is over, or it was released.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
     format!(
@@ -55,19 +58,21 @@ pub(super) fn free(now: &str, fingerprint: &str, owner: &str) -> String {
     )
 }
 
-/// A completion this much later than its claim moves the row in the index of `purge`, which would else look at it in vain for longer.
+/// A completion this much later than its claim moves the row in the index of `purge`.
 const SLACK_MS: u32 = 60_000;
 
-/// When `purge` is to look at a row that expires at `expiry`, which its owner has just set.
+/// The `purge_after` of a row that expires at `expiry`, which its owner has just set.
 ///
-/// It is left as the claim made it, which is a little earlier, so that an ordinary completion changes no index.
+/// The claim's value, which is a little earlier, is kept where possible, so that an ordinary
+/// completion changes no index.
 pub(super) fn purge_after(expiry: &str) -> String {
     format!(
         "CASE WHEN {expiry} BETWEEN r.purge_after AND r.purge_after + {SLACK_MS} THEN r.purge_after ELSE {expiry} END"
     )
 }
 
-/// The end of `INSERT INTO … AS r (…) SELECT …` of claims: where a row is there and free, it becomes the claim's, or is parked.
+/// The end of `INSERT INTO … AS r (…) SELECT …` of claims: an existing row that is free becomes the
+/// claim's, or is parked.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn on_conflict() -> String {
     // The moment of the claim, as the row that it would insert says it.

@@ -1,11 +1,13 @@
-//! The connections that a storage or a relay has for itself.
+//! The own connections of a storage or a relay.
 //!
-//! They are made with the options of the application's pool, hooks included, and beside it: whatever bodies and others do with that pool,
-//! hold all of its connections, leave transactions open or aborted on them, or change their settings, does not reach these. They are opened and
-//! used on the [driver](crate::driver) alone, since a socket stands still with the runtime that it was opened on.
+//! They use the options of the application's pool, hooks included, and are independent of it:
+//! bodies that hold all connections of that pool, leave transactions open or aborted on them, or
+//! change their settings, do not affect these. They are opened and used on the
+//! [driver](crate::driver) only, since a socket stops with the runtime that it was opened on.
 //!
-//! sqlx's pool connects, and runs the application's hooks; then a connection is taken out of it, since sqlx has no place for settings
-//! beside the application's hook, and asks the server after every use whether it is still there.
+//! sqlx's pool connects and runs the application's hooks. Then the connection is detached from it,
+//! since sqlx offers no settings beside the application's hook, and pings the server after every
+//! use.
 //!
 //! | share | for | connections that it leaves to others |
 //! |---|---|---|
@@ -26,19 +28,19 @@ use tokio::time::timeout;
 use crate::driver;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// How long a connection may take unless the builder says otherwise: less than callers have patience before their body runs.
+/// How long a connection may take by default: less than the claim timeout of a call.
 pub const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// How long the first connection may take, for which no call waits.
+/// How long the first connection may take: no call waits for it.
 pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection that was idle for longer is tried before it is used.
+/// A connection that was idle for longer is pinged before it is used.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// How the connections of a database are opened.
 pub type Address<DB> = <<DB as Database>::Connection as Connection>::Options;
 
-/// Which of the connections a statement may have.
+/// Which connections a statement may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// Claims, which may wait for locks, and reads.
@@ -67,11 +69,11 @@ struct Idle<C> {
     since: Instant,
 }
 
-/// A connection that is in use. It is closed when it is dropped: in the middle of something nobody else could use it.
+/// A connection in use. Dropping it closes it, since it may be in the middle of a statement.
 pub struct Lent<'a, DB: Database> {
     /// The connection itself.
     pub connection: DB::Connection,
-    /// Nothing has been sent on it but by the application's hooks.
+    /// Only the application's hooks have used it.
     pub is_new: bool,
     opened: Instant,
     home: &'a Connections<DB>,
@@ -79,8 +81,8 @@ pub struct Lent<'a, DB: Database> {
 }
 
 impl<DB: Database> Connections<DB> {
-    /// At most `most` connections with these options, to the address that there is when one is opened. None of them is waited for longer
-    /// than `patience`.
+    /// At most `most` connections with these options. `address` is evaluated whenever one is
+    /// opened, and none is waited for longer than `patience`.
     pub fn new(
         options: PoolOptions<DB>,
         most: u32,
@@ -154,7 +156,8 @@ impl<DB: Database> Connections<DB> {
         Ok(connector.acquire().await?.detach())
     }
 
-    /// Closes the connections that nobody uses: another one broke, as a server's restart breaks all of them.
+    /// Closes the idle connections, after another one broke: a restart of the server breaks all of
+    /// them.
     pub fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
@@ -162,7 +165,7 @@ impl<DB: Database> Connections<DB> {
 }
 
 impl<DB: Database> Lent<'_, DB> {
-    /// Makes it available to others.
+    /// Returns the connection.
     pub fn give_back(self) {
         let Self { connection, opened, home, .. } = self;
         let now = Instant::now();
@@ -174,7 +177,7 @@ impl<DB: Database> Lent<'_, DB> {
         if !is_old(opened) {
             idle.push(Idle { connection, opened, since: now });
         }
-        // The last that were given back are the first to be taken, so that those beyond what is needed grow old.
+        // Last in, first out, so that surplus connections reach their idle timeout.
         let limit = home.options.get_idle_timeout();
         let outlived: Vec<_> = idle
             .extract_if(.., |idle| is_old(idle.opened) || outlived(idle.since, limit))
@@ -196,7 +199,8 @@ impl<DB: Database> fmt::Debug for Connections<DB> {
     }
 }
 
-/// Runs `task` on the driver, and waits no longer than `limit` for what comes of it. It goes on when its caller goes away.
+/// Runs `task` on the driver, and waits for its result for at most `limit`. The task continues when
+/// its caller is dropped.
 pub(crate) async fn on_driver<T: Send + 'static>(
     limit: Duration,
     task: impl Future<Output = Result<T, StorageError>> + Send + 'static,
@@ -204,12 +208,12 @@ pub(crate) async fn on_driver<T: Send + 'static>(
     let unanswered = |message| StorageError::new(StorageErrorKind::Indeterminate, message);
     match timeout(limit, driver::spawn(task)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Err(unanswered("the work on the database broke off").with_source(error)),
+        Ok(Err(error)) => Err(unanswered("the database task was interrupted").with_source(error)),
         Err(_) => Err(unanswered("the database did not answer in time")),
     }
 }
 
-/// The address of a pool, which the application may change: a password that expires.
+/// The address of a pool, which the application may change, as when a password expires.
 pub fn address_of<DB: Database>(pool: Pool<DB>) -> impl Fn() -> Address<DB> + Send + Sync + 'static
 where
     Address<DB>: Clone,

@@ -1,4 +1,4 @@
-//! Removing expired records in the background, for those who ask for it.
+//! Removes expired records in the background.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::storage::Storage;
 
-/// Records of one statement: it holds no lock for long, and leaves little for vacuum at once.
+/// Records per statement, so that it holds no lock for long and leaves vacuum little at once.
 const BATCH: usize = 1_000;
 
 /// Purges `storage` every `every`, batch by batch, until `stop` is cancelled.
@@ -32,14 +32,14 @@ pub(super) fn spawn(
                 tracing::warn!(
                     backend = storage.backend(),
                     error = &error as &dyn std::error::Error,
-                    "expired records could not be removed; trying again later"
+                    "failed to remove expired records; will retry"
                 );
             }
         }
     })
 }
 
-/// Removes what has expired, until nothing is left.
+/// Removes all expired records.
 async fn purge(
     storage: &impl Storage,
     stop: &CancellationToken,

@@ -1,6 +1,8 @@
 //! Making and upgrading the tables.
 //!
-//! Migrations are plain `.sql` files, beside each database's code, for those who run their own. `migrate()` applies those that a table of ours does not list yet, under a lock, so that all processes of a deployment may call it at once.
+//! Migrations are plain `.sql` files, beside each database's code, for those who run their own.
+//! `migrate()` applies those that a table of ours does not list yet, under a lock, so that all
+//! processes of a deployment may call it at once.
 
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -20,7 +22,8 @@ pub struct Migration {
 ///
 /// # Errors
 ///
-/// [`StorageErrorKind::NewerVersion`] where the tables are of a newer version than this library knows.
+/// [`StorageErrorKind::NewerVersion`] where the tables are of a newer version than this library
+/// knows.
 pub fn pending(
     migrations: &'static [Migration],
     applied: Option<i64>,
@@ -36,7 +39,8 @@ pub fn pending(
     Ok(&migrations[first..])
 }
 
-/// Whether tables of this version lack nothing, so that who may only use them need not be able to make them.
+/// Whether tables of this version lack nothing, so that who may only use them need not be able to
+/// make them.
 pub fn is_up_to_date(migrations: &'static [Migration], applied: Option<i64>) -> bool {
     applied.is_some() && pending(migrations, applied).is_ok_and(<[Migration]>::is_empty)
 }

@@ -17,69 +17,84 @@
 //!
 //! # Tables
 //!
-//! `migrate()` makes the tables, and every process may call it when it starts: it works in a transaction and under a lock, or, in MySQL, which
-//! has no such transactions, in steps that may run twice. A table of ours lists what has been applied. Those who run their own migrations
-//! take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`] instead. A storage that is used without its tables answers with an error of kind
-//! [`Configuration`](super::StorageErrorKind::Configuration) that says so. Table and schema can be named; keys are compared byte by byte whatever
-//! the database's collation.
+//! `migrate()` makes the tables, and every process may call it at its start: it works in a
+//! transaction and under a lock, or, in MySQL, which has no transactional DDL, in steps that may run
+//! twice. A migrations table lists what has been applied. Applications that run their own migrations
+//! take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`] instead. A storage
+//! without its tables answers with an error of kind
+//! [`Configuration`](super::StorageErrorKind::Configuration). Table and schema can be named; keys are
+//! compared byte by byte whatever the database's collation.
 //!
-//! Times are whole milliseconds since the Unix epoch, in integers: they are the same in every database, no session's time zone touches them,
-//! and sums of them are exact. `to_timestamp(expires_at / 1000.0)` shows one in Postgres.
+//! Times are whole milliseconds since the Unix epoch, in integers: they are the same in every
+//! database, no session's time zone touches them, and sums of them are exact.
+//! `to_timestamp(expires_at / 1000.0)` shows one in Postgres.
 //!
 //! # How a verb is decided
 //!
 //! | database | claim | renew, complete, release |
 //! |---|---|---|
-//! | Postgres | one statement: `INSERT … ON CONFLICT DO NOTHING`, and what is there; a second takes over what has expired or was released, or whose lease is over | one statement: `UPDATE` by key and owner; a read for those who own nothing |
-//! | SQLite | a read; what is free by `INSERT … ON CONFLICT … RETURNING` | one statement; a read for those who own nothing |
+//! | Postgres | one statement: `INSERT … ON CONFLICT DO NOTHING`, and the existing row; a second one takes over a row that has expired, was released, or whose lease is over | one statement: `UPDATE` by key and owner; a read where that matches nothing |
+//! | SQLite | a read; free rows by `INSERT … ON CONFLICT … RETURNING` | one statement; a read where that matches nothing |
 //! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE` | one statement to complete, after a read to renew and release; where it meets some of a batch, another read, by owner |
 //!
-//! A replay writes nothing and takes no lock. Every write says in its own conditions what it needs, so that what was read before it is never
-//! trusted; a row that changed meanwhile is looked at again. What a row means to a verb that does not change it is decided by
-//! [`storage::transition`](crate::storage::transition), and the statements are tested against that with random histories.
+//! A replay writes nothing and takes no lock. Every write repeats its conditions, so that an earlier
+//! read is never trusted; a row that changed meanwhile is read again. What an unchanged row means to
+//! a verb is decided by [`storage::transition`](crate::storage::transition), and the statements are
+//! tested against that with random histories.
 //!
-//! The database's clock decides: `clock_timestamp()`, `UTC_TIMESTAMP`, and for SQLite, which has no server, the clock of the machine.
+//! The database's clock decides: `clock_timestamp()`, `UTC_TIMESTAMP`, and for SQLite, which has no
+//! server, the clock of the machine.
 //!
 //! # Many verbs, one commit
 //!
-//! Verbs that come while a statement is under way queue up and go as one multi-row statement and one commit; a lone verb goes at once. So a
-//! storage uses one connection for each kind of verb (on MySQL two for claims and two for completions, whose commits the server does together),
-//! and more only while a statement waits for a lock.
+//! Verbs that arrive while a statement is running queue and go as one multi-row statement and one
+//! commit; a lone verb goes at once. So a storage uses one connection for each kind of verb (on MySQL
+//! two for claims and two for completions, whose commits the server groups), and more only while a
+//! statement waits for a lock.
 //!
 //! # Connections and settings
 //!
-//! The connections are the storage's own, on a thread of the library's, with the options of the application's pool where there is one. What
-//! bodies, callers and others do with that pool, or with their runtimes, does not reach them. Each session is told what the statements
-//! rely on (isolation, commits, how long a lock is waited for), or each statement says so where a pooler is in between. Nothing waits
-//! for a lock on the server for longer than a second: a claim of a key that an open transaction holds is answered `InProgress` then.
+//! The connections are the storage's own, on a thread of the library's, with the options of the
+//! application's pool if it is made from one. Nothing that bodies or callers do with that pool, or
+//! with their runtimes, affects them. Each session gets the settings that the statements rely on
+//! (isolation, commits, lock timeout), or, behind a pooler, each statement does. Nothing waits for a
+//! lock on the server for longer than a second: a claim of a key that an open transaction holds is
+//! answered `InProgress` then.
 //!
 //! # In a transaction of the application's
 //!
-//! With [`Idempotency::in_transaction`](crate::Idempotency::in_transaction), or the attribute's option `tx`, the record is claimed and completed by
-//! the same statements in the application's own transaction, and commits with what that does. See [`transaction`](crate::transaction).
+//! With [`Idempotency::in_transaction`](crate::Idempotency::in_transaction), or the attribute's
+//! option `tx`, the record is claimed and completed by the same statements in the application's own
+//! transaction, and commits with what that does. See [`transaction`](crate::transaction).
 //!
 //! # Waiting
 //!
-//! Waiters of a key are woken at once by what their own process finishes. For what others finish, all waiters of a process share one poll,
-//! about every 25 ms while there are any. Postgres could tell them through `LISTEN`/`NOTIFY`, but every commit that notifies takes a lock of the
-//! whole server: 64 callers reach 0.6 of what they do without it (four processes listening; `cargo xtask bench --quick --only postgres`, row
-//! *NOTIFY*). And it needs a session of its own, which poolers do not give.
+//! Waiters of a key are woken at once by completions in their own process. For those of other
+//! processes, all waiters of a process share one poll, about every 25 ms while there are any.
+//! Postgres has `LISTEN`/`NOTIFY`, but every commit that notifies takes a lock of the whole server:
+//! 64 callers reach 0.6 of their throughput without it (four processes listening; `cargo xtask bench
+//! --quick --only postgres`, row *NOTIFY*). And it needs a session of its own, which poolers do not
+//! give.
 //!
 //! # Poolers, TLS
 //!
-//! The storage's own statements leave nothing in a session but prepared statements; what those in an application's transaction leave is
-//! said in [`transaction`](crate::transaction). `PgBouncer` in transaction mode follows those from 1.21 on; for others
-//! there is [`PostgresBuilder::prepared_statements`]. TLS is sqlx's: an application that needs it depends on `sqlx` with one of its features
-//! `tls-rustls-ring-webpki`, `tls-rustls-aws-lc-rs` or `tls-native-tls`, and says `?sslmode=verify-full` in the URL or the pool's options.
+//! The storage's own statements leave nothing in a session but prepared statements; what those in
+//! an application's transaction leave is said in [`transaction`](crate::transaction). `PgBouncer`
+//! in transaction mode follows those from 1.21 on; for others there is
+//! [`PostgresBuilder::prepared_statements`]. TLS is sqlx's: an application that needs it depends on
+//! `sqlx` with one of its features `tls-rustls-ring-webpki`, `tls-rustls-aws-lc-rs` or
+//! `tls-native-tls`, and says `?sslmode=verify-full` in the URL or the pool's options.
 //!
 //! # Removing what has expired
 //!
-//! An expired row counts as none at once and stays until `purge` removes it, or a claim of its key replaces it. `spawn_janitor` purges in the
-//! background, in batches of 1000, and never touches a live record; several processes may run one. What is parked, or would be if its owner
-//! died, expires at the end of the year 9999.
+//! An expired row counts as none at once and stays until `purge` removes it, or a claim of its key
+//! replaces it. `spawn_janitor` purges in the background, in batches of 1000, and never touches a
+//! live record; several processes may run one. What is parked, or would be if its owner died,
+//! expires at the end of the year 9999.
 //!
-//! The index of `purge` is on `purge_after` and not on `expires_at`: the claim sets it to the earliest moment at which its record can expire,
-//! and a completion soon after leaves it alone, so that it changes no index (in Postgres: a heap-only update). `purge` asks for both.
+//! The index of `purge` is on `purge_after` and not on `expires_at`: the claim sets it to the
+//! earliest moment at which its record can expire, and a completion soon after leaves it alone, so
+//! that it changes no index (in Postgres: a heap-only update). `purge` asks for both.
 //!
 //! # What happens when something fails
 //!
@@ -88,8 +103,8 @@
 //! | the caller dies before a statement arrives | nothing happened |
 //! | … between claim and complete | the lease runs out, and the crash policy in the row decides |
 //! | the reply to a statement is lost | every verb of the batch is [`Indeterminate`](super::StorageErrorKind::Indeterminate); repeating it is safe |
-//! | a caller goes away | its verb goes on; the task that sends the batch is nobody's |
-//! | the database breaks a statement up (deadlock, serialization) | it is sent again, a bounded number of times |
+//! | a caller is dropped | its verb goes on: batches run on the driver |
+//! | the database aborts a statement (deadlock, serialization) | it is sent again, a bounded number of times |
 //! | the database refuses a value | the verbs of the batch go one by one, and one is refused |
 //! | a row cannot be read, or is of a newer version | the error says so, and the row stays as it is until it expires |
 //! | the user lacks a right that a later verb needs | [`Configuration`](super::StorageErrorKind::Configuration), which names it: `connect` fails, or the first claim of a storage that is made from a pool |
@@ -99,20 +114,21 @@
 //!
 //! # What it can lose
 //!
-//! - **Postgres, MySQL, MariaDB**: nothing that the primary has committed to disk. With `synchronous_commit = off`,
-//!   `innodb_flush_log_at_trx_commit` other than 1, or an asynchronous replica that takes over, the last commits.
-//! - **SQLite**: nothing in a file with `synchronous = FULL`, which a storage that opens the file sets; the last commits at a power failure
-//!   otherwise, which [`SqliteStorage::check`] reports. In memory, everything when the process ends.
+//! - **Postgres, MySQL, MariaDB**: nothing that the primary has committed to disk. With
+//!   `synchronous_commit = off`, `innodb_flush_log_at_trx_commit` other than 1, or an asynchronous
+//!   replica that takes over, the last commits.
+//! - **SQLite**: nothing in a file with `synchronous = FULL`, which a storage that opens the file
+//!   sets; the last commits at a power failure otherwise, which [`SqliteStorage::check`] reports.
+//!   In memory, everything when the process ends.
 
 mod answers;
 mod conditions;
 pub(crate) mod connections;
-mod fault;
+mod database;
 #[cfg(all(feature = "_fuzzing", feature = "sqlite"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
-mod grouped;
 mod janitor;
 pub(crate) mod migrate;
 #[cfg(feature = "mysql")]
@@ -124,9 +140,12 @@ mod row;
 mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statement_error;
+mod storage;
 pub(crate) mod table;
 pub(crate) mod transaction;
 mod tried;
+mod verb;
 mod wakeups;
 
 #[cfg(feature = "mysql")]
@@ -135,6 +154,7 @@ pub use mysql::{MySqlBuilder, MySqlStorage, MySqlWarning};
 pub use postgres::{PostgresBuilder, PostgresStorage, PostgresWarning};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteBuilder, SqliteStorage, SqliteWarning};
+pub use storage::SqlStorage;
 
 /// The tables of [`PostgresStorage`], as `migrate()` makes them under their default name.
 ///

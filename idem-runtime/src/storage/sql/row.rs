@@ -1,7 +1,8 @@
-//! A row and the record that it holds.
+//! A row and its record.
 //!
-//! What may change a row is said in each database's statements. Everything else, what a row that was only read means to a verb, is
-//! [`settle`]: it asks the one state machine, and gives an answer only where that changes nothing.
+//! Each dialect's statements decide which verb changes a row. What an unchanged row means to a verb
+//! is
+//! [`settle`]: it asks the state machine, and answers only where that changes nothing.
 
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub(super) fn policy(policy: CrashPolicy) -> &'static str {
     }
 }
 
-/// How an operation ended, as columns.
+/// The outcome of an operation, as columns.
 #[derive(Debug)]
 pub(super) struct FinishColumns<'a> {
     pub(super) status: &'static str,
@@ -99,7 +100,8 @@ impl<'a> FinishColumns<'a> {
         };
         let stored =
             payload.map_or(0, |payload| payload.bytes.len()) + message.map_or(0, <[u8]>::len);
-        // Sizes beyond what the column holds do not occur; were it otherwise, they are read as they were written.
+        // Sizes beyond what the column holds do not occur; were it otherwise, they are read as they
+        // were written.
         let size = too_large.unwrap_or(stored as u64).cast_signed();
         Self {
             status,
@@ -112,19 +114,52 @@ impl<'a> FinishColumns<'a> {
     }
 }
 
-/// What a statement found under a key.
-pub(super) type Found = Result<Option<Record>, StorageError>;
+/// The record that a statement found under a key.
+pub(crate) type Found = Result<Option<Record>, StorageError>;
 
-/// Reads the record from the columns that start at `first`; none where its version is `NULL`, or its retention is over at `now`.
-///
-/// A row that cannot be read is an error of kind `Corrupt` or `NewerVersion`. What its expiry means is the same in every version.
-pub(super) fn read<R: Row>(row: &R, first: usize, now: Timestamp) -> Found
+/// A row that a record can be read from.
+pub(super) trait RecordRow: Row {
+    fn integer(&self, column: usize) -> sqlx::Result<Option<i64>>;
+    fn text(&self, column: usize) -> sqlx::Result<Option<String>>;
+    fn bytes(&self, column: usize) -> sqlx::Result<Option<Vec<u8>>>;
+}
+
+impl<R: Row> RecordRow for R
 where
     usize: ColumnIndex<R>,
     i64: for<'r> Decode<'r, R::Database> + Type<R::Database>,
     String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
     Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
 {
+    fn integer(&self, column: usize) -> sqlx::Result<Option<i64>> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: usize) -> sqlx::Result<Option<String>> {
+        self.try_get(column)
+    }
+
+    fn bytes(&self, column: usize) -> sqlx::Result<Option<Vec<u8>>> {
+        self.try_get(column)
+    }
+}
+
+/// A column of a statement's own making.
+pub(super) fn get<'r, T, R>(row: &'r R, column: usize) -> Result<T, StorageError>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    T: Decode<'r, R::Database> + Type<R::Database>,
+{
+    row.try_get(column).map_err(|error| corrupt().with_source(error))
+}
+
+/// Reads the record from the columns that start at `first`; none where its version is `NULL`, or
+/// its retention is over at `now`.
+///
+/// A row that cannot be read is an error of kind `Corrupt` or `NewerVersion`. What its expiry means
+/// is the same in every version.
+pub(super) fn read(row: &impl RecordRow, first: usize, now: Timestamp) -> Found {
     Reader { row, next: first }.record(now)
 }
 
@@ -134,15 +169,9 @@ struct Reader<'a, R> {
     next: usize,
 }
 
-impl<R: Row> Reader<'_, R>
-where
-    usize: ColumnIndex<R>,
-    i64: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-    String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-    Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-{
+impl<R: RecordRow> Reader<'_, R> {
     fn record(mut self, now: Timestamp) -> Found {
-        let Some(version) = self.optional::<i64>()? else { return Ok(None) };
+        let Some(version) = self.optional(R::integer)? else { return Ok(None) };
         let expires_at = Timestamp::from_millis(self.positive()?);
         if expires_at <= now && expires_at != Timestamp::NEVER {
             return Ok(None);
@@ -152,22 +181,22 @@ where
             2..=1000 => return Err(newer()),
             _ => return Err(corrupt()),
         }
-        let status: String = self.required()?;
-        let owner: Vec<u8> = self.required()?;
+        let status = self.required(R::text)?;
+        let owner = self.required(R::bytes)?;
         let owner = OwnerId::from_bytes(owner.try_into().map_err(|_| corrupt())?);
         let fence = Fence::new(self.positive()?);
-        let fingerprint: Vec<u8> = self.required()?;
+        let fingerprint = self.required(R::bytes)?;
         let fingerprint =
             Fingerprint::from_bytes(&fingerprint).map_err(|invalid| match invalid {
                 InvalidFingerprint::UnknownAlgorithm => newer(),
                 _ => corrupt(),
             })?;
-        let on_crash = match self.required::<String>()?.as_str() {
+        let on_crash = match self.required(R::text)?.as_str() {
             "retry" => CrashPolicy::Retry,
             "park" => CrashPolicy::Park,
             _ => return Err(corrupt()),
         };
-        let recovered = match self.required::<i64>()? {
+        let recovered = match self.required(R::integer)? {
             0 => false,
             1 => true,
             _ => return Err(corrupt()),
@@ -175,7 +204,7 @@ where
         let lease = Duration::from_millis(self.positive()?);
         let ttl = Duration::from_millis(self.positive()?);
         let lease_until = Timestamp::from_millis(self.positive()?);
-        let finished_at = self.optional::<i64>()?;
+        let finished_at = self.optional(R::integer)?;
         let finish = self.finish()?;
         let state = match (status.as_str(), finished_at, finish) {
             ("processing", None, None) => {
@@ -192,13 +221,13 @@ where
         Ok(Some(Record { fingerprint, owner, fence, state, expires_at }))
     }
 
-    /// How the operation ended; none where it has not.
+    /// The outcome; `None` where there is none yet.
     fn finish(&mut self) -> Result<Option<Finish>, StorageError> {
-        let codec = self.optional::<String>()?;
-        let payload = self.optional::<Vec<u8>>()?;
-        let failure = self.optional::<String>()?;
-        let message = self.optional::<Vec<u8>>()?;
-        let Some(size) = self.optional::<i64>()? else { return Ok(None) };
+        let codec = self.optional(R::text)?;
+        let payload = self.optional(R::bytes)?;
+        let failure = self.optional(R::text)?;
+        let message = self.optional(R::bytes)?;
+        let Some(size) = self.optional(R::integer)? else { return Ok(None) };
         let size = size.cast_unsigned();
         let stored = payload.as_ref().map_or(0, Vec::len) + message.as_ref().map_or(0, Vec::len);
         let is_whole = stored as u64 == size;
@@ -230,27 +259,23 @@ where
     }
 
     fn positive(&mut self) -> Result<u64, StorageError> {
-        u64::try_from(self.required::<i64>()?).map_err(|_| corrupt())
+        u64::try_from(self.required(R::integer)?).map_err(|_| corrupt())
     }
 
-    fn required<T>(&mut self) -> Result<T, StorageError>
-    where
-        T: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-    {
-        self.optional()?.ok_or_else(corrupt)
+    fn required<T>(&mut self, column: Column<R, T>) -> Result<T, StorageError> {
+        self.optional(column)?.ok_or_else(corrupt)
     }
 
-    fn optional<T>(&mut self) -> Result<Option<T>, StorageError>
-    where
-        T: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-    {
-        let column = self.next;
+    fn optional<T>(&mut self, column: Column<R, T>) -> Result<Option<T>, StorageError> {
         self.next += 1;
-        self.row.try_get(column).map_err(|error| corrupt().with_source(error))
+        column(self.row, self.next - 1).map_err(|error| corrupt().with_source(error))
     }
 }
 
-/// The error for a row that is no record.
+/// Reads a column of a row.
+type Column<R, T> = fn(&R, usize) -> sqlx::Result<Option<T>>;
+
+/// The error for a row that cannot be decoded.
 pub(super) fn corrupt() -> StorageError {
     StorageError::new(StorageErrorKind::Corrupt, "the stored record is damaged")
 }
@@ -261,7 +286,8 @@ fn newer() -> StorageError {
     StorageError::new(StorageErrorKind::NewerVersion, message)
 }
 
-/// What a row that was read and not written says to a verb. Where the verb would have changed it, the row is not what the statement met.
+/// What a row that was read and not written says to a verb. Where the verb would have changed it,
+/// the row is not what the statement met.
 pub(super) fn settle<E: Transition>(found: Found, verb: &E, now: Timestamp) -> Answer<E::Reply> {
     match found {
         Err(error) => Answer::Settled(Err(error)),
@@ -294,19 +320,43 @@ pub(super) fn won(
     }
 }
 
-/// A moment as the database told it.
+/// A moment of the database's clock.
 pub(super) fn timestamp(now: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(now).unwrap_or(0))
 }
 
 /// Most records of a page, whatever is asked for.
-pub(super) const LONGEST_PAGE: usize = 10_000;
+pub(super) const MAX_PAGE: usize = 10_000;
 
-/// A page of a scan, from rows in the order of their keys, of which at most `limit` were asked for.
-pub(super) fn page(rows: Vec<(String, Found)>, limit: usize) -> Page {
-    let next = rows.last().filter(|_| rows.len() >= limit).map(|(key, _)| Cursor(key.clone()));
-    let records = rows
-        .into_iter()
-        .filter_map(|(key, found)| Some((RecordKey::from_stored(key), found.transpose()?)));
-    Page { records: records.collect(), next }
+/// A number of rows as the argument of a statement.
+pub(super) fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// The record that a load found, from at most one row: `now` and the columns of the record.
+pub(super) fn loaded<R: RecordRow>(rows: &[R]) -> Found {
+    let Some(row) = rows.first() else { return Ok(None) };
+    read(row, 1, moment(row)?)
+}
+
+/// A page of a scan, from rows in the order of their keys, of which at most `limit` were asked for:
+/// `now`, the key and the columns of the record.
+pub(super) fn scanned<R: RecordRow>(
+    rows: &[R],
+    limit: usize,
+    key: impl Fn(&R) -> Result<String, StorageError>,
+) -> Result<Page, StorageError> {
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = RecordKey::from_stored(key(row)?);
+        records.extend(read(row, 2, moment(row)?).transpose().map(|record| (key, record)));
+    }
+    let last = rows.last().filter(|_| rows.len() >= limit);
+    Ok(Page { records, next: last.map(key).transpose()?.map(Cursor) })
+}
+
+/// The moment of the statement, in its first column.
+fn moment(row: &impl RecordRow) -> Result<Timestamp, StorageError> {
+    let now = row.integer(0).map_err(|error| corrupt().with_source(error))?;
+    Ok(timestamp(now.ok_or_else(corrupt)?))
 }

@@ -1,4 +1,4 @@
-//! Reaching the server that a URL names.
+//! What the clients of Postgres and MySQL have in common: reaching a server, and their own errors.
 
 use std::io;
 use std::time::Duration;
@@ -7,13 +7,14 @@ use sqlx::{ConnectOptions, Connection, Database, Error};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::{Address, FIRST_PATIENCE};
+use super::statement_error::{Retry, SendState, StatementError};
 use crate::storage::{StorageError, StorageErrorKind, reach};
 
-/// A URL's options, as the client reads them.
+/// Parses a URL into the client's options.
 ///
 /// # Errors
 ///
-/// With nothing of the URL in the text. `example` is what it has to be like.
+/// The text repeats nothing of the URL, and shows the `example`.
 pub(super) fn options<O: std::str::FromStr>(
     url: &str,
     called: &str,
@@ -35,11 +36,12 @@ pub(super) fn options<O: std::str::FromStr>(
     })
 }
 
-/// Connects once, so that a wrong address shows at the start. A pool would not say why, but try until its patience ends.
+/// Connects once, so that a wrong address is reported with its reason: a pool would retry until it
+/// times out.
 ///
 /// # Errors
 ///
-/// Those of the client. A server that is being started is waited for.
+/// Those of the client. Waits for a server that is starting.
 pub(super) async fn try_once<DB: Database>(
     options: &Address<DB>,
     is_starting: impl Fn(&Error) -> bool,
@@ -50,7 +52,7 @@ pub(super) async fn try_once<DB: Database>(
         let connected = timeout_at(until, options.connect()).await;
         match connected.unwrap_or_else(|_| Err(Error::Io(io::ErrorKind::TimedOut.into()))) {
             Ok(connection) => {
-                // Whether the server hears that this was all matters to nobody.
+                // It does not matter whether the server gets the goodbye.
                 let _ = timeout_at(until, connection.close()).await;
                 return Ok(());
             }
@@ -62,8 +64,83 @@ pub(super) async fn try_once<DB: Database>(
     }
 }
 
-/// An error of a first connection, which names the server.
+/// Names the server in the error of a first connection.
 pub(super) fn with_address(error: StorageError, called: &str, server: &str) -> StorageError {
     let text = error.to_string().replacen(called, &format!("{called} at {server}"), 1);
     error.with_text(text)
+}
+
+/// Whether the connection is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    Yes,
+    No,
+}
+
+/// Classifies an error that does not come from the server. `tls` names the settings with which the
+/// server offers TLS.
+pub(super) fn client_fault(
+    error: Error,
+    send_state: SendState,
+    called: &'static str,
+    tls: &str,
+) -> (StatementError, Broken) {
+    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+
+    let (kind, message, broken) = match &error {
+        Error::PoolTimedOut | Error::PoolClosed => {
+            let message = format!(
+                "no connection to {called} in time: the server cannot be reached, or others keep the \
+                 storage's connections waiting"
+            );
+            (NotApplied, message, Broken::No)
+        }
+        Error::Configuration(_) | Error::InvalidArgument(_) => {
+            let message = format!("the address of the {called} server cannot be used");
+            (Configuration, message, Broken::No)
+        }
+        Error::Tls(why) => {
+            let reason = without_tls(&why.to_string(), tls);
+            (Configuration, format!("no encrypted connection to {called}: {reason}"), Broken::Yes)
+        }
+        Error::Encode(_) => {
+            (Configuration, format!("a value is too large for {called}"), Broken::No)
+        }
+        _ if send_state == SendState::Sent => {
+            let message = format!("the connection to {called} broke before it answered");
+            (Indeterminate, message, Broken::Yes)
+        }
+        Error::Protocol(_) => {
+            let message =
+                format!("cannot connect to {called}: another kind of server listens there");
+            (NotApplied, message, Broken::Yes)
+        }
+        other => {
+            let (kind, message) = reach::unreached(called, &other.to_string());
+            (kind, message.into_owned(), Broken::Yes)
+        }
+    };
+    let then = if matches!(error, Error::Encode(_)) { Retry::Individually } else { Retry::Never };
+    (StatementError::new(then, kind, message, error), broken)
+}
+
+/// Why there is no TLS.
+fn without_tls(text: &str, setting: &str) -> String {
+    if text.contains("built without TLS") {
+        "switch on a TLS feature of sqlx, such as `tls-rustls-ring-webpki`".to_owned()
+    } else if text.contains("does not support TLS") {
+        format!("the server does not offer TLS ({setting})")
+    } else {
+        "a certificate or a key that the URL names cannot be used, or the server's is not accepted"
+            .to_owned()
+    }
+}
+
+/// The error of a statement that was not answered in time.
+pub(super) fn no_answer(called: &str) -> StatementError {
+    let message = format!("{called} did not answer in time");
+    StatementError {
+        retry: Retry::Never,
+        error: StorageError::new(StorageErrorKind::Indeterminate, message),
+    }
 }

@@ -1,6 +1,7 @@
 //! The names of our tables.
 //!
-//! Names are part of the statements' text, so they are checked here, once, and quoted wherever they are used.
+//! Names are part of the statements' text, so they are checked here, once, and quoted wherever they
+//! are used.
 
 use std::fmt;
 
@@ -39,8 +40,8 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Configuration`] where a name is empty, longer than 48 characters, begins with a digit, or has other characters
-    /// than ASCII letters, digits and `_`.
+    /// [`StorageErrorKind::Configuration`] where a name is empty, longer than 48 characters, begins
+    /// with a digit, or has other characters than ASCII letters, digits and `_`.
     pub fn new(schema: Option<&str>, name: &str, quote: Quote) -> Result<Self, StorageError> {
         check("table", name)?;
         if let Some(schema) = schema {

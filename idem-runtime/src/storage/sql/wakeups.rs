@@ -1,7 +1,9 @@
-//! Wake-ups for waiters: at once by what this process finishes, and by one shared poll for what others finish.
+//! Wake-ups for waiters: at once by what this process finishes, and by one shared poll for what
+//! others finish.
 //!
-//! Waiters that poll each for themselves cost a statement each; here all waiters of a storage share one, which asks for all of their keys,
-//! and which nobody sends while nobody waits. The pause between two polls is jittered, so that the processes of a fleet do not poll in step.
+//! All waiters of a storage share one statement, which asks for all of their keys and is not sent
+//! while there are none. The pause between two polls is jittered, so that the processes of a fleet
+//! do not poll in step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +18,9 @@ use crate::storage::{StorageError, Wakeup, Watchers};
 /// The mean pause between two polls.
 const PAUSE_MS: u64 = 25;
 
-/// What can say which keys somebody is still at work on.
-pub(super) trait Polls: Send + Sync + 'static {
-    /// Those of `keys` that an owner is at work on.
+/// Finds out which keys are still being processed.
+pub(crate) trait Polls: Send + Sync + 'static {
+    /// The keys whose records are `Processing`.
     fn processing(
         &self,
         keys: &[RecordKey],
@@ -37,12 +39,12 @@ impl Wakeups {
         Self { watchers: Watchers::new(|_| {}), polling: Arc::default() }
     }
 
-    /// Wakes who waits for a key that this process has changed.
+    /// Wakes the waiters of a key that this process has changed.
     pub(super) fn wake(&self, key: &RecordKey) {
         self.watchers.wake(key.as_str());
     }
 
-    /// Subscribes to a key, and begins to poll where nobody does.
+    /// Subscribes to a key, and starts the poller if it is not running.
     pub(super) fn watch<B: Polls>(&self, backend: &Arc<B>, key: &RecordKey) -> Wakeup {
         let (wakeup, _) = self.watchers.subscribe(key);
         if !self.polling.swap(true, Ordering::SeqCst) {
@@ -68,14 +70,14 @@ impl Poller {
             if keys.is_empty() {
                 self.polling.store(false, Ordering::SeqCst);
                 self.ended = true;
-                // Whoever came after the look and before the store has started no poller.
+                // A waiter that came between the look and the store has started no poller.
                 if self.watchers.keys().is_empty() || self.polling.swap(true, Ordering::SeqCst) {
                     return;
                 }
                 self.ended = false;
                 continue;
             }
-            // Waiters poll for themselves beside this, and they tell of a storage in trouble.
+            // Waiters also poll themselves, and report errors of the storage.
             if let Ok(processing) = backend.processing(&keys).await {
                 let processing: HashSet<&str> = processing.iter().map(String::as_str).collect();
                 for key in keys.iter().filter(|key| !processing.contains(key.as_str())) {
@@ -87,7 +89,7 @@ impl Poller {
 }
 
 impl Drop for Poller {
-    /// A poller that panics makes room for the next.
+    /// A poller that panics lets the next waiter start another.
     fn drop(&mut self) {
         if !self.ended {
             self.polling.store(false, Ordering::SeqCst);

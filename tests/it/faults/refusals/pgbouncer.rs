@@ -19,7 +19,7 @@ async fn a_connection_that_a_pooler_refuses_says_why() {
             &["user name or the password"],
         ),
         Refusal::configuration(on_database(&url, "missing"), &["no database of this name"])
-            .never(&["going away"]),
+            .never(&["server is shutting down"]),
     ])
     .await;
     server.kill();
@@ -49,7 +49,7 @@ async fn a_pooler_that_takes_encrypted_connections_alone_says_so() {
     );
     let url = pooler.url();
     Refusal::configuration(url, &["encrypted", "sslmode", "TLS feature"])
-        .never(&["password", "going away"])
+        .never(&["password", "server is shutting down"])
         .hold()
         .await;
 }

@@ -23,7 +23,7 @@ async fn a_connection_that_redis_refuses_says_why() {
         ),
         Refusal::passing("unix:///nowhere/redis.sock", &["/nowhere/redis.sock", "no socket"]),
         // The login.
-        Refusal::configuration(at("", ""), &["asks for a password"]),
+        Refusal::configuration(at("", ""), &["requires a password"]),
         Refusal::configuration(at(&format!(":{PASSWORD}@"), ""), &["user name or the password"]),
         Refusal::configuration(
             at(&format!("nobody:{PASSWORD}@"), ""),
@@ -54,7 +54,7 @@ async fn a_server_without_room_or_of_another_kind_says_so() {
     drop(taken);
 
     let url = format!("redis://:{PASSWORD}@{}/", stranger().await);
-    Refusal::passing(url, &["cannot connect to redis at", "what listens there"]).hold().await;
+    Refusal::passing(url, &["cannot connect to redis at", "the server there"]).hold().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +68,7 @@ async fn what_sentinels_refuse_says_why() {
             format!("redis-sentinel://:{PASSWORD}@127.0.0.1:{}/{}", NOWHERE, setup.master_name()),
             &["redis-sentinel://***@127.0.0.1:"],
         ),
-        Refusal::passing(at("", "another"), &["sentinels", "no such primary"]),
+        Refusal::passing(at("", "another"), &["sentinels", "no reachable primary"]),
         Refusal::configuration(
             at(&format!("nobody:{PASSWORD}@"), setup.master_name()),
             &["user name or the password"],
@@ -96,7 +96,7 @@ async fn what_a_cluster_refuses_says_why() {
             format!("redis-cluster://:{PASSWORD}@name.invalid:1"),
             &["name.invalid", "host name"],
         ),
-        Refusal::configuration(at(""), &["asks for a password"]),
+        Refusal::configuration(at(""), &["requires a password"]),
         Refusal::configuration(at(&format!(":{PASSWORD}@")), &["user name or the password"]),
         Refusal::configuration(format!("{}/1", at(":right@")), &["a cluster has no databases"]),
         Refusal::configuration(format!("redis://:right@{one}/1"), &["cluster", "redis-cluster://"]),

@@ -6,8 +6,9 @@ use super::{
 use crate::record::{CrashPolicy, millis};
 use crate::storage::StorageError;
 
-/// Reads a record, and writes what it has read. What it does not keep, because it means nothing to it, it takes from the bytes: whether
-/// somebody waits, what the policy of a finished call was, and what a released one had asked for.
+/// Reads a record, and writes what it has read. What it does not keep, because it means nothing to
+/// it, it takes from the bytes: whether somebody waits, what the policy of a finished call was, and
+/// what a released one had asked for.
 ///
 /// # Errors
 ///

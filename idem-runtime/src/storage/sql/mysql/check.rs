@@ -3,17 +3,19 @@
 use std::fmt;
 
 use super::super::connections::Share;
+use super::super::row::get;
 use super::link::Link;
-use super::verbs::get;
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
 /// A setting under which records, and with them the protection against running twice, can be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MySqlWarning {
-    /// `innodb_flush_log_at_trx_commit` is not 1: a commit does not wait for the disk, and a crash forgets the last of them.
+    /// `innodb_flush_log_at_trx_commit` is not 1: a commit does not wait for the disk, and a crash
+    /// forgets the last of them.
     NotSynchronous,
-    /// There is a binary log, and `sync_binlog` is not 1: a crash can leave replicas with other records than the server.
+    /// There is a binary log, and `sync_binlog` is not 1: a crash can leave replicas with other
+    /// records than the server.
     BinlogNotSynchronous,
 }
 
@@ -21,7 +23,7 @@ impl fmt::Display for MySqlWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSynchronous => {
-                "innodb_flush_log_at_trx_commit is not 1: a crash of mysql forgets the last records, and what they protect can run twice; set it to 1"
+                "innodb_flush_log_at_trx_commit is not 1: a crash of mysql loses the last records, and their operations can run twice; set it to 1"
             }
             Self::BinlogNotSynchronous => {
                 "sync_binlog is not 1: after a crash of mysql replicas can have other records than it; set it to 1"
@@ -48,12 +50,12 @@ pub(super) async fn check(link: &Link) -> Result<Vec<MySqlWarning>, StorageError
     session.give_back();
     let rows = rows?;
     let Some(row) = rows.first() else { return Ok(Vec::new()) };
-    refuse_too_old(&get::<String>(row, 2)?)?;
+    refuse_too_old(&get::<String, _>(row, 2)?)?;
     let mut warnings = Vec::new();
     for (column, warning) in
         [MySqlWarning::NotSynchronous, MySqlWarning::BinlogNotSynchronous].into_iter().enumerate()
     {
-        if get::<i64>(row, column)? != 0 {
+        if get::<i64, _>(row, column)? != 0 {
             warnings.push(warning);
         }
     }

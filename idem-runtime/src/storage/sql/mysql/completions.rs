@@ -6,7 +6,8 @@ use super::values::Value;
 use crate::record::Timestamp;
 use crate::storage::Complete;
 
-/// Most bytes of results in a statement of more than one. Servers refuse what is beyond `max_allowed_packet`, 16 MiB or more.
+/// Most bytes of results in a statement of more than one. Servers refuse what is beyond
+/// `max_allowed_packet`, 16 MiB or more.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Some completions of a batch, alike but for key, owner and result, with their places in it.

@@ -1,174 +1,138 @@
-//! What an error of the client or the server means for a caller.
+//! Classifies the errors of the client and the server.
 
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::super::fault::{Fault, Then};
 use super::super::migrate;
+use super::super::server::{Broken, client_fault};
+use super::super::statement_error::{Retry, SendState, StatementError};
 use super::super::table::Table;
 use super::login;
-use crate::storage::{StorageError, StorageErrorKind, reach};
+use crate::storage::StorageErrorKind;
 
 /// The answer to a `SET TRANSACTION` inside of a transaction.
 pub(super) const INSIDE: u16 = 1568;
 
-/// Whether the connection is of use afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
-    Yes,
-    No,
+/// Classifies an error of acquiring a connection.
+pub(super) fn on_acquire(error: Error, table: &Table) -> StatementError {
+    explain(error, SendState::Unsent, table).0
 }
 
-/// The fault for an error; `sent` says whether the statement was on its way.
-pub(super) fn explain(error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
-    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
+/// Classifies the error of a statement that was sent.
+pub(super) fn on_statement(error: Error, table: &Table) -> StatementError {
+    explain(error, SendState::Sent, table).0
+}
 
+/// Classifies an error, and says whether the connection is broken.
+pub(super) fn explain(
+    error: Error,
+    send_state: SendState,
+    table: &Table,
+) -> (StatementError, Broken) {
     let refused = error.as_database_error().and_then(|error| error.try_downcast_ref());
     if let Some(number) = refused.map(MySqlDatabaseError::number) {
-        return refusal(number, error, sent, table);
+        return refusal(number, error, send_state, table);
     }
-    let plain = |kind, message: &'static str, broken| (kind, message.into(), broken);
-    let (kind, message, broken) = match &error {
-        Error::PoolTimedOut | Error::PoolClosed => plain(
-            NotApplied,
-            "no connection to mysql in time: the server cannot be reached, or others keep the storage's connections waiting",
-            Broken::No,
-        ),
-        // The client has no error of its own for it.
-        Error::Configuration(reason) if reason.to_string().contains("RSA") => plain(
-            Configuration,
-            "no login to mysql: passwords of the kind `caching_sha2_password` need an encrypted connection, or the feature `mysql-rsa` \
-             of sqlx",
-            Broken::Yes,
-        ),
-        Error::Configuration(_) | Error::InvalidArgument(_) => {
-            plain(Configuration, "the address of the mysql server cannot be used", Broken::No)
-        }
-        Error::Tls(why) => (
-            Configuration,
-            format!("no encrypted connection to mysql: {}", without_tls(&why.to_string())).into(),
-            Broken::Yes,
-        ),
-        Error::Encode(_) => plain(Configuration, "a value is too large for mysql", Broken::No),
-        _ if sent => {
-            plain(Indeterminate, "the connection to mysql broke before it answered", Broken::Yes)
-        }
-        Error::Protocol(_) => plain(
-            NotApplied,
-            "cannot connect to mysql: what listens there is another kind of server",
-            Broken::Yes,
-        ),
-        other => {
-            let (kind, message) = reach::unreached("mysql", &other.to_string());
-            (kind, message, Broken::Yes)
-        }
-    };
-    let then = if matches!(error, Error::Encode(_)) { Then::Split } else { Then::Tell };
-    (Fault::new(then, kind, message, error), broken)
+    // The client has no error of its own for it.
+    if let Error::Configuration(reason) = &error
+        && reason.to_string().contains("RSA")
+    {
+        let message = "no login to mysql: passwords of the kind `caching_sha2_password` need an \
+                       encrypted connection, or the feature `mysql-rsa` of sqlx";
+        let fault =
+            StatementError::new(Retry::Never, StorageErrorKind::Configuration, message, error);
+        return (fault, Broken::Yes);
+    }
+    client_fault(error, send_state, "mysql", "`ssl_cert`, `ssl_key`")
 }
 
-/// What the server's numbers mean. Of most that are listed it is certain that the statement changed nothing; of others nothing is.
-fn refusal(number: u16, error: Error, sent: bool, table: &Table) -> (Fault, Broken) {
-    use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
-    use Then::{Again, Split, Tell};
+/// Classifies the server's error numbers. Most of those listed certainly changed nothing; after any
+/// other the outcome is unknown.
+fn refusal(
+    number: u16,
+    error: Error,
+    send_state: SendState,
+    table: &Table,
+) -> (StatementError, Broken) {
+    use Retry::{Individually, Never, Together};
+    use StorageErrorKind::{Configuration, NotApplied};
 
-    let plain = |then, kind, message: &'static str| (then, kind, message.to_owned(), Broken::No);
+    let plain = |retry, kind, message: &str| (retry, kind, message.to_owned(), Broken::No);
+    let never = |kind, message: &str| (Never, kind, message.to_owned(), Broken::No);
+    let broken = |kind, message: &str| (Never, kind, message.to_owned(), Broken::Yes);
     if let Some(message) = login::refusal(number) {
-        return (Fault::new(Tell, Configuration, message, error), Broken::No);
+        return (StatementError::new(Never, Configuration, message, error), Broken::No);
     }
-    let (then, kind, message, broken) = match number {
-        // A deadlock, a row that changed under a snapshot, a key that another process has inserted, a transaction that another member of
-        // the group has precluded.
+    let (retry, kind, message, broken) = match number {
+        // A deadlock, a row that changed under a snapshot, a key that another process has inserted,
+        // a transaction that another member of the group has precluded.
         1213 | 1020 | 1062 | 3101 => {
-            plain(Again, NotApplied, "mysql kept aborting the statement (deadlock)")
+            plain(Together, NotApplied, "mysql kept aborting the statement (deadlock)")
         }
         1205 => plain(
-            Then::Locked,
+            Retry::Locked,
             NotApplied,
-            "an open transaction of somebody else's holds the row or the table: try again when it has ended",
+            "another open transaction holds the lock of the row or the table: retry when it has ended",
         ),
         // The tables were changed under a prepared statement.
         1615 => {
-            let message =
-                "mysql does not run the statement on the tables that are there".to_owned();
-            (Again, Configuration, message, Broken::Yes)
+            let message = "mysql cannot run the statement on the current tables".to_owned();
+            (Together, Configuration, message, Broken::Yes)
         }
         1146 => {
             let file = "the statements of `idempotency::storage::sql::MYSQL_SCHEMA`";
-            (Tell, Configuration, migrate::missing(table, file), Broken::No)
+            never(Configuration, &migrate::missing(table, file))
         }
         // A column that is not there, or one that nobody here fills.
-        1054 | 1048 | 1364 => (Tell, Configuration, migrate::other_columns(table), Broken::No),
-        1142 | 1143 | 1370 => (
-            Tell,
+        1054 | 1048 | 1364 => never(Configuration, &migrate::other_columns(table)),
+        1142 | 1143 | 1370 => never(
             Configuration,
-            format!("this user of mysql may not read and write the table {table}"),
-            Broken::No,
+            &format!("this mysql user may not read and write the table {table}"),
         ),
-        1064 | 1305 => plain(
-            Tell,
+        1064 | 1305 => never(
             Configuration,
             "mysql does not understand the statement: MySQL 8.0 or MariaDB 10.6, or later, is needed",
         ),
-        1243 => {
-            plain(Tell, Configuration, "a pooler between us and mysql loses prepared statements")
-        }
-        1461 => plain(
-            Tell,
+        1243 => never(Configuration, "a pooler in front of mysql loses prepared statements"),
+        1461 => never(
             Configuration,
             "mysql has no room for prepared statements: raise `max_prepared_stmt_count`",
         ),
-        1290 | 1792 | 1836 => (
-            Tell,
+        1290 | 1792 | 1836 => broken(
             NotApplied,
-            "mysql is a read-only replica, or has become one, or this session's transactions are read-only (`transaction_read_only`)"
-                .to_owned(),
-            Broken::Yes,
+            "mysql is a read-only replica, or has become one, or this session's transactions are read-only (`transaction_read_only`)",
         ),
-        1021 | 1114 => {
-            plain(Tell, NotApplied, "the disk or the table space of the mysql server is full")
-        }
-        1040 | 1203 | 1226 => plain(Tell, NotApplied, "mysql has no connection left"),
+        1021 | 1114 => never(NotApplied, "the disk or the table space of the mysql server is full"),
+        1040 | 1203 | 1226 => never(NotApplied, "mysql has no connection left"),
         // Of a statement that reads.
-        3024 => plain(Tell, NotApplied, "mysql cancelled the statement"),
-        // The statement may have been committed when the server was told to stop, or a proxy lost it, which says so with a client's number.
+        3024 => never(NotApplied, "mysql cancelled the statement"),
+        // The statement may have been committed when the server was told to stop, or a proxy lost
+        // it, which says so with a client's number.
         1053 | 1077 | 1152 | 1158..=1161 | 1927 | 2000..=2999 | 3169 | 4031 => {
-            let kind = if sent { Indeterminate } else { NotApplied };
-            (Tell, kind, "the mysql server is going away".to_owned(), Broken::Yes)
+            broken(send_state.kind(), "the mysql server is shutting down")
         }
         1153 | 1301 => (
-            Split,
+            Individually,
             Configuration,
             "a result is larger than the server's `max_allowed_packet`".to_owned(),
             Broken::Yes,
         ),
         1264 | 1366 | 1406 | 1690 => {
-            plain(Split, Configuration, "mysql does not accept a value of the record")
+            plain(Individually, Configuration, "mysql does not accept a value of the record")
         }
-        // Among them: the commit failed (1180), the binary log cannot be written (1026, 1598), the statement was killed (1317, 1969). They may
-        // come when the engine, or the log that the server recovers from, has the commit already.
+        // Among them: the commit failed (1180), the binary log cannot be written (1026, 1598), the
+        // statement was killed (1317, 1969). They may come when the engine, or the log that the
+        // server recovers from, has the commit already.
         number => {
-            let kind = if sent { Indeterminate } else { NotApplied };
-            let message = format!("mysql did not say what became of the statement ({number})");
-            (Tell, kind, message, Broken::No)
+            let message = format!("the outcome of the statement is unknown (mysql error {number})");
+            (Never, send_state.kind(), message, Broken::No)
         }
     };
-    (Fault::new(then, kind, message, error), broken)
+    (StatementError::new(retry, kind, message, error), broken)
 }
 
-/// Why the client has no TLS.
-fn without_tls(text: &str) -> &'static str {
-    if text.contains("built without TLS") {
-        "switch on a TLS feature of sqlx, such as `tls-rustls-ring-webpki`"
-    } else if text.contains("does not support TLS") {
-        "the server does not offer TLS (`ssl_cert`, `ssl_key`)"
-    } else {
-        "a certificate or a key that the URL names cannot be used, or the server's is not accepted"
-    }
-}
-
-/// The server's number of a fault, where it is the server's.
-pub(super) fn number(fault: &Fault) -> Option<u16> {
+/// The server's error number, if the error comes from the server.
+pub(super) fn number(fault: &StatementError) -> Option<u16> {
     Some(
         fault
             .error
@@ -179,10 +143,9 @@ pub(super) fn number(fault: &Fault) -> Option<u16> {
     )
 }
 
-/// The fault of a statement that was not answered in time.
-pub(super) fn no_answer() -> Fault {
-    let message = "mysql did not answer in time";
-    Fault { then: Then::Tell, error: StorageError::new(StorageErrorKind::Indeterminate, message) }
+/// Whether a lock was not acquired in time.
+pub(super) fn is_locked(fault: &StatementError) -> bool {
+    matches!(number(fault), Some(1205 | 3572))
 }
 
 #[cfg(test)]
@@ -192,17 +155,21 @@ mod tests {
 
     #[test]
     fn what_may_have_been_committed_is_not_said_to_be_refused() {
-        let kind = |number, sent| {
-            let (fault, _) =
-                refusal(number, Error::WorkerCrashed, sent, &Table::standard(Quote::Backtick));
+        let kind = |number, send_state| {
+            let (fault, _) = refusal(
+                number,
+                Error::WorkerCrashed,
+                send_state,
+                &Table::standard(Quote::Backtick),
+            );
             fault.error.kind()
         };
         for lost in [1026, 1047, 1053, 1180, 1317, 1598, 1927, 1969, 2006, 2013, 3100, 9001] {
-            assert_eq!(kind(lost, true), StorageErrorKind::Indeterminate, "{lost}");
-            assert_eq!(kind(lost, false), StorageErrorKind::NotApplied, "{lost}");
+            assert_eq!(kind(lost, SendState::Sent), StorageErrorKind::Indeterminate, "{lost}");
+            assert_eq!(kind(lost, SendState::Unsent), StorageErrorKind::NotApplied, "{lost}");
         }
         for refused in [1021, 1062, 1205, 1213, 3101] {
-            assert_eq!(kind(refused, true), StorageErrorKind::NotApplied, "{refused}");
+            assert_eq!(kind(refused, SendState::Sent), StorageErrorKind::NotApplied, "{refused}");
         }
     }
 }

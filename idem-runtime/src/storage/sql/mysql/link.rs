@@ -1,9 +1,10 @@
-//! Statements on their way to the server and back.
+//! Runs statements on the server.
 //!
 //! # Settings
 //!
-//! Statements rely on what a session may have otherwise: each commits by itself, none waits long for a lock, and a value that does not fit
-//! is refused. So every connection is told so once ([`SETTINGS`]), after the server's `init_connect` and the application's hooks.
+//! Statements rely on what a session may have otherwise: each commits by itself, none waits long
+//! for a lock, and a value that does not fit is refused. So every connection is told so once
+//! ([`SETTINGS`]), after the server's `init_connect` and the application's hooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,14 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::super::connections::{Connections, Lent, Share};
-use super::super::fault::Fault;
+use super::super::row::get;
+use super::super::server::{Broken, no_answer};
+use super::super::statement_error::{SendState, StatementError};
 use super::super::table::Table;
-use super::super::transaction::broken_up;
-use super::error::{Broken, explain, no_answer};
+use super::super::transaction::aborted;
+use super::error::{explain, on_acquire};
 use super::statements::Write;
 use super::values::{Value, bound, written_out};
-use super::verbs::get;
 
 /// The storage's connections, and the tables that statements are about.
 #[derive(Debug)]
@@ -44,13 +46,14 @@ pub(super) struct Server {
     pub(super) rolls_back: bool,
 }
 
-/// What a session is told before its first statement. Locks are waited for in whole seconds. With statements in its binary log the server
-/// refuses to write under `READ COMMITTED`.
+/// What a session is told before its first statement. Locks are waited for in whole seconds. With
+/// statements in its binary log the server refuses to write under `READ COMMITTED`.
 pub const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, \
                         sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'; \
                         SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
-/// Refused inside of a transaction. Elsewhere it says of the next one what holds wherever records can be written.
+/// Refused inside of a transaction. Elsewhere it says of the next one what holds wherever records
+/// can be written.
 pub(super) const OUTSIDE: &str = "SET TRANSACTION READ WRITE";
 
 impl Link {
@@ -71,11 +74,11 @@ impl Link {
     }
 
     /// A connection, for the statements of one batch.
-    pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, Fault> {
+    pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, StatementError> {
         let acquired = self.connections.acquire_within(share, self.patience).await;
-        let lent = acquired.map_err(|error| explain(error, false, &self.table).0)?;
+        let lent = acquired.map_err(|error| on_acquire(error, &self.table))?;
         let is_new = lent.is_new;
-        let mut session = Session::new(Place::Alone { lent, share }, self);
+        let mut session = Session::new(SessionKind::Autocommit { lent, share }, self);
         if is_new {
             session.run(SETTINGS.to_owned()).await?;
         }
@@ -84,7 +87,7 @@ impl Link {
 
     /// The application's connection, for statements that are part of the transaction that it is in.
     pub(super) fn within<'a>(&'a self, connection: &'a mut MySqlConnection) -> Session<'a> {
-        Session::new(Place::Within(connection), self)
+        Session::new(SessionKind::Transaction(connection), self)
     }
 
     /// Runs a statement that reads.
@@ -92,7 +95,7 @@ impl Link {
         &self,
         sql: &Arc<str>,
         values: &[Value<'_>],
-    ) -> Result<Vec<MySqlRow>, Fault> {
+    ) -> Result<Vec<MySqlRow>, StatementError> {
         let mut session = self.session(Share::Claims).await?;
         let rows = session.fetch(sql, values).await;
         session.give_back();
@@ -102,7 +105,7 @@ impl Link {
 
 /// A connection.
 pub(super) struct Session<'a> {
-    place: Place<'a>,
+    kind: SessionKind<'a>,
     is_broken: bool,
     link: &'a Link,
     /// Statements that go in one text with the next one in a transaction, before it and after it.
@@ -111,53 +114,54 @@ pub(super) struct Session<'a> {
 }
 
 /// Where statements run.
-enum Place<'a> {
+enum SessionKind<'a> {
     /// On a connection of the storage's own. Each statement commits by itself.
-    Alone { lent: Lent<'a, MySql>, share: Share },
+    Autocommit { lent: Lent<'a, MySql>, share: Share },
     /// In the application's transaction.
-    Within(&'a mut MySqlConnection),
+    Transaction(&'a mut MySqlConnection),
 }
 
-impl Place<'_> {
+impl SessionKind<'_> {
     fn connection(&mut self) -> &mut MySqlConnection {
         match self {
-            Self::Alone { lent, .. } => &mut lent.connection,
-            Self::Within(connection) => connection,
+            Self::Autocommit { lent, .. } => &mut lent.connection,
+            Self::Transaction(connection) => connection,
         }
     }
 }
 
 impl<'a> Session<'a> {
-    fn new(place: Place<'a>, link: &'a Link) -> Self {
-        Self { place, is_broken: false, link, before: "", after: String::new() }
+    fn new(kind: SessionKind<'a>, link: &'a Link) -> Self {
+        Self { kind, is_broken: false, link, before: "", after: String::new() }
     }
 
-    /// Sends statements in one text with the next one in the transaction, before it. That one runs only if they succeed.
+    /// Sends statements in one text with the next one in the transaction, before it. That one runs
+    /// only if they succeed.
     pub(super) fn send_before(&mut self, statements: &'static str) {
         self.before = statements;
     }
 
-    /// Likewise after it: they run only if it succeeds.
+    /// Sends statements after the next one, in one text. They run only if it succeeds.
     pub(super) fn send_after(&mut self, statements: String) {
         self.after = statements;
     }
 
     /// Takes another connection where this one broke.
-    pub(super) async fn mend(&mut self) -> Result<(), Fault> {
-        if let (true, Place::Alone { share, .. }) = (self.is_broken, &self.place) {
+    pub(super) async fn mend(&mut self) -> Result<(), StatementError> {
+        if let (true, SessionKind::Autocommit { share, .. }) = (self.is_broken, &self.kind) {
             *self = self.link.session(*share).await?;
         }
         Ok(())
     }
 
     pub(super) fn connection(&mut self) -> &mut MySqlConnection {
-        self.place.connection()
+        self.kind.connection()
     }
 
     /// Lets others have the connection, if it is the storage's own and of any use.
     pub(super) fn give_back(self) {
-        match self.place {
-            Place::Alone { lent, .. } if !self.is_broken => lent.give_back(),
+        match self.kind {
+            SessionKind::Autocommit { lent, .. } if !self.is_broken => lent.give_back(),
             _ => {}
         }
     }
@@ -167,13 +171,13 @@ impl<'a> Session<'a> {
         &mut self,
         sql: &Arc<str>,
         values: &[Value<'_>],
-    ) -> Result<Vec<MySqlRow>, Fault> {
+    ) -> Result<Vec<MySqlRow>, StatementError> {
         let limit = self.link.response_timeout;
-        let answer = match &mut self.place {
-            Place::Alone { lent, .. } => {
+        let answer = match &mut self.kind {
+            SessionKind::Autocommit { lent, .. } => {
                 timeout(limit, prepared(sql, values).fetch_all(&mut lent.connection)).await
             }
-            Place::Within(connection) => {
+            SessionKind::Transaction(connection) => {
                 let sql = together(&mut self.before, written_out(sql, values), &mut self.after);
                 timeout(limit, plain(sql).fetch_all(&mut **connection)).await
             }
@@ -186,13 +190,13 @@ impl<'a> Session<'a> {
         &mut self,
         write: &Write,
         values: &[Value<'_>],
-    ) -> Result<u64, Fault> {
+    ) -> Result<u64, StatementError> {
         let limit = self.link.response_timeout;
-        let answer = match &mut self.place {
-            Place::Alone { lent, .. } => {
+        let answer = match &mut self.kind {
+            SessionKind::Autocommit { lent, .. } => {
                 timeout(limit, prepared(write, values).execute(&mut lent.connection)).await
             }
-            Place::Within(connection) => {
+            SessionKind::Transaction(connection) => {
                 let sql = together(&mut self.before, written_out(write, values), &mut self.after);
                 timeout(limit, plain(sql).execute(&mut **connection)).await
             }
@@ -201,16 +205,16 @@ impl<'a> Session<'a> {
     }
 
     /// What the server is.
-    pub(super) async fn server(&mut self) -> Result<Server, Fault> {
+    pub(super) async fn server(&mut self) -> Result<Server, StatementError> {
         let link = self.link;
         let ask = async || {
             let mut first = async |ask: &str| {
                 let row = self.run(ask.to_owned()).await?.into_iter().next();
-                row.ok_or_else(|| Fault::unreadable(broken_up()))
+                row.ok_or_else(|| StatementError::unreadable(aborted()))
             };
             let row = first("SELECT VERSION(), @@innodb_rollback_on_timeout").await?;
-            let version: String = get(&row, 0).map_err(Fault::unreadable)?;
-            let rolls_back: i64 = get(&row, 1).map_err(Fault::unreadable)?;
+            let version: String = get(&row, 0).map_err(StatementError::unreadable)?;
+            let rolls_back: i64 = get(&row, 1).map_err(StatementError::unreadable)?;
             let is_mariadb = version.contains("MariaDB");
             Ok(Server { is_mariadb, rolls_back: rolls_back != 0 })
         };
@@ -218,21 +222,21 @@ impl<'a> Session<'a> {
     }
 
     /// Runs statements that cannot be prepared, and gives their rows.
-    pub(super) async fn run(&mut self, sql: String) -> Result<Vec<MySqlRow>, Fault> {
-        let answer = plain(sql).fetch_all(self.place.connection());
+    pub(super) async fn run(&mut self, sql: String) -> Result<Vec<MySqlRow>, StatementError> {
+        let answer = plain(sql).fetch_all(self.kind.connection());
         let answer = timeout(self.link.response_timeout, answer).await;
         self.checked(answer.ok())
     }
 
-    fn checked<T>(&mut self, answer: Option<Result<T, Error>>) -> Result<T, Fault> {
+    fn checked<T>(&mut self, answer: Option<Result<T, Error>>) -> Result<T, StatementError> {
         let (fault, broken) = match answer {
             Some(Ok(answer)) => return Ok(answer),
-            Some(Err(error)) => explain(error, true, &self.link.table),
-            None => (no_answer(), Broken::Yes),
+            Some(Err(error)) => explain(error, SendState::Sent, &self.link.table),
+            None => (no_answer("mysql"), Broken::Yes),
         };
         if broken == Broken::Yes {
             self.is_broken = true;
-            if let Place::Alone { .. } = self.place {
+            if let SessionKind::Autocommit { .. } = self.kind {
                 self.link.connections.forget_idle();
             }
         }
@@ -252,6 +256,6 @@ fn prepared(sql: &Arc<str>, values: &[Value<'_>]) -> Query<'static, MySql, MySql
 }
 
 fn plain(sql: String) -> RawSql {
-    // Likewise, and values that are digits.
+    // As above; the values are hex digits and numbers.
     sqlx::raw_sql(AssertSqlSafe(sql))
 }

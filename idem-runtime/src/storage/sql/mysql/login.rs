@@ -1,4 +1,5 @@
-//! Why a MySQL or MariaDB server does not let a client in, or not to the database, or not with these settings.
+//! Why a MySQL or MariaDB server does not let a client in, or not to the database, or not with
+//! these settings.
 
 /// What a number of the server's means; none where it is about something else.
 pub(super) fn refusal(number: u16) -> Option<&'static str> {
@@ -9,8 +10,8 @@ pub(super) fn refusal(number: u16) -> Option<&'static str> {
              `require_secure_transport`)"
         }
         3118 | 4151 => "mysql has locked the account of this user",
-        1820 | 1862 => "the password of this user of mysql has expired",
-        1251 | 1275 | 1524 => "mysql asks for a kind of login that the client does not know",
+        1820 | 1862 => "the password of this mysql user has expired",
+        1251 | 1275 | 1524 => "mysql requires a login method that the client does not support",
         3159 => {
             "mysql takes encrypted connections alone (`require_secure_transport`): switch on a TLS feature of sqlx, and say so in the URL \
              (`ssl-mode=REQUIRED`)"
@@ -20,7 +21,7 @@ pub(super) fn refusal(number: u16) -> Option<&'static str> {
         }
         1130 => "mysql does not accept connections from this host",
         1044 => {
-            "this user of mysql may not use the database, or there is none of this name that it may know of"
+            "this mysql user may not use the database, or there is none of this name that it may know of"
         }
         1115 | 1193 | 1231 | 1232 | 1238 | 1273 | 1298 => {
             "mysql refuses a setting of the session: look at `charset`, `collation`, `timezone` and the other parameters of the URL"

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::super::connections::{Share, on_driver};
 use super::super::migrate::{self, LONGEST_MIGRATION, Migration, is_up_to_date, pending};
 use super::super::table::Table;
-use super::error::{explain, number};
+use super::error::{number, on_statement};
 use super::link::Link;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -18,9 +18,10 @@ pub(super) const MIGRATIONS: &[Migration] =
 
 /// Brings the tables up to date.
 ///
-/// MySQL commits at each statement that changes tables, so there is no transaction around them, and a lock would be part of the session. Both
-/// are done without: the statements of a migration may run twice, after one another or side by side, and a version is noted when all of its
-/// statements have run.
+/// MySQL commits at each statement that changes tables, so there is no transaction around them, and
+/// a lock would be part of the session. Both are done without: the statements of a migration may
+/// run twice, after one another or side by side, and a version is noted when all of its statements
+/// have run.
 pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
     let task = async move {
         let link = &backend.link;
@@ -70,7 +71,7 @@ async fn version(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<
 
 /// The error of a statement of a migration, which needs rights that no verb needs.
 fn name_right_to_migrate(error: sqlx::Error, table: &Table) -> StorageError {
-    let fault = explain(error, true, table).0;
+    let fault = on_statement(error, table);
     let is_of_rights = number(&fault).is_some_and(|number| [1044, 1142, 1227].contains(&number));
     let error = StorageError::from(fault);
     if !is_of_rights {

@@ -1,15 +1,17 @@
 //! The statements.
 //!
-//! A batch is one JSON array, with bytes as hex, which `JSON_TABLE` makes rows of, so that the same prepared statement takes any number of
-//! verbs. Results are too large for that: see [`complete`].
+//! A batch is one JSON array, with bytes as hex, which `JSON_TABLE` makes rows of, so that the same
+//! prepared statement takes any number of verbs. Results are too large for that: see [`complete`].
 //!
-//! Every statement commits by itself, and every write finds its rows by the whole primary key and says in its conditions what it needs. So
-//! it locks those rows alone under every isolation level, is right whatever others do between two statements, and leaves nothing behind in
-//! the storage's own sessions: neither a transaction nor a setting.
+//! Every statement commits by itself, and every write finds its rows by the whole primary key and
+//! says in its conditions what it needs. So it locks those rows alone under every isolation level,
+//! is right whatever others do between two statements, and leaves nothing behind in the storage's
+//! own sessions: neither a transaction nor a setting.
 //!
-//! `UTC_TIMESTAMP` is the moment at which the statement began, the same for all of its rows and wherever it stands in it. `SYSDATE` would move
-//! inside of it, and both it and `NOW` are in the session's time zone, in which an hour comes twice when summer ends. A statement that
-//! waited for a lock is the more careful for being late: by its clock fewer leases are over.
+//! `UTC_TIMESTAMP` is the moment at which the statement began, the same for all of its rows and
+//! wherever it stands in it. `SYSDATE` would move inside of it, and both it and `NOW` are in the
+//! session's time zone, in which an hour comes twice when summer ends. A statement that waited for
+//! a lock is the more careful for being late: by its clock fewer leases are over.
 
 use std::sync::Arc;
 
@@ -32,7 +34,8 @@ const CLAIM: &[(&str, &str)] = &[
     ("ttl_ms", "BIGINT"),
 ];
 
-/// Likewise of a claim of a key whose last owner has this fence, and has died (1) or released the key (0).
+/// Likewise of a claim of a key whose last owner has this fence, and has died (1) or released the
+/// key (0).
 const TAKEOVER: &[(&str, &str)] = &[
     CLAIM[0],
     CLAIM[1],
@@ -48,7 +51,8 @@ const KEY: (&str, &str) = ("record_key", "VARCHAR(2048)");
 
 const OWNER: (&str, &str) = ("owner", "VARCHAR(32)");
 
-/// The sizes of the statements that end operations. A batch takes the next larger one, with keys that nothing has in the places left.
+/// The sizes of the statements that end operations. A batch takes the next larger one, with keys
+/// that nothing has in the places left.
 pub(super) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// The text of all statements, for one table.
@@ -132,16 +136,19 @@ impl Statements {
     }
 }
 
-/// Has what follows wait for a lock for a second, the least that MySQL can, and keeps how long the session waits otherwise.
+/// Has what follows wait for a lock for a second, the least that MySQL can, and keeps how long the
+/// session waits otherwise.
 ///
-/// A session's value that is kept already was left behind by a call that was given up, and the present one is not the session's own.
+/// A session's value that is kept already was left behind by a call that was given up, and the
+/// present one is not the session's own.
 const IMPATIENT: &str = "SET @idempotency_wait = \
                          CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), SESSION innodb_lock_wait_timeout = 1; ";
 
 /// Gives the session its own value back, where one is kept.
 ///
-/// It goes in one text with the statement that is not to wait, so that the server comes to it though the caller does not. But it does not
-/// where that statement fails. So it is sent again after an error, and before the next call and the commit.
+/// It goes in one text with the statement that is not to wait, so that the server comes to it
+/// though the caller does not. But it does not where that statement fails. So it is sent again
+/// after an error, and before the next call and the commit.
 pub(super) const PATIENT: &str = "SET SESSION innodb_lock_wait_timeout = \
                                   CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), \
                                   @idempotency_wait = NULL; ";
@@ -149,7 +156,8 @@ pub(super) const PATIENT: &str = "SET SESSION innodb_lock_wait_timeout = \
 const AND_PATIENT: &str =
     "; SET SESSION innodb_lock_wait_timeout = @idempotency_wait, @idempotency_wait = NULL";
 
-/// A call's record as its transaction sees it: its fence, and how long it will not expire, in milliseconds.
+/// A call's record as its transaction sees it: its fence, and how long it will not expire, in
+/// milliseconds.
 pub(super) fn own(table: &str, key: &str, owner: OwnerId) -> String {
     format!(
         "SELECT r.fence, r.expires_at - {NOW} FROM {table} AS r WHERE r.`key` = X'{key}' AND r.owner = X'{owner}'"
@@ -206,8 +214,9 @@ impl ClaimStatements {
 
 /// Ends the operations of a batch of up to `size`.
 ///
-/// Its values are not in a JSON array: MariaDB would collect the results in a temporary table first, which it makes as a file. Where in the
-/// lists of values a row finds its own, its key's place in the list of keys says.
+/// Its values are not in a JSON array: MariaDB would collect the results in a temporary table
+/// first, which it makes as a file. Where in the lists of values a row finds its own, its key's
+/// place in the list of keys says.
 fn complete(table: &str, size: usize) -> String {
     let list = vec!["?"; size].join(", ");
     let own = format!("ELT(FIELD(r.`key`, {list}), {list})");
@@ -237,7 +246,8 @@ fn asked(fields: &[(&str, &str)]) -> String {
     format!("JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, {fields})) AS a")
 }
 
-/// The verbs of a batch, each with the row of its key. Left to itself the database reads a small table whole, and locks it whole.
+/// The verbs of a batch, each with the row of its key. Left to itself the database reads a small
+/// table whole, and locks it whole.
 fn by_key(table: &str, fields: &[(&str, &str)]) -> String {
     let asked = asked(fields);
     format!(

@@ -1,50 +1,46 @@
-//! Records in the application's own MySQL or MariaDB transaction: see [`transaction`](super::super::transaction).
+//! Records in the application's own MySQL or MariaDB transaction: see
+//! [`transaction`](super::super::transaction).
 //!
-//! The transaction's snapshot may be older than the row that is there: an `INSERT` meets it all the same, and then a locking read shows it.
-//! Nothing locks a row that is not there, which would lock out its neighbours as well.
+//! The transaction's snapshot may be older than the row that is there: an `INSERT` meets it all the
+//! same, and then a locking read shows it. Nothing locks a row that is not there, which would lock
+//! out its neighbours as well.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
-use sqlx::{MySql, MySqlConnection, Transaction};
+use sqlx::{MySql, MySqlConnection};
 
 use super::super::answers::{Answer, Answers};
-use super::super::connections::{Share, on_driver};
-use super::super::fault::Fault;
+use super::super::connections::Share;
+use super::super::statement_error::StatementError;
 use super::super::transaction::{
-    Again, Before, Isolation, Records, Uncommitted, Verdict, broken, broken_up, commit, held,
-    is_nested, only,
+    Again, BeforeCommit, Isolation, Records, Verdict, aborted, in_progress, into_storage_error,
+    is_nested, single,
 };
-use super::super::tried::name_right;
-use super::MySqlStorage;
 use super::completions::chunks;
-use super::error::{explain, number};
+use super::error::{is_locked, number, on_statement};
 use super::link::{Server, Session};
-use super::seen::{Path, seen};
-use super::statements::PATIENT;
+use super::lookup::{ClaimPath, lookups};
+use super::statements::{ClaimStatements, PATIENT};
+use super::storage::MySqlStorage;
 use super::values::Value;
 use super::verbs::Backend;
-use super::witness::{Part, Witness};
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
-
-/// A lock was not had in time.
-const LOCKED: [u16; 2] = [1205, 3572];
+use super::witness::{MarkedCall, Witness};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind};
 
 /// There is a row of this key.
 const DUPLICATE: u16 = 1062;
 
 impl Records for MySql {
-    const CALLED: &'static str = "mysql";
-
-    type Storage = MySqlStorage;
-
     /// It rolls back by itself, and what follows commits by itself.
     const ENDS_BY_ITSELF: bool = true;
 
-    /// What is set is that of the next transaction alone. One text, so that a caller who goes away leaves nothing behind.
+    /// What is set is that of the next transaction alone. One text, so that a caller who goes away
+    /// leaves nothing behind.
     fn begin(isolation: Option<Isolation>) -> &'static str {
         match isolation {
             None => "BEGIN",
@@ -61,9 +57,11 @@ impl Records for MySql {
     fn again(error: &(dyn DatabaseError + 'static)) -> Again {
         let number = error.try_downcast_ref().map(MySqlDatabaseError::number);
         match number {
-            // A deadlock, a row that changed under a snapshot, a transaction that another member of the group has precluded.
+            // A deadlock, a row that changed under a snapshot, a transaction that another member of
+            // the group has precluded.
             Some(1213 | 1020 | 3101) => Again::Aborted,
-            // A lock was not had in time: of a statement alone, unless the server is set to roll back then.
+            // A lock was not had in time: of a statement alone, unless the server is set to roll
+            // back then.
             Some(1205) => Again::Refused,
             // The server is told to stop, or the session was ended.
             Some(1053 | 1080 | 1152 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031) => Again::AfterLoss,
@@ -71,49 +69,43 @@ impl Records for MySql {
         }
     }
 
-    fn claim<'c>(
-        storage: &'c MySqlStorage,
-        connection: &'c mut MySqlConnection,
-        claim: &'c Claim,
-    ) -> BoxFuture<'c, Result<Claimed, StorageError>> {
-        Box::pin(async move {
-            storage.0.try_rights().await?;
-            let backend = &storage.0.backend;
-            let mut session = backend.link.within(connection);
-            let claimed = backend.claim_within(&mut session, claim).await;
-            claimed.map_err(|error| name_right("INSERT", error))
-        })
+    async fn claim_on(
+        backend: &Backend,
+        connection: &mut MySqlConnection,
+        claim: &Claim,
+    ) -> Result<Claimed, StorageError> {
+        backend.claim_within(&mut backend.link.within(connection), claim).await
     }
 
-    fn complete<'c>(
-        storage: &'c MySqlStorage,
-        connection: &'c mut MySqlConnection,
-        complete: &'c Complete,
-    ) -> BoxFuture<'c, Result<Written, StorageError>> {
-        Box::pin(async move {
-            let backend = &storage.0.backend;
-            let mut session = backend.link.within(connection);
-            let part = Part::of(complete.owner, &complete.key);
-            session.send_after(part.mark(&backend.link.table));
-            let batch = std::slice::from_ref(complete);
-            let chunk = chunks(batch).pop().ok_or_else(broken_up)?;
-            only(backend.complete(&mut session, &chunk).await)
-        })
+    async fn complete_on(
+        backend: &Backend,
+        connection: &mut MySqlConnection,
+        complete: &Complete,
+    ) -> Result<Answers<Complete>, StatementError> {
+        let mut session = backend.link.within(connection);
+        session.send_after(MarkedCall::of(complete.owner, &complete.key).mark(&backend.link.table));
+        let chunk = chunks(from_ref(complete))
+            .pop()
+            .ok_or_else(|| StatementError::unreadable(aborted()))?;
+        backend.complete(&mut session, &chunk).await
     }
 
-    fn release<'c>(
-        storage: &'c MySqlStorage,
-        connection: &'c mut MySqlConnection,
-        release: &'c Release,
-    ) -> BoxFuture<'c, Result<Written, StorageError>> {
-        Box::pin(async move {
-            let backend = &storage.0.backend;
-            let mut session = backend.link.within(connection);
-            let part = Part::of(release.owner, &release.key);
-            session.send_after(part.mark(&backend.link.table));
-            let batch = std::slice::from_ref(release);
-            only(backend.release(&mut session, batch).await)
-        })
+    async fn release_on(
+        backend: &Backend,
+        connection: &mut MySqlConnection,
+        release: &Release,
+    ) -> Result<Answers<Release>, StatementError> {
+        let mut session = backend.link.within(connection);
+        session.send_after(MarkedCall::of(release.owner, &release.key).mark(&backend.link.table));
+        backend.release(&mut session, from_ref(release)).await
+    }
+
+    fn fault(backend: &Backend, error: sqlx::Error) -> StatementError {
+        on_statement(error, &backend.link.table)
+    }
+
+    fn response_timeout(backend: &Backend) -> Duration {
+        backend.link.response_timeout
     }
 
     type Witness = Witness;
@@ -121,47 +113,34 @@ impl Records for MySql {
     fn witness<'c>(
         storage: &'c MySqlStorage,
         connection: &'c mut MySqlConnection,
-    ) -> BoxFuture<'c, Result<Before<Witness>, StorageError>> {
+    ) -> BoxFuture<'c, Result<BeforeCommit<Witness>, StorageError>> {
         Box::pin(async move {
             let is_nested = is_nested::<MySql>(connection);
-            let mut session = storage.0.backend.link.within(connection);
-            match Witness::take(&mut session, is_nested).await.map_err(broken) {
-                // The connection broke. Before that a statement may have ended the transaction, and committed what came before it.
+            let mut session = storage.backend().link.within(connection);
+            match Witness::take(&mut session, is_nested).await.map_err(into_storage_error) {
+                // The connection broke. Predecessor that a statement may have ended the
+                // transaction, and committed what came before it.
                 Err(error) if error.kind() == StorageErrorKind::Indeterminate => {
-                    Ok(Before::Ended(error))
+                    Ok(BeforeCommit::Ended(error))
                 }
                 taken => taken,
             }
         })
     }
 
-    fn commit<'c>(
-        storage: &'c MySqlStorage,
-        transaction: Transaction<'c, Self>,
-    ) -> BoxFuture<'c, Result<(), Uncommitted>> {
-        let link = &storage.0.backend.link;
-        let classify = |error| broken(explain(error, true, &link.table).0);
-        Box::pin(commit(transaction, link.response_timeout, classify))
-    }
-
     fn verdict<'c>(
         storage: &'c MySqlStorage,
         witness: &'c Witness,
     ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        let (backend, witness) = (Arc::clone(&storage.0.backend), witness.clone());
-        let limit = backend.link.limit();
-        let asking = async move {
+        let witness = witness.clone();
+        let ask = async move |backend: Arc<Backend>| {
             // What it asks locks the row for a moment.
             let mut session = backend.link.session(Share::Claims).await?;
             let verdict = witness.verdict(&mut session).await;
             session.give_back();
             Ok(verdict?)
         };
-        Box::pin(on_driver(limit, asking))
-    }
-
-    fn patience(storage: &MySqlStorage) -> Duration {
-        storage.0.backend.link.response_timeout
+        Box::pin(storage.on_driver(ask))
     }
 }
 
@@ -171,26 +150,27 @@ impl Backend {
         session: &mut Session<'_>,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
-        let server = session.server().await.map_err(broken)?;
+        let server = session.server().await.map_err(into_storage_error)?;
         if !server.is_mariadb {
             // An earlier call may have been given up half way.
             session.send_before(PATIENT);
         }
-        let seen = self.find(session, [claim]).await.map_err(broken)?.pop();
-        let path = seen.ok_or_else(broken_up)?.path(claim);
-        if let Path::Answered(answer) = path {
+        let seen = self.find(session, [claim]).await.map_err(into_storage_error)?.pop();
+        let path = seen.ok_or_else(aborted)?.path(claim);
+        if let ClaimPath::Answered(answer) = path {
             return answer;
         }
         match self.write_within(session, server, claim, path).await {
-            Err(fault) if is_locked(&fault) && !server.rolls_back => Ok(held(claim)),
+            Err(fault) if is_locked(&fault) && !server.rolls_back => Ok(in_progress(claim)),
             Err(fault) if number(&fault) == Some(DUPLICATE) => {
                 match self.look_again(session, claim).await? {
-                    Path::Answered(answer) => answer,
-                    // Somebody has released the key since the transaction's snapshot, or died long before it.
-                    path => only(self.write_within(session, server, claim, path).await),
+                    ClaimPath::Answered(answer) => answer,
+                    // Somebody has released the key since the transaction's snapshot, or died long
+                    // before it.
+                    path => single(self.write_within(session, server, claim, path).await),
                 }
             }
-            answers => only(answers),
+            answers => single(answers),
         }
     }
 
@@ -200,8 +180,8 @@ impl Backend {
         session: &mut Session<'_>,
         server: Server,
         claim: &Claim,
-        path: Path,
-    ) -> Result<Answers<Claim>, Fault> {
+        path: ClaimPath,
+    ) -> Result<Answers<Claim>, StatementError> {
         if server.is_mariadb {
             return self.follow(session, &self.statements.unwaiting, claim, path).await;
         }
@@ -215,21 +195,23 @@ impl Backend {
     async fn follow(
         &self,
         session: &mut Session<'_>,
-        statements: &super::statements::ClaimStatements,
+        statements: &ClaimStatements,
         claim: &Claim,
-        path: Path,
-    ) -> Result<Answers<Claim>, Fault> {
+        path: ClaimPath,
+    ) -> Result<Answers<Claim>, StatementError> {
         let claims = [(0, claim)];
         match path {
-            Path::Answered(answer) => Ok(vec![Answer::Settled(answer)]),
-            Path::Insert { is_expired: true } => {
+            ClaimPath::Answered(answer) => Ok(vec![Answer::Settled(answer)]),
+            ClaimPath::Insert { is_expired: true } => {
                 self.insert(session, statements, &claims, &[claim]).await
             }
-            Path::Insert { is_expired: false } => {
+            ClaimPath::Insert { is_expired: false } => {
                 self.insert(session, statements, &claims, &[]).await
             }
-            Path::TakeOver(before) => self.take_over(session, statements, &claims, &[before]).await,
-            Path::Park(now) => self.park(session, statements, &claims, now).await,
+            ClaimPath::TakeOver(before) => {
+                self.take_over(session, statements, &claims, &[before]).await
+            }
+            ClaimPath::Park(now) => self.park(session, statements, &claims, now).await,
         }
     }
 
@@ -238,14 +220,11 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         claim: &Claim,
-    ) -> Result<Path, StorageError> {
+    ) -> Result<ClaimPath, StorageError> {
         let key = claim.key.as_str().as_bytes();
         let rows = session.fetch(&self.statements.find_locked, &[Value::Bytes(key)]).await;
-        let seen = seen(&rows.map_err(broken)?, 1).map_err(broken)?.pop();
-        Ok(seen.ok_or_else(broken_up)?.path(claim))
+        let seen =
+            lookups(&rows.map_err(into_storage_error)?, 1).map_err(into_storage_error)?.pop();
+        Ok(seen.ok_or_else(aborted)?.path(claim))
     }
-}
-
-pub(super) fn is_locked(fault: &Fault) -> bool {
-    number(fault).is_some_and(|number| LOCKED.contains(&number))
 }

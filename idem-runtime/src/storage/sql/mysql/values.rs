@@ -1,14 +1,16 @@
 //! The values of a statement.
 //!
-//! On a connection of the pool a statement is prepared and its values are sent apart from it. In the application's transaction they are part
-//! of its text: whoever goes away while sqlx 0.9 prepares a statement leaves a connection of which nobody knows what it says next, so that
-//! its transaction could not even be rolled back. Bytes and texts are hex digits there, of which no server reads anything else.
+//! On a connection of the pool a statement is prepared and its values are sent apart from it. In
+//! the application's transaction they are part of its text: a caller that is dropped while sqlx 0.9
+//! prepares a statement leaves a connection in an unknown protocol state, so that its transaction
+//! could not even be rolled back. Bytes and texts are hex digits there, of which no server reads
+//! anything else.
 
 use sqlx::MySql;
 use sqlx::mysql::MySqlArguments;
 use sqlx::query::Query;
 
-use super::asked::hex;
+use crate::hex;
 use crate::record::OwnerId;
 
 /// A value.
@@ -37,9 +39,11 @@ impl Value<'_> {
     fn literal(self) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
-            Self::Bytes(bytes) => format!("X'{}'", hex(bytes)),
+            Self::Bytes(bytes) => format!("X'{}'", hex::encode(bytes)),
             Self::Owner(owner) => format!("X'{owner}'"),
-            Self::Text(text) => format!("CONVERT(X'{}' USING utf8mb4)", hex(text.as_bytes())),
+            Self::Text(text) => {
+                format!("CONVERT(X'{}' USING utf8mb4)", hex::encode(text.as_bytes()))
+            }
             Self::Integer(integer) => integer.to_string(),
         }
     }

@@ -1,8 +1,8 @@
 //! The verbs as sequences of statements.
 //!
-//! MySQL has no statement that writes and tells what it wrote. So a write's count is believed when it is that of the whole batch, which means
-//! that every verb's conditions were met, or zero; else what is there is read back, and the state machine says, by the owner that the row
-//! names, what it means for each verb.
+//! MySQL has no statement that writes and returns what it wrote. A write's row count is conclusive
+//! when it is that of the whole batch (every verb was applied) or zero. Otherwise the rows are read
+//! back, and the state machine decides by their owners what happened to each verb.
 //!
 //! | verb | statements |
 //! |---|---|
@@ -14,26 +14,26 @@
 //! |---|---|
 //! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
 //! | another process takes over first | the update does not meet its conditions, which name the fence, and reading back finds the other's id |
-//! | a takeover's own lease ends before it is read back | what is read no longer says whose it was: the caller is told that nobody knows |
-//! | a parked operation's owner says how it ended | of one claim by itself the count says that it parked; else likewise |
-//! | of several renewals or releases some are too late | one whose record is not its own any more is told that nobody knows whether it was |
+//! | a takeover's own lease ends before it is read back | the row no longer shows who took over: the outcome is unknown |
+//! | a parked operation's owner says how it ended | the count of a single claim shows that it parked; in a batch the outcome is unknown |
+//! | some renewals or releases of a batch are too late | for a record with another owner by now the outcome is unknown |
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
 
-use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
 use super::super::answers::{Answer, Answers, all_done, none_yet, place};
 use super::super::connections::Share;
-use super::super::fault::{Fault, Then};
-use super::super::group::{Runs, Verb};
-use super::super::row::corrupt;
-use super::super::transaction::held;
+use super::super::group::Runs;
+use super::super::row::{corrupt, get};
+use super::super::statement_error::{Retry, StatementError};
+use super::super::transaction::in_progress;
+use super::super::verb::Verb;
 use super::super::wakeups::Polls;
-use super::asked;
+use super::arguments;
 use super::completions::{Chunk, chunks};
 use super::link::{Link, Session};
-use super::seen::{Before, PARKED, Path, Seen, seen};
+use super::lookup::{ClaimPath, Lookup, PARKED, Predecessor, lookups};
 use super::statements::{ClaimStatements, Statements, Write};
 use super::values::Value;
 use crate::key::RecordKey;
@@ -42,9 +42,9 @@ use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
 
-/// What runs the statements.
+/// Runs the statements.
 #[derive(Debug)]
-pub(super) struct Backend {
+pub(crate) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
 }
@@ -55,17 +55,17 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
-    ) -> Result<Vec<Seen>, Fault> {
+    ) -> Result<Vec<Lookup>, StatementError> {
         let verbs = verbs.into_iter();
         let mut keys = verbs.clone().map(Verb::key);
         let rows = if let (Some(key), None) = (keys.next(), keys.next()) {
             let key = key.as_str().as_bytes();
             session.fetch(&self.statements.find_one, &[Value::Bytes(key)]).await?
         } else {
-            let keys = asked::keys(verbs.clone().map(Verb::key));
+            let keys = arguments::keys(verbs.clone().map(Verb::key));
             session.fetch(&self.statements.find, &[Value::Text(&keys)]).await?
         };
-        seen(&rows, verbs.count())
+        lookups(&rows, verbs.count())
     }
 
     /// Reads back what a write made of rows: an error here no longer means that nothing changed.
@@ -73,11 +73,11 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
-    ) -> Result<Vec<Seen>, Fault> {
+    ) -> Result<Vec<Lookup>, StatementError> {
         self.find(session, verbs).await.map_err(|fault| {
-            let message = "the database did not say what became of a write";
+            let message = "the outcome of the write is unknown: the database did not report it";
             let error = StorageError::new(StorageErrorKind::Indeterminate, message);
-            Fault { then: Then::Tell, error: error.with_source(fault.error) }
+            StatementError { retry: Retry::Never, error: error.with_source(fault.error) }
         })
     }
 
@@ -88,12 +88,12 @@ impl Backend {
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         expired: &[&Claim],
-    ) -> Result<Answers<Claim>, Fault> {
+    ) -> Result<Answers<Claim>, StatementError> {
         if !expired.is_empty() {
-            let keys = asked::keys(expired.iter().map(|claim| &claim.key));
+            let keys = arguments::keys(expired.iter().map(|claim| &claim.key));
             session.execute(&statements.remove_expired, &[Value::Text(&keys)]).await?;
         }
-        let fields = asked::claims(verbs(claims));
+        let fields = arguments::claims(verbs(claims));
         // It is refused as a whole where one of the keys has a row by now.
         session.execute(&statements.insert, &[Value::Text(&fields)]).await?;
         let acquired =
@@ -107,19 +107,19 @@ impl Backend {
         session: &mut Session<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
-        from: &[Before],
-    ) -> Result<Answers<Claim>, Fault> {
-        let fields = asked::takeovers(verbs(claims).zip(from));
+        from: &[Predecessor],
+    ) -> Result<Answers<Claim>, StatementError> {
+        let fields = arguments::takeovers(verbs(claims).zip(from));
         let count = session.execute(&statements.take_over, &[Value::Text(&fields)]).await?;
         if count == claims.len() as u64 {
-            let acquired = |&Before { held, has_died }: &Before| Claimed::Acquired {
+            let acquired = |&Predecessor { held, has_died }: &Predecessor| Claimed::Acquired {
                 fence: held.fence.next(),
                 recovered: has_died,
             };
             return Ok(from.iter().map(|before| Answer::Settled(Ok(acquired(before)))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
-        let answer = |((seen, claim), before): ((Seen, &Claim), &Before)| {
+        let answer = |((seen, claim), before): ((Lookup, &Claim), &Predecessor)| {
             let is_known = count == 0 || seen.tells_who_took(before.held, claim.owner);
             if is_known { seen.settle(claim) } else { changed() }
         };
@@ -133,8 +133,8 @@ impl Backend {
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         now: Timestamp,
-    ) -> Result<Answers<Claim>, Fault> {
-        let fields = asked::claims(verbs(claims));
+    ) -> Result<Answers<Claim>, StatementError> {
+        let fields = arguments::claims(verbs(claims));
         let moment = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let values = [Value::Text(&fields), Value::Integer(moment)];
         let count = session.execute(&statements.park, &values).await?;
@@ -144,7 +144,7 @@ impl Backend {
             return Ok(claims.iter().map(|_| Answer::Settled(Ok(parked()))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
-        let answer = |(seen, claim): (Seen, &Claim)| {
+        let answer = |(seen, claim): (Lookup, &Claim)| {
             let is_known = count == 0 || seen.tells_whether_parked();
             match if is_known { seen.settle(claim) } else { changed() } {
                 // Parked at this moment, by this claim or by one that came as early.
@@ -161,7 +161,7 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         batch: &[Release],
-    ) -> Result<Answers<Release>, Fault> {
+    ) -> Result<Answers<Release>, StatementError> {
         let release = OwnersWrite {
             statement: &self.statements.release,
             owner: |release: &Release| release.owner,
@@ -175,7 +175,7 @@ impl Backend {
         session: &mut Session<'_>,
         write: &OwnersWrite<'_, V>,
         batch: &[V],
-    ) -> Result<Answers<V>, Fault> {
+    ) -> Result<Answers<V>, StatementError> {
         let seen = self.find(session, batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut own = Vec::new();
@@ -199,19 +199,19 @@ impl Backend {
         session: &mut Session<'_>,
         write: &OwnersWrite<'_, V>,
         own: &[(usize, &V)],
-    ) -> Result<Answers<V>, Fault> {
-        let fields = asked::owned(verbs(own), write.owner);
+    ) -> Result<Answers<V>, StatementError> {
+        let fields = arguments::owned(verbs(own), write.owner);
         let count = session.execute(write.statement, &[Value::Text(&fields)]).await?;
         if count == own.len() as u64 {
             return Ok(all_done(own.len()));
         }
         let seen = self.find_again(session, verbs(own)).await?;
-        let answer = |(seen, verb): (Seen, &V)| {
+        let answer = |(seen, verb): (Lookup, &V)| {
             let record = seen.record().filter(|record| record.owner == (write.owner)(verb));
             match record.map(Record::status) {
                 _ if count == 0 => seen.settle(verb),
-                // Nobody becomes the owner again: a write that leaves its owner at work has met the record, and of one that does not the
-                // record itself says whether it has.
+                // Nobody becomes the owner again: a write that leaves its owner at work has met the
+                // record, and of one that does not the record itself says whether it has.
                 Some(Status::Processing) if write.leaves => Answer::Settled(Ok(Written::Done)),
                 Some(_) if !write.leaves => seen.settle(verb),
                 _ => changed(),
@@ -224,7 +224,7 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         chunk: &Chunk<'_>,
-    ) -> Result<Answers<Complete>, Fault> {
+    ) -> Result<Answers<Complete>, StatementError> {
         let statement = &self.statements.complete[chunk.size()];
         let count = session.execute(statement, &chunk.values()).await?;
         if count == chunk.completes.len() as u64 {
@@ -237,14 +237,14 @@ impl Backend {
 }
 
 impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
         let mut session = self.link.session(Share::Claims).await?;
         let answers = self.claim(&mut session, batch).await;
         session.give_back();
         match (answers, batch) {
             // By an open transaction, which the record is part of.
-            (Err(fault), [claim]) if fault.then == Then::Locked => {
-                Ok(vec![Answer::Settled(Ok(held(claim)))])
+            (Err(fault), [claim]) if fault.retry == Retry::Locked => {
+                Ok(vec![Answer::Settled(Ok(in_progress(claim)))])
             }
             (answers, _) => answers,
         }
@@ -252,28 +252,11 @@ impl Runs<Claim> for Backend {
 }
 
 impl Backend {
-    /// Removes up to so many expired records, and gives how many it found and how many are gone.
-    pub(super) async fn purge(&self, most: usize) -> Result<(usize, u64), StorageError> {
-        let mut session = self.link.session(Share::Claims).await?;
-        let most = [Value::Integer(i64::try_from(most).unwrap_or(i64::MAX))];
-        let rows = session.fetch(&self.statements.expired, &most).await?;
-        let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
-        if keys.is_empty() {
-            session.give_back();
-            return Ok((0, 0));
-        }
-        let found = asked::stored_keys(&keys);
-        let remove = &self.statements.claims.remove_expired;
-        let removed = session.execute(remove, &[Value::Text(&found)]).await;
-        session.give_back();
-        Ok((keys.len(), removed?))
-    }
-
     async fn claim(
         &self,
         session: &mut Session<'_>,
         batch: &[Claim],
-    ) -> Result<Answers<Claim>, Fault> {
+    ) -> Result<Answers<Claim>, StatementError> {
         let statements = &self.statements.claims;
         let seen = self.find(session, batch).await?;
         let (mut absent, mut expired) = (Vec::new(), Vec::new());
@@ -282,18 +265,18 @@ impl Backend {
         let mut answers = Vec::with_capacity(batch.len());
         for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
             let answer = match seen.path(claim) {
-                Path::Answered(answer) => Answer::Settled(answer),
-                Path::Insert { is_expired } => {
+                ClaimPath::Answered(answer) => Answer::Settled(answer),
+                ClaimPath::Insert { is_expired } => {
                     expired.extend(is_expired.then_some(claim));
                     absent.push((at, claim));
                     Answer::Stale
                 }
-                Path::TakeOver(before) => {
+                ClaimPath::TakeOver(before) => {
                     lapsed.push((at, claim));
                     from.push(before);
                     Answer::Stale
                 }
-                Path::Park(moment) => {
+                ClaimPath::Park(moment) => {
                     parked.push((at, claim));
                     // The same for all that were read at once.
                     now = moment;
@@ -328,7 +311,7 @@ impl Backend {
 }
 
 impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
+    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, StatementError> {
         let mut session = self.link.session(Share::Outcomes).await?;
         let mut answers = none_yet(batch);
         for chunk in chunks(batch) {
@@ -345,7 +328,7 @@ impl Runs<Complete> for Backend {
 }
 
 impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
+    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, StatementError> {
         let renew = OwnersWrite {
             statement: &self.statements.renew,
             owner: |renew: &Renew| renew.owner,
@@ -359,7 +342,7 @@ impl Runs<Renew> for Backend {
 }
 
 impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
+    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, StatementError> {
         let mut session = self.link.session(Share::Outcomes).await?;
         let answers = self.release(&mut session, batch).await;
         session.give_back();
@@ -377,7 +360,7 @@ struct OwnersWrite<'a, V> {
 
 impl Polls for Backend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
-        let keys = asked::keys(keys);
+        let keys = arguments::keys(keys);
         let rows = self.link.fetch(&self.statements.processing, &[Value::Text(&keys)]).await?;
         rows.iter().map(|row| key(row, 0)).collect()
     }
@@ -387,22 +370,14 @@ fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> +
     numbered.iter().map(|(_, verb)| *verb)
 }
 
-/// The answer where a write met some rows of a batch, and what is there now does not say which.
+/// The answer where a write met some rows of a batch, and the rows do not show which.
 fn changed<R>() -> Answer<R> {
-    let message = "others have changed the record before the database said what became of it";
+    let message = "the outcome of the write is unknown: another owner changed the record meanwhile";
     Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
 }
 
 fn places<'v, V>(numbered: &'v [(usize, &V)]) -> impl Iterator<Item = usize> + use<'v, V> {
     numbered.iter().map(|(at, _)| *at)
-}
-
-/// A column of our own making.
-pub(super) fn get<'r, T>(row: &'r MySqlRow, column: usize) -> Result<T, StorageError>
-where
-    T: sqlx::Decode<'r, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
-{
-    row.try_get(column).map_err(|error| corrupt().with_source(error))
 }
 
 /// A column with a key, which is stored as bytes.

@@ -1,10 +1,12 @@
 //! What became of a transaction whose `COMMIT` was not answered.
 //!
-//! The server has no answer to that, so a record is asked for that the transaction has written. Which calls were part of it, and in which
-//! tables, the session remembers in a variable, the last few. The variable outlives the transaction, and a call may have been rolled back to
-//! a savepoint. So each call leaves a savepoint too, which is gone with either. And what a call wrote may have been removed since, so just
-//! before its commit the transaction is asked for a record that it sees itself: that record will be there, with its owner, if the
-//! transaction is committed, and not if it is not.
+//! The server has no answer to that, so a record is asked for that the transaction has written.
+//! Which calls were part of it, and in which tables, the session remembers in a variable, the last
+//! few. The variable outlives the transaction, and a call may have been rolled back to a savepoint.
+//! So each call leaves a savepoint too, which is gone with either. And what a call wrote may have
+//! been removed since, so just before its commit the transaction is asked for a record that it sees
+//! itself: that record will be there, with its owner, if the transaction is committed, and not if
+//! it is not.
 //!
 //! | what the row says, once nobody has it locked | verdict |
 //! |---|---|
@@ -18,20 +20,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::fault::{Fault, Then};
+use super::super::row::get;
+use super::super::statement_error::{Retry, StatementError};
 use super::super::table::Table;
-use super::super::transaction::{Before, Verdict, broken_up};
-use super::asked::hex;
-use super::error::{INSIDE, number};
+use super::super::transaction::{BeforeCommit, Verdict, aborted};
+use super::error::{INSIDE, is_locked, number};
 use super::link::{OUTSIDE, Session};
 use super::statements::{PATIENT, own, unlocked};
-use super::transaction::is_locked;
-use super::verbs::get;
+use crate::hex;
 use crate::key::RecordKey;
 use crate::record::OwnerId;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// The variable that remembers calls: see [`Part::mark`].
+/// The variable that remembers calls: see [`MarkedCall::mark`].
 const CALLS: &str = "idempotency_calls";
 
 /// Most calls that it remembers.
@@ -48,22 +49,22 @@ const ROLLS_BACK: [u32; 2] = [1213, 1205];
 
 /// A call that ended in a transaction, and left its record: completed, failed or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct MarkedCall {
     owner: OwnerId,
     /// As hex digits.
     key: String,
 }
 
-impl Part {
+impl MarkedCall {
     pub(super) fn of(owner: OwnerId, key: &RecordKey) -> Self {
-        Self { owner, key: hex(key.as_str().as_bytes()) }
+        Self { owner, key: hex::encode(key.as_str().as_bytes()) }
     }
 
-    /// Statements after the call's own that have the session remember it, and where its table is. All of it is hex digits, which go with
-    /// every character set that the session may have.
+    /// Statements after the call's own that have the session remember it, and where its table is.
+    /// All of it is hex digits, which go with every character set that the session may have.
     pub(super) fn mark(&self, table: &Table) -> String {
         let Self { owner, key } = self;
-        let table = hex(table.records().as_bytes());
+        let table = hex::encode(table.records().as_bytes());
         format!(
             "; SET @{CALLS} = SUBSTRING_INDEX(CONCAT_WS(_binary',', \
                  CONCAT(_binary'{owner}:', COALESCE(HEX(DATABASE()), ''), ':{table}:{key}'), @{CALLS}), _binary',', {MOST_CALLS}); \
@@ -79,13 +80,13 @@ fn savepoint(owner: OwnerId) -> String {
 
 /// A call, and its table as other connections name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Placed {
-    part: Part,
+struct LocatedCall {
+    part: MarkedCall,
     table: String,
 }
 
-impl Placed {
-    /// A call as [`Part::mark`] has it.
+impl LocatedCall {
+    /// A call as [`MarkedCall::mark`] has it.
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(':');
         let mut field = || fields.next();
@@ -103,7 +104,7 @@ impl Placed {
             (false, database) => format!("`{}`.{table}", database.replace('`', "``")),
         };
         let owner = OwnerId::from_bytes(owner.to_be_bytes());
-        Some(Self { part: Part { owner, key: key.to_owned() }, table })
+        Some(Self { part: MarkedCall { owner, key: key.to_owned() }, table })
     }
 
     fn own(&self) -> String {
@@ -114,7 +115,7 @@ impl Placed {
 /// What a transaction is recognized by.
 #[derive(Clone, Debug)]
 pub(crate) struct Witness {
-    placed: Placed,
+    placed: LocatedCall,
     fence: i64,
     server: String,
     taken: Instant,
@@ -123,12 +124,13 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// The witness of the transaction that the session is in; none of one inside of another, which is not committed yet. To ask for one of
-    /// our savepoints is to release those after it too, which only the end of the whole transaction can do without.
+    /// The witness of the transaction that the session is in; none of one inside of another, which
+    /// is not committed yet. To ask for one of our savepoints is to release those after it too,
+    /// which only the end of the whole transaction can do without.
     pub(super) async fn take(
         session: &mut Session<'_>,
         is_nested: bool,
-    ) -> Result<Before<Self>, Fault> {
+    ) -> Result<BeforeCommit<Self>, StatementError> {
         // The last statement's error is forgotten with the next statement.
         let read = format!(
             "SHOW ERRORS LIMIT 1; SELECT @{CALLS}, {SERVER}, @idempotency_wait IS NOT NULL"
@@ -136,15 +138,16 @@ impl Witness {
         let forget = if is_nested { String::new() } else { format!("; SET @{CALLS} = NULL") };
         let taken = Instant::now();
         let rows = session.run(read + &forget).await?;
-        let (row, errors) = rows.split_last().ok_or_else(|| Fault::unreadable(broken_up()))?;
+        let (row, errors) =
+            rows.split_last().ok_or_else(|| StatementError::unreadable(aborted()))?;
         let last_error = errors.first().and_then(|error| get(error, 1).ok());
-        let calls: Option<Vec<u8>> = get(row, 0).map_err(Fault::unreadable)?;
-        let server: String = get(row, 1).map_err(Fault::unreadable)?;
-        if get::<i64>(row, 2).map_err(Fault::unreadable)? != 0 {
+        let calls: Option<Vec<u8>> = get(row, 0).map_err(StatementError::unreadable)?;
+        let server: String = get(row, 1).map_err(StatementError::unreadable)?;
+        if get::<i64, _>(row, 2).map_err(StatementError::unreadable)? != 0 {
             session.run(PATIENT.to_owned()).await?;
         }
         let calls = String::from_utf8(calls.unwrap_or_default()).unwrap_or_default();
-        let calls: Vec<_> = calls.split(',').map(Placed::parse).collect();
+        let calls: Vec<_> = calls.split(',').map(LocatedCall::parse).collect();
         let mut is_open = false;
         for placed in calls.iter().flatten().filter(|_| !is_nested) {
             let ask =
@@ -159,30 +162,33 @@ impl Witness {
             };
             is_open = true;
             let Some(row) = rows.first() else { continue };
-            let fence = get(row, 0).map_err(Fault::unreadable)?;
-            let kept: i64 = get(row, 1).map_err(Fault::unreadable)?;
+            let fence = get(row, 0).map_err(StatementError::unreadable)?;
+            let kept: i64 = get(row, 1).map_err(StatementError::unreadable)?;
             let kept = Duration::from_millis(u64::try_from(kept).unwrap_or(0));
             let placed = placed.clone();
-            return Ok(Before::Open(Some(Self { placed, fence, server, taken, kept })));
+            return Ok(BeforeCommit::Open(Some(Self { placed, fence, server, taken, kept })));
         }
         if is_open || is_inside(session).await? {
-            return Ok(Before::Open(None));
+            return Ok(BeforeCommit::Open(None));
         }
-        ended(last_error).map(Before::Ended)
+        ended(last_error).map(BeforeCommit::Ended)
     }
 
     /// What became of the transaction, asked on a connection that is not inside of another.
-    pub(super) async fn verdict(&self, session: &mut Session<'_>) -> Result<Verdict, Fault> {
-        let Placed { part, table } = &self.placed;
+    pub(super) async fn verdict(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<Verdict, StatementError> {
+        let LocatedCall { part, table } = &self.placed;
         let rows = session.run(format!("SELECT {SERVER}")).await?;
         let server: Option<String> =
-            rows.first().map(|row| get(row, 0)).transpose().map_err(Fault::unreadable)?;
+            rows.first().map(|row| get(row, 0)).transpose().map_err(StatementError::unreadable)?;
         let rows = match session.run(unlocked(table, &part.key)).await {
             Err(fault) if is_locked(&fault) => return Ok(Verdict::Open),
             rows => rows?,
         };
         let found = rows.first().map(|row| Ok((get(row, 0)?, get(row, 1)?))).transpose();
-        let found: Option<(Vec<u8>, i64)> = found.map_err(Fault::unreadable)?;
+        let found: Option<(Vec<u8>, i64)> = found.map_err(StatementError::unreadable)?;
         let is_certain = server.as_ref() == Some(&self.server) && self.taken.elapsed() < self.kept;
         Ok(match found {
             Some((owner, _)) if owner == part.owner.to_bytes() => Verdict::Committed,
@@ -194,58 +200,55 @@ impl Witness {
 }
 
 /// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
-async fn is_inside(session: &mut Session<'_>) -> Result<bool, Fault> {
+async fn is_inside(session: &mut Session<'_>) -> Result<bool, StatementError> {
     match session.run(OUTSIDE.to_owned()).await {
         Err(fault) if number(&fault) == Some(INSIDE) => Ok(true),
         answer => answer.map(|_| false),
     }
 }
 
-/// What is to be said of a transaction that the server has ended. It rolls one back by itself at a deadlock, or where a lock was not had in
-/// time; as long as that was the last statement, nothing can have come after it. A statement that commits by itself has committed what came
-/// before it, and what came after a rollback was committed statement by statement.
-fn ended(last_error: Option<u32>) -> Result<StorageError, Fault> {
+/// What is to be said of a transaction that the server has ended. It rolls one back by itself at a
+/// deadlock, or where a lock was not had in time; as long as that was the last statement, nothing
+/// can have come after it. A statement that commits by itself has committed what came before it,
+/// and what came after a rollback was committed statement by statement.
+fn ended(last_error: Option<u32>) -> Result<StorageError, StatementError> {
     if !last_error.is_some_and(|number| ROLLS_BACK.contains(&number)) {
-        let message = "the transaction has ended before its commit, by a statement that commits by itself or by a deadlock";
+        let message = "the transaction ended before COMMIT: a statement committed implicitly, or a deadlock rolled it back";
         return Ok(StorageError::new(StorageErrorKind::Indeterminate, message));
     }
-    let message = "the server has rolled the transaction back before its commit (deadlock or lock wait timeout): retry";
+    let message = "the server rolled the transaction back before COMMIT (deadlock or lock wait timeout): retry";
     let error = StorageError::new(StorageErrorKind::NotApplied, message);
-    Err(Fault { then: Then::Tell, error })
+    Err(StatementError { retry: Retry::Never, error })
 }
 
-/// The text that was written as hex digits.
+/// The text with these hex digits, which MySQL writes in upper case.
 fn from_hex(digits: &str) -> Option<String> {
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    String::from_utf8(pairs.map(byte).collect::<Option<_>>()?).ok()
+    String::from_utf8(hex::decode(&digits.to_ascii_lowercase())?).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Placed, hex};
+    use super::{LocatedCall, MarkedCall, hex};
     use crate::record::OwnerId;
 
     fn text(owner: OwnerId, database: &str, table: &str, key: &str) -> String {
-        let [database, table, key] = [database, table, key].map(|text| hex(text.as_bytes()));
+        let [database, table, key] =
+            [database, table, key].map(|text| hex::encode(text.as_bytes()));
         format!("{owner}:{}:{table}:{key}", database.to_uppercase())
     }
 
     #[test]
     fn a_call_is_found_in_the_table_that_it_wrote_to() {
         let owner = OwnerId::random();
-        let part = || Part { owner, key: hex("n::Ä'".as_bytes()) };
+        let part = || MarkedCall { owner, key: hex::encode("n::Ä'".as_bytes()) };
         for (database, table, named) in [
             ("shop", "`records`", "`shop`.`records`"),
             ("a`b", "`records`", "`a``b`.`records`"),
             ("shop", "`other`.`records`", "`other`.`records`"),
             ("", "`other`.`records`", "`other`.`records`"),
         ] {
-            let placed = Placed { part: part(), table: named.to_owned() };
-            assert_eq!(Placed::parse(&text(owner, database, table, "n::Ä'")), Some(placed));
+            let placed = LocatedCall { part: part(), table: named.to_owned() };
+            assert_eq!(LocatedCall::parse(&text(owner, database, table, "n::Ä'")), Some(placed));
         }
     }
 
@@ -261,7 +264,7 @@ mod tests {
             &format!("{owner}:6:60:6b"),
             &broken,
         ] {
-            assert_eq!(Placed::parse(text), None, "{text}");
+            assert_eq!(LocatedCall::parse(text), None, "{text}");
         }
     }
 }

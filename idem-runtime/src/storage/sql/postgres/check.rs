@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::Row;
 
 use super::super::connections::Share;
-use super::error::explain;
+use super::error::on_statement;
 use super::link::Link;
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
@@ -13,9 +13,11 @@ use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PostgresWarning {
-    /// `synchronous_commit = off`: a commit does not wait for the disk, and a crash of the server forgets the last of them.
+    /// `synchronous_commit = off`: a commit does not wait for the disk, and a crash of the server
+    /// forgets the last of them.
     NotSynchronous,
-    /// `fsync = off`: nothing waits for the disk, and a crash of the machine can destroy the database.
+    /// `fsync = off`: nothing waits for the disk, and a crash of the machine can destroy the
+    /// database.
     NoFsync,
 }
 
@@ -23,10 +25,10 @@ impl fmt::Display for PostgresWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSynchronous => {
-                "synchronous_commit is `off`: a crash of postgres forgets the last records, and what they protect can run twice; set it to `on`"
+                "synchronous_commit is `off`: a crash of postgres loses the last records, and their operations can run twice; set it to `on`"
             }
             Self::NoFsync => {
-                "fsync is `off`: a crash of the machine can lose all records, and what they protect can run twice; set it to `on`"
+                "fsync is `off`: a crash of the machine can lose all records, and their operations can run twice; set it to `on`"
             }
         })
     }
@@ -48,7 +50,7 @@ pub(super) async fn check(link: &Link) -> Result<Vec<PostgresWarning>, StorageEr
     let asking = "SELECT current_setting('synchronous_commit') = 'off', current_setting('fsync') = 'off', \
                   current_setting('server_version'), current_setting('server_version_num')";
     let row = sqlx::raw_sql(asking).fetch_one(&mut lent.connection).await;
-    let row = row.map_err(|error| explain(error, true, &link.table).0)?;
+    let row = row.map_err(|error| on_statement(error, &link.table))?;
     lent.give_back();
     let text = |column: usize| row.try_get::<String, _>(column).unwrap_or_default();
     refuse_too_old(&text(2), &text(3))?;

@@ -1,12 +1,14 @@
-//! A statement on its way to the server and back.
+//! Runs statements on the server.
 //!
 //! # Settings
 //!
-//! Statements rely on what a session may have otherwise: each is a transaction of its own that reads what is committed, and none waits long
-//! for a lock. What opens a connection says so ([`settings`]), which comes before the application's hooks and touches no other session.
-//! A pooler that hands a server connection to one transaction at a time refuses such settings, or ignores them, and whatever a session
-//! sets there meets the next client. So a connection is looked at once it is open. Where it has other settings, every statement goes in a
-//! short transaction that says for itself what it needs.
+//! Statements rely on what a session may have otherwise: each is a transaction of its own that
+//! reads what is committed, and none waits long for a lock. What opens a connection says so
+//! ([`settings`]), which comes before the application's hooks and touches no other session. A
+//! pooler that hands a server connection to one transaction at a time refuses such settings, or
+//! ignores them, and whatever a session sets there meets the next client. So a connection is looked
+//! at once it is open. Where it has other settings, every statement goes in a short transaction
+//! that says for itself what it needs.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,11 +20,12 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row};
 
 use super::super::connections::{Connections, Lent, Share};
-use super::super::fault::Fault;
+use super::super::server::{Broken, no_answer};
+use super::super::statement_error::{SendState, StatementError};
 use super::super::table::Table;
-use super::error::{Broken, explain, no_answer, refuses_settings};
+use super::error::{explain, on_acquire, refuses_settings};
 
-/// How long a statement waits for a lock: what holds one for longer is an open transaction of somebody else's.
+/// How long a statement waits for a lock: only an open transaction holds one for longer.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The storage's connections, and how statements use them.
@@ -32,7 +35,8 @@ pub(super) struct Link {
     patience: Duration,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
-    /// Whether statements may be prepared under a name, which lasts as long as the connection to the server.
+    /// Whether statements may be prepared under a name, which lasts as long as the connection to
+    /// the server.
     named_statements: bool,
     /// Sessions do not have our settings.
     has_other_settings: Arc<AtomicBool>,
@@ -43,9 +47,9 @@ pub(super) type Bound<'q> = Query<'q, Postgres, PgArguments>;
 /// Where the statements of a batch run.
 pub(super) enum Session<'a> {
     /// Each by itself, on a connection of the storage's own, which commits it.
-    Alone(&'a Link, Share),
+    Autocommit(&'a Link, Share),
     /// In the transaction that a connection of the application's is in.
-    Within(&'a Link, &'a mut PgConnection),
+    Transaction(&'a Link, &'a mut PgConnection),
 }
 
 impl Session<'_> {
@@ -54,10 +58,10 @@ impl Session<'_> {
         &mut self,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-    ) -> Result<Vec<PgRow>, Fault> {
+    ) -> Result<Vec<PgRow>, StatementError> {
         match self {
-            Self::Alone(link, share) => link.fetch(*share, sql, bind).await,
-            Self::Within(link, connection) => link.fetch_within(connection, sql, bind).await,
+            Self::Autocommit(link, share) => link.fetch(*share, sql, bind).await,
+            Self::Transaction(link, connection) => link.fetch_within(connection, sql, bind).await,
         }
     }
 }
@@ -95,17 +99,17 @@ impl Link {
     }
 
     /// A connection with our settings, or without.
-    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Postgres>, Fault> {
+    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Postgres>, StatementError> {
         self.acquire_within(share, self.patience).await
     }
 
-    /// Likewise, for which somebody has more patience, or less.
+    /// Like [`acquire`](Self::acquire), with another patience.
     pub(super) async fn acquire_within(
         &self,
         share: Share,
         patience: Duration,
-    ) -> Result<Lent<'_, Postgres>, Fault> {
-        let fault = |error| explain(error, false, &self.table).0;
+    ) -> Result<Lent<'_, Postgres>, StatementError> {
+        let fault = |error| on_acquire(error, &self.table);
         let mut acquired = self.connections.acquire_within(share, patience).await;
         if acquired.as_ref().is_err_and(refuses_settings)
             && !self.has_other_settings.swap(true, Ordering::Relaxed)
@@ -133,7 +137,7 @@ impl Link {
         share: Share,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-    ) -> Result<Vec<PgRow>, Fault> {
+    ) -> Result<Vec<PgRow>, StatementError> {
         // The text has our own statements and checked names in it.
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
         let query = query.persistent(self.named_statements);
@@ -157,37 +161,39 @@ impl Link {
         connection: &mut PgConnection,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-    ) -> Result<Vec<PgRow>, Fault> {
+    ) -> Result<Vec<PgRow>, StatementError> {
         let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
         self.answer(query.persistent(self.named_statements).fetch_all(connection)).await.0
     }
 
-    /// Likewise, without arguments, for one that leaves nothing prepared behind.
+    /// Like [`fetch_within`](Self::fetch_within), without arguments and without preparing the
+    /// statement.
     pub(super) async fn raw_within(
         &self,
         connection: &mut PgConnection,
         sql: &'static str,
-    ) -> Result<Vec<PgRow>, Fault> {
+    ) -> Result<Vec<PgRow>, StatementError> {
         self.answer(sqlx::raw_sql(sql).fetch_all(connection)).await.0
     }
 
-    /// What became of a statement, and of its connection.
+    /// The outcome of a statement, and whether its connection broke.
     async fn answer<T>(
         &self,
         running: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> (Result<T, Fault>, Broken) {
+    ) -> (Result<T, StatementError>, Broken) {
         match tokio::time::timeout(self.response_timeout, running).await {
             Ok(Ok(answer)) => (Ok(answer), Broken::No),
             Ok(Err(error)) => {
-                let (fault, broken) = explain(error, true, &self.table);
+                let (fault, broken) = explain(error, SendState::Sent, &self.table);
                 (Err(fault), broken)
             }
-            Err(_) => (Err(no_answer()), Broken::Yes),
+            Err(_) => (Err(no_answer("postgres")), Broken::Yes),
         }
     }
 }
 
-/// What a session is opened with. The server gives a statement up a little after its caller has done so.
+/// What a session is opened with. The server gives a statement up a little after its caller has
+/// done so.
 fn settings(response_timeout: Duration) -> [(&'static str, String); 4] {
     let given_up = (response_timeout + Duration::from_secs(1)).as_millis().to_string();
     [
@@ -198,8 +204,9 @@ fn settings(response_timeout: Duration) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Whether a session has the settings without which a statement could wait for good, or see too little; and whether it is inside a
-/// transaction, of which nothing can be said where the statement is prepared.
+/// Whether a session has the settings without which a statement could wait for good, or see too
+/// little; and whether it is inside a transaction, of which nothing can be said where the statement
+/// is prepared.
 fn how_it_is() -> String {
     format!(
         "SELECT current_setting('default_transaction_isolation') = 'read committed' \
@@ -208,8 +215,8 @@ fn how_it_is() -> String {
     )
 }
 
-/// Runs a statement in a transaction of its own, with its settings: a pooler that hands a server connection to one transaction at a time
-/// would else prepare it on one and run it on another.
+/// Runs a statement in a transaction of its own, with its settings: a pooler that hands a server
+/// connection to one transaction at a time would else prepare it on one and run it on another.
 async fn pinned(
     query: Bound<'_>,
     connection: &mut PgConnection,

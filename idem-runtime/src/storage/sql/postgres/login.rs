@@ -12,7 +12,6 @@
 use sqlx::Error;
 use sqlx::postgres::PgDatabaseError;
 
-use super::error::mentions;
 use crate::storage::StorageErrorKind::{self, Configuration, NotApplied};
 
 const LOGIN: &str = "postgres does not accept the user name or the password";
@@ -30,7 +29,7 @@ pub(super) fn refusal(code: &str, error: &Error) -> Option<(StorageErrorKind, &'
         "42501" if mentions(error, "set parameter") => (Configuration, SETTING),
         "42501" => (
             Configuration,
-            "this user of postgres may not connect to the database: grant CONNECT on it",
+            "this postgres user may not connect to the database: grant CONNECT on it",
         ),
         "3D000" => (Configuration, DATABASE),
         "55000" => {
@@ -91,4 +90,10 @@ fn pooler(error: &Error) -> Option<(StorageErrorKind, &'static str)> {
     } else {
         return None;
     })
+}
+
+/// Whether the server says this. There are rights that it has no code for.
+pub(super) fn mentions(error: &Error, words: &str) -> bool {
+    let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+    message.is_some_and(|message| message.contains(words))
 }

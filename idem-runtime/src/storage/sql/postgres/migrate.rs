@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use super::super::connections::{Share, on_driver};
 use super::super::migrate::{self, LONGEST_MIGRATION, Migration, is_up_to_date, pending};
 use super::super::table::Table;
-use super::error::explain;
+use super::error::on_statement;
 use super::link::Link;
 use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -17,9 +17,11 @@ use crate::storage::{StorageError, StorageErrorKind};
 pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, sql: include_str!("0001_records.sql") }];
 
-/// Brings the tables up to date, in one transaction and under a lock that other migrations wait for.
+/// Brings the tables up to date, in one transaction and under a lock that other migrations wait
+/// for.
 ///
-/// It runs in a task of its own: a caller that goes away must not leave a connection inside a transaction.
+/// It runs in a task of its own: a caller that goes away must not leave a connection inside a
+/// transaction.
 pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
     let task = async move {
         let link = &backend.link;
@@ -76,7 +78,7 @@ async fn version(connection: &mut PgConnection, table: &str) -> sqlx::Result<Opt
 fn name_right_to_migrate(error: sqlx::Error, table: &Table) -> StorageError {
     let code = error.as_database_error().and_then(DatabaseError::code);
     let is_of_rights = code.as_deref() == Some("42501");
-    let error = StorageError::from(explain(error, true, table).0);
+    let error = StorageError::from(on_statement(error, table));
     if !is_of_rights {
         return error;
     }

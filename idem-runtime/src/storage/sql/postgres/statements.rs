@@ -1,28 +1,31 @@
 //! The statements.
 //!
-//! Each takes a batch as arrays, a column each. A write says in its own conditions what it needs, so that it is right whatever others do
-//! meanwhile. What it did not write is judged by the state machine.
+//! Each takes a batch as arrays, a column each. A write says in its own conditions what it needs,
+//! so that it is right whatever others do meanwhile. What it did not write is judged by the state
+//! machine.
 //!
 //! | verb | statement | and then |
 //! |---|---|---|
 //! | claim | [`claim`](Statements::claim) inserts what has no row, and reads the row of what has | what is expired, or whose lease is over: [`take`](Statements::take) |
 //! | renew, complete, release | update by key and owner | what was not the caller's: [`find`](Statements::find) |
 //!
-//! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING` only looks. Of what a statement did with a batch
-//! there is one row, with a list; a row each has only what was there before.
+//! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING`
+//! only looks. Of what a statement did with a batch there is one row, with a list; a row each has
+//! only what was there before.
 //!
 //! `clock_timestamp()` and not `now()`, which is the time at which the transaction began.
 //!
 //! # Plans
 //!
-//! Planning these statements costs more than running them, and the server plans anew as long as it believes that knowing the arguments
-//! makes a better plan. So a verb by itself has a text of its own, without lists, and a list comes from a subquery, whose length the planner
-//! does not look at: then one plan is made for a connection, after its first few uses.
+//! Planning these statements costs more than running them, and the server plans anew as long as it
+//! believes that knowing the arguments makes a better plan. So a verb by itself has a text of its
+//! own, without lists, and a list comes from a subquery, whose length the planner does not look at:
+//! then one plan is made for a connection, after its first few uses.
 //!
-//! That plan stays while the table grows. Made while the table was small it would read all of the table every time, until the server's
-//! next `ANALYZE`, so nothing leaves the planner that choice:
+//! That plan stays while the table grows. Made while the table was small it would read all of the
+//! table every time, until the server's next `ANALYZE`, so nothing leaves the planner that choice:
 //!
-//! - [`INDEXED`] makes reading more than one row look dear.
+//! - [`INDEXED`] raises the planner's cost estimate of reading more than one row.
 //! - Rows are read by `LATERAL (… LIMIT 1)`, which is done for each key by itself.
 //! - Where a table is written, which cannot be lateral, the list counts as one row ([`AS_ONE`]).
 
@@ -59,11 +62,11 @@ const COMPLETE: Arguments = &[
     ("message", "bytea"),
     ("size", "bigint"),
 ];
-/// True of every row. The planner does not know, and counts what the `ELSE` would cost for each row that it looks at.
+/// Always true. The planner adds the cost of the `ELSE` for each row that it reads.
 const INDEXED: &str = "CASE WHEN r.version = 1 THEN true \
                        ELSE (SELECT count(*) > 0 FROM generate_series(r.version, r.version)) END";
 
-/// True of every element. The planner takes it for true of one in 200.
+/// Always true, but estimated at a selectivity of 0.5 %.
 const AS_ONE: &str = "a.n * 0 = 0";
 
 const OWNED: Arguments = &[("key", "text"), ("owner", "bytea")];
@@ -71,17 +74,17 @@ const KEY: Arguments = &[("key", "text")];
 
 /// A statement on a batch.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct BatchStatement {
     one: Arc<str>,
     many: Arc<str>,
 }
 
-impl Batch {
+impl BatchStatement {
     fn new(arguments: Arguments, rest: &str) -> Self {
         Self::of(arguments, rest, rest)
     }
 
-    /// A write of owners: gives the list of the numbers of those who were.
+    /// A write of owners, which returns the numbers of the verbs that were applied.
     fn of_owners(arguments: Arguments, write: &str) -> Self {
         let one = format!("{write} RETURNING ARRAY[a.n]");
         let many = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n) FROM done");
@@ -138,29 +141,31 @@ fn many(arguments: Arguments) -> String {
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// `number, now`, nothing, and the row that is there; and one row without a number, whose third column lists the keys that are the
-    /// claims' now.
-    pub(super) claim: Batch,
-    /// One claim in the application's transaction, and the number of its lock and the text of its mark: `now`, whether the lock was had,
-    /// the mark where the row was inserted, and the row that was there.
+    /// `number, now, NULL` and the existing row of each claim; and one row without a number, whose
+    /// third column lists the keys that were inserted.
+    pub(super) claim: BatchStatement,
+    /// One claim in the application's transaction, and the number of its lock and the text of its
+    /// mark: `now`, whether the lock was had, the mark where the row was inserted, and the row that
+    /// was there.
     pub(super) claim_within: Arc<str>,
     /// Marks the transaction.
     pub(super) mark: Arc<str>,
-    /// What a transaction is recognized by, see [`witness`](super::witness). It is not prepared.
+    /// Reads the transaction's [`witness`](super::witness). It is not prepared.
     pub(super) witness: &'static str,
-    /// Whether nobody holds the lock with this number.
+    /// Whether the lock with this number is free.
     pub(super) is_unlocked: Arc<str>,
-    /// What became of the transaction with an id, of this server's start, that began at a time; and the owner that a key's row names, expired or
-    /// not.
+    /// What became of the transaction with an id, of this server's start, that began at a time; and
+    /// the owner that a key's row names, expired or not.
     pub(super) verdict: Arc<str>,
-    /// `number, now, status, fence, recovered, finished_at` of what was taken over, and the row that is there.
-    pub(super) take: Batch,
-    /// `number, now`, and the row that is there.
-    pub(super) find: Batch,
-    /// The list of the numbers of those that were the caller's.
-    pub(super) renew: Batch,
-    pub(super) complete: Batch,
-    pub(super) release: Batch,
+    /// `number, now, status, fence, recovered, finished_at` of the rows taken over, and the
+    /// existing row.
+    pub(super) take: BatchStatement,
+    /// `number, now` and the existing row.
+    pub(super) find: BatchStatement,
+    /// The numbers of the verbs that were applied.
+    pub(super) renew: BatchStatement,
+    pub(super) complete: BatchStatement,
+    pub(super) release: BatchStatement,
     pub(super) load: Arc<str>,
     pub(super) scan: Arc<str>,
     pub(super) purge: Arc<str>,
@@ -181,7 +186,7 @@ impl Statements {
         let renewed = claims_expiry("a.now_ms", "r");
         let released = released("a.now_ms", "");
         Self {
-            claim: Batch::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
+            claim: BatchStatement::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
             claim_within: claim_within(&table, &found).into(),
             mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
             witness: WITNESS,
@@ -190,12 +195,12 @@ impl Statements {
                 "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED})"
             )
             .into(),
-            take: Batch::new(CLAIM, &take(&table, &found)),
-            find: Batch::new(
+            take: BatchStatement::new(CLAIM, &take(&table, &found)),
+            find: BatchStatement::new(
                 KEY,
                 &format!("SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {there} ON true"),
             ),
-            renew: Batch::of_owners(
+            renew: BatchStatement::of_owners(
                 OWNED,
                 &format!(
                     "UPDATE {table} AS r
@@ -203,7 +208,7 @@ impl Statements {
                      FROM asked AS a WHERE {at_work}"
                 ),
             ),
-            complete: Batch::of_owners(
+            complete: BatchStatement::of_owners(
                 COMPLETE,
                 &format!(
                     "UPDATE {table} AS r
@@ -214,7 +219,7 @@ impl Statements {
                      WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
                 ),
             ),
-            release: Batch::of_owners(
+            release: BatchStatement::of_owners(
                 OWNED,
                 &format!("UPDATE {table} AS r SET {released} FROM asked AS a WHERE {at_work}"),
             ),
@@ -256,12 +261,12 @@ fn inserted() -> String {
     )
 }
 
-/// The row of a key that is asked for, as `r`.
+/// The existing row of a requested key, as `r`.
 fn there(table: &str) -> String {
     format!("LATERAL (SELECT * FROM {table} AS r WHERE r.key = a.key AND {INDEXED} LIMIT 1) AS r")
 }
 
-/// Inserts what has no row.
+/// Inserts the keys without a row.
 fn insert(table: &str) -> String {
     let values = inserted();
     format!(
@@ -271,7 +276,7 @@ fn insert(table: &str) -> String {
     )
 }
 
-/// Inserts the row, or reads the one that was there before.
+/// Inserts the row, or reads the existing one.
 fn claim_one(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
@@ -281,7 +286,7 @@ fn claim_one(table: &str, found: &str) -> String {
     )
 }
 
-/// Inserts what has no row, and reads the row of what had one before.
+/// Inserts the keys without a row, and reads the existing rows.
 fn claim_many(table: &str, found: &str) -> String {
     let (insert, there) = (insert(table), there(table));
     format!(
@@ -296,25 +301,28 @@ fn claim_many(table: &str, found: &str) -> String {
 /// The setting, gone with its transaction, that names the last call which became part of it.
 const MARK: &str = "idempotency.call";
 
-/// The transaction's id, whether there is a transaction, when the server was started and when the transaction began, and its mark: none, or
-/// an empty one, where it has none.
+/// The transaction's id, whether there is a transaction, when the server was started and when the
+/// transaction began, and its mark: none, or an empty one, where it has none.
 ///
-/// A statement that is not prepared has the time of its own transaction, unless it is inside of another. One that has an id is inside.
+/// A statement that is not prepared has the time of its own transaction, unless it is inside of
+/// another. One that has an id is inside.
 const WITNESS: &str = "SELECT pg_current_xact_id_if_assigned()::text, \
      pg_current_xact_id_if_assigned() IS NOT NULL OR statement_timestamp() <> transaction_timestamp(), \
      (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, \
      (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint, \
      current_setting('idempotency.call', true)";
 
-/// `committed`, `aborted` or `in progress`; nothing where the server is another one, was started again, or has recovered from a crash since
-/// the transaction began: what it had not written to disk by then it has forgotten, and it gives the same id again.
+/// `committed`, `aborted` or `in progress`; nothing where the server is another one, was started
+/// again, or has recovered from a crash since the transaction began: what it had not written to
+/// disk by then it has forgotten, and it gives the same id again.
 ///
 /// A crash resets the server's statistics.
 const STATUS: &str = "CASE WHEN (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $2 \
      AND coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint < $3 FROM pg_stat_bgwriter), true) \
      THEN pg_xact_status($1::text::xid8) END";
 
-/// Inserts the row, if nobody else's transaction is about to, and reads the row that was there before. It waits for nobody.
+/// Inserts the row, unless another open transaction holds the key's lock, and reads the existing
+/// row. It waits for no lock.
 fn claim_within(table: &str, found: &str) -> String {
     let values = inserted();
     let there = there(table);
@@ -330,7 +338,8 @@ fn claim_within(table: &str, found: &str) -> String {
     )
 }
 
-/// Takes over, or parks, what is free, and reads the rows of the others. It looks first, so that it locks nobody else's.
+/// Takes over or parks the free rows, and reads the other ones. It reads first, so that it locks no
+/// other row.
 fn take(table: &str, found: &str) -> String {
     let free = free("a.now_ms", "a.fingerprint", "a.owner");
     let on_conflict = on_conflict();

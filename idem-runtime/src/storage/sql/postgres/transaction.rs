@@ -1,4 +1,5 @@
-//! Records in the application's own Postgres transaction: see [`transaction`](super::super::transaction).
+//! Records in the application's own Postgres transaction: see
+//! [`transaction`](super::super::transaction).
 
 use std::slice::from_ref;
 use std::sync::Arc;
@@ -7,31 +8,26 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres};
 
-use super::super::answers::Answer;
-use super::super::connections::{Share, on_driver};
-use super::super::fault::Fault;
-use super::super::row::{read, settle, timestamp};
+use super::super::answers::{Answer, Answers};
+use super::super::connections::Share;
+use super::super::row::{get, read, settle, timestamp};
+use super::super::statement_error::StatementError;
 use super::super::transaction::{
-    Again, Before, Isolation, Part, Records, Uncommitted, Verdict, broken, broken_up, commit, held,
-    lock, only,
+    Again, BeforeCommit, CallMark, Isolation, Records, Verdict, aborted, in_progress,
+    into_storage_error, lock, single,
 };
-use super::super::tried::name_right;
-use super::PostgresStorage;
-use super::error::explain;
+use super::error::on_statement;
 use super::link::Session;
-use super::verbs::{Backend, bind_claims, get};
+use super::storage::PostgresStorage;
+use super::verbs::{Backend, bind_claims};
 use super::witness::Witness;
 use crate::key::RecordKey;
 use crate::record::Fence;
-use crate::storage::{Claim, Claimed, Complete, Release, StorageError, Written};
+use crate::storage::{Claim, Claimed, Complete, Release, StorageError};
 
 impl Records for Postgres {
-    const CALLED: &'static str = "postgres";
-
-    type Storage = PostgresStorage;
-
     /// It refuses every statement until it is rolled back.
     const ENDS_BY_ITSELF: bool = false;
 
@@ -58,40 +54,36 @@ impl Records for Postgres {
         }
     }
 
-    fn claim<'c>(
-        storage: &'c PostgresStorage,
-        connection: &'c mut PgConnection,
-        claim: &'c Claim,
-    ) -> BoxFuture<'c, Result<Claimed, StorageError>> {
-        Box::pin(async move {
-            storage.0.try_rights().await?;
-            let claimed = storage.0.backend.claim_within(connection, claim).await;
-            claimed.map_err(|error| name_right("INSERT", error))
-        })
+    async fn claim_on(
+        backend: &Backend,
+        connection: &mut PgConnection,
+        claim: &Claim,
+    ) -> Result<Claimed, StorageError> {
+        backend.claim_within(connection, claim).await
     }
 
-    fn complete<'c>(
-        storage: &'c PostgresStorage,
-        connection: &'c mut PgConnection,
-        complete: &'c Complete,
-    ) -> BoxFuture<'c, Result<Written, StorageError>> {
-        Box::pin(async move {
-            let backend = &storage.0.backend;
-            let mut session = Session::Within(&backend.link, connection);
-            only(backend.complete(&mut session, from_ref(complete)).await)
-        })
+    async fn complete_on(
+        backend: &Backend,
+        connection: &mut PgConnection,
+        complete: &Complete,
+    ) -> Result<Answers<Complete>, StatementError> {
+        backend.complete(&mut backend.within(connection), from_ref(complete)).await
     }
 
-    fn release<'c>(
-        storage: &'c PostgresStorage,
-        connection: &'c mut PgConnection,
-        release: &'c Release,
-    ) -> BoxFuture<'c, Result<Written, StorageError>> {
-        Box::pin(async move {
-            let backend = &storage.0.backend;
-            let mut session = Session::Within(&backend.link, connection);
-            only(backend.release(&mut session, from_ref(release)).await)
-        })
+    async fn release_on(
+        backend: &Backend,
+        connection: &mut PgConnection,
+        release: &Release,
+    ) -> Result<Answers<Release>, StatementError> {
+        backend.release(&mut backend.within(connection), from_ref(release)).await
+    }
+
+    fn fault(backend: &Backend, error: sqlx::Error) -> StatementError {
+        on_statement(error, &backend.link.table)
+    }
+
+    fn response_timeout(backend: &Backend) -> Duration {
+        backend.link.response_timeout
     }
 
     type Witness = Witness;
@@ -99,62 +91,56 @@ impl Records for Postgres {
     fn witness<'c>(
         storage: &'c PostgresStorage,
         connection: &'c mut PgConnection,
-    ) -> BoxFuture<'c, Result<Before<Witness>, StorageError>> {
-        Box::pin(storage.0.backend.witness(connection))
-    }
-
-    fn commit<'c>(
-        storage: &'c PostgresStorage,
-        transaction: Transaction<'c, Self>,
-    ) -> BoxFuture<'c, Result<(), Uncommitted>> {
-        let link = &storage.0.backend.link;
-        let classify = |error| broken(explain(error, true, &link.table).0);
-        Box::pin(commit(transaction, link.response_timeout, classify))
+    ) -> BoxFuture<'c, Result<BeforeCommit<Witness>, StorageError>> {
+        Box::pin(storage.backend().witness(connection))
     }
 
     fn verdict<'c>(
         storage: &'c PostgresStorage,
         witness: &'c Witness,
     ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        let (backend, witness) = (Arc::clone(&storage.0.backend), witness.clone());
-        let limit = backend.link.limit();
-        Box::pin(on_driver(limit, async move { backend.verdict(&witness).await }))
-    }
-
-    fn patience(storage: &PostgresStorage) -> Duration {
-        storage.0.backend.link.response_timeout
+        let witness = witness.clone();
+        Box::pin(
+            storage.on_driver(async move |backend: Arc<Backend>| backend.verdict(&witness).await),
+        )
     }
 }
 
 impl Backend {
+    fn within<'a>(&'a self, connection: &'a mut PgConnection) -> Session<'a> {
+        Session::Transaction(&self.link, connection)
+    }
+
     async fn claim_within(
         &self,
         connection: &mut PgConnection,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
-        let mut session = Session::Within(&self.link, connection);
+        let mut session = self.within(connection);
         let lock = lock(&self.link.table, &claim.key);
-        let mark = Part::of(claim).to_string();
+        let mark = CallMark::of(claim).to_string();
         let rows = session
             .fetch(&self.statements.claim_within, |query| {
                 bind_claims(query, from_ref(claim)).bind(lock).bind(mark.clone())
             })
             .await
-            .map_err(broken)?;
-        let row = rows.first().ok_or_else(broken_up)?;
-        if get::<Option<String>>(row, 2)?.is_some() {
+            .map_err(into_storage_error)?;
+        let row = rows.first().ok_or_else(aborted)?;
+        if get::<Option<String>, _>(row, 2)?.is_some() {
             return Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false });
         }
-        let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool>(row, 1)?);
+        let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool, _>(row, 1)?);
         match settle(read(row, 3, now), claim, now) {
             Answer::Settled(answer) => answer,
-            Answer::Stale | Answer::Again(_) | Answer::Alone if !is_locked => Ok(held(claim)),
+            Answer::Stale | Answer::Together(_) | Answer::Individually if !is_locked => {
+                Ok(in_progress(claim))
+            }
             // The row is free, or came to be after the statement had begun: this one sees it.
-            Answer::Stale | Answer::Again(_) | Answer::Alone => {
-                let claimed = only(self.take(&mut session, from_ref(claim)).await)?;
+            Answer::Stale | Answer::Together(_) | Answer::Individually => {
+                let claimed = single(self.take(&mut session, from_ref(claim)).await)?;
                 if matches!(claimed, Claimed::Acquired { .. }) {
                     let marked = session.fetch(&self.statements.mark, |query| query.bind(mark));
-                    marked.await.map_err(broken)?;
+                    marked.await.map_err(into_storage_error)?;
                 }
                 Ok(claimed)
             }
@@ -162,9 +148,9 @@ impl Backend {
     }
 
     /// Whether no open transaction has a record of this key.
-    pub(super) async fn is_unlocked(&self, key: &RecordKey) -> Result<bool, Fault> {
+    pub(super) async fn is_unlocked(&self, key: &RecordKey) -> Result<bool, StatementError> {
         let (lock, unlocked) = (lock(&self.link.table, key), &self.statements.is_unlocked);
         let rows = self.link.fetch(Share::Claims, unlocked, |query| query.bind(lock)).await?;
-        rows.first().map_or(Ok(false), |row| get(row, 0)).map_err(Fault::unreadable)
+        rows.first().map_or(Ok(false), |row| get(row, 0)).map_err(StatementError::unreadable)
     }
 }

@@ -1,16 +1,15 @@
-//! The verbs as statements: arguments as arrays, and rows as answers.
+//! Runs the verbs: arguments as arrays, rows as answers.
 
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Encode, Postgres, Row, Type};
+use sqlx::{Encode, Postgres, Type};
 
 use super::super::answers::{Answer, Answers, none_yet, place, stale};
 use super::super::connections::Share;
-use super::super::fault::{Fault, Then};
-use super::super::group::{Runs, Verb};
-use super::super::row::{
-    self, FinishColumns, clamped_millis, corrupt, read, settle, timestamp, won,
-};
-use super::super::transaction::held;
+use super::super::group::Runs;
+use super::super::row::{self, FinishColumns, clamped_millis, get, read, settle, timestamp, won};
+use super::super::statement_error::{Retry, StatementError};
+use super::super::transaction::in_progress;
+use super::super::verb::Verb;
 use super::super::wakeups::Polls;
 use super::link::{Bound, Link, Session};
 use super::statements::Statements;
@@ -18,9 +17,9 @@ use crate::key::RecordKey;
 use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
 
-/// What runs the statements.
+/// Runs the statements.
 #[derive(Debug)]
-pub(super) struct Backend {
+pub(crate) struct Backend {
     pub(super) link: Link,
     pub(super) statements: Statements,
 }
@@ -42,13 +41,13 @@ fn bind_keys<V: Verb>(query: Bound<'static>, batch: &[V]) -> Bound<'static> {
 }
 
 impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
+    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
         match (self.claim(batch).await, batch) {
-            (Err(fault), [claim]) if fault.then == Then::Locked => {
-                // By a transaction that the record is part of, it is claimed.
+            (Err(fault), [claim]) if fault.retry == Retry::Locked => {
+                // A transaction that the record is part of has claimed it.
                 let is_claimed = !self.is_unlocked(&claim.key).await?;
                 Ok(vec![Answer::Settled(if is_claimed {
-                    Ok(held(claim))
+                    Ok(in_progress(claim))
                 } else {
                     Err(fault.error)
                 })])
@@ -59,14 +58,16 @@ impl Runs<Claim> for Backend {
 }
 
 impl Backend {
-    async fn claim(&self, batch: &[Claim]) -> Result<Answers<Claim>, Fault> {
-        let mut session = Session::Alone(&self.link, Share::Claims);
+    async fn claim(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
+        let mut session = Session::Autocommit(&self.link, Share::Claims);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
         let rows = session.fetch(text, bind).await?;
         let mut answers = found(batch, &rows, 3)?;
         for row in &rows {
-            let Some(won) = get::<Option<Vec<String>>>(row, 2).map_err(Fault::unreadable)? else {
+            let Some(won) =
+                get::<Option<Vec<String>>, _>(row, 2).map_err(StatementError::unreadable)?
+            else {
                 continue;
             };
             for key in won {
@@ -92,14 +93,14 @@ impl Backend {
 }
 
 impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, Fault> {
-        self.complete(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
+    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, StatementError> {
+        self.complete(&mut Session::Autocommit(&self.link, Share::Outcomes), batch).await
     }
 }
 
 impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, Fault> {
-        let mut session = Session::Alone(&self.link, Share::Renewals);
+    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, StatementError> {
+        let mut session = Session::Autocommit(&self.link, Share::Renewals);
         let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
         let text = self.statements.renew.text(batch.len());
         let rows = session.fetch(text, bind).await?;
@@ -108,8 +109,8 @@ impl Runs<Renew> for Backend {
 }
 
 impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, Fault> {
-        self.release(&mut Session::Alone(&self.link, Share::Outcomes), batch).await
+    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, StatementError> {
+        self.release(&mut Session::Autocommit(&self.link, Share::Outcomes), batch).await
     }
 }
 
@@ -123,12 +124,12 @@ pub(super) fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'stat
 }
 
 impl Backend {
-    /// Claims of keys whose row is there and free.
+    /// Claims of keys with a free row.
     pub(super) async fn take(
         &self,
         session: &mut Session<'_>,
         claims: &[Claim],
-    ) -> Result<Answers<Claim>, Fault> {
+    ) -> Result<Answers<Claim>, StatementError> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
         let rows = session.fetch(text, bind).await?;
@@ -146,7 +147,7 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         batch: &[Complete],
-    ) -> Result<Answers<Complete>, Fault> {
+    ) -> Result<Answers<Complete>, StatementError> {
         let finishes: Vec<_> =
             batch.iter().map(|complete| FinishColumns::of(&complete.finish)).collect();
         let bind = |query: Bound<'static>| {
@@ -169,23 +170,24 @@ impl Backend {
         &self,
         session: &mut Session<'_>,
         batch: &[Release],
-    ) -> Result<Answers<Release>, Fault> {
+    ) -> Result<Answers<Release>, StatementError> {
         let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
         let text = self.statements.release.text(batch.len());
         let rows = session.fetch(text, bind).await?;
         self.written(session, batch, &rows).await
     }
 
-    /// What owners' write has done, and what is there for those who own nothing.
+    /// The answers to a write of owners. The verbs that were not applied are answered by the
+    /// existing rows.
     async fn written<V: Verb<Reply = Written>>(
         &self,
         session: &mut Session<'_>,
         batch: &[V],
         rows: &[PgRow],
-    ) -> Result<Answers<V>, Fault> {
+    ) -> Result<Answers<V>, StatementError> {
         let mut written = none_yet(batch);
         for row in rows {
-            let done: Option<Vec<i64>> = get(row, 0).map_err(Fault::unreadable)?;
+            let done: Option<Vec<i64>> = get(row, 0).map_err(StatementError::unreadable)?;
             for number in done.into_iter().flatten() {
                 if let Some(answer) = index(number).and_then(|index| written.get_mut(index)) {
                     *answer = Answer::Settled(Ok(Written::Done));
@@ -204,8 +206,8 @@ impl Backend {
     }
 }
 
-/// What the rows that were there say: `number, now`, and from the column `first` on the row.
-fn found<V: Verb>(batch: &[V], rows: &[PgRow], first: usize) -> Result<Answers<V>, Fault> {
+/// The answers of existing rows: `number, now`, and from the column `first` on the row.
+fn found<V: Verb>(batch: &[V], rows: &[PgRow], first: usize) -> Result<Answers<V>, StatementError> {
     answers(batch, rows, |verb, row| {
         let now = timestamp(get(row, 1)?);
         Ok(settle(read(row, first, now), verb, now))
@@ -221,15 +223,16 @@ impl Polls for Backend {
     }
 }
 
-/// One answer for each verb, from the rows, which say in their first column which verb's they are. Those without a row have none yet.
+/// One answer for each verb. The first column of a row is the number of its verb; a verb without a
+/// row has no answer yet.
 fn answers<V: Verb>(
     batch: &[V],
     rows: &[PgRow],
     answer: impl Fn(&V, &PgRow) -> Result<Answer<V::Reply>, StorageError>,
-) -> Result<Answers<V>, Fault> {
+) -> Result<Answers<V>, StatementError> {
     let mut answers = none_yet(batch);
     for row in rows {
-        let number: Option<i64> = get(row, 0).map_err(Fault::unreadable)?;
+        let number: Option<i64> = get(row, 0).map_err(StatementError::unreadable)?;
         let Some(index) = number.and_then(index) else { continue };
         if let (Some(verb), Some(slot)) = (batch.get(index), answers.get_mut(index)) {
             *slot = answer(verb, row).unwrap_or_else(|error| Answer::Settled(Err(error)));
@@ -241,12 +244,4 @@ fn answers<V: Verb>(
 /// The place of a verb in its batch, from its number in a statement.
 fn index(number: i64) -> Option<usize> {
     usize::try_from(number - 1).ok()
-}
-
-/// A column of our own making.
-pub(super) fn get<'r, T>(row: &'r PgRow, column: usize) -> Result<T, StorageError>
-where
-    T: Decode<'r, Postgres> + Type<Postgres>,
-{
-    row.try_get(column).map_err(|error| corrupt().with_source(error))
 }

@@ -1,9 +1,11 @@
 //! What became of a transaction whose `COMMIT` was not answered.
 //!
-//! The server knows by the transaction's id, for a long time, and whatever the transaction did: its calls may have released their keys, be in
-//! other tables, or have been rolled back to a savepoint. But a server that crashed may give an id again that it had not written to disk, and
-//! another server gives the same ids to others. So the id counts as long as the server has been running without a break; after that only the
-//! record of a call does, if it is found: nobody but its transaction has written that owner.
+//! The server knows by the transaction's id, for a long time, and whatever the transaction did: its
+//! calls may have released their keys, be in other tables, or have been rolled back to a savepoint.
+//! But a server that crashed may give an id again that it had not written to disk, and another
+//! server gives the same ids to others. So the id counts as long as the server has been running
+//! without a break; after that only the record of a call does, if it is found: nobody but its
+//! transaction has written that owner.
 //!
 //! | server, since the transaction began | the id | the call's record | verdict |
 //! |---|---|---|---|
@@ -14,9 +16,10 @@
 use sqlx::PgConnection;
 
 use super::super::connections::Share;
-use super::super::transaction::{Before, Part, Verdict, broken};
+use super::super::row::get;
+use super::super::transaction::{BeforeCommit, CallMark, Verdict, into_storage_error};
 use super::link::Bound;
-use super::verbs::{Backend, get};
+use super::verbs::Backend;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// What a transaction is recognized by.
@@ -25,30 +28,34 @@ pub(crate) struct Witness {
     id: String,
     server_started: i64,
     began: i64,
-    part: Option<Part>,
+    part: Option<CallMark>,
 }
 
 impl Backend {
     pub(super) async fn witness(
         &self,
         connection: &mut PgConnection,
-    ) -> Result<Before<Witness>, StorageError> {
+    ) -> Result<BeforeCommit<Witness>, StorageError> {
         let rows = self.link.raw_within(connection, self.statements.witness).await;
-        let rows = rows.map_err(broken)?;
-        let Some(row) = rows.first() else { return Ok(Before::Open(None)) };
-        if !get::<bool>(row, 1)? {
-            let message =
-                "a statement of the application has ended the transaction before its commit";
-            return Ok(Before::Ended(StorageError::new(StorageErrorKind::Indeterminate, message)));
+        let rows = rows.map_err(into_storage_error)?;
+        let Some(row) = rows.first() else { return Ok(BeforeCommit::Open(None)) };
+        if !get::<bool, _>(row, 1)? {
+            let message = "a statement of the application ended the transaction before COMMIT";
+            return Ok(BeforeCommit::Ended(StorageError::new(
+                StorageErrorKind::Indeterminate,
+                message,
+            )));
         }
         // Without an id it has written nothing.
-        let Some(id) = get::<Option<String>>(row, 0)? else { return Ok(Before::Open(None)) };
+        let Some(id) = get::<Option<String>, _>(row, 0)? else {
+            return Ok(BeforeCommit::Open(None));
+        };
         let mark: Option<String> = get(row, 4)?;
-        Ok(Before::Open(Some(Witness {
+        Ok(BeforeCommit::Open(Some(Witness {
             id,
             server_started: get(row, 2)?,
             began: get(row, 3)?,
-            part: mark.and_then(|mark| Part::parse(&mark)),
+            part: mark.and_then(|mark| CallMark::parse(&mark)),
         })))
     }
 
@@ -61,7 +68,7 @@ impl Backend {
         let rows = self.link.fetch(Share::Claims, &self.statements.verdict, bind).await?;
         let Some(row) = rows.first() else { return Ok(Verdict::Unknown) };
         let (status, owner): (Option<String>, Option<Vec<u8>>) = (get(row, 0)?, get(row, 1)?);
-        let is_owner = |part: &Part| owner.is_some_and(|owner| owner == part.owner.to_bytes());
+        let is_owner = |part: &CallMark| owner.is_some_and(|owner| owner == part.owner.to_bytes());
         Ok(match status.as_deref() {
             Some("committed") => Verdict::Committed,
             Some("aborted") => Verdict::RolledBack,

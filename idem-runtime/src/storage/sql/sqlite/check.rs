@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::Row;
 
 use super::super::connections::Share;
-use super::error::explain;
+use super::error::on_statement;
 use super::link::Link;
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
@@ -63,12 +63,13 @@ const OLDEST: [u32; 3] = [3, 42, 0];
 /// `PRAGMA synchronous` of `FULL`; `EXTRA` is more.
 const FULL: i64 = 2;
 
-/// Looks at the library, and at one connection. A database in memory has nothing to lose that its process does not lose.
+/// Looks at the library, and at one connection. A database in memory has nothing to lose that its
+/// process does not lose.
 pub(super) async fn check(link: &Link) -> Result<Vec<SqliteWarning>, StorageError> {
     let mut lent = link.acquire(Share::Claims).await?;
     let mut ask = async |sql: &'static str| {
         let row = sqlx::query(sql).fetch_one(&mut lent.connection).await;
-        row.map_err(|error| StorageError::from(explain(error, true, &link.table)))
+        row.map_err(|error| StorageError::from(on_statement(error, &link.table)))
     };
     let text = |row: sqlx::sqlite::SqliteRow| row.try_get::<String, _>(0).unwrap_or_default();
     let version = text(ask("SELECT sqlite_version()").await?);

@@ -2,14 +2,16 @@
 //!
 //! # One writer at a time
 //!
-//! A file has one write lock, and a transaction of the application's may hold it for as long as it likes. No lease can be renewed meanwhile,
-//! and no key can be claimed. When it ends, everybody who waits tries at once, and a claim that came first would take over from an
-//! owner who only could not say that it lives. So the storage does not leave the waiting to SQLite, which keeps no queue:
+//! A file has one write lock, and a transaction of the application's may hold it for as long as it
+//! likes. No lease can be renewed meanwhile, and no key can be claimed. When it ends, everybody who
+//! waits tries at once, and a claim that came first would take over from an owner who only could
+//! not say that it lives. So the storage does not leave the waiting to SQLite, which keeps no
+//! queue:
 //!
 //! - What owners write is tried every few milliseconds.
 //! - A claim is tried as often, and looks again before each attempt at what is there.
-//! - Before a claim takes over, it sees the write lock free, and leaves owners [`FIRST`] to renew their leases: see
-//!   [`let_owners_go_first`](Link::let_owners_go_first).
+//! - Before a claim takes over, it sees the write lock free, and leaves owners [`FIRST`] to renew
+//!   their leases: see [`let_owners_go_first`](Link::let_owners_go_first).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +25,19 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::connections::{Connections, Lent, Share};
-use super::super::fault::{Fault, Then};
+use super::super::statement_error::{Retry, StatementError};
 use super::super::table::Table;
-use super::error::{explain, is_busy, private, stuck};
+use super::error::{is_busy, on_acquire, on_statement, private, stuck};
 
 /// How long what an owner writes waits for others who hold the file.
 const OWNERS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long owners have to renew their leases, once the file can be written, before a claim takes over.
+/// How long owners have to renew their leases, once the file can be written, before a claim takes
+/// over.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// SQLite is in this process. What takes longer waits for a lock of a database in memory, or for a disk.
+/// SQLite is in this process. What takes longer waits for a lock of a database in memory, or for a
+/// disk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The storage's connections, and how statements use them.
@@ -43,9 +47,11 @@ pub(super) struct Link {
     /// How long a claim waits for a connection, and for others who hold the file.
     patience: Duration,
     pub(super) table: Table,
-    /// Each connection has a database in memory for itself: ours would be another one than the application's.
+    /// Each connection has a database in memory for itself: ours would be another one than the
+    /// application's.
     is_private: bool,
-    /// One statement of this process writes at a time: a second one would only ask again and again whether the first has ended.
+    /// One statement of this process writes at a time: a second one would only ask again and again
+    /// whether the first has ended.
     writing: Mutex<()>,
 }
 
@@ -54,9 +60,9 @@ pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 /// Where the statements of a batch run.
 pub(super) enum Session<'a> {
     /// Each by itself, on a connection of the storage's own, which commits it.
-    Alone(&'a Link, Share),
+    Autocommit(&'a Link, Share),
     /// In the transaction that a connection of the application's is in.
-    Within(&'a Link, &'a mut SqliteConnection),
+    Transaction(&'a Link, &'a mut SqliteConnection),
 }
 
 impl Session<'_> {
@@ -65,12 +71,12 @@ impl Session<'_> {
         &mut self,
         sql: Arc<str>,
         bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         match self {
-            Self::Alone(link, share) => link.read(*share, sql, bind).await,
-            Self::Within(link, connection) => {
+            Self::Autocommit(link, share) => link.read(*share, sql, bind).await,
+            Self::Transaction(link, connection) => {
                 let rows = prepared(sql, bind).fetch_all(&mut **connection).await;
-                rows.map_err(|error| explain(error, true, &link.table))
+                rows.map_err(|error| on_statement(error, &link.table))
             }
         }
     }
@@ -80,11 +86,13 @@ impl Session<'_> {
         &mut self,
         sql: Arc<str>,
         bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         match self {
-            Self::Alone(link, Share::Claims) => link.try_to_write(Share::Claims, &sql, &bind).await,
-            Self::Alone(link, share) => link.write(*share, sql, bind).await,
-            Self::Within(..) => self.read(sql, bind).await,
+            Self::Autocommit(link, Share::Claims) => {
+                link.try_to_write(Share::Claims, &sql, &bind).await
+            }
+            Self::Autocommit(link, share) => link.write(*share, sql, bind).await,
+            Self::Transaction(..) => self.read(sql, bind).await,
         }
     }
 }
@@ -124,25 +132,26 @@ impl Link {
     }
 
     /// A connection.
-    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Sqlite>, Fault> {
+    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Sqlite>, StatementError> {
         if self.is_private {
             return Err(private());
         }
         let deadline = Instant::now() + self.patience;
         let mut lent = loop {
-            // SQLite does not apply its busy timeout to the change of a new file to WAL mode: of several processes that open it at once,
-            // all but one are told that it is locked, and have to try again.
+            // SQLite does not apply its busy timeout to the change of a new file to WAL mode: of
+            // several processes that open it at once, all but one are told that it is locked, and
+            // have to try again.
             match self.connections.acquire_within(share, self.patience).await {
                 Ok(lent) => break lent,
                 Err(error) if is_busy(&error) && Instant::now() < deadline => pause(share).await,
-                Err(error) => return Err(explain(error, false, &self.table)),
+                Err(error) => return Err(on_acquire(error, &self.table)),
             }
         };
         if lent.is_new {
             // A transaction that a hook left open. Where there is none that is an error.
             let _ = sqlx::raw_sql("ROLLBACK").execute(&mut lent.connection).await;
             let told = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut lent.connection).await;
-            told.map_err(|error| explain(error, false, &self.table))?;
+            told.map_err(|error| on_acquire(error, &self.table))?;
         }
         Ok(lent)
     }
@@ -153,12 +162,12 @@ impl Link {
         share: Share,
         sql: &Arc<str>,
         bind: impl FnOnce(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         let mut lent = self.acquire(share).await?;
         let running = prepared(Arc::clone(sql), bind).fetch_all(&mut lent.connection);
         let Ok(rows) = timeout(RESPONSE_TIMEOUT, running).await else { return Err(stuck()) };
         lent.give_back();
-        rows.map_err(|error| explain(error, true, &self.table))
+        rows.map_err(|error| on_statement(error, &self.table))
     }
 
     /// Runs a statement that reads.
@@ -167,11 +176,11 @@ impl Link {
         share: Share,
         sql: Arc<str>,
         bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         let deadline = Instant::now() + self.patience(share);
         loop {
             match self.run(share, &sql, &bind).await {
-                Err(fault) if fault.then == Then::Locked && Instant::now() < deadline => {
+                Err(fault) if fault.retry == Retry::Locked && Instant::now() < deadline => {
                     pause(share).await;
                 }
                 rows => return rows,
@@ -185,11 +194,11 @@ impl Link {
         share: Share,
         sql: Arc<str>,
         bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         let deadline = Instant::now() + self.patience(share);
         loop {
             match self.try_to_write(share, &sql, &bind).await {
-                Err(fault) if fault.then == Then::Locked && Instant::now() < deadline => {
+                Err(fault) if fault.retry == Retry::Locked && Instant::now() < deadline => {
                     pause(share).await;
                 }
                 rows => return rows,
@@ -202,14 +211,15 @@ impl Link {
         share: Share,
         sql: &Arc<str>,
         bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, Fault> {
+    ) -> Result<Vec<SqliteRow>, StatementError> {
         let _writing = self.writing.lock().await;
         self.run(share, sql, bind).await
     }
 
-    /// Fails while others have the write lock, and leaves owners time to renew their leases where nobody has it.
-    pub(super) async fn let_owners_go_first(&self) -> Result<(), Fault> {
-        let fault = |error| explain(error, true, &self.table);
+    /// Fails while others have the write lock, and leaves owners time to renew their leases where
+    /// nobody has it.
+    pub(super) async fn let_owners_go_first(&self) -> Result<(), StatementError> {
+        let fault = |error| on_statement(error, &self.table);
         {
             let _writing = self.writing.lock().await;
             let mut lent = self.acquire(Share::Claims).await?;

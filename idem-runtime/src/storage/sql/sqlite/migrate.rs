@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use super::super::connections::{Share, on_driver};
 use super::super::migrate::{LONGEST_MIGRATION, Migration, pending};
-use super::error::explain;
+use super::error::on_statement;
 use super::verbs::Backend;
 use crate::storage::StorageError;
 
@@ -15,11 +15,12 @@ pub(super) const MIGRATIONS: &[Migration] =
 
 /// Brings the tables up to date, in one transaction that other writers wait for.
 ///
-/// It runs in a task of its own: a caller that goes away must not leave a connection inside a transaction.
+/// It runs in a task of its own: a caller that goes away must not leave a connection inside a
+/// transaction.
 pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
     let task = async move {
         let mut lent = backend.link.acquire(Share::Claims).await?;
-        let fault = |error| StorageError::from(explain(error, true, &backend.link.table));
+        let fault = |error| StorageError::from(on_statement(error, &backend.link.table));
         let patience = sqlx::query("PRAGMA busy_timeout = 30000");
         patience.execute(&mut lent.connection).await.map_err(fault)?;
         apply(&mut lent.connection, &backend).await?;
@@ -34,7 +35,7 @@ pub(super) async fn migrate(backend: Arc<Backend>) -> Result<(), StorageError> {
 
 async fn apply(connection: &mut SqliteConnection, backend: &Backend) -> Result<(), StorageError> {
     let table = &backend.link.table;
-    let fault = |error| StorageError::from(explain(error, true, table));
+    let fault = |error| StorageError::from(on_statement(error, table));
     let migrations = table.migrations();
     // It has the write lock from its beginning: what it reads of the migrations stays true.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;

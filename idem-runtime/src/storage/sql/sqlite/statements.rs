@@ -1,7 +1,7 @@
 //! The statements, with as many rows of arguments as a batch needs.
 //!
-//! SQLite takes no arrays, so a batch is a list of `VALUES`. Its length is rounded up to a power of two and filled with `NULL`s, so that
-//! there are few texts, and each is prepared once.
+//! SQLite takes no arrays, so a batch is a list of `VALUES`. Its length is rounded up to a power of
+//! two and filled with `NULL`s, so that there are few texts, and each is prepared once.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 
 /// A statement on a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Batch {
+pub(super) enum BatchVerb {
     /// What is there: `number, now, columns of the row`.
     Look,
     /// The claims that got their key: `key, status, fence, recovered, finished_at`.
@@ -32,7 +32,7 @@ pub(super) enum Batch {
     Release,
 }
 
-impl Batch {
+impl BatchVerb {
     /// The arguments of each verb.
     fn arguments(self) -> &'static [&'static str] {
         match self {
@@ -51,7 +51,7 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Statements {
     table: String,
-    batches: Mutex<HashMap<(Batch, usize), Arc<str>>>,
+    batches: Mutex<HashMap<(BatchVerb, usize), Arc<str>>>,
     pub(super) load: Arc<str>,
     pub(super) scan: Arc<str>,
     pub(super) purge: Arc<str>,
@@ -77,7 +77,7 @@ impl Statements {
     }
 
     /// The text for `rows` verbs, and the number of arguments that it has beyond theirs.
-    pub(super) fn batch(&self, batch: Batch, rows: usize) -> (Arc<str>, usize) {
+    pub(super) fn batch(&self, batch: BatchVerb, rows: usize) -> (Arc<str>, usize) {
         let filled = rows.next_power_of_two();
         let mut batches = self.batches.lock();
         let text =
@@ -85,7 +85,7 @@ impl Statements {
         (Arc::clone(text), (filled - rows) * batch.arguments().len())
     }
 
-    fn text(&self, batch: Batch, rows: usize) -> String {
+    fn text(&self, batch: BatchVerb, rows: usize) -> String {
         let names = batch.arguments().join(", ");
         let holes = vec!["?"; batch.arguments().len()].join(", ");
         let values: Vec<_> = (0..rows).map(|number| format!("({number}, {holes})")).collect();
@@ -98,14 +98,14 @@ impl Statements {
         let expiry = completions_expiry("a.failure", &format!("{NOW} + a.ttl_ms"));
         let purge_after = purge_after(&expiry);
         let statement = match batch {
-            Batch::Look => {
+            BatchVerb::Look => {
                 let found = row::columns("r");
                 format!(
                     "SELECT a.n, {NOW}, {found} FROM asked AS a
                      LEFT JOIN {table} AS r ON r.key = a.key WHERE a.key IS NOT NULL"
                 )
             }
-            Batch::Claim => format!(
+            BatchVerb::Claim => format!(
                 "INSERT INTO {table} AS r
                      (key, version, status, owner, fence, recovered, fingerprint, on_crash, lease_ms, ttl_ms, lease_until, expires_at, purge_after)
                  SELECT a.key, 1, 'processing', a.owner, 1, 0, a.fingerprint, a.on_crash, a.lease_ms, a.ttl_ms,
@@ -115,13 +115,13 @@ impl Statements {
                 claims_expiry(NOW, "a"),
                 on_conflict()
             ),
-            Batch::Renew => format!(
+            BatchVerb::Renew => format!(
                 "UPDATE {table} AS r
                  SET lease_until = {NOW} + r.lease_ms, expires_at = {}
                  FROM asked AS a WHERE {at_work} RETURNING key",
                 claims_expiry(NOW, "r")
             ),
-            Batch::Complete => format!(
+            BatchVerb::Complete => format!(
                 "UPDATE {table} AS r
                  SET status = a.status, finished_at = {NOW}, expires_at = {expiry},
                      purge_after = {purge_after}, codec = a.codec,
@@ -130,7 +130,7 @@ impl Statements {
                  WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > {NOW} AND {SOUND}
                  RETURNING key"
             ),
-            Batch::Release => format!(
+            BatchVerb::Release => format!(
                 "UPDATE {table} AS r SET {} FROM asked AS a WHERE {at_work} RETURNING key",
                 released(NOW, "")
             ),

@@ -1,9 +1,10 @@
-//! What the error of an attempt says about another one.
+//! Whether a failed transaction is tried again.
 
-/// Whether a transaction that failed is tried again. Nothing of it was committed, unless it says [`Never`](Self::Never).
+/// Whether a transaction that failed is tried again. Nothing of it was committed, unless it says
+/// [`Never`](Self::Never).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Again {
-    /// No: the same would fail again, has an effect already, or nobody knows.
+    /// No: it would fail again, has taken effect already, or its outcome is unknown.
     Never,
     /// The database aborted the transaction: a deadlock, a serialization failure.
     #[cfg_attr(
@@ -13,7 +14,8 @@ pub(crate) enum Again {
     Aborted,
     /// The database refused a statement or the commit for now.
     Refused,
-    /// A connection broke before the commit, and perhaps not the transaction's: then this says [`Never`](Self::Never).
+    /// A connection broke before the commit, and perhaps not the transaction's: then this says
+    /// [`Never`](Self::Never).
     IfLost,
     /// The connection broke before the commit. The server rolls back when it notices.
     AfterLoss,

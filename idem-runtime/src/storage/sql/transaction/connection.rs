@@ -1,14 +1,16 @@
-//! What a record can be made part of.
+//! Connections and transactions that can carry a record.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Transaction};
 
 use super::{Records, TransactionDatabase, Tx};
 
-/// A [`sqlx::Transaction`], the [`Tx`] of a body, or a connection inside one: a [`sqlx::pool::PoolConnection`], [`sqlx::PgConnection`],
-/// [`sqlx::MySqlConnection`] or [`sqlx::SqliteConnection`]. It is sealed.
+/// A [`sqlx::Transaction`], the [`Tx`] of a body, or a connection inside one: a
+/// [`sqlx::pool::PoolConnection`], [`sqlx::PgConnection`], [`sqlx::MySqlConnection`] or
+/// [`sqlx::SqliteConnection`]. It is sealed.
 ///
-/// A connection counts as inside a transaction when sqlx began it: what a statement of the application's own began is not known.
+/// A connection counts as inside a transaction when sqlx began it: what a statement of the
+/// application's own began is not known.
 #[expect(private_bounds, reason = "that is what seals a trait")]
 pub trait TransactionConnection: Sealed + Send {
     /// Its database.

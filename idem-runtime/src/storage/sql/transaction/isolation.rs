@@ -1,6 +1,7 @@
 //! How far a transaction is kept apart from others.
 
-/// How far a transaction is kept apart from others, for [`TransactionBuilder::isolation`](crate::transaction::TransactionBuilder::isolation).
+/// How far a transaction is kept apart from others, for
+/// [`TransactionBuilder::isolation`](crate::transaction::TransactionBuilder::isolation).
 ///
 /// | | Postgres | MySQL, MariaDB | SQLite |
 /// |---|---|---|---|
@@ -15,6 +16,7 @@ pub enum Isolation {
     ReadCommitted,
     /// The transaction sees what was committed before its first statement.
     RepeatableRead,
-    /// What transactions do is as if they came one after the other. The database aborts those with which it would not be.
+    /// What transactions do is as if they came one after the other. The database aborts those with
+    /// which it would not be.
     Serializable,
 }

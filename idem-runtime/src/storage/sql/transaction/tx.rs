@@ -9,11 +9,13 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::TransactionDatabase;
 
-/// The transaction that a body of [`Idempotency::transaction`](crate::Idempotency::transaction) is given, for as long as it runs: a
-/// [`sqlx::Transaction`]. The body gives it back when it drops it, as it does at its end.
+/// The transaction that a body of [`Idempotency::transaction`](crate::Idempotency::transaction) is
+/// given, for as long as it runs: a [`sqlx::Transaction`]. The body gives it back when it drops it,
+/// as it does at its end.
 ///
-/// It is a value and not a reference, since the compiler cannot see yet that a closure's future is `Send` where the closure is lent something: with a value
-/// the future can be spawned, and awaited in an axum handler.
+/// It is a value and not a reference, since the compiler cannot see yet that a closure's future is
+/// `Send` where the closure is lent something: with a value the future can be spawned, and awaited
+/// in an axum handler.
 #[must_use = "what a transaction does is done by its statements"]
 pub struct Tx<DB: TransactionDatabase>(OwnedMutexGuard<Transaction<'static, DB>>);
 

@@ -1,4 +1,4 @@
-//! What a Postgres transaction says of the call that last became part of it.
+//! The mark that a Postgres transaction carries of its last call.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use crate::record::OwnerId;
 
 /// A call whose record is part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct CallMark {
     pub(crate) key: RecordKey,
     pub(crate) owner: OwnerId,
 }
 
-impl Part {
+impl CallMark {
     pub(crate) fn of(claim: &crate::storage::Claim) -> Self {
         Self { key: claim.key.clone(), owner: claim.owner }
     }
@@ -28,7 +28,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for CallMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.owner, self.key.as_str())
     }
@@ -36,18 +36,18 @@ impl fmt::Display for Part {
 
 #[cfg(test)]
 mod tests {
-    use super::Part;
+    use super::CallMark;
     use crate::key::RecordKey;
     use crate::record::OwnerId;
 
     #[test]
     fn a_part_is_read_as_it_was_written() {
         for key in ["billing::payment:42", "a:b:c:d", "n::Ä'\\\""] {
-            let part = Part { key: RecordKey::from_stored(key), owner: OwnerId::random() };
-            assert_eq!(Part::parse(&part.to_string()), Some(part));
+            let part = CallMark { key: RecordKey::from_stored(key), owner: OwnerId::random() };
+            assert_eq!(CallMark::parse(&part.to_string()), Some(part));
         }
         for text in ["", ":", "1", "x:k"] {
-            assert_eq!(Part::parse(text), None, "{text}");
+            assert_eq!(CallMark::parse(text), None, "{text}");
         }
     }
 }

@@ -1,29 +1,23 @@
-//! A batch as the values of a statement: see [`statements`](super::statements).
+//! Batches as JSON arguments of the [`statements`](super::statements).
 
 use serde::{Serialize, Serializer};
 
-use super::super::group::Verb;
 use super::super::row::{clamped_millis, policy};
-use super::seen::Before;
+use super::super::verb::Verb;
+use super::lookup::Predecessor;
+use crate::hex;
 use crate::key::RecordKey;
 use crate::record::OwnerId;
 use crate::storage::Claim;
 
-/// Bytes as hex digits.
+/// Bytes as hex digits, which need no escaping in a statement.
 #[derive(Clone, Copy)]
 struct Hex<'a>(&'a [u8]);
 
 impl Serialize for Hex<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex(self.0))
+        serializer.serialize_str(&hex::encode(self.0))
     }
-}
-
-/// Bytes as hex digits, of which no text of a statement needs to be afraid.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// The keys of verbs.
@@ -36,7 +30,7 @@ pub(super) fn stored_keys(keys: &[String]) -> String {
     json(keys.iter().map(|key| [Hex(key.as_bytes())]))
 }
 
-/// The keys of verbs, and who asks.
+/// The keys and owners of verbs.
 pub(super) fn owned<'a, V: Verb>(
     verbs: impl IntoIterator<Item = &'a V>,
     owner: impl Fn(&V) -> OwnerId,
@@ -53,8 +47,10 @@ pub(super) fn claims<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String 
     json(claims.into_iter().map(claim))
 }
 
-/// Claims of keys that others had before.
-pub(super) fn takeovers<'a>(claims: impl IntoIterator<Item = (&'a Claim, &'a Before)>) -> String {
+/// Claims that take over from previous owners.
+pub(super) fn takeovers<'a>(
+    claims: impl IntoIterator<Item = (&'a Claim, &'a Predecessor)>,
+) -> String {
     json(claims.into_iter().map(|(asked, before)| {
         let (key, owner, fingerprint, policy, lease, ttl) = claim(asked);
         let (fence, recovered) = (before.held.fence.get(), u8::from(before.has_died));

@@ -1,0 +1,216 @@
+//! Sends commands one by one while there are few, and many at once as one pipeline.
+//!
+//! A lone command crosses to the connection's task and its reply crosses back, with a timer around
+//! them. With many callers these hand-overs cost more than the server's work, so the commands that
+//! arrive meanwhile go as one pipeline, with one hand-over and one timer, through a [`Batcher`] on
+//! the home of the connection. Completions among them go as calls for several records each, which
+//! saves most of what a script costs the server.
+
+use futures_util::future::join_all;
+use redis::{Cmd, Pipeline, Value};
+
+use super::completion::{self, Completion};
+use super::error::{CommandError, abandoned, late};
+use super::script::Lua;
+use super::transport::Transport;
+use crate::storage::batch::{
+    BatchExecutor, Batcher, LoneRequest, MAX_BATCH, Pace, Pending, Unanswered,
+};
+
+/// One pipeline at a time: the next one is put together meanwhile.
+const PACE: Pace = Pace { lanes: 1, sparse_after: None, stalled_after: None };
+
+pub(super) type Reply = Result<Value, CommandError>;
+
+/// Sends commands to the servers. Replies that are errors of the server come as errors.
+#[derive(Clone)]
+pub(super) struct Sender(Batcher<Pipelines>);
+
+/// Sends batches as pipelines.
+struct Pipelines {
+    transport: Box<dyn Transport>,
+}
+
+enum Request {
+    Command(Cmd),
+    Complete(Completion),
+}
+
+/// How a command reaches the connection.
+enum Route<'a> {
+    Direct(Option<LoneRequest<'a, Pipelines>>),
+    Queue,
+}
+
+impl Sender {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+        Self(Batcher::new(Pipelines { transport }, PACE))
+    }
+
+    /// Connects, unless it has.
+    pub(super) async fn ping(&self) -> Result<(), CommandError> {
+        checked(self.transport().send(&redis::cmd("PING")).await).map(drop)
+    }
+
+    pub(super) fn transport(&self) -> &dyn Transport {
+        &*self.0.executor().transport
+    }
+
+    /// Sends one command.
+    pub(super) async fn send(&self, cmd: Cmd) -> Reply {
+        match self.route() {
+            Route::Direct(_lone) => checked(self.transport().send(&cmd).await),
+            Route::Queue => self.queue(Request::Command(cmd)).await,
+        }
+    }
+
+    /// Completes one record.
+    pub(super) async fn complete(&self, completion: Completion) -> Reply {
+        let Route::Direct(_lone) = self.route() else {
+            return self.queue(Request::Complete(completion)).await;
+        };
+        let one = std::slice::from_ref(&completion);
+        let transport = self.transport();
+        match checked(transport.send(&completion::by_hash(one)).await) {
+            Err(fault) if fault.is_unknown_script() => {
+                checked(transport.send(&completion::by_text(one)).await)
+            }
+            reply => reply,
+        }
+    }
+
+    /// Calls a script on one record, with its text where the server does not know it yet.
+    pub(super) async fn eval(&self, script: Lua, key: &str, args: &[&[u8]]) -> Reply {
+        match self.send(script.by_hash(key, args)).await {
+            Err(fault) if fault.is_unknown_script() => self.send(script.by_text(key, args)).await,
+            reply => reply,
+        }
+    }
+
+    /// Calls a script on many records at once; one reply for each.
+    pub(super) async fn eval_all(&self, script: Lua, calls: &[(String, &[u8])]) -> Vec<Reply> {
+        if !self.transport().pipelines() {
+            let each = calls.iter().map(async |(key, arg)| self.eval(script, key, &[arg]).await);
+            return join_all(each).await;
+        }
+        let mut replies = Vec::with_capacity(calls.len());
+        for calls in calls.chunks(MAX_BATCH) {
+            let cmds = calls.iter().map(|(key, arg)| script.by_hash(key, &[arg])).collect();
+            replies.extend(self.0.executor().pipeline(cmds).await.into_iter().map(checked));
+        }
+        for ((key, arg), reply) in calls.iter().zip(&mut replies) {
+            if reply.as_ref().is_err_and(CommandError::is_unknown_script) {
+                *reply = self.eval(script, key, &[arg]).await;
+            }
+        }
+        replies
+    }
+
+    /// A command queues while another one is under way, unless pipelines save nothing.
+    fn route(&self) -> Route<'_> {
+        if !self.transport().pipelines() {
+            return Route::Direct(None);
+        }
+        self.0.enter_alone().map_or(Route::Queue, |lone| Route::Direct(Some(lone)))
+    }
+
+    async fn queue(&self, request: Request) -> Reply {
+        let reply = self.0.submit(request, self.transport().patience()).await;
+        reply.unwrap_or_else(|unanswered| {
+            Err(match unanswered {
+                Unanswered::Withdrawn => CommandError::Unsent(late()),
+                Unanswered::Late => CommandError::Sent(late()),
+                Unanswered::Abandoned => CommandError::Sent(abandoned()),
+            })
+        })
+    }
+}
+
+impl Pipelines {
+    /// Sends commands as one pipeline; one reply for each, in which an error of the server is still
+    /// a value.
+    async fn pipeline(&self, cmds: Vec<Cmd>) -> Vec<Reply> {
+        let count = cmds.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut pipeline = Pipeline::with_capacity(count);
+        for cmd in cmds {
+            pipeline.add_command(cmd);
+        }
+        match self.transport.send_all(&pipeline).await {
+            Ok(values) if values.len() == count => values.into_iter().map(Ok).collect(),
+            Ok(_) => vec![Err(CommandError::Sent(abandoned())); count],
+            Err(fault) => vec![Err(fault); count],
+        }
+    }
+}
+
+impl BatchExecutor for Pipelines {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn spawn(&self, lane: impl Future<Output = ()> + Send + 'static) {
+        self.transport.home().spawn(lane);
+    }
+
+    async fn execute(&self, batch: Vec<Pending<Self>>) {
+        let (mut cmds, mut callers) = (Vec::new(), Vec::new());
+        let (mut completions, mut completers) = (Vec::new(), Vec::new());
+        for Pending { request, caller, .. } in batch {
+            match request {
+                _ if caller.is_closed() => {}
+                Request::Command(cmd) => {
+                    cmds.push(cmd);
+                    callers.push(caller);
+                }
+                Request::Complete(completion) => {
+                    completions.push(completion);
+                    completers.push(caller);
+                }
+            }
+        }
+        let groups = completion::groups(&completions);
+        cmds.extend(groups.iter().map(|group| completion::by_hash(group)));
+        let mut replies = self.pipeline(cmds).await.into_iter();
+        for (caller, reply) in callers.into_iter().zip(&mut replies) {
+            let _ = caller.send(checked(reply));
+        }
+        let mut completers = completers.into_iter();
+        let (mut retries, mut refused) = (Vec::new(), Vec::new());
+        for (group, reply) in groups.into_iter().zip(replies) {
+            let callers = completers.by_ref().take(group.len());
+            if let Some(replies) = split_reply(reply, group.len()) {
+                for (caller, reply) in callers.zip(replies) {
+                    let _ = caller.send(checked(reply));
+                }
+            } else {
+                retries.extend(group.chunks(1).map(completion::by_text));
+                refused.extend(callers);
+            }
+        }
+        for (caller, reply) in refused.into_iter().zip(self.pipeline(retries).await) {
+            let _ = caller.send(checked(reply));
+        }
+    }
+}
+
+/// Makes an error of a reply that is one.
+fn checked(reply: Reply) -> Reply {
+    Ok(reply?.extract_error()?)
+}
+
+/// Splits the reply to a group of `count` completions; `None` where the server did nothing, because
+/// it does not know the script or refuses the call. One of the records may be the reason, so each
+/// then goes by itself.
+fn split_reply(reply: Reply, count: usize) -> Option<Vec<Reply>> {
+    match reply {
+        Ok(Value::ServerError(_)) => None,
+        Ok(value) if count == 1 => Some(vec![Ok(value)]),
+        Ok(Value::Array(values)) if values.len() == count => {
+            Some(values.into_iter().map(Ok).collect())
+        }
+        Ok(_) => Some(vec![Err(CommandError::Sent(abandoned())); count]),
+        Err(fault) => Some(vec![Err(fault); count]),
+    }
+}

@@ -1,0 +1,109 @@
+//! Records in MySQL or MariaDB: what [`SqlStorage`] needs of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::MySql;
+
+use super::super::connections::Share;
+use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::row::{self, Found};
+use super::super::statement_error::StatementError;
+use super::super::storage::SqlStorage;
+use super::super::table::Table;
+use super::arguments;
+use super::check::{self, MySqlWarning};
+use super::link::Session;
+use super::migrate;
+use super::values::Value;
+use super::verbs::{Backend, key};
+use crate::key::RecordKey;
+use crate::storage::{Page, StorageError, StorageWarning};
+
+/// Records in MySQL or MariaDB. Clones share its connections and its batches. See the
+/// [module](crate::storage::sql).
+pub type MySqlStorage = SqlStorage<MySql>;
+
+impl MySqlStorage {
+    /// Looks for settings under which records can be lost: see [`MySqlWarning`].
+    /// [`connect`](Self::connect) does so too, and logs them.
+    ///
+    /// # Errors
+    ///
+    /// Those of a server that cannot be reached.
+    pub async fn check(&self) -> Result<Vec<MySqlWarning>, StorageError> {
+        self.on_driver(async move |backend: Arc<Backend>| check::check(&backend.link).await).await
+    }
+}
+
+impl SqlDatabase for MySql {
+    const BACKEND: &'static str = "mysql";
+
+    type Backend = Backend;
+}
+
+impl SqlBackend for Backend {
+    /// The server commits the batches of several connections together.
+    const LANES: usize = 2;
+
+    const PURGE_BATCH: usize = row::MAX_PAGE;
+
+    fn table(&self) -> &Table {
+        &self.link.table
+    }
+
+    fn limit(&self) -> Duration {
+        self.link.limit()
+    }
+
+    async fn migrate(self: Arc<Self>) -> Result<(), StorageError> {
+        migrate::migrate(self).await
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        Ok(check::check(&self.link).await?.iter().map(StorageWarning::from).collect())
+    }
+
+    async fn load(&self, key: &RecordKey) -> Found {
+        let key = [Value::Bytes(key.as_str().as_bytes())];
+        row::loaded(&self.link.fetch(&self.statements.load, &key).await?)
+    }
+
+    async fn scan(&self, after: &str, limit: usize) -> Result<Page, StorageError> {
+        let values = [Value::Bytes(after.as_bytes()), Value::Integer(row::count(limit))];
+        let rows = self.link.fetch(&self.statements.scan, &values).await?;
+        row::scanned(&rows, limit, |row| key(row, 1))
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged, StorageError> {
+        let mut session = self.link.session(Share::Claims).await?;
+        let most = [Value::Integer(row::count(limit))];
+        let rows = session.fetch(&self.statements.expired, &most).await?;
+        let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            session.give_back();
+            return Ok(Purged { found: 0, removed: 0 });
+        }
+        let removed = self.remove_expired(&mut session, &keys).await;
+        session.give_back();
+        Ok(Purged { found: keys.len(), removed: removed? })
+    }
+
+    async fn try_to_remove(&self, key: &RecordKey) -> Result<(), StorageError> {
+        let mut session = self.link.session(Share::Claims).await?;
+        let removed = self.remove_expired(&mut session, &[key.as_str().to_owned()]).await;
+        session.give_back();
+        Ok(removed.map(drop)?)
+    }
+}
+
+impl Backend {
+    async fn remove_expired(
+        &self,
+        session: &mut Session<'_>,
+        keys: &[String],
+    ) -> Result<u64, StatementError> {
+        let (remove, keys) = (&self.statements.claims.remove_expired, arguments::stored_keys(keys));
+        session.execute(remove, &[Value::Text(&keys)]).await
+    }
+}

@@ -1,0 +1,196 @@
+//! The storage over any of the databases.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::on_driver;
+use super::database::{Purged, SqlBackend, SqlDatabase};
+use super::group::Group;
+use super::tried::{Trial, Untried, name_right};
+use super::wakeups::Wakeups;
+use super::{janitor, row};
+use crate::key::RecordKey;
+use crate::record::{Failure, Finish, OwnerId, Record};
+use crate::storage::{
+    Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, StorageWarning,
+    Wakeup, Written,
+};
+
+/// Records in a SQL database: use it as `PostgresStorage`, `MySqlStorage` or `SqliteStorage`.
+///
+/// Clones share its connections and its batches. See the [module](super).
+#[expect(private_bounds, reason = "the databases are those that this library knows")]
+pub struct SqlStorage<DB: SqlDatabase>(Arc<Inner<DB::Backend>>);
+
+struct Inner<B: SqlBackend> {
+    backend: Arc<B>,
+    claims: Group<Claim, B>,
+    renewals: Group<Renew, B>,
+    completions: Group<Complete, B>,
+    releases: Group<Release, B>,
+    wakeups: Wakeups,
+    trial: Arc<Trial>,
+}
+
+#[expect(private_bounds, reason = "the databases are those that this library knows")]
+impl<DB: SqlDatabase> SqlStorage<DB> {
+    pub(super) fn from_backend(backend: DB::Backend) -> Self {
+        let (limit, backend) = (backend.limit(), Arc::new(backend));
+        Self(Arc::new(Inner {
+            claims: Group::new(&backend, DB::Backend::LANES, limit),
+            renewals: Group::new(&backend, 1, limit),
+            completions: Group::new(&backend, DB::Backend::LANES, limit),
+            releases: Group::new(&backend, 1, limit),
+            backend,
+            wakeups: Wakeups::new(),
+            trial: Arc::default(),
+        }))
+    }
+
+    pub(super) fn backend(&self) -> &Arc<DB::Backend> {
+        &self.0.backend
+    }
+
+    /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every
+    /// process may call it at its start.
+    ///
+    /// # Errors
+    ///
+    /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion) where a newer version of
+    /// this library has upgraded them,
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not
+    /// create tables, or the database is read-only.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        Arc::clone(self.backend()).migrate().await
+    }
+
+    /// Removes expired records every `every`, until `stop` is cancelled; see
+    /// [`purge`](Storage::purge). Several processes may do so.
+    pub fn spawn_janitor(&self, every: Duration, stop: CancellationToken) -> JoinHandle<()> {
+        janitor::spawn(self.clone(), every, stop)
+    }
+
+    /// Tries the rights of the database's user, unless that has been done.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user lacks a
+    /// right, which the text names; and those of verbs.
+    pub(super) async fn try_rights(&self) -> Result<(), StorageError> {
+        if !DB::Backend::HAS_RIGHTS || self.0.trial.is_done() {
+            return Ok(());
+        }
+        let storage = self.clone();
+        self.0.trial.run(async move { storage.make_verbs().await }).await
+    }
+
+    /// Makes each verb that comes after a claim, on a key that nobody has.
+    async fn make_verbs(&self) -> Result<(), Untried> {
+        let owner = OwnerId::random();
+        let key = RecordKey::from_stored(format!("probe:{}", OwnerId::random()));
+        let finish = Finish::Failed(Failure::Unserializable);
+        let (renew, release) =
+            (Renew { key: key.clone(), owner }, Release { key: key.clone(), owner });
+        let complete = Complete { key: key.clone(), owner, finish, ttl: Duration::ZERO };
+
+        let renewed = self.renew(&[renew]).await.into_iter().collect::<Result<Vec<_>, _>>();
+        renewed.map_err(|error| Untried::of("SELECT and UPDATE", error))?;
+        self.complete(&complete).await.map_err(|error| Untried::of("UPDATE", error))?;
+        self.release(&release).await.map_err(|error| Untried::of("UPDATE and DELETE", error))?;
+        let removed = self.backend().try_to_remove(&key).await;
+        removed.map_err(|error| Untried::of("DELETE", error))
+    }
+
+    /// Runs `work` on the driver, on connections of the storage's own.
+    pub(super) async fn on_driver<T: Send + 'static, F>(
+        &self,
+        work: impl FnOnce(Arc<DB::Backend>) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>> + Send + 'static,
+    {
+        on_driver(self.backend().limit(), work(Arc::clone(self.backend()))).await
+    }
+}
+
+impl<DB: SqlDatabase> Storage for SqlStorage<DB> {
+    fn backend(&self) -> &'static str {
+        DB::BACKEND
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
+        self.try_rights().await?;
+        let claimed = self.0.claims.send(claim.clone()).await;
+        claimed.map_err(|error| name_right("INSERT", error))
+    }
+
+    async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
+        self.0.renewals.send_all(renewals.iter().cloned()).await
+    }
+
+    async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
+        let written = self.0.completions.send(complete.clone()).await?;
+        self.0.wakeups.wake(&complete.key);
+        Ok(written)
+    }
+
+    async fn release(&self, release: &Release) -> Result<Written, StorageError> {
+        let written = self.0.releases.send(release.clone()).await?;
+        self.0.wakeups.wake(&release.key);
+        Ok(written)
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
+        let key = key.clone();
+        self.on_driver(async move |backend: Arc<DB::Backend>| backend.load(&key).await).await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
+        let mut removed = 0;
+        while removed < limit as u64 {
+            let left = usize::try_from(limit as u64 - removed).unwrap_or(usize::MAX);
+            let batch = left.min(DB::Backend::PURGE_BATCH);
+            let purge = async move |backend: Arc<DB::Backend>| backend.purge(batch).await;
+            let Purged { found, removed: now_removed } = self.on_driver(purge).await?;
+            removed += now_removed;
+            if found < batch {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
+        let after = after.map_or("", |Cursor(key)| key).to_owned();
+        let limit = limit.clamp(1, row::MAX_PAGE);
+        let scan = async move |backend: Arc<DB::Backend>| backend.scan(&after, limit).await;
+        self.on_driver(scan).await
+    }
+
+    async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
+        Ok(Some(self.0.wakeups.watch(&self.0.backend, key)))
+    }
+
+    async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
+        self.on_driver(async move |backend: Arc<DB::Backend>| backend.warnings().await).await
+    }
+}
+
+impl<DB: SqlDatabase> Clone for SqlStorage<DB> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<DB: SqlDatabase> fmt::Debug for SqlStorage<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStorage")
+            .field("database", &DB::BACKEND)
+            .field("table", self.backend().table())
+            .finish_non_exhaustive()
+    }
+}
