@@ -1,8 +1,33 @@
-//! Makes an async operation take effect once, however often it is called: client retries, redelivered messages, job re-runs, crashes
-//! half way. Every duplicate gets the first call's result.
+//! Makes an async operation take effect once, however often it is called: client retries, redelivered
+//! messages, job re-runs, crashes half way. Every duplicate gets the first call's result.
 //!
-//! Annotate a function with `#[idempotent]` (feature `macros`, on by default), set a storage with [`set_global`] at start-up, and that is
-//! it. Without the attribute the same engine is [`Idempotency::execute`] and [`Idempotency::operation`]:
+//! Annotate a function with `#[idempotent]` (feature `macros`, on by default) and set a storage with
+//! [`set_global`] at start-up:
+//!
+//! ```
+//! # #[cfg(feature = "macros")]
+//! # mod shown {
+//! use idempotency::{Error, Idempotency, idempotent};
+//!
+//! #[idempotent(key = "charge:{order}", ttl = "15m")]
+//! async fn charge(order: u64) -> Result<String, Error> {
+//!     Ok(format!("receipt of order {order}"))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub async fn main() -> Result<(), Error> {
+//! // Or redis://…, postgres://…, mysql://…, sqlite:FILE
+//! idempotency::set_global(Idempotency::connect("memory:").await?)?;
+//! assert_eq!(charge(42).await?, "receipt of order 42");
+//! assert_eq!(charge(42).await?, "receipt of order 42"); // replayed
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "macros")]
+//! # shown::main().unwrap();
+//! ```
+//!
+//! Without the attribute, [`Idempotency::operation`] runs a body on the same engine:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -11,15 +36,20 @@
 //! use idempotency::{Error, Idempotency};
 //!
 //! let idem = Idempotency::connect("memory:").await?;
-//! let pay = || idem.execute("payment:42", Duration::from_secs(900), async { Ok::<_, Error>("receipt 1".to_owned()) });
-//! assert_eq!(pay().await?, "receipt 1");
-//! assert_eq!(pay().await?, "receipt 1"); // replayed
+//! let receipt = idem
+//!     .operation("charge")
+//!     .key("order-42")
+//!     .fingerprint(&("order-42", 1999))
+//!     .ttl(Duration::from_secs(900))
+//!     .run(async { Ok::<_, Error>("receipt 1".to_owned()) })
+//!     .await?;
+//! assert_eq!(receipt, "receipt 1");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! What is guaranteed and what is not, how to choose `ttl`, `lease` and the policies, and what each storage can lose is in the
-//! [README](https://github.com/idempotency-rs/idempotency#readme).
+//! The [README](https://github.com/idempotency-rs/idempotency#readme) has the guarantees, their one
+//! gap, and what each storage can lose.
 //!
 //! | to | see |
 //! |---|---|
@@ -27,27 +57,27 @@
 //! | run a body without the attribute | [`Idempotency::execute`], [`Idempotency::operation`] |
 //! | know where a result comes from | [`Outcome`], [`Source`] |
 //! | act on an error | [`ErrorKind`] |
-//! | hand fence and key downstream | [`current`] |
+//! | pass key and fence downstream | [`current`] |
 //! | make keys | [`key`] |
 //! | choose or write a storage | [`storage`] |
 //! | choose or write a codec | [`codec`] |
 //! | honour the header `Idempotency-Key` | the module `http` (feature `http`) |
-//! | commit a call with the application's own transaction | the module `transaction` (features `postgres`, `mysql`, `sqlite`) |
+//! | commit a call with your own transaction | the module `transaction` (features `postgres`, `mysql`, `sqlite`) |
 //! | publish events with a transaction | the module `outbox` (feature `outbox`) |
-//! | watch what happens | [`hooks`], the features `metrics` and tracing's spans |
+//! | observe calls | [`hooks`], the feature `metrics`, the spans of `tracing` |
 //!
 //! # Features
 //!
-//! | feature | gives |
+//! | feature | adds |
 //! |---|---|
 //! | `macros` (default) | the attribute |
 //! | `json` (default), `msgpack` | codecs |
-//! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | storages |
-//! | `postgres`, `mysql`, `sqlite` | storages |
-//! | `http` | the header `Idempotency-Key` for axum and other tower services |
-//! | `outbox` | the `outbox` module: events that are published if and only if a transaction commits; `nats` adds NATS JetStream |
+//! | `redis`, `redis-sentinel`, `redis-cluster`, `redis-tls` | Redis storages |
+//! | `postgres`, `mysql`, `sqlite` | SQL storages |
+//! | `http` | the module `http`: the header `Idempotency-Key` for axum and other tower services |
+//! | `outbox` | the module `outbox`: events that are published if and only if a transaction commits; `nats` adds NATS JetStream |
 //! | `metrics` | counters and histograms through the `metrics` facade |
-//! | `testing` | conformance suite, manual clock, fault-injecting storage |
+//! | `testing` | the module `testing`: conformance suite, manual clock, fault-injecting storage |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

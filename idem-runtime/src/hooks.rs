@@ -1,17 +1,17 @@
-//! Functions of the user's that are called when something worth knowing happens.
+//! What the handle's hooks receive: see [`IdempotencyBuilder`](crate::IdempotencyBuilder).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
 use crate::key::CallName;
 
-/// What happened to which call.
+/// The call that a hook is called for.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Event<'a> {
+pub struct CallEvent<'a> {
     /// Name of the operation.
     pub operation: &'a str,
-    /// The key, without namespace and tenant. It may hold personal data: think before logging it.
+    /// The key, without namespace and tenant. It may contain personal data.
     pub key: &'a str,
     /// The tenant, where the operation has one.
     pub tenant: Option<&'a str>,
@@ -19,7 +19,7 @@ pub struct Event<'a> {
     pub reason: Option<&'a Error>,
 }
 
-impl<'a> Event<'a> {
+impl<'a> CallEvent<'a> {
     pub(crate) fn new(name: &'a CallName, reason: Option<&'a Error>) -> Self {
         Self {
             operation: &name.operation,
@@ -30,13 +30,13 @@ impl<'a> Event<'a> {
     }
 }
 
-/// A body that did not come to its end.
+/// A body that was cancelled or panicked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Abandoned<'a> {
     /// Name of the operation.
     pub operation: &'a str,
-    /// The key, without namespace and tenant. It may hold personal data: think before logging it.
+    /// The key, without namespace and tenant. It may contain personal data.
     pub key: &'a str,
     /// The tenant, where the operation has one.
     pub tenant: Option<&'a str>,
@@ -44,12 +44,12 @@ pub struct Abandoned<'a> {
     pub reason: AbandonReason,
 }
 
-/// Why a body did not come to its end.
+/// Why a body did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AbandonReason {
-    /// The call's future was dropped while the body ran: a client hung up, a timeout ran out, another branch of a `select!` was faster, the
-    /// runtime was shut down.
+    /// The call's future was dropped while the body ran: a client disconnected, a timeout elapsed,
+    /// another branch of a `select!` completed first, or the runtime was shut down.
     Cancelled,
     /// The body panicked.
     Panicked,
@@ -66,7 +66,7 @@ impl<'a> Abandoned<'a> {
     }
 }
 
-type Hook = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+type Hook = Box<dyn Fn(&CallEvent<'_>) + Send + Sync>;
 
 pub(crate) type AbandonedHook = Box<dyn Fn(&Abandoned<'_>) + Send + Sync>;
 
@@ -80,19 +80,19 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn replay(&self, event: &Event<'_>) {
+    pub(crate) fn replay(&self, event: &CallEvent<'_>) {
         call(self.replay.as_ref(), event);
     }
 
-    pub(crate) fn unrecorded(&self, event: &Event<'_>) {
+    pub(crate) fn unrecorded(&self, event: &CallEvent<'_>) {
         call(self.unrecorded.as_ref(), event);
     }
 
-    pub(crate) fn takeover(&self, event: &Event<'_>) {
+    pub(crate) fn takeover(&self, event: &CallEvent<'_>) {
         call(self.takeover.as_ref(), event);
     }
 
-    /// Called where a future is dropped, perhaps by a panic: a second one would end the process.
+    /// Called while a future is dropped, perhaps by a panic: a second panic would abort the process.
     pub(crate) fn abandoned(&self, event: &Abandoned<'_>) {
         let Some(hook) = &self.abandoned else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
@@ -100,15 +100,15 @@ impl Hooks {
         }
     }
 
-    /// Called where a future is dropped as well.
-    pub(crate) fn parked(&self, event: &Event<'_>) {
+    /// Also called while a future is dropped.
+    pub(crate) fn parked(&self, event: &CallEvent<'_>) {
         if catch_unwind(AssertUnwindSafe(|| call(self.parked.as_ref(), event))).is_err() {
             tracing::error!(operation = %event.operation, "the hook `on_parked` panicked");
         }
     }
 }
 
-fn call(hook: Option<&Hook>, event: &Event<'_>) {
+fn call(hook: Option<&Hook>, event: &CallEvent<'_>) {
     if let Some(hook) = hook {
         hook(event);
     }

@@ -1,4 +1,4 @@
-//! What is recorded of a body's result, and what becomes of it in a replay.
+//! Policies: which results and errors are recorded, and how they are replayed.
 //!
 //! The options `on_error`, `retry_if`, `store_if` and `map_err` of the attribute are the types of this module, composed at compile time.
 
@@ -22,16 +22,16 @@ pub trait Storable: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Storable for T {}
 
-/// What is recorded of an error.
+/// How an error is recorded and replayed.
 #[diagnostic::on_unimplemented(
     message = "the errors of `{E}` cannot be recorded with `{Self}`",
     note = "`StoreErrors` needs `Display`, `ReplayErrors` needs `Serialize` and `DeserializeOwned`"
 )]
 pub trait ErrorPolicy<E> {
-    /// The failure to record; `None` releases the key, so that the next call runs the body again.
+    /// The failure to record. `None` releases the key, so that the next call runs the body again.
     fn record(&self, error: &E, codec: &AnyCodec) -> Option<Failure>;
 
-    /// The error itself, made of what was recorded; `None` where this policy does not replay errors.
+    /// The error, decoded from its record. `None` if this policy does not replay errors.
     fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>>;
 }
 
@@ -50,7 +50,7 @@ impl<E: Display> ErrorPolicy<E> for StoreErrors {
     }
 }
 
-/// Like [`StoreErrors`], with a function that gives the error's text.
+/// [`StoreErrors`] with a function that gives the error's text.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreErrorsAs<F>(pub F);
 
@@ -64,8 +64,8 @@ impl<E, F: Fn(&E) -> String> ErrorPolicy<E> for StoreErrorsAs<F> {
     }
 }
 
-/// `on_error = "replay"`: later calls get the same typed error. An error that cannot be encoded, or not be read back, is stored by its type's
-/// name alone.
+/// `on_error = "replay"`: later calls get the same typed error. Of an error that cannot be encoded, or
+/// not be read back, only the name of its type is stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayErrors;
 

@@ -14,8 +14,8 @@ use crate::fingerprint::Fingerprint;
 
 /// A point on the storage's clock: milliseconds since the Unix epoch.
 ///
-/// It displays as RFC 3339 says, in UTC and with milliseconds. That notation ends with the year
-/// 9999, and so does what is shown: whatever is later displays as [`NEVER`](Self::NEVER) does.
+/// `Display` writes RFC 3339, in UTC and with milliseconds. RFC 3339 ends with the year 9999, so a
+/// later point is displayed as [`NEVER`](Self::NEVER) is.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -29,8 +29,8 @@ use crate::fingerprint::Fingerprint;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// When a record expires that does not expire by itself: the end of the year 9999, which every
-    /// tool can show. No sum of a moment, a lease and a ttl reaches it.
+    /// The expiry of a record that does not expire by itself: the end of the year 9999, which every
+    /// tool can show. No sum of a timestamp, a lease and a ttl reaches it.
     pub const NEVER: Self = Self(253_402_300_799_999);
 
     /// A point `millis` milliseconds after the Unix epoch.
@@ -43,18 +43,18 @@ impl Timestamp {
         self.0
     }
 
-    /// The point `duration` later, in whole milliseconds; the far end of time instead of an overflow.
+    /// The point `duration` later, in whole milliseconds; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The point `duration` earlier, without the fraction of a millisecond; the beginning of time instead of an underflow.
+    /// The point `duration` earlier, without the fraction of a millisecond; saturates.
     pub(crate) fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_millis().try_into().unwrap_or(u64::MAX)))
     }
 
-    /// How far `self` lies behind `now`: zero where it has been reached.
+    /// The time from `now` until `self`: zero if `self` has passed.
     pub fn left_at(self, now: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(now.0))
     }
@@ -74,13 +74,13 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// A duration in whole milliseconds, rounded up, so that "a little" never becomes "none".
+/// A duration in whole milliseconds, rounded up, so that a short duration never becomes zero.
 pub fn millis(duration: Duration) -> u64 {
     let below_a_second = u64::from(duration.subsec_nanos()).div_ceil(1_000_000);
     duration.as_secs().saturating_mul(1000).saturating_add(below_a_second)
 }
 
-/// 128-bit random id that a caller makes for each claim; every later write compares it.
+/// 128-bit random id of a claim; every later write of its owner is compared with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OwnerId(u128);
 
@@ -90,13 +90,13 @@ impl OwnerId {
         Self(Uuid::new_v4().as_u128())
     }
 
-    /// A fresh random id of a claim, whose last 32 bits are the operation's tag. What is left is more than enough to be unique.
+    /// A fresh random id whose last 32 bits are the operation's tag. 96 random bits are unique enough.
     pub(crate) fn random_with(tag: u32) -> Self {
         let random = Uuid::new_v4().as_u128();
         Self(random >> 32 << 32 | u128::from(tag))
     }
 
-    /// The tag of the operation that it was made for, if it was made for one.
+    /// The tag of its operation, if it was made with one.
     pub(crate) fn tag(self) -> u32 {
         let [.., a, b, c, d] = self.to_bytes();
         u32::from_be_bytes([a, b, c, d])
@@ -125,9 +125,10 @@ impl fmt::Debug for OwnerId {
     }
 }
 
-/// Fencing token: higher for every later owner of a key while its record lives, whether the owner
-/// before died, released the key, or was cancelled. Hand it to downstream systems, so that they can
-/// reject a writer that is no longer the owner. It starts again at 1 when the record is gone.
+/// Fencing token: higher for every later owner of a key while its record is kept, whether the
+/// previous owner died, released the key, or was cancelled. Pass it to downstream systems, so that
+/// they can reject a writer that is no longer the owner. It starts again at 1 once the record has
+/// expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(u64);
 
@@ -159,18 +160,21 @@ impl fmt::Display for Fence {
 }
 
 /// What happens to a key whose owner died.
+///
+/// Exhaustive, as all enums of the storage contract are: a storage has to handle every variant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CrashPolicy {
     /// The next caller runs the body again: at least once.
     #[default]
     Retry,
-    /// The record becomes `Failed(Indeterminate)`, which only an operator or the late owner resolves: at most once. Until then it does
-    /// not expire, and neither does the record of an owner at work.
+    /// The record becomes `Failed(Indeterminate)`, which only an operator or its late owner
+    /// resolves: at most once. Such a record does not expire, and neither does the record of a
+    /// running owner.
     Park,
 }
 
 impl CrashPolicy {
-    /// When the record of an owner expires whose lease lasts until then, and that is to be kept for `ttl` after it.
+    /// The expiry of a `Processing` record whose lease ends at `lease_until`, kept for `ttl` longer.
     pub(crate) fn expires_at(self, lease_until: Timestamp, ttl: Duration) -> Timestamp {
         match self {
             Self::Retry => lease_until.after(ttl),
@@ -189,7 +193,7 @@ pub struct Payload {
 }
 
 impl fmt::Debug for Payload {
-    /// Payloads are users' data: only codec and size are shown.
+    /// Shows codec and size alone: payloads are users' data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({}, {} bytes)", self.codec, self.bytes.len())
     }
@@ -197,9 +201,10 @@ impl fmt::Debug for Payload {
 
 /// Why a record is `Failed`.
 ///
-/// More may come. A storage that has columns or fields of its own for them refuses, with an error of kind
-/// [`NotApplied`](crate::storage::StorageErrorKind::NotApplied), to store one that it does not know, since a duplicate would be told
-/// something else; one that stores [`Record::encode`] knows all that this version has.
+/// Later versions may add variants. A storage with columns or fields of its own refuses to store a
+/// variant that it does not know, with
+/// [`NotApplied`](crate::storage::StorageErrorKind::NotApplied): it would replay a different
+/// failure. A storage that stores [`Record::encode`] handles all variants of this version.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
@@ -207,7 +212,7 @@ pub enum Failure {
     Error {
         /// The error's text.
         message: String,
-        /// The encoded error, to be replayed as it was.
+        /// The encoded error, for a typed replay.
         typed: Option<Payload>,
     },
     /// The owner died and the crash policy was [`CrashPolicy::Park`].
@@ -222,7 +227,7 @@ pub enum Failure {
 }
 
 impl fmt::Debug for Failure {
-    /// Messages are users' data: only their size is shown.
+    /// Shows the size of messages alone: they are users' data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error { message, typed } => f
@@ -242,63 +247,63 @@ impl fmt::Debug for Failure {
 pub enum Finish {
     /// With a result.
     Completed(Payload),
-    /// Without one.
+    /// Without a result.
     Failed(Failure),
 }
 
 impl Finish {
-    /// Whether it waits for an operator, or for its late owner, and is kept until one of them has come.
+    /// Whether the record is parked: kept until an operator or its late owner resolves it.
     pub fn is_parked(&self) -> bool {
         matches!(self, Self::Failed(Failure::Indeterminate))
     }
 
-    /// When a record expires that ends so at `now` and is to be kept for `ttl`.
+    /// The expiry of a record finished at `now` and kept for `ttl`.
     pub(crate) fn expires_at(&self, now: Timestamp, ttl: Duration) -> Timestamp {
         if self.is_parked() { Timestamp::NEVER } else { now.after(ttl) }
     }
 }
 
-/// An operation that has ended: what its duplicates get.
+/// The recorded outcome of an operation, which its duplicates get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// When the end was recorded, by the storage's clock.
+    /// When it was recorded, by the storage's clock.
     pub at: Timestamp,
-    /// How it ended.
+    /// How the operation ended.
     pub finish: Finish,
 }
 
-/// A record's state with what belongs to that state only.
+/// A record's status, with the fields of that status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// An owner is at work, or died.
+    /// An owner is running the body, or died.
     Processing {
         /// How long the owner may be silent.
         lease: Duration,
         /// When others may take over.
         lease_until: Timestamp,
-        /// Retention the claim asked for; that of the record once it is released.
+        /// Retention of the record once it is released.
         ttl: Duration,
         /// What a takeover does.
         on_crash: CrashPolicy,
-        /// Whether this owner took over from one that died.
+        /// Whether this owner took over from an owner that died.
         recovered: bool,
     },
-    /// The last owner gave the key back: the next claim runs, with the next fence.
+    /// The last owner released the key: the next claim runs the body, with the next fence.
     Released,
-    /// It has ended.
+    /// The operation has a recorded outcome.
     Finished(Finished),
 }
 
 /// Status of a record; no record at all is "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// An owner is at work, or died and was not yet taken over.
+    /// An owner is running the body, or died and was not taken over yet.
     Processing,
-    /// The result is there to be replayed.
+    /// Duplicates get the stored result.
     Completed,
-    /// A failure is there to be replayed.
+    /// Duplicates get the stored failure.
     Failed,
-    /// Nobody is at work; the record keeps the fence.
+    /// The key has no owner; the record keeps the fence.
     Released,
 }
 
@@ -311,15 +316,15 @@ pub struct Record {
     pub owner: OwnerId,
     /// The last owner's fence.
     pub fence: Fence,
-    /// Where it stands.
+    /// Its status, with the fields of that status.
     pub state: State,
-    /// When the storage forgets it; for a `Processing` record always after its lease. [`Timestamp::NEVER`] for a record that is parked,
-    /// or would be if its owner died.
+    /// When retention ends; for a `Processing` record always after its lease. [`Timestamp::NEVER`]
+    /// for a parked record, and for one that parks if its owner dies.
     pub expires_at: Timestamp,
 }
 
 impl Record {
-    /// Where it stands, without details.
+    /// Its status.
     pub fn status(&self) -> Status {
         match &self.state {
             State::Processing { .. } => Status::Processing,

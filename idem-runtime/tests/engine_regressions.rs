@@ -249,7 +249,7 @@ async fn a_result_that_stays_unrecorded_is_reported_although_its_caller_has_gone
         let faults = storage.faults().clone();
         let reports = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&reports);
-        let count = move |_: &idem_runtime::hooks::Event<'_>| {
+        let count = move |_: &idem_runtime::hooks::CallEvent<'_>| {
             counter.fetch_add(1, Ordering::SeqCst);
         };
         let idem = Idempotency::builder(storage).on_unrecorded(count).build().unwrap();

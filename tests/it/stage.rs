@@ -333,7 +333,7 @@ impl Stage {
         let heard = Arc::new(Heard::default());
         let count = |counter: fn(&Heard) -> &AtomicUsize| {
             let heard = Arc::clone(&heard);
-            move |_: &idem_runtime::hooks::Event<'_>| {
+            move |_: &idem_runtime::hooks::CallEvent<'_>| {
                 counter(&heard).fetch_add(1, Ordering::SeqCst);
             }
         };

@@ -14,7 +14,7 @@ use super::outcome::{Outcome, Source};
 use super::shared::Inner;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
-use crate::hooks::Event;
+use crate::hooks::CallEvent;
 use crate::policy::{ErrorPolicy, MapError, Policy, Storable};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
 use crate::storage::{Claim, Storage};
@@ -229,8 +229,8 @@ impl Call {
         }
     }
 
-    pub(super) fn event<'a>(&'a self, reason: Option<&'a Error>) -> Event<'a> {
-        Event::new(&self.flight.name, reason)
+    pub(super) fn event<'a>(&'a self, reason: Option<&'a Error>) -> CallEvent<'a> {
+        CallEvent::new(&self.flight.name, reason)
     }
 
     pub(super) fn error(&self, kind: ErrorKind, text: &'static str) -> Error {

@@ -1,4 +1,4 @@
-//! What a body can know of the call it runs in.
+//! The context of a running body.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ tokio::task_local! {
     static CURRENT: Arc<Flight>;
 }
 
-/// The call whose body is running: what to hand on downstream.
+/// The call whose body is running: its key and fence, to pass downstream.
 #[derive(Clone)]
 pub struct Context(Arc<Flight>);
 
-/// The call whose body runs in this task; `None` outside of a body, in tasks that a body spawned, and in a body that runs without a claim
-/// because its operation [fails open](crate::Operation::fail_open).
+/// The call whose body runs in this task. `None` outside a body, in tasks that a body spawned, and in
+/// a body that runs without a claim because its operation [fails open](crate::Operation::fail_open).
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -28,7 +28,7 @@ pub struct Context(Arc<Flight>);
 /// let fence = idem
 ///     .execute("payment:42", Duration::from_secs(900), async {
 ///         let call = idempotency::current().expect("a body has a context");
-///         // Send the fence along, so that the gateway can reject a writer that was taken over.
+///         // Send the fence, so that the gateway can reject a stale writer.
 ///         Ok::<_, idempotency::Error>(call.fence().get())
 ///     })
 ///     .await?;
@@ -63,23 +63,24 @@ impl Context {
         self.0.owner
     }
 
-    /// Fencing token: higher than that of every owner before, whether that owner died, was cancelled, panicked, or released the key, for as
-    /// long as the key's record is kept: for the ttl after a release, and for lease and ttl after the last sign of life of an owner that
-    /// died.
+    /// Fencing token: higher than that of every previous owner, whether it died, was cancelled,
+    /// panicked, or released the key, while the key's record is kept. That is for the ttl after a
+    /// release, and for lease and ttl after the last renewal of an owner that died.
     pub fn fence(&self) -> Fence {
         self.0.fence()
     }
 
-    /// 1 for the first run of a key, one more for each owner after that, be it by a takeover or after a release.
+    /// 1 for the first run of a key, one more for each later owner, by takeover or after a release.
     pub fn attempt(&self) -> u64 {
         self.0.fence().get()
     }
 
-    /// Resolves when others may run the body, now or soon, so that whoever works for this call should stop.
+    /// Resolves when another owner may run the body: stop working for this call then.
     ///
-    /// In the body that is when another owner has taken over, or when the lease could not be renewed in time, so that one may. In a
-    /// task that the body has spawned, and that outlives it, it is also when the body was dropped or panicked, and when its end released
-    /// the key or could not be recorded. It never resolves once the end is recorded, be it a result or a failure: nobody runs the body then.
+    /// In the body: when another owner has taken over, or the lease could not be renewed in time. In
+    /// a task that the body spawned and that outlives it, also when the body was dropped or panicked,
+    /// when the key was released, and when the outcome could not be recorded. Once a result or a
+    /// failure is recorded, it never resolves: the body does not run again.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! Which handle a call without an explicit one uses: the task's override, else the global one.
+//! The handle of a call without an explicit one: the task's override, else the global handle.
 
 use once_cell::sync::OnceCell;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 
 static GLOBAL: OnceCell<Idempotency> = OnceCell::new();
 
-/// Makes `idem` the handle of every annotated function that has no other. Call it once, at start-up.
+/// Makes `idem` the handle of every annotated function without another. Call it once, at start-up.
 ///
 /// # Errors
 ///

@@ -16,12 +16,13 @@ use super::renewal::Renewer;
 use super::shared::{Inner, check_durations};
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
-use crate::hooks::{Abandoned, Event, Hooks};
+use crate::hooks::{Abandoned, CallEvent, Hooks};
 use crate::key::{HashedArguments, KeyGenerator, RecordKey};
 use crate::policy::Storable;
 use crate::storage::{SharedStorage, Storage};
 
-/// A storage with the settings that its operations share. Cheap to clone: clones are the same handle.
+/// A handle: a storage with the settings that its operations share. Cheap to clone; clones share
+/// everything.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -51,7 +52,8 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// `Configuration` when the crate was built without the `json` feature: then choose a codec with the [builder](Self::builder).
+    /// `Configuration` when the crate was built without the feature `json`: choose a codec with the
+    /// [builder](Self::builder) then.
     pub fn new(storage: impl Storage) -> Result<Self, Error> {
         Self::builder(storage).build()
     }
@@ -73,10 +75,14 @@ impl Idempotency {
         Operation::new(Ok(Arc::clone(&self.0)), name.into())
     }
 
-    /// Runs `body` once for this key and gives everybody its result: the short form of [`operation`](Self::operation).
+    /// Runs `body` once for this key and gives every duplicate its result: the short form of
+    /// [`operation`](Self::operation).
     ///
-    /// The key alone names the effect: nothing is known of arguments, so that a key used for two effects is not noticed. Give
-    /// [`Operation::fingerprint`] for that.
+    /// All calls of `execute` are the operation `execute`, without arguments. So a key that is used
+    /// for two different effects is not refused as a mismatch: the second gets the first one's
+    /// result. Metrics and spans cannot tell such calls apart either. Use
+    /// [`operation`](Self::operation) with a name and a [`fingerprint`](Operation::fingerprint) where
+    /// that matters.
     ///
     /// # Errors
     ///
@@ -84,8 +90,8 @@ impl Idempotency {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future while the body runs counts as a crash that was seen: the key is released at once, and the next call runs the body
-    /// again. [`Operation::finish_on_cancel`] lets the body run to its end.
+    /// Dropping the future while the body runs releases the key at once, and the next call runs the
+    /// body again. With [`Operation::finish_on_cancel`] the body runs to completion.
     pub async fn execute<T, E, F>(&self, key: impl IntoKey, ttl: Duration, body: F) -> Result<T, E>
     where
         T: Storable,
@@ -95,28 +101,30 @@ impl Idempotency {
         self.operation("execute").key(key).ttl(ttl).run(body).await
     }
 
-    /// The storage, for tools.
+    /// The storage, for tools that look at records.
     pub fn storage(&self) -> &SharedStorage {
         &self.0.storage
     }
 
-    /// The namespace that this handle's keys live in.
+    /// The namespace of this handle's keys.
     pub fn namespace(&self) -> &str {
         &self.0.namespace
     }
 
-    /// How many calls are under way in this process: bodies that run, with or without their caller, in transactions too, and outcomes and
-    /// releases that are still being written, in the background too.
+    /// The number of calls of this handle in this process: running bodies, with or without their
+    /// caller and in transactions too, and outcomes and releases that are still being written.
     pub fn in_flight(&self) -> usize {
         self.0.flights.len()
     }
 
-    /// Waits until no call of this handle is under way in this process, on whichever runtime: the last step of an orderly shut-down, after
-    /// the server or the consumer has stopped taking work, and before its runtime is dropped.
+    /// Waits until [`in_flight`](Self::in_flight) is zero, on all runtimes: the last step of an
+    /// orderly shut-down, after the server or the consumer has stopped accepting work and before its
+    /// runtime is dropped.
     ///
-    /// What is waited for is what [`in_flight`](Self::in_flight) counts. Calls are served meanwhile, since what is under way may need them; they
-    /// are waited for as well. A call that waits for another process's outcome counts; a duplicate that waits for one in this process
-    /// does not, since that one counts itself. A body that never ends is waited for without end: see [`drain_within`](Self::drain_within).
+    /// New calls are still accepted, since running bodies may need them, and are waited for too. A
+    /// call that waits for another process's outcome counts. A duplicate that waits for a call in
+    /// this process does not, since that call counts. There is no time limit: see
+    /// [`drain_within`](Self::drain_within).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -136,8 +144,9 @@ impl Idempotency {
         self.0.flights.drain().await;
     }
 
-    /// Like [`drain`](Self::drain), no longer than `limit`: gives how many calls are still under way then. When the process ends, their keys
-    /// stay locked until their leases run out, and their crash policies apply.
+    /// Like [`drain`](Self::drain), for at most `limit`. Returns the number of calls that are still
+    /// running: when the process ends, their keys stay locked until their leases expire, and their
+    /// crash policies apply.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -155,7 +164,7 @@ impl Idempotency {
     /// # Cancel safety
     ///
     /// May be dropped and called again at any time.
-    #[must_use = "calls that are left are resolved by their leases"]
+    #[must_use = "the keys of calls that still run stay locked until their leases expire"]
     pub async fn drain_within(&self, limit: Duration) -> usize {
         match timeout(limit, self.drain()).await {
             Ok(()) => 0,
@@ -173,7 +182,7 @@ impl fmt::Debug for Idempotency {
     }
 }
 
-/// How long an owner may be silent, unless somebody says otherwise.
+/// The default lease.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Settings of an [`Idempotency`] handle.
@@ -182,7 +191,7 @@ pub struct IdempotencyBuilder {
     storage: SharedStorage,
     namespace: String,
     ttl: Duration,
-    /// The default, lowered to the ttl, where nobody says what it is.
+    /// `None`: the default, lowered to the ttl.
     lease: Option<Duration>,
     claim_timeout: Duration,
     codec: Option<AnyCodec>,
@@ -220,22 +229,24 @@ impl IdempotencyBuilder {
         self
     }
 
-    /// How long an owner may be silent before others may take over. Default: 30 seconds, or the ttl where that is shorter.
+    /// How long an owner may be silent before others may take over. Default: 30 seconds, or the ttl
+    /// if that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// How long the storage may take before a body begins or a duplicate is answered: the claim with its retries, and the renewal of a
-    /// lease that was claimed late. Default: 3 seconds.
+    /// The time limit of a claim, its retries included: before the body starts, or a duplicate gets
+    /// its answer. Default: 3 seconds.
     ///
-    /// A storage that is down or hung is reported after this time at the latest, as a retryable [`Storage`](ErrorKind::Storage) error; the
-    /// body has not run, and what may have been claimed all the same is released in the background. An operation that fails open runs
-    /// its body then. In a transaction it is the limit of the claim there.
+    /// A storage that is down or hung is reported after this time at the latest, as a retryable
+    /// [`Storage`](ErrorKind::Storage) error. The body has not run, and a claim that the storage may
+    /// have accepted is released in the background. An operation that fails open runs its body then.
+    /// In a transaction it limits the claim in that transaction.
     ///
-    /// The time that a duplicate waits for another's outcome ([`Operation::wait`]) does not count, but each look at the storage meanwhile
-    /// has this limit: a call without a body ends after `wait` and this at the latest. A retry after a reply that is lost helps only if it
-    /// fits, so let the storage's own timeouts (such as `RedisBuilder::response_timeout`, 2 seconds) be shorter.
+    /// The time for which a duplicate waits ([`Operation::wait`]) is added, and each request to the
+    /// storage meanwhile has this limit. A lost reply can be retried only within the limit, so the
+    /// storage's own timeouts (such as `RedisBuilder::response_timeout`, 2 seconds) should be shorter.
     pub fn claim_timeout(mut self, limit: Duration) -> Self {
         self.claim_timeout = limit;
         self
@@ -247,7 +258,7 @@ impl IdempotencyBuilder {
         self
     }
 
-    /// Largest encoded result in bytes. A larger one is given to its caller, but its duplicates get
+    /// The largest encoded result in bytes. The caller gets a larger one too, but its duplicates get
     /// [`TooLarge`](ErrorKind::TooLarge). Default: 1 MiB.
     pub fn max_result_size(mut self, bytes: usize) -> Self {
         self.max_result_size = bytes;
@@ -261,29 +272,33 @@ impl IdempotencyBuilder {
         self
     }
 
-    /// Called whenever a stored outcome is replayed, a failure included. Must not block.
-    pub fn on_replay(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+    /// Called for each replay of a stored result or failure. Must not block.
+    pub fn on_replay(mut self, hook: impl Fn(&CallEvent<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.replay = Some(Box::new(hook));
         self
     }
 
-    /// Called whenever a body has run and its end is not recorded: sound the alarm here. Must not block.
-    pub fn on_unrecorded(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+    /// Called when a body has run and its outcome is not recorded: raise an alert here. Must not
+    /// block.
+    pub fn on_unrecorded(mut self, hook: impl Fn(&CallEvent<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.unrecorded = Some(Box::new(hook));
         self
     }
 
-    /// Called before a body runs for a key whose owner died, and not after one that released the key. Must not block.
-    pub fn on_takeover(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+    /// Called before a body runs for a key whose previous owner died. Not called after a release.
+    /// Must not block.
+    pub fn on_takeover(mut self, hook: impl Fn(&CallEvent<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.takeover = Some(Box::new(hook));
         self
     }
 
-    /// Called whenever a body does not come to its end, because its caller was dropped or because it panicked. What it has done so far stays
-    /// done, and under `on_crash = "retry"` the next call does it again: with
-    /// [`finish_on_cancel`](Operation::finish_on_cancel) a body outlives its caller. Called where the future is dropped; must not block.
+    /// Called when a body is cancelled or panics. The effects that it had so far remain, and under
+    /// `on_crash = "retry"` the next call runs the body again; with
+    /// [`finish_on_cancel`](Operation::finish_on_cancel) the body runs to completion instead. Called
+    /// while the future is dropped; must not block.
     ///
-    /// Not called for calls that are dropped before their body begins, such as waiting duplicates, nor while the outcome is being persisted.
+    /// Not called for a call that is dropped before its body starts, such as a waiting duplicate, nor
+    /// while the outcome is being persisted.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -291,7 +306,7 @@ impl IdempotencyBuilder {
     ///
     /// let idem = Idempotency::builder(MemoryStorage::new())
     ///     .on_abandoned(|call| match call.reason {
-    ///         AbandonReason::Cancelled => eprintln!("{}: the caller is gone", call.operation),
+    ///         AbandonReason::Cancelled => eprintln!("{}: cancelled", call.operation),
     ///         reason => eprintln!("{}: {reason:?}", call.operation),
     ///     })
     ///     .build()?;
@@ -303,16 +318,18 @@ impl IdempotencyBuilder {
         self
     }
 
-    /// Called when a record was parked: its owner died, or its body was cancelled or panicked, under [`CrashPolicy::Park`]. Nobody runs the
-    /// body again until the record is resolved, so somebody has to look. Must not block.
+    /// Called when a record is parked: its owner died, or its body was cancelled or panicked, under
+    /// [`CrashPolicy::Park`]. The body does not run again until a person resolves the record. Must
+    /// not block.
     ///
-    /// It is called by whoever parks the record: the guard of the body, or the first claim after the owner's lease. Later calls that are
-    /// refused because of it do not call the hook. Where a reply of the storage was lost, or the claim was part of a transaction that was
-    /// rolled back, it may be called more than once for one crash; where no reply came within the claim timeout, not at all, and a scan of the
-    /// storage shows the record.
+    /// The process that parks the record calls it: the owner's, or that of the first claim after the
+    /// owner's lease. Later calls, which are refused because the record is parked, do not call it. It
+    /// may be called more than once for one crash when a reply of the storage was lost, or when the
+    /// claim was part of a transaction that was rolled back. It is not called when no reply came
+    /// within the claim timeout; a scan of the storage still shows the record.
     ///
     /// [`CrashPolicy::Park`]: crate::record::CrashPolicy::Park
-    pub fn on_parked(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+    pub fn on_parked(mut self, hook: impl Fn(&CallEvent<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.parked = Some(Box::new(hook));
         self
     }
@@ -321,7 +338,8 @@ impl IdempotencyBuilder {
     ///
     /// # Errors
     ///
-    /// `Configuration`: a namespace that is empty or too long, a zero duration (the claim timeout included), a ttl shorter than the lease, or no codec in a build without `json`.
+    /// `Configuration` for a namespace that is empty or too long, a zero duration (the claim timeout
+    /// included), a ttl shorter than the lease, or a build without `json` and without a codec.
     pub fn build(mut self) -> Result<Idempotency, Error> {
         if self.namespace.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "the namespace is empty"));

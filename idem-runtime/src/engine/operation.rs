@@ -1,4 +1,5 @@
-//! A call as the user describes it: the builder behind the attribute and [`Idempotency::operation`](crate::Idempotency::operation).
+//! The builder of a call, behind the attribute and
+//! [`Idempotency::operation`](crate::Idempotency::operation).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,7 +29,8 @@ use crate::telemetry;
 
 /// A call of an operation, before its body is given.
 ///
-/// Mistakes in the settings (a bad key, a zero duration) are reported by [`run`](Self::run), before the body is polled.
+/// [`run`](Self::run) reports mistakes in the settings (a bad key, a zero duration) before it polls
+/// the body.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -118,12 +120,12 @@ impl<B> Operation<Defaults, B> {
 impl<P, B> Operation<P, B> {
     /// The key. Without one it is [generated](Self::generate_key) of the fingerprint.
     ///
-    /// **A text is the whole key, and all operations of the namespace and tenant share the space of such
-    /// keys.** Where the text comes from outside (an id of a message, a field of a form), whoever chooses it
-    /// chooses the record: with the text that another operation uses, this call is refused as a
-    /// [`Mismatch`](ErrorKind::Mismatch), or takes the key from that one. So begin with a literal of the
-    /// operation's own and put the value in with a [`KeyBuilder`](crate::key::KeyBuilder), whose keys never meet
-    /// those of another template, of the HTTP layer, or whole ones:
+    /// **A text is the whole key, and all operations of a namespace and tenant share these keys.** If
+    /// the text comes from outside (a message's id, a form's field), the sender chooses the record:
+    /// with another operation's key this call is refused as a [`Mismatch`](ErrorKind::Mismatch), or
+    /// takes the key from that operation. So begin with a literal of your operation and add the value
+    /// with a [`KeyBuilder`](crate::key::KeyBuilder). Its keys never equal those of another template,
+    /// of the HTTP layer, or whole keys:
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -190,21 +192,21 @@ impl<P, B> Operation<P, B> {
         self
     }
 
-    /// Whose key it is: tenants do not see each other's keys. It must not be empty.
+    /// The tenant of the key: tenants never share a key. Must not be empty.
     pub fn tenant(mut self, tenant: impl fmt::Display) -> Self {
         self.settings.tenant = Some(tenant.to_string());
         self
     }
 
-    /// How long the end is replayed, counted from its completion. Neither zero nor shorter than the lease; what is longer than a storage can
-    /// count is as long as it can.
+    /// How long the outcome is replayed, counted from its completion. Not zero, and not shorter than
+    /// the lease. A storage caps it at the longest time that it can represent.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings.ttl = Some(ttl);
         self
     }
 
-    /// How long a duplicate waits for the runner's result. Without it a duplicate gets
-    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing), and so it does after a wait of zero.
+    /// How long a duplicate waits for the running call's result. Without it, and with zero, a
+    /// duplicate gets [`AlreadyProcessing`](ErrorKind::AlreadyProcessing).
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = Some(wait);
         self
@@ -246,8 +248,8 @@ impl<P, B> Operation<P, B> {
 }
 
 impl<P, B: Leased> Operation<P, B> {
-    /// How long the owner may be silent before others may take over. Not zero, and not longer than the ttl where one is given. Default: the handle's, or
-    /// the ttl where that is shorter.
+    /// How long the owner may be silent before others may take over. Not zero, and not longer than a
+    /// given ttl. Default: the handle's, or the ttl if that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = Some(lease);
         self
@@ -259,21 +261,25 @@ impl<P, B: Leased> Operation<P, B> {
         self
     }
 
-    /// Runs the body unprotected when the storage is down, instead of failing. The outcome is
-    /// [`Unrecorded`](super::outcome::Source::Unrecorded) and the hook `on_unrecorded` is called. Only for effects that may happen twice.
+    /// Runs the body without protection when the storage is down, instead of failing. The outcome is
+    /// [`Unrecorded`](crate::Source::Unrecorded), and the hook `on_unrecorded` is called. Only for
+    /// effects that may happen twice.
     pub fn fail_open(mut self) -> Self {
         self.settings.fail_open = true;
         self
     }
 
-    /// Lets the body run to its end when its caller is dropped: a client that hangs up, a timeout, a `select!`. Otherwise that counts as a crash,
-    /// whose policy applies at once. What the rest needs (the body, its result and error, and functions such as `retry_if`) has to be `Send`
-    /// and `'static`.
+    /// Lets the body run to completion when its caller is dropped: a client disconnects, a timeout
+    /// elapses, a `select!` takes another branch. Without it that counts as a crash, whose policy
+    /// applies at once. The body, its result, its error, and functions such as `retry_if` have to be
+    /// `Send` and `'static`.
     ///
-    /// The caller polls the call itself. When it drops it after the body has begun, the rest goes on in a task on the same runtime, with
-    /// its lease, its [context](crate::current), its span and the handle of [`with`](crate::with), but without task-locals of the
-    /// application's own. Dropped before the body has begun, nothing runs. A panic is the caller's as long as there is one, and a crash either way.
-    /// Is the runtime shut down, that is a crash as well: call [`drain`](crate::Idempotency::drain) before.
+    /// The caller polls the call. If it drops the call after the body has started, a task on the same
+    /// runtime continues it, with its lease, its [context](crate::current), its span and the handle of
+    /// [`with`](crate::with), but without the application's own task-locals. Dropped before the body
+    /// has started, the call has no effect. A panic propagates to the caller if it still waits, and
+    /// counts as a crash. Shutting the runtime down counts as a crash too: call
+    /// [`drain`](crate::Idempotency::drain) before.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -356,7 +362,7 @@ impl<P> Operation<P> {
         P: Policy<T, E>,
         F: Future<Output = Result<T, E>>,
     {
-        // On the heap, so that a call inside a call inside a call does not multiply the size of the innermost future.
+        // On the heap, so that nested calls do not multiply the size of the innermost future.
         let body = Box::pin(body);
         async move {
             let Self { settings, policy, binding: Attached } = self;
@@ -459,14 +465,15 @@ impl Settings {
         let generator = handle.as_ref().ok().map(|handle| &*handle.key_generator);
         let (key, fingerprint) = match identity(&operation, key, fingerprint, generator) {
             Ok(identity) => identity,
-            // That there is no storage is the first thing to know.
+            // A missing handle is reported first.
             Err(error) => return Err(handle.err().unwrap_or(error).on_operation(&operation)),
         };
         let of_key = |error: Error| error.on_operation(&operation).with_key(key.as_str());
         let inner = handle.map_err(of_key)?;
         let record = RecordKey::new(&inner.namespace, tenant.as_deref(), &key).map_err(of_key)?;
         let name = CallName { operation, key, tenant, record, fingerprint };
-        // What is not given is the handle's; a lease is lowered to a shorter ttl of the operation's own, a ttl raised to a longer lease.
+        // Defaults are the handle's. A default lease is lowered to the operation's ttl, and a default
+        // ttl is raised to the operation's lease.
         let lease = lease.unwrap_or_else(|| ttl.map_or(inner.lease, |ttl| ttl.min(inner.lease)));
         let ttl = ttl.unwrap_or(inner.ttl.max(lease));
         check_durations(ttl, lease).map_err(|error| error.of_call(&name))?;
@@ -515,7 +522,8 @@ impl<P, B> fmt::Debug for Operation<P, B> {
     }
 }
 
-/// What can be a key: a [`Key`], a text that is the [whole key](Key#key-spaces), or the attempt to make one.
+/// A value that can be a key: a [`Key`], a text that is the [whole key](Key#key-spaces), or the
+/// result of making one.
 pub trait IntoKey {
     /// The key.
     ///

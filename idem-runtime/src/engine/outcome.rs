@@ -1,9 +1,10 @@
-//! A result with where it comes from.
+//! The outcome of a call.
 
 use std::time::SystemTime;
 
-/// A result with where it comes from: what [`Operation::run`](crate::Operation::run) gives, and a function under `#[idempotent]` that returns
-/// `Result<Outcome<T>, E>`.
+/// A value and its source: the result of
+/// [`Operation::run_with_outcome`](crate::Operation::run_with_outcome), and of a function under
+/// `#[idempotent]` that returns `Result<Outcome<T>, E>`.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -23,44 +24,45 @@ use std::time::SystemTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome<T> {
-    /// The result: the first call's, whoever asks.
+    /// The first call's result, for every caller.
     pub value: T,
-    /// Where it comes from.
+    /// Where the value comes from.
     pub source: Source,
 }
 
-/// Where a result comes from.
+/// Where the value of an [`Outcome`] comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// This call ran the body, and the result is recorded, or released as the operation's options ask.
+    /// This call ran the body. The result is recorded, or the key released as the options ask.
     Executed {
-        /// Whether it took over from an owner that died. Running after a release is not that.
+        /// Whether it took over from an owner that died. A run after a release is not recovered.
         recovered: bool,
     },
-    /// The body ran before, in another call.
+    /// Another call ran the body.
     Replayed {
-        /// When the result was recorded, by the storage's clock; by this process's where the call attached to a run in this process.
+        /// When the result was recorded, by the storage's clock; by this process's clock if the call
+        /// joined an in-flight call of this process.
         completed_at: SystemTime,
     },
-    /// This call ran the body, but the result is not recorded: the storage failed, the record vanished, or the result cannot be stored.
-    /// A later call may run the body again.
+    /// This call ran the body, but the result is not recorded: the storage failed, the record has
+    /// vanished, or the result cannot be stored. A later call may run the body again.
     Unrecorded,
 }
 
 impl<T> Outcome<T> {
-    /// What a body has made: the value, executed here. So says the body of an annotated function that returns `Result<Outcome<T>, E>`; its
-    /// callers get the value with where it comes from for them.
+    /// The outcome of a body that ran here, for the body of an annotated function that returns
+    /// `Result<Outcome<T>, E>`. Its callers get the value with their own source.
     pub fn executed(value: T) -> Self {
         Self { value, source: Source::Executed { recovered: false } }
     }
 
-    /// The result alone.
+    /// The value.
     pub fn into_value(self) -> T {
         self.value
     }
 
-    /// Whether the body ran in an earlier call.
+    /// Whether another call ran the body.
     pub fn is_replayed(&self) -> bool {
         matches!(self.source, Source::Replayed { .. })
     }

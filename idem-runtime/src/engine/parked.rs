@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::hooks::{Event, Hooks};
+use crate::hooks::{CallEvent, Hooks};
 use crate::key::{CallName, RecordKey};
 use crate::telemetry;
 
@@ -36,7 +36,7 @@ impl Parked {
         }
         drop(records);
         telemetry::parked(name);
-        hooks.parked(&Event::new(name, None));
+        hooks.parked(&CallEvent::new(name, None));
     }
 
     /// The storage says of this record that it is not parked, or no more.

@@ -13,7 +13,7 @@ use super::shared::Inner;
 use crate::clock::{Clock, MonotonicClock};
 use crate::driver;
 use crate::error::{Error, ErrorKind};
-use crate::hooks::Event;
+use crate::hooks::CallEvent;
 use crate::record::Finished;
 use crate::storage::{Complete, Lost, Release, Storage, StorageError, StorageErrorKind, Written};
 
@@ -189,7 +189,7 @@ impl Drop for Writing {
             }
         }
         if self.delivery == Delivery::Undelivered {
-            self.inner.hooks.unrecorded(&Event::new(name, Some(&error)));
+            self.inner.hooks.unrecorded(&CallEvent::new(name, Some(&error)));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The one error type of the public API: a kind to act on, the call that it is about, and the source kept.
+//! The one error type of the public API: a kind to act on, the call it belongs to, and its source.
 //!
-//! A storage's error is shown as it is, and the chain goes on behind it. Everything else has a text of its own, and its source another one: see
-//! [`chain`](crate::chain).
+//! A storage's error lends its text to the error, whose source is then the storage error's own
+//! source. Any other source has a text that the error does not repeat: see [`chain`](crate::chain).
 
 mod storage;
 
@@ -18,11 +18,13 @@ use crate::key_hash::key_hash;
 
 /// Why an operation did not return its own result.
 ///
-/// Act on [`kind`](Error::kind); show the `Display` text to people. The text never holds payloads, arguments or raw keys: a key is shown as
-/// the hash that the call's span and log lines have too, and [`key`](Error::key) is the whole of it for the program.
+/// Act on [`kind`](Error::kind); show the `Display` text to people. The text never contains
+/// payloads, arguments or raw keys: it shows a key as the hash that the call's span and log lines
+/// have too. [`key`](Error::key) gives the program the whole key.
 ///
-/// [`source`](StdError::source) has what the text does not say, and no error of the chain repeats another. The source of
-/// [`PreviouslyFailed`](ErrorKind::PreviouslyFailed) is the first call's failure. Cloning is cheap.
+/// [`source`](StdError::source) adds to the text, and no error of the chain repeats another. The
+/// source of [`PreviouslyFailed`](ErrorKind::PreviouslyFailed) is the first call's failure. Cloning
+/// is cheap.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -53,17 +55,17 @@ struct Inner {
     cause: Option<Cause>,
 }
 
-/// What an error comes of.
+/// The cause of an error.
 #[derive(Clone)]
 enum Cause {
-    /// An error of the storage's that is shown as it is.
+    /// A storage error, whose text is the error's.
     Storage(StorageError),
     /// The first call's failure.
     Failure(FirstFailure),
     Other(Arc<dyn StdError + Send + Sync>),
 }
 
-/// The failure of the first call with a key, of which nothing but its text was stored.
+/// The failure of the first call with a key, as the text that was stored of it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 struct FirstFailure(Arc<str>);
@@ -74,77 +76,92 @@ struct FirstFailure(Arc<str>);
 pub enum ErrorKind {
     /// Another call with this key is running and its result did not arrive within `wait`.
     ///
-    /// *Do:* call again with the same key after [`Error::retry_after`], or give the operation a longer `wait`.
+    /// *Do:* call again with the same key after [`Error::retry_after`], or give the operation a
+    /// longer `wait`.
     AlreadyProcessing,
-    /// The first call with this key failed, and the failure is what its duplicates get.
+    /// The first call with this key failed, and its duplicates get that failure.
     ///
-    /// *Do:* handle it like the original failure, whose text is [`Error::failure`], and the error's source; a new attempt needs a new key.
+    /// *Do:* handle it like the original failure. Its text is [`Error::failure`], and the error's
+    /// source. A new attempt needs a new key.
     PreviouslyFailed,
-    /// Nobody knows whether the effect happened: the owner died half way and the operation's crash policy is `park`, or a transaction's
-    /// `COMMIT` was not answered and what became of it could not be read back.
+    /// The outcome is unknown: the previous owner crashed and the operation's crash policy is
+    /// `park`, or the reply to a transaction's `COMMIT` was lost and its result could not be read
+    /// back.
     ///
-    /// *Do:* for a parked call look at the outside system, then resolve the record by hand; calling again changes nothing. For a transaction,
-    /// where [`Error::is_retryable`] is true, call again with the same key in a new one: it replays if the first was committed.
+    /// *Do:* for a parked call check the outside system, then resolve the record by hand; calling
+    /// again changes nothing. For a transaction, where [`Error::is_retryable`] is true, call again
+    /// with the same key in a new transaction: it replays if the first was committed.
     Indeterminate,
-    /// The key was used before with other arguments or for another operation. The text names that one where this process knows it.
+    /// The key was used before with other arguments or for another operation, which the text names
+    /// where this process knows it.
     ///
     /// *Do:* fix the caller; a key names one intended effect.
     Mismatch,
-    /// This call's lease ran out while its body ran, and another owner took over and is still running.
+    /// This call's lease expired while its body ran, and another owner took over and is still
+    /// running.
     ///
-    /// *Do:* call again with the same key to get the other owner's result; raise `lease` if bodies are this slow.
+    /// *Do:* call again with the same key to get the other owner's result. Find out why the
+    /// heartbeat stopped, or raise `lease`.
     LeaseLost,
     /// The storage could not be reached, refused, or did not answer in time, before the body ran.
     ///
-    /// *Do:* call again with the same key; the text says what the storage's trouble is, and the source what its client or server said.
+    /// *Do:* call again with the same key. The text says what failed; the source is the error of
+    /// the storage's client or server.
     Storage,
-    /// A result could not be encoded, or a stored one does not decode as the type asked for.
+    /// A result could not be encoded, or a stored result does not decode as the requested type.
     ///
-    /// *Do:* make the type's `Serialize` and `Deserialize` agree; choose a codec that can express it.
+    /// *Do:* make the type's `Serialize` and `Deserialize` agree, or choose a codec that can express
+    /// it.
     Serialization,
-    /// No valid key came of the arguments: empty, too long, not UTF-8, not serialisable.
+    /// The arguments give no valid key: it is empty, too long, not UTF-8, or they cannot be
+    /// serialized.
     ///
     /// *Do:* fix the key template or the argument; the operation did not run.
     KeyGeneration,
     /// No storage was configured: neither `with`, nor a task-local override, nor a global one.
     ///
-    /// *Do:* call `idempotency::set_global` once at start-up. A task that was spawned inside of `idempotency::with` does not inherit that: give it
-    /// the handle, or wrap its future in `with` as well.
+    /// *Do:* call `idempotency::set_global` once at start-up. A task spawned inside
+    /// `idempotency::with` does not inherit its handle: pass the handle, or wrap the task's future in
+    /// `with`.
     NotConfigured,
     /// `set_global` was called a second time.
     ///
     /// *Do:* call it once; use `idempotency::with` for overrides.
     AlreadyConfigured,
-    /// The body called the same operation with the same key again and would wait for itself.
+    /// The body called its own operation with its own key, and would wait for itself.
     ///
     /// *Do:* remove the recursion or give the inner call another key.
     Reentrant,
     /// The stored record cannot be read: damaged, written by a newer version, or of another type.
     ///
-    /// *Do:* upgrade, or inspect and remove the record by hand; it was left as it is and the body did not run.
+    /// *Do:* upgrade, or inspect and remove the record by hand. It was left unchanged, and the body
+    /// did not run.
     Corrupt,
-    /// The first call's result was over the size limit, so that there is nothing to replay.
+    /// The first call's result exceeded the size limit, so it cannot be replayed.
     ///
     /// *Do:* raise `max_result_size`, or return a reference to the data instead of the data.
     TooLarge,
-    /// A setting makes no sense: a zero duration, a ttl shorter than the lease, a malformed URL, a server too old.
+    /// A setting is invalid: a zero duration, a ttl shorter than the lease, a malformed URL, a server
+    /// that is too old.
     ///
     /// *Do:* fix the configuration; the message names the setting.
     Configuration,
 }
 
-/// What a consumer does with a message whose call ended with one of this crate's errors; see [`Error::disposition`].
+/// What a consumer does with a message whose call failed with one of this crate's errors; see
+/// [`Error::disposition`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
-    /// Do not acknowledge it: another delivery may succeed.
+    /// Do not acknowledge the message: another delivery may succeed.
     Redeliver {
-        /// When, where that is known: then the other runner's lease is over.
+        /// When, where that is known: at the end of the running call's lease.
         after: Option<Duration>,
     },
-    /// Put it aside for a person, and acknowledge it: no delivery succeeds until somebody has changed something.
+    /// Move the message to the dead letters and acknowledge it: no delivery succeeds until a person
+    /// has intervened.
     DeadLetter,
-    /// Acknowledge it: its effect has happened.
+    /// Acknowledge the message: its effect has happened.
     Acknowledge,
 }
 
@@ -194,18 +211,20 @@ impl Error {
         self.0.operation.as_deref()
     }
 
-    /// The call's key, without namespace and tenant, where one was made. It may hold personal data: think before logging it, and log
-    /// [`key_hash`](Self::key_hash) in its place.
+    /// The call's key without namespace and tenant, if one was made. It may contain personal data: in
+    /// logs use [`key_hash`](Self::key_hash).
     pub fn key(&self) -> Option<&str> {
         self.0.key.as_deref()
     }
 
-    /// Sixteen hex digits that stand for the key, namespace and tenant in the error's text, in spans and in log lines: the same in every process.
+    /// A hash of namespace, tenant and key as sixteen hex digits, the same in every process. The
+    /// error's text, spans and log lines show it.
     pub fn key_hash(&self) -> Option<String> {
         self.0.record.as_deref().map(key_hash)
     }
 
-    /// How long to wait before calling again, for [`ErrorKind::AlreadyProcessing`]: what is left of the runner's lease.
+    /// How long to wait before calling again, for [`ErrorKind::AlreadyProcessing`]: the rest of the
+    /// running call's lease.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -218,7 +237,7 @@ impl Error {
         }
     }
 
-    /// What the storage said, where it is the storage's trouble.
+    /// The storage's error, if the storage caused this one.
     pub fn storage_error(&self) -> Option<&StorageError> {
         match &self.0.cause {
             Some(Cause::Storage(error)) => Some(error),
@@ -227,12 +246,13 @@ impl Error {
         }
     }
 
-    /// Whether calling again with the same key can succeed without anybody changing anything.
+    /// Whether calling again with the same key can succeed without a change of code, arguments or
+    /// settings.
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::AlreadyProcessing | ErrorKind::LeaseLost => true,
             ErrorKind::Storage => self.storage_error().is_none_or(StorageError::is_transient),
-            // A parked call's has no such source.
+            // The error of a parked call has no storage error.
             ErrorKind::Indeterminate => {
                 self.storage_error().is_some_and(StorageError::is_transient)
             }
@@ -240,17 +260,18 @@ impl Error {
         }
     }
 
-    /// What a consumer of a queue does with the message whose call ended with this error. (An error of the handler's own is the handler's to judge.)
+    /// What a consumer of a queue does with the message whose call failed with this error. The
+    /// handler decides about errors of its own.
     ///
     /// | kind | disposition |
     /// |---|---|
-    /// | `AlreadyProcessing` | redeliver after [`retry_after`](Self::retry_after): another consumer runs it |
+    /// | `AlreadyProcessing` | redeliver after [`retry_after`](Self::retry_after): another consumer is running it |
     /// | `LeaseLost`, `Storage`, an `Indeterminate` commit | redeliver: the next delivery replays or runs |
     /// | `Configuration`, `NotConfigured`, `AlreadyConfigured` | redeliver: the consumer is broken, not the message |
-    /// | `PreviouslyFailed` | dead letter: it failed for good, in an earlier delivery |
+    /// | `PreviouslyFailed` | dead letter: an earlier delivery failed for good |
     /// | `Mismatch`, `KeyGeneration`, `Reentrant` | dead letter: the message or the code is wrong |
     /// | `Corrupt`, a parked `Indeterminate` | dead letter: a person has to look |
-    /// | `TooLarge`, `Serialization` | acknowledge: the effect has happened, and its result cannot be replayed |
+    /// | `TooLarge`, `Serialization` | acknowledge: the effect has happened; its result cannot be replayed |
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -320,21 +341,21 @@ impl Error {
         })
     }
 
-    /// Says which key it is about, before it is certain which record.
+    /// Adds the key, before the record is known.
     pub(crate) fn with_key(self, key: &str) -> Self {
         self.map(|inner| {
             inner.key.get_or_insert_with(|| key.into());
         })
     }
 
-    /// Says which record it is about, by the record's name.
+    /// Adds the record's name.
     pub(crate) fn with_record(self, name: &Arc<str>) -> Self {
         self.map(|inner| {
             inner.record.get_or_insert_with(|| Arc::clone(name));
         })
     }
 
-    /// Changes an error, or a copy of it where others have it too.
+    /// Changes the error, or a copy if it is shared.
     fn map(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -370,7 +391,7 @@ impl fmt::Debug for Error {
         match &self.0.cause {
             Some(Cause::Storage(error)) => debug.field("source", error),
             Some(Cause::Other(error)) => debug.field("source", error),
-            // The application's own words, which it shows where it shows its errors.
+            // The application's own text: the application decides where it is shown.
             Some(Cause::Failure(_)) | None => &mut debug,
         };
         debug.finish_non_exhaustive()

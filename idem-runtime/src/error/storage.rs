@@ -1,4 +1,4 @@
-//! What a storage can say instead of an answer.
+//! Errors of storages.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::chain;
 
-/// Why a verb gave no answer.
+/// Why a verb of a storage failed.
 #[derive(Clone)]
 pub struct StorageError {
     kind: StorageErrorKind,
@@ -29,7 +29,7 @@ pub enum StorageErrorKind {
     Corrupt,
     /// The record was written by a newer version; it was left as it is.
     NewerVersion,
-    /// Wrong address, wrong password, server too old: somebody has to change something.
+    /// Wrong address, wrong password, server too old: a person has to change a setting.
     Configuration,
 }
 
@@ -39,7 +39,7 @@ impl StorageError {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Keeps what caused it.
+    /// Adds the error that caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
@@ -53,7 +53,8 @@ impl StorageError {
         self
     }
 
-    /// The error of the database's client that caused it. It shows its source's text as well, so it is no part of the [chain].
+    /// The error of the database's client that caused it. Its text repeats its source's, so it is
+    /// not part of the [chain].
     #[cfg(feature = "_sql")]
     pub(crate) fn client(&self) -> Option<&sqlx::Error> {
         self.source.as_deref()?.downcast_ref()
@@ -70,7 +71,7 @@ impl StorageError {
     }
 }
 
-/// Of the cause there is its text: databases put rows and keys into the rest of their errors.
+/// Shows the cause's text alone: databases put rows and keys into other fields of their errors.
 impl fmt::Debug for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("StorageError");
@@ -98,7 +99,7 @@ impl StdError for StorageError {
 mod tests {
     use super::*;
 
-    /// As an error of a database does that names the row in its details.
+    /// Like a database error that names the row in its details.
     #[derive(Debug, thiserror::Error)]
     #[error("a row violates a constraint")]
     struct Detailed(&'static str);
