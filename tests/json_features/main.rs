@@ -1,5 +1,5 @@
 //! Canonical JSON where somebody in the build has switched on `preserve_order` and
-//! `arbitrary_precision` of `serde_json`: `cargo test -p idem-tests --features serde-json-features`.
+//! `arbitrary_precision` of `serde_json`: `cargo test -p idem-json-tests --features serde-json-features`.
 //!
 //! The tests of `idem-runtime` run again as they are, and some more on what these features change.
 

@@ -1,18 +1,34 @@
 //! The attribute as its users meet it: what it accepts, what it refuses, and what it says then.
 //!
-//! The names of the files are the specification. Those in `pass` run: each asserts that duplicates execute once and get
-//! a faithful replay. Those in `fail` have one error each, at the place of the mistake, with a `= help:` line;
-//! those whose names begin with `several_mistakes` have one for each mistake.
-//! In `warns` are the warnings that the attribute does not hide.
+//! The names of the files are the specification. Those in `accepts` are modules of this test, those in
+//! `pass` programs: each asserts that duplicates execute once and get a faithful replay. Those in
+//! `fail` have one error each, at the place of the mistake, with a `= help:` line; those whose names
+//! begin with `several_mistakes` have one for each mistake. In `warns` are the warnings that the
+//! attribute does not hide.
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    unnameable_types,
+    reason = "functions as users write them"
+)]
+mod accepts;
 
 use idempotency::{Error, Idempotency, idempotent};
 
+/// Without a program that runs, trybuild checks all of these at once and links none.
 #[test]
-fn attribute() {
+fn refused_functions() {
     let cases = trybuild::TestCases::new();
-    cases.pass("pass/*.rs");
     cases.compile_fail("fail/*.rs");
     cases.compile_fail("warns/*.rs");
+}
+
+#[test]
+fn accepted_programs() {
+    trybuild::TestCases::new().pass("pass/*.rs");
 }
 
 /// `compile_fail` alone would accept a second error that somebody let slip into a `.stderr`.

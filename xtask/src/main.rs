@@ -3,6 +3,7 @@
 //! [`mod@test`] is what decides whether a change is good; [`servers`] gets the servers that the tests run against.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program to be used by hand")]
 
+mod api;
 mod bench;
 mod chaos;
 mod run;
@@ -20,6 +21,8 @@ Tasks of the workspace
 
 cargo xtask test [--only STEP]... [--skip STEP]...
     Checks everything, and fetches the servers that are missing.
+cargo xtask api
+    Writes the public API into tests/api, after a change of it that is meant.
 cargo xtask bench [ARGUMENT]...
     Runs the benchmarks with these arguments, such as --quick.
 cargo xtask verify [--long] [--only HUNT]... | --seed SEED
@@ -50,6 +53,7 @@ fn dispatch(mut arguments: Parser) -> Result<bool, lexopt::Error> {
             Ok(true)
         }
         Some(Arg::Value(task)) if task == "test" => Ok(test::run(&selection(arguments)?)),
+        Some(Arg::Value(task)) if task == "api" => Ok(api::write()),
         Some(Arg::Value(task)) if task == "bench" => {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             Ok(bench::run(&rest))

@@ -43,11 +43,18 @@ impl AddAssign for Tests {
 }
 
 /// A cargo command in the workspace, its arguments separated by spaces.
+///
+/// What it builds is used once, and then data for incremental builds is half of the target folder.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments.split_whitespace()).current_dir(root());
+    if env::var_os(INCREMENTAL).is_none() {
+        command.env(INCREMENTAL, "0");
+    }
     command
 }
+
+const INCREMENTAL: &str = "CARGO_INCREMENTAL";
 
 /// Runs a command, shows what it prints and counts the tests in it.
 pub(crate) fn run(command: &mut Command) -> Outcome {

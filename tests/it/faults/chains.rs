@@ -227,10 +227,10 @@ async fn an_annotated_function_tells_as_much() {
 #[tokio::test]
 async fn a_spawned_worker_without_a_handle_is_told_of_with() {
     let idem = Idempotency::memory();
-    let (alone, wrapped) = with(idem, async {
+    let (alone, wrapped) = Box::pin(with(idem, async {
         let inherited = with(idem_runtime::handle().unwrap(), annotated("a-key", 1.0));
         (tokio::spawn(annotated("a-key", 1.0)).await, tokio::spawn(inherited).await)
-    })
+    }))
     .await;
     let error = alone.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConfigured);

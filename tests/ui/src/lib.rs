@@ -1,7 +1,7 @@
-//! What the files in `pass` use beside the facade. The tests are in `attribute.rs`.
+//! What the files in `accepts` and `pass` use beside the facade. The tests are in `attribute.rs`.
 //!
-//! A package of its own, because each of those files is a program that is linked: the servers and clients that other tests need would be
-//! built a second time for them.
+//! A package of its own, because trybuild builds what it depends on a second time: the servers and
+//! clients that other tests need are not among that.
 
 mod runs;
 pub mod strict;

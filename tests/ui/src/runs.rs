@@ -1,4 +1,4 @@
-//! How the files in `pass` see that a body ran once.
+//! How the files in `accepts` and `pass` see that a body ran once.
 
 #![expect(clippy::expect_used, reason = "what a test expects and does not find fails it")]
 

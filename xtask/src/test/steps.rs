@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use super::{dependencies, examples, features, manifest, verdict::Verdict};
 use crate::{
+    api,
     run::{Outcome, Tests, cargo, run},
     servers::{self, Server, clients, faketime},
 };
@@ -15,7 +16,7 @@ pub(super) struct Step {
     pub(super) run: fn(&mut Servers) -> Verdict,
 }
 
-pub(super) const STEPS: [Step; 14] = [
+pub(super) const STEPS: [Step; 15] = [
     Step { name: "fmt", about: "the code is formatted", run: |_| fmt().into() },
     Step {
         name: "toolchain",
@@ -49,6 +50,11 @@ pub(super) const STEPS: [Step; 14] = [
         name: "docs",
         about: "the documentation builds without warnings",
         run: |_| docs().into(),
+    },
+    Step {
+        name: "api",
+        about: "the public API is the one in tests/api",
+        run: |_| api::compare().into(),
     },
     Step {
         name: "doctests",
@@ -220,7 +226,9 @@ fn each_feature() -> Outcome {
         }
     };
     // The facade's `outbox` has no database: a database with the outbox alone shows here.
-    each("idempotency", "Cargo.toml").and(each("idem-outbox", "idem-outbox/Cargo.toml"))
+    let alone =
+        each("idempotency", "Cargo.toml").and(each("idem-outbox", "idem-outbox/Cargo.toml"));
+    alone.and(examples::each_compiles_alone())
 }
 
 fn docs() -> Outcome {
@@ -248,7 +256,7 @@ fn tests(servers: &mut Servers) -> Verdict {
     }
     let all = run(&mut all);
     // With features of serde_json that change what others see of it, and that a user's build may have.
-    let json = "test --package idem-tests --features=serde-json-features --test json_features";
+    let json = "test --package idem-json-tests --features=serde-json-features --test json_features";
     all.and(run(&mut cargo(json))).into()
 }
 
