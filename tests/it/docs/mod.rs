@@ -4,6 +4,7 @@
 
 mod cargo;
 mod deploying;
+mod files;
 mod pages;
 mod postgres;
 mod purge;
@@ -25,6 +26,7 @@ macro_rules! scenes {
 
 scenes! {
     readme_try_it: "README.md", "Try it", "console", 0 => cargo::commands_exist;
+    contributing: "CONTRIBUTING.md", "Contributing", "console", 0 => cargo::commands_exist;
     recipes: "docs/recipes.md", "Recipes", "console", 0 => cargo::commands_exist;
     readme_your_own_project: "README.md", "Try it", "console", 1 => cargo::commands_exist;
     correctness_model: "docs/correctness.md", "Model", "console", 0 => cargo::commands_exist;
