@@ -80,7 +80,7 @@ pub(super) async fn check(
     server: &str,
     prefix: &str,
 ) -> Result<Vec<Warning>, StorageError> {
-    let explain = |fault: CommandError| fault.explain(server);
+    let explain = |fault: CommandError| fault.into_storage_error(server);
     let mut warnings = Vec::new();
     let mut warn = |warning| {
         if !warnings.contains(&warning) {
@@ -112,9 +112,9 @@ async fn check_node(
         Ok(reply) => match reply.extract_error() {
             Ok(reply) => Ok(Some(reply)),
             Err(error) if CommandError::Sent(error.clone()).is_refusal() => Ok(None),
-            Err(error) => Err(CommandError::Sent(error).explain(server)),
+            Err(error) => Err(CommandError::Sent(error).into_storage_error(server)),
         },
-        Err(fault) => Err(fault.explain(server)),
+        Err(fault) => Err(fault.into_storage_error(server)),
     };
     let info = ask(&cmd("INFO")).await?.map(|reply| fields(&reply)).unwrap_or_default();
     let mut warnings = Vec::new();

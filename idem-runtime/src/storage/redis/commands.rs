@@ -69,7 +69,7 @@ impl Commands {
                 );
                 StorageError::new(StorageErrorKind::Corrupt, text)
             } else {
-                CommandError::explain(fault, &self.server)
+                CommandError::into_storage_error(fault, &self.server)
             };
             Refusal { error, is_of_this_key }
         })

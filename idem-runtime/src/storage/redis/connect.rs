@@ -98,7 +98,8 @@ impl RedisBuilder {
         let transport = behind(Some(Arc::clone(&prefix)))?;
         let can_wake = !warnings.contains(&Warning::NoWakeups);
         let wakeups = Wakeups::new(&*transport, names.clone(), can_wake);
-        let senders = Senders::connect(transport).await.map_err(|fault| fault.explain(&server))?;
+        let senders =
+            Senders::connect(transport).await.map_err(|fault| fault.into_storage_error(&server))?;
         Ok(RedisStorage(Arc::new(Inner { senders, wakeups, names, server, warnings })))
     }
 }
@@ -115,7 +116,8 @@ pub(super) fn transport(
     match address {
         Address::Single(info) => {
             let client = certificates.client(info.set_tcp_settings(without_delay()));
-            let client = client.map_err(|error| CommandError::Unsent(error).explain(server))?;
+            let client =
+                client.map_err(|error| CommandError::Unsent(error).into_storage_error(server))?;
             Ok(Box::new(Single::new(client, timeouts, tried)))
         }
         Address::Sentinel { sentinels, primary, server } => {

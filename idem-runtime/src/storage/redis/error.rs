@@ -54,7 +54,7 @@ impl CommandError {
     }
 
     /// The error for the caller; `server` says which server without its password.
-    pub(super) fn explain(self, server: &str) -> StorageError {
+    pub(super) fn into_storage_error(self, server: &str) -> StorageError {
         let (error, sent) = match self {
             Self::Unsent(error) => (error, false),
             Self::Sent(error) => (error, true),

@@ -61,7 +61,7 @@ impl RedisStorage {
     }
 
     pub(super) fn error(&self, fault: CommandError) -> StorageError {
-        fault.explain(&self.0.server)
+        fault.into_storage_error(&self.0.server)
     }
 
     /// Runs the claim script, which decides about another owner's record.

@@ -60,7 +60,7 @@ pub(crate) trait SqlBackend:
     fn purge(&self, limit: usize) -> impl Future<Output = Result<Purged, StorageError>> + Send;
 
     /// Runs the statement that removes expired records, for a key that has none: see
-    /// [`tried`](super::tried).
+    /// [`tried`](super::trial).
     fn try_to_remove(
         &self,
         key: &RecordKey,

@@ -144,7 +144,7 @@ mod statement_error;
 mod storage;
 pub(crate) mod table;
 pub(crate) mod transaction;
-mod tried;
+mod trial;
 mod verb;
 mod wakeups;
 

@@ -79,7 +79,7 @@ pub(super) enum Broken {
 
 /// Classifies an error that does not come from the server. `tls` names the settings with which the
 /// server offers TLS.
-pub(super) fn client_fault(
+pub(super) fn classify_client_error(
     error: Error,
     send_state: SendState,
     called: &'static str,

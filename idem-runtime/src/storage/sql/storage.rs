@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::on_driver;
 use super::database::{Purged, SqlBackend, SqlDatabase};
 use super::group::Group;
-use super::tried::{Trial, Untried, name_right};
+use super::trial::{Trial, Untried, name_right};
 use super::wakeups::Wakeups;
 use super::{janitor, row};
 use crate::key::RecordKey;

@@ -4,7 +4,7 @@ use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::super::migrate;
-use super::super::server::{Broken, client_fault};
+use super::super::server::{Broken, classify_client_error};
 use super::super::statement_error::{Retry, SendState, StatementError};
 use super::super::table::Table;
 use super::login;
@@ -43,7 +43,7 @@ pub(super) fn explain(
             StatementError::new(Retry::Never, StorageErrorKind::Configuration, message, error);
         return (fault, Broken::Yes);
     }
-    client_fault(error, send_state, "mysql", "`ssl_cert`, `ssl_key`")
+    classify_client_error(error, send_state, "mysql", "`ssl_cert`, `ssl_key`")
 }
 
 /// Classifies the server's error numbers. Most of those listed certainly changed nothing; after any

@@ -100,7 +100,7 @@ impl Records for MySql {
         backend.release(&mut session, from_ref(release)).await
     }
 
-    fn fault(backend: &Backend, error: sqlx::Error) -> StatementError {
+    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
         on_statement(error, &backend.link.table)
     }
 

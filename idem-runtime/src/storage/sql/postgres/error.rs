@@ -4,7 +4,7 @@ use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::migrate;
-use super::super::server::{Broken, client_fault};
+use super::super::server::{Broken, classify_client_error};
 use super::super::statement_error::{Retry, SendState, StatementError};
 use super::super::table::Table;
 use super::login;
@@ -41,7 +41,7 @@ pub(super) fn explain(
             _ => refusal(&code, error, send_state, table),
         };
     }
-    client_fault(error, send_state, "postgres", "`ssl = on`")
+    classify_client_error(error, send_state, "postgres", "`ssl = on`")
 }
 
 /// Codes of a refused login. A pooler also sends them in reply to a statement.

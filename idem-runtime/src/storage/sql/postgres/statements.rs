@@ -1,29 +1,27 @@
-//! The statements.
+//! The text of the statements.
 //!
-//! Each takes a batch as arrays, a column each. A write says in its own conditions what it needs,
-//! so that it is right whatever others do meanwhile. What it did not write is judged by the state
-//! machine.
+//! Each takes a batch as arrays, one per column. A write repeats its conditions, so that it is
+//! correct whatever happens meanwhile; the state machine answers the verbs that it did not apply.
 //!
-//! | verb | statement | and then |
+//! | verb | statement | then |
 //! |---|---|---|
-//! | claim | [`claim`](Statements::claim) inserts what has no row, and reads the row of what has | what is expired, or whose lease is over: [`take`](Statements::take) |
-//! | renew, complete, release | update by key and owner | what was not the caller's: [`find`](Statements::find) |
+//! | claim | [`claim`](Statements::claim) inserts the keys without a row, and reads the existing rows | free rows: [`take`](Statements::take) |
+//! | renew, complete, release | update by key and owner | verbs that were not applied: [`find`](Statements::find) |
 //!
 //! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING`
-//! only looks. Of what a statement did with a batch there is one row, with a list; a row each has
-//! only what was there before.
+//! only reads. A write returns one row, with the list of what it applied, and not a row per verb.
 //!
-//! `clock_timestamp()` and not `now()`, which is the time at which the transaction began.
+//! The clock is `clock_timestamp()`: `now()` is the time at which the transaction began.
 //!
 //! # Plans
 //!
-//! Planning these statements costs more than running them, and the server plans anew as long as it
-//! believes that knowing the arguments makes a better plan. So a verb by itself has a text of its
-//! own, without lists, and a list comes from a subquery, whose length the planner does not look at:
-//! then one plan is made for a connection, after its first few uses.
+//! Planning these statements costs more than running them, and the server replans as long as it
+//! expects a better plan from knowing the arguments. So a single verb has a text of its own, without
+//! lists, and a list comes from a subquery, whose length the planner does not look at: then one plan
+//! is kept per connection, after its first few uses.
 //!
-//! That plan stays while the table grows. Made while the table was small it would read all of the
-//! table every time, until the server's next `ANALYZE`, so nothing leaves the planner that choice:
+//! That plan stays while the table grows. A plan from when the table was small would scan the whole
+//! table, until the server's next `ANALYZE`, so the statements leave the planner no such choice:
 //!
 //! - [`INDEXED`] raises the planner's cost estimate of reading more than one row.
 //! - Rows are read by `LATERAL (… LIMIT 1)`, which is done for each key by itself.
@@ -36,6 +34,116 @@ use super::super::conditions::{
 };
 use super::super::row;
 use super::super::table::Table;
+
+/// The text of all statements, for one table.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// `number, now, NULL` and the existing row of each claim; and one row without a number, whose
+    /// third column lists the keys that were inserted.
+    pub(super) claim: BatchStatement,
+    /// One claim in the application's transaction, with the number of its lock and the text of its
+    /// mark: `now`, whether the lock was acquired, the mark if the row was inserted, and the existing
+    /// row.
+    pub(super) claim_within: Arc<str>,
+    /// Marks the transaction.
+    pub(super) mark: Arc<str>,
+    /// Reads the transaction's [`witness`](super::witness). It is not prepared.
+    pub(super) witness: &'static str,
+    /// Whether the lock with this number is free.
+    pub(super) is_unlocked: Arc<str>,
+    /// The status of the transaction with this id, server start and begin; and the owner in the row of
+    /// a key, expired or not.
+    pub(super) verdict: Arc<str>,
+    /// `number, now, status, fence, recovered, finished_at` of the rows taken over, and the
+    /// existing row.
+    pub(super) take: BatchStatement,
+    /// `number, now` and the existing row.
+    pub(super) find: BatchStatement,
+    /// The numbers of the verbs that were applied.
+    pub(super) renew: BatchStatement,
+    pub(super) complete: BatchStatement,
+    pub(super) release: BatchStatement,
+    pub(super) load: Arc<str>,
+    pub(super) scan: Arc<str>,
+    pub(super) purge: Arc<str>,
+    pub(super) processing: Arc<str>,
+}
+
+impl Statements {
+    pub(super) fn new(table: &Table) -> Self {
+        let table = table.records();
+        let found = row::columns("r");
+        let at_work = format!(
+            "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
+        );
+        let there = there(&table);
+        let open = open("a.failure");
+        let expiry = completions_expiry("a.failure", "a.now_ms + a.ttl_ms");
+        let purge_after = purge_after(&expiry);
+        let renewed = claims_expiry("a.now_ms", "r");
+        let released = released("a.now_ms", "");
+        Self {
+            claim: BatchStatement::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
+            claim_within: claim_within(&table, &found).into(),
+            mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
+            witness: WITNESS,
+            is_unlocked: "SELECT pg_try_advisory_xact_lock($1)".into(),
+            verdict: format!(
+                "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED})"
+            )
+            .into(),
+            take: BatchStatement::new(CLAIM, &take(&table, &found)),
+            find: BatchStatement::new(
+                KEY,
+                &format!("SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {there} ON true"),
+            ),
+            renew: BatchStatement::of_owners(
+                OWNED,
+                &format!(
+                    "UPDATE {table} AS r
+                     SET lease_until = a.now_ms + r.lease_ms, expires_at = {renewed}
+                     FROM asked AS a WHERE {at_work}"
+                ),
+            ),
+            complete: BatchStatement::of_owners(
+                COMPLETE,
+                &format!(
+                    "UPDATE {table} AS r
+                     SET status = a.status, finished_at = a.now_ms, expires_at = {expiry},
+                         purge_after = {purge_after}, codec = a.codec, payload = a.payload, failure = a.failure,
+                         message = a.message, size = a.size
+                     FROM asked AS a
+                     WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
+                ),
+            ),
+            release: BatchStatement::of_owners(
+                OWNED,
+                &format!("UPDATE {table} AS r SET {released} FROM asked AS a WHERE {at_work}"),
+            ),
+            load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.key = $1 AND {INDEXED}")
+                .into(),
+            scan: format!(
+                "SELECT {NOW}, r.key, {found} FROM {table} AS r
+                 WHERE r.key > $1 AND r.expires_at > (SELECT {NOW}) ORDER BY r.key LIMIT $2"
+            )
+            .into(),
+            purge: format!(
+                "DELETE FROM {table} WHERE key IN (
+                     SELECT r.key FROM {table} AS r
+                     WHERE r.purge_after <= (SELECT {NOW}) AND r.expires_at <= (SELECT {NOW})
+                     ORDER BY r.purge_after LIMIT $1
+                     FOR UPDATE OF r SKIP LOCKED)
+                 RETURNING 1"
+            )
+            .into(),
+            processing: format!(
+                "SELECT r.key FROM {table} AS r
+                 WHERE r.key = ANY($1) AND r.status = 'processing' AND r.expires_at > (SELECT {NOW}) AND {INDEXED}"
+            )
+            .into(),
+        }
+    }
+}
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -136,116 +244,6 @@ fn many(arguments: Arguments) -> String {
         lists.join(", "),
         names.join(", ")
     )
-}
-
-/// The text of all statements, for one table.
-#[derive(Debug)]
-pub(super) struct Statements {
-    /// `number, now, NULL` and the existing row of each claim; and one row without a number, whose
-    /// third column lists the keys that were inserted.
-    pub(super) claim: BatchStatement,
-    /// One claim in the application's transaction, and the number of its lock and the text of its
-    /// mark: `now`, whether the lock was had, the mark where the row was inserted, and the row that
-    /// was there.
-    pub(super) claim_within: Arc<str>,
-    /// Marks the transaction.
-    pub(super) mark: Arc<str>,
-    /// Reads the transaction's [`witness`](super::witness). It is not prepared.
-    pub(super) witness: &'static str,
-    /// Whether the lock with this number is free.
-    pub(super) is_unlocked: Arc<str>,
-    /// What became of the transaction with an id, of this server's start, that began at a time; and
-    /// the owner that a key's row names, expired or not.
-    pub(super) verdict: Arc<str>,
-    /// `number, now, status, fence, recovered, finished_at` of the rows taken over, and the
-    /// existing row.
-    pub(super) take: BatchStatement,
-    /// `number, now` and the existing row.
-    pub(super) find: BatchStatement,
-    /// The numbers of the verbs that were applied.
-    pub(super) renew: BatchStatement,
-    pub(super) complete: BatchStatement,
-    pub(super) release: BatchStatement,
-    pub(super) load: Arc<str>,
-    pub(super) scan: Arc<str>,
-    pub(super) purge: Arc<str>,
-    pub(super) processing: Arc<str>,
-}
-
-impl Statements {
-    pub(super) fn new(table: &Table) -> Self {
-        let table = table.records();
-        let found = row::columns("r");
-        let at_work = format!(
-            "r.key = a.key AND r.owner = a.owner AND r.status = 'processing' AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
-        );
-        let there = there(&table);
-        let open = open("a.failure");
-        let expiry = completions_expiry("a.failure", "a.now_ms + a.ttl_ms");
-        let purge_after = purge_after(&expiry);
-        let renewed = claims_expiry("a.now_ms", "r");
-        let released = released("a.now_ms", "");
-        Self {
-            claim: BatchStatement::of(CLAIM, &claim_one(&table, &found), &claim_many(&table, &found)),
-            claim_within: claim_within(&table, &found).into(),
-            mark: format!("SELECT set_config('{MARK}', $1, true)").into(),
-            witness: WITNESS,
-            is_unlocked: "SELECT pg_try_advisory_xact_lock($1)".into(),
-            verdict: format!(
-                "SELECT {STATUS}, (SELECT r.owner FROM {table} AS r WHERE r.key = $4 AND {INDEXED})"
-            )
-            .into(),
-            take: BatchStatement::new(CLAIM, &take(&table, &found)),
-            find: BatchStatement::new(
-                KEY,
-                &format!("SELECT a.n, a.now_ms, {found} FROM asked AS a LEFT JOIN {there} ON true"),
-            ),
-            renew: BatchStatement::of_owners(
-                OWNED,
-                &format!(
-                    "UPDATE {table} AS r
-                     SET lease_until = a.now_ms + r.lease_ms, expires_at = {renewed}
-                     FROM asked AS a WHERE {at_work}"
-                ),
-            ),
-            complete: BatchStatement::of_owners(
-                COMPLETE,
-                &format!(
-                    "UPDATE {table} AS r
-                     SET status = a.status, finished_at = a.now_ms, expires_at = {expiry},
-                         purge_after = {purge_after}, codec = a.codec, payload = a.payload, failure = a.failure,
-                         message = a.message, size = a.size
-                     FROM asked AS a
-                     WHERE r.key = a.key AND r.owner = a.owner AND {open} AND r.expires_at > a.now_ms AND {SOUND} AND {INDEXED}"
-                ),
-            ),
-            release: BatchStatement::of_owners(
-                OWNED,
-                &format!("UPDATE {table} AS r SET {released} FROM asked AS a WHERE {at_work}"),
-            ),
-            load: format!("SELECT {NOW}, {found} FROM {table} AS r WHERE r.key = $1 AND {INDEXED}")
-                .into(),
-            scan: format!(
-                "SELECT {NOW}, r.key, {found} FROM {table} AS r
-                 WHERE r.key > $1 AND r.expires_at > (SELECT {NOW}) ORDER BY r.key LIMIT $2"
-            )
-            .into(),
-            purge: format!(
-                "DELETE FROM {table} WHERE key IN (
-                     SELECT r.key FROM {table} AS r
-                     WHERE r.purge_after <= (SELECT {NOW}) AND r.expires_at <= (SELECT {NOW})
-                     ORDER BY r.purge_after LIMIT $1
-                     FOR UPDATE OF r SKIP LOCKED)
-                 RETURNING 1"
-            )
-            .into(),
-            processing: format!(
-                "SELECT r.key FROM {table} AS r
-                 WHERE r.key = ANY($1) AND r.status = 'processing' AND r.expires_at > (SELECT {NOW}) AND {INDEXED}"
-            )
-            .into(),
-        }
-    }
 }
 
 /// The columns of a row that a claim inserts.

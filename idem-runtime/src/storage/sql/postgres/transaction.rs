@@ -78,7 +78,7 @@ impl Records for Postgres {
         backend.release(&mut backend.within(connection), from_ref(release)).await
     }
 
-    fn fault(backend: &Backend, error: sqlx::Error) -> StatementError {
+    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
         on_statement(error, &backend.link.table)
     }
 

@@ -80,7 +80,7 @@ impl Records for Sqlite {
         backend.release(&mut session, from_ref(release)).await
     }
 
-    fn fault(backend: &Backend, error: sqlx::Error) -> StatementError {
+    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
         on_statement(error, &backend.link.table)
     }
 

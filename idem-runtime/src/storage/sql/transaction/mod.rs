@@ -50,7 +50,7 @@ use super::answers::{Answer, Answers};
 use super::database::SqlDatabase;
 use super::statement_error::{Retry, StatementError};
 use super::storage::SqlStorage;
-use super::tried::name_right;
+use super::trial::name_right;
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
 
 /// A database whose transactions can hold records: [`sqlx::Postgres`], [`sqlx::MySql`] and
@@ -95,7 +95,7 @@ pub(crate) trait Records: SqlDatabase {
     ) -> impl Future<Output = Result<Answers<Release>, StatementError>> + Send;
 
     /// Classifies the error of a statement.
-    fn fault(backend: &Self::Backend, error: sqlx::Error) -> StatementError;
+    fn classify(backend: &Self::Backend, error: sqlx::Error) -> StatementError;
 
     /// How long an answer may take.
     fn response_timeout(backend: &Self::Backend) -> Duration;
@@ -159,7 +159,7 @@ pub(crate) trait Records: SqlDatabase {
             let committing = timeout(Self::patience(storage), transaction.commit());
             let error = match committing.await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => into_storage_error(Self::fault(storage.backend(), error)),
+                Ok(Err(error)) => into_storage_error(Self::classify(storage.backend(), error)),
                 Err(_) => {
                     let message = format!("{} did not answer COMMIT in time", Self::BACKEND);
                     StorageError::new(StorageErrorKind::Indeterminate, message)
