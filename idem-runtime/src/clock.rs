@@ -1,12 +1,13 @@
 //! The clock of storages that live in this process. Where there is a server, its clock decides instead.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use once_cell::sync::Lazy;
 
 use crate::record::{Timestamp, millis};
+use crate::sync;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A source of [`Timestamp`]s that never goes back.
 pub trait Clock: Send + Sync + 'static {
@@ -30,7 +31,7 @@ static START: Lazy<(Instant, Timestamp)> = Lazy::new(|| {
 impl Clock for MonotonicClock {
     fn now(&self) -> Timestamp {
         let (instant, timestamp) = *START;
-        let now = tokio::time::Instant::now().into_std();
+        let now = sync::time::Instant::now().into_std();
         match now.checked_duration_since(instant) {
             Some(elapsed) => timestamp.after(elapsed),
             // Paused before the process first asked. Rounded as above, so that what is a second later is so to the millisecond.

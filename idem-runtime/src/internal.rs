@@ -8,6 +8,8 @@ pub use crate::hex::encode as hex;
 pub use crate::record::millis;
 #[cfg(feature = "redis")]
 pub use crate::storage::redis::{Commands, Refusal};
+#[cfg(idem_shuttle)]
+pub use crate::sync::{mistake, time};
 
 /// Whether there is a tokio runtime with timers.
 ///

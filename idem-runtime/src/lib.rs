@@ -1,11 +1,14 @@
 //! Runtime of the `idempotency` crate: engine, storages, keys, codecs. Use it through the facade `idempotency`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// `tests/schedules` builds these sources a second time; their own tests run here alone.
+#![cfg(not(all(idem_shuttle, test)))]
 
 pub mod canonical;
 mod chain;
 pub mod clock;
 pub mod codec;
+#[cfg_attr(idem_shuttle, path = "../../tests/schedules/src/driver.rs")]
 mod driver;
 pub mod engine;
 mod error;
@@ -22,6 +25,8 @@ pub mod record;
 mod runtime;
 mod scan;
 pub mod storage;
+#[cfg_attr(idem_shuttle, path = "../../tests/schedules/src/sync.rs")]
+mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

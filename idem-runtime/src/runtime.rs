@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, Id};
-use tokio::time::{Instant, sleep};
+use crate::sync::runtime::{Handle, Id};
+use crate::sync::time::{Instant, sleep};
 
 thread_local! {
     /// The last runtime that was found to have timers, and whose time it is.

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::flight::Flight;
 use super::names;
 use super::outcome::{Outcome, Source};
@@ -18,6 +16,7 @@ use crate::hooks::CallEvent;
 use crate::policy::{ErrorPolicy, MapError, Policy, Storable};
 use crate::record::{CrashPolicy, Failure, Finish, Finished};
 use crate::storage::{Claim, Storage};
+use crate::sync::time::timeout;
 
 /// Everything about a call but its body.
 pub(crate) struct Call {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-
 use super::flight::{Phase, later};
 use super::guard::Guard;
 use super::settle::pauses;
@@ -11,6 +9,8 @@ use super::shared::Inner;
 use crate::storage::{
     Claim, Claimed, Renew, Storage, StorageError, StorageErrorKind, Wakeup, Written,
 };
+use crate::sync::select;
+use crate::sync::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that the wait is over.
 pub(crate) async fn claim(
@@ -168,7 +168,7 @@ async fn wait(
         // A takeover is possible the moment the lease is over, so that is when to look again at the latest.
         let pause = polls.next().unwrap_or_default().min(lease_left.saturating_add(LEASE_MARGIN));
         let until = later(now, pause).min(deadline);
-        tokio::select! {
+        select! {
             biased;
             () = changed(&mut wakeup) => {}
             () = sleep_until(until) => {}

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::Transaction;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::flight::later;
 use super::handle::Idempotency;
@@ -15,6 +14,7 @@ use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{
     BeforeCommit, Records, TransactionDatabase, Uncommitted, Verdict,
 };
+use crate::sync::time::{Instant, sleep, timeout, timeout_at};
 
 impl Idempotency {
     /// Commits a transaction, and resolves an ambiguous commit when the reply to `COMMIT` is lost: the database is asked on another

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
-
 use crate::key::CallName;
 use crate::storage::{StorageError, StorageErrorKind};
+use crate::sync::Mutex;
+use crate::sync::time::Instant;
 
 /// Between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
-
 use super::flight::Flight;
 use crate::key::Key;
 use crate::record::{Fence, OwnerId};
+use crate::sync::time::{Instant, sleep_until};
+use crate::sync::{select, task_local};
 
-tokio::task_local! {
+task_local! {
     static CURRENT: Arc<Flight>;
 }
 
@@ -95,7 +95,7 @@ impl Context {
             let news = flight
                 .until(|phase| (flight.is_lost() || phase.lease_until() != seen).then_some(()));
             match seen {
-                Some(lease_until) => tokio::select! {
+                Some(lease_until) => select! {
                     () = news => {}
                     () = sleep_until(lease_until) => {}
                 },

@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
 use super::flight::Flight;
 use super::task_override::Override;
+use crate::sync::runtime::Handle;
 
 /// Polled by its caller, and by a task when the caller drops it half way.
 pub(crate) struct Finish<T: Send + 'static> {

@@ -4,20 +4,19 @@
 //! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::names;
 use crate::error::Error;
 use crate::key::CallName;
 use crate::record::{Fence, Finished, OwnerId};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::time::Instant;
+use crate::sync::{Mutex, Notify, pin, shards};
 
-const SHARDS: usize = 16;
+const SHARDS: usize = shards(16);
 
 /// One call under way.
 pub(crate) struct Flight {
@@ -176,7 +175,7 @@ impl Flights {
         self.drained.store(true, Ordering::SeqCst);
         loop {
             let left = self.left.notified();
-            tokio::pin!(left);
+            pin!(left);
             // Registered before the count, so that no call that leaves between the count and the wait is missed.
             left.as_mut().enable();
             if self.len() == 0 {
@@ -390,7 +389,7 @@ impl Flight {
         self.awaited.store(true, Ordering::SeqCst);
         loop {
             let changed = self.changed.notified();
-            tokio::pin!(changed);
+            pin!(changed);
             // Registered before the look, so that no change between the look and the wait is missed.
             changed.as_mut().enable();
             if let Some(found) = reached(&self.phase.lock()) {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use super::flight::{Flight, Phase, later};
 use crate::error::Error;
 use crate::record::Finished;
+use crate::sync::time::{Instant, timeout_at};
 
 /// What a duplicate does next.
 pub(super) enum Followed {

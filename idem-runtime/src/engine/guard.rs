@@ -14,13 +14,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
-
 use super::flight::{Flight, Phase, later};
 use super::settle::{Delivery, Settled, Settlement, in_background, settle};
 use super::shared::Inner;
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
+use crate::sync::time::{Instant, timeout};
 
 /// How long a panic is held back while its crash policy is applied.
 const PANIC_PATIENCE: Duration = Duration::from_secs(1);

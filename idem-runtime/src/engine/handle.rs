@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::complaints::Complaints;
 use super::flight::Flights;
 use super::operation::{IntoKey, Operation};
@@ -20,6 +18,7 @@ use crate::hooks::{Abandoned, CallEvent, Hooks};
 use crate::key::{HashedArguments, KeyGenerator, RecordKey};
 use crate::policy::Storable;
 use crate::storage::{SharedStorage, Storage};
+use crate::sync::time::timeout;
 
 /// A handle: a storage with the settings that its operations share. Cheap to clone; clones share
 /// everything.

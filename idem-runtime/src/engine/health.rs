@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::handle::Idempotency;
 use crate::error::{Error, ErrorKind};
 use crate::runtime;
 use crate::storage::{Storage, StorageError, StorageErrorKind, StorageWarning};
+use crate::sync::time::timeout;
 
 impl Idempotency {
     /// Asks the storage for a sign of life, in one round trip: for readiness probes, and for a start-up that wants to know at once.

@@ -5,13 +5,13 @@
 //! again, is not in it, and what was resolved and not asked for again still is.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
 use crate::hooks::{CallEvent, Hooks};
 use crate::key::{CallName, RecordKey};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::telemetry;
 
 /// Most records that are remembered: whoever has more of them needs no gauge to know.

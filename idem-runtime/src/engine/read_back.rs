@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
 /// More operations than a program has, unless it makes up their names.
 const MOST: usize = 1_000;

@@ -5,15 +5,10 @@
 //! runtime, or nobody drives that runtime, or the storage blocks the library's thread. In a test's time the one on the library's thread is left out. A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
 //! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use parking_lot::Mutex;
-use tokio::runtime::{self, Handle};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
 
 use super::complaints::Complaints;
 use super::flight::{Flight, Flights, Phase, later};
@@ -21,6 +16,10 @@ use crate::driver;
 use crate::record::millis;
 use crate::runtime::Time;
 use crate::storage::{Renew, SharedStorage, Storage, Written};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::runtime::{self, Handle};
+use crate::sync::time::{Instant, sleep_until, timeout};
+use crate::sync::{Mutex, Notify, select};
 
 pub(crate) struct Renewer {
     storage: SharedStorage,
@@ -154,7 +153,7 @@ async fn run(registered: Registered, wake: Arc<Notify>, whose: Whose) {
     let mut batches = FuturesUnordered::new();
     // A sleeping keeper does not keep the handle alive.
     while let Some(tick) = renewer.upgrade().map(|renewer| Instant::now() + renewer.tick()) {
-        tokio::select! {
+        select! {
             biased;
             () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             () = wake.notified() => {}

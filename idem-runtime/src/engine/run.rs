@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
 
 use super::call::{Call, CallError, Recording};
 use super::claim::claim;
@@ -26,6 +25,8 @@ use crate::policy::{Policy, Storable};
 use crate::record::Finished;
 use crate::runtime;
 use crate::storage::{Claimed, Lost};
+use crate::sync::time::Instant;
+use crate::sync::yield_now;
 
 pub(crate) async fn run<T, E, F>(
     call: &Call,
@@ -53,7 +54,7 @@ where
         Err(error) => return Err(error.into()),
     }
     if call.inner.renewer.watch_over(call.flight.lease) {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     if call.flight.is_recovery() {
         call.inner.hooks.takeover(&call.event(None));

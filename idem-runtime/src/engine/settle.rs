@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
 
 use super::flight::{Flight, Phase};
 use super::shared::Inner;
@@ -16,6 +14,8 @@ use crate::error::{Error, ErrorKind};
 use crate::hooks::CallEvent;
 use crate::record::Finished;
 use crate::storage::{Complete, Lost, Release, Storage, StorageError, StorageErrorKind, Written};
+use crate::sync::runtime::Handle;
+use crate::sync::time::{Instant, sleep, timeout};
 
 /// The write that ends a call.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::shared::Inner;
+use crate::sync::task_local;
 
-tokio::task_local! {
+task_local! {
     static OVERRIDE: Arc<Inner>;
 }
 

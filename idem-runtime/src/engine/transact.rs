@@ -17,7 +17,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 use sqlx::{Connection as _, Pool, Transaction};
-use tokio::time::{sleep, timeout};
 
 use super::again::BodyError;
 use super::handle::Idempotency;
@@ -26,6 +25,7 @@ use crate::error::{Error, ErrorKind};
 use crate::storage::sql::transaction::{
     Again, BeforeCommit, Isolation, Lender, TransactionDatabase, Tx,
 };
+use crate::sync::time::{sleep, timeout};
 
 /// Attempts, unless the application says otherwise: their pauses are about two seconds in all.
 const ATTEMPTS: u32 = 10;

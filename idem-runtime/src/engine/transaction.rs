@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use sqlx::Database;
-use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::call::{Call, CallError, Recording};
@@ -38,6 +37,7 @@ use crate::runtime;
 use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{Records, TransactionConnection};
 use crate::storage::{Claimed, Complete, Release, StorageErrorKind, Written};
+use crate::sync::time::{Instant, sleep_until, timeout};
 use crate::telemetry;
 
 /// A transaction, before it is said what is to be done in it. From [`Idempotency::in_transaction`].

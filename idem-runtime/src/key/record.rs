@@ -6,13 +6,13 @@ use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use hashbrown::DefaultHashBuilder;
 use once_cell::sync::Lazy;
 
 use super::escape::Escaping;
 use super::text::{Key, Space};
 use crate::error::{Error, ErrorKind};
 use crate::key_hash::key_hash;
+use crate::sync::DefaultHashBuilder;
 
 const SEPARATOR: char = ':';
 

@@ -11,10 +11,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 
 use super::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
@@ -25,8 +23,10 @@ use crate::fingerprint::Fingerprint;
 use crate::key::RecordKey;
 use crate::record::{Finished, Record, State, Timestamp};
 use crate::storage::transition::{Transition, step};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = 64;
+const SHARDS: usize = shards(64);
 
 /// Records in this process. Clones share the same records.
 #[derive(Clone)]

@@ -1,13 +1,12 @@
 //! Wake-ups for waiters, shared by the backends that have them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use crate::key::RecordKey;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, watch};
 
 /// Tells a waiter that a key may have changed. Dropping it ends the subscription.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ impl Watchers {
         let watched = keys.entry(key.clone()).or_insert_with(|| {
             first = true;
             self.0.count.fetch_add(1, Ordering::Release);
-            Watched { changes: watch::Sender::new(()), waiters: 0 }
+            Watched { changes: watch::channel(()).0, waiters: 0 }
         });
         watched.waiters += 1;
         let changes = watched.changes.subscribe();

@@ -5,6 +5,7 @@
 //! - `InTransactions` (with an SQL feature): a storage whose verbs are made in transactions, as those of calls in transactions are.
 //! - [`ManualClock`]: time that stands still until it is told otherwise, for the memory storage.
 
+#[cfg(not(idem_shuttle))]
 pub mod conformance;
 pub mod faulty;
 #[cfg(feature = "_sql")]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::storage::{SharedStorage, Storage, StorageError};
+use crate::sync::Mutex;
 
 type Opened = BoxFuture<'static, Result<SharedStorage, StorageError>>;
 pub(super) type Opener = Arc<dyn Fn(String) -> Opened + Send + Sync>;

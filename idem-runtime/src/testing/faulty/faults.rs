@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use parking_lot::Mutex;
 
 use crate::storage::StorageErrorKind;
+use crate::sync::Mutex;
 
 /// A verb of [`Storage`](crate::storage::Storage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,6 +9,7 @@ use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError,
     StorageErrorKind, StorageWarning, Wakeup, Written,
 };
+use crate::sync::time::sleep;
 
 /// Any storage, with [`Faults`]. Clones share the faults.
 #[derive(Clone, Debug)]
@@ -51,12 +52,12 @@ impl<S: Storage> FaultyStorage<S> {
                 Err(lost())
             }
             Some(Fault::Delay(duration)) => {
-                tokio::time::sleep(duration).await;
+                sleep(duration).await;
                 Ok(call.await)
             }
             Some(Fault::DelayReply(duration)) => {
                 let answer = call.await;
-                tokio::time::sleep(duration).await;
+                sleep(duration).await;
                 Ok(answer)
             }
             Some(Fault::Hang) => pending().await,

@@ -1,14 +1,15 @@
 //! Callers of one process: they attach to the call that is there, and one of them takes its place when it goes away.
 
+use idem_shuttle::ErrorKind;
+use idem_shuttle::internal::time::Instant;
+use idem_shuttle::record::CrashPolicy;
 use shuttle::future::yield_now;
 use shuttle::rand::{Rng, thread_rng};
-use tokio::spawn;
-use woven::ErrorKind;
-use woven::record::CrashPolicy;
-use woven::time::Instant;
+use shuttle_tokio::spawn;
 
 use crate::explore::{Scenario, Time, holds};
-use crate::ledger::{Ledger, at_once, patient, process, storage};
+use crate::ledger::{Ledger, at_once, patient, process};
+use crate::storage::storage;
 
 /// A duplicate gets the result of the one body that runs, the moment it is there.
 pub(crate) const DUPLICATE: Scenario =

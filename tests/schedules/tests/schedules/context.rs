@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use tokio::spawn;
-use woven::time::{Instant, sleep};
-use woven::{Error, current};
+use idem_shuttle::internal::time::{Instant, sleep};
+use idem_shuttle::{Error, current};
+use shuttle_tokio::spawn;
 
 use crate::attach::pass_some_time;
 use crate::explore::{Scenario, Time, holds};
-use crate::ledger::{Ledger, at_once, process, storage};
+use crate::ledger::{Ledger, at_once, process};
+use crate::storage::storage;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -32,7 +33,7 @@ pub(crate) const ENDS_WHILE_RENEWED: Scenario = Scenario {
                 Ok::<_, Error>(())
             }));
             let outcome = call.await.unwrap().unwrap();
-            assert_eq!(outcome.source, woven::Source::Executed { recovered: false });
+            assert_eq!(outcome.source, idem_shuttle::Source::Executed { recovered: false });
             // So that whoever is told has the time to say so.
             sleep(Duration::from_millis(1)).await;
             assert!(!told.load(SeqCst), "told that a lease is lost which was kept to the end");
@@ -47,7 +48,7 @@ pub(crate) const GOES_AWAY: Scenario = Scenario {
         Box::pin(async {
             let (begun, ledger, idem) = (Instant::now(), Ledger::default(), process(&storage()));
             let works = ledger.clone();
-            let (tell, told) = tokio::sync::oneshot::channel();
+            let (tell, told) = shuttle_tokio::sync::oneshot::channel();
             let call = spawn(idem.operation("pay").key("k").run(async move {
                 let context = current().unwrap();
                 drop(spawn(async move {

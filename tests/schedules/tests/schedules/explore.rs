@@ -7,13 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use idem_shuttle::internal::mistake::{self, Mistake};
+use idem_shuttle::internal::time::{Instant, pass, reset};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, MaxSteps, Runner};
-use woven::{
-    bug,
-    time::{Instant, pass, reset},
-};
 
 /// Something that several tasks do, and what must hold whoever goes on when.
 pub(crate) struct Scenario {
@@ -72,10 +70,10 @@ pub(crate) fn holds(scenario: &Scenario) {
     println!("{} random and {} PCT schedules", schedules[0], schedules[1]);
 }
 
-/// Whether the scenario fails under some schedule once the mistake is made.
-pub(crate) fn finds(scenario: &Scenario, mistake: &'static str) -> bool {
-    let fails = |order, seed| run(scenario, order, seed, OF_A_SEED, Some(mistake)).is_err();
-    (0..40).any(|seed| fails(Order::Random, seed) || fails(Order::Pct, seed))
+/// How the scenario fails under some schedule once the mistake is made.
+pub(crate) fn failure(scenario: &Scenario, mistake: Mistake) -> Option<String> {
+    let fails = |order, seed| run(scenario, order, seed, OF_A_SEED, Some(mistake)).err();
+    (0..40).find_map(|seed| fails(Order::Random, seed).or_else(|| fails(Order::Pct, seed)))
 }
 
 fn run(
@@ -83,11 +81,11 @@ fn run(
     order: Order,
     seed: u64,
     schedules: usize,
-    mistake: Option<&'static str>,
+    mistake: Option<Mistake>,
 ) -> Result<usize, String> {
     let Scenario { time, run } = *scenario;
     let explore = move || {
-        bug::set(mistake);
+        mistake::set(mistake);
         match order {
             Order::Random => {
                 under(RandomScheduler::new_from_seed(seed, schedules), seed, time, run)

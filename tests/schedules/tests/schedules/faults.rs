@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use idem_shuttle::internal::time::sleep;
+use idem_shuttle::testing::FaultyStorage;
+use idem_shuttle::{Error, ErrorKind, Idempotency, Outcome, Source};
 use shuttle::rand::{Rng, thread_rng};
-use tokio::spawn;
-use woven::testing::FaultyStorage;
-use woven::time::sleep;
-use woven::{Error, ErrorKind, Idempotency, Outcome, Source};
+use shuttle_tokio::spawn;
 
 use crate::attach::pass_some_time;
 use crate::explore::{Scenario, Time, holds};
-use crate::ledger::{LEASE, Ledger, PATIENCE, patient, process, storage};
+use crate::ledger::{LEASE, Ledger, PATIENCE, patient, process};
+use crate::storage::storage;
 
 /// Requests and replies are lost, and somebody goes away: there is one result all the same, and no two bodies at once (G1, G2, G10).
 pub(crate) const LOST_MESSAGES: Scenario = Scenario {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::spawn;
-use woven::time::{Instant, sleep};
+use idem_shuttle::internal::time::{Instant, sleep};
+use shuttle_tokio::spawn;
 
 use crate::explore::{Scenario, Time, holds};
-use crate::ledger::{Ledger, PATIENCE, process, storage};
+use crate::ledger::{Ledger, PATIENCE, process};
+use crate::storage::storage;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -17,7 +18,7 @@ pub(crate) const LONG_BODY: Scenario = Scenario {
         Box::pin(async {
             let (begun, ledger, storage) = (Instant::now(), Ledger::default(), storage());
             let [here, elsewhere] = [process(&storage), process(&storage)];
-            let call = |idem: &woven::Idempotency| {
+            let call = |idem: &idem_shuttle::Idempotency| {
                 let operation = idem.operation("pay").key("k").lease(SHORT).wait(PATIENCE);
                 let ledger = ledger.clone();
                 spawn(async move { operation.run(ledger.body_for(SHORT * 3)).await })
@@ -40,10 +41,10 @@ pub(crate) const SHORTER_LEASE: Scenario = Scenario {
             let long = here.operation("pay").key("long");
             let long = spawn(long.run(async {
                 sleep(SHORT * 6).await;
-                Ok::<_, woven::Error>(())
+                Ok::<_, idem_shuttle::Error>(())
             }));
             sleep(SHORT).await;
-            let call = |idem: &woven::Idempotency| {
+            let call = |idem: &idem_shuttle::Idempotency| {
                 let operation = idem.operation("pay").key("short").lease(SHORT).wait(PATIENCE);
                 let ledger = ledger.clone();
                 spawn(async move { operation.run(ledger.body_for(SHORT * 3)).await })

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use idem_shuttle::internal::time::Instant;
+use idem_shuttle::storage::Storage;
+use idem_shuttle::{Error, Idempotency, Operation};
 use shuttle::future::yield_now;
-use woven::storage::{MemoryStorage, Storage};
-use woven::time::{Instant, VirtualClock};
-use woven::{Error, Idempotency, Operation};
 
 /// Long enough that nobody loses one because of the machine, where that is patient.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ impl Ledger {
         let _running = Running(self);
         assert_eq!(others, 0, "G2: two bodies run at once");
         yield_now().await;
-        woven::time::sleep(takes).await;
+        idem_shuttle::internal::time::sleep(takes).await;
         yield_now().await;
         Ok(number)
     }
@@ -56,10 +56,6 @@ impl Ledger {
     pub(crate) fn executions(&self) -> u64 {
         self.0.begun.load(SeqCst)
     }
-}
-
-pub(crate) fn storage() -> MemoryStorage {
-    MemoryStorage::with_clock(VirtualClock)
 }
 
 /// A process that uses `storage`.

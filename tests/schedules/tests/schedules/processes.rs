@@ -1,11 +1,13 @@
 //! Callers of two processes, which hear of each other by the storage.
 
-use tokio::spawn;
-use woven::time::Instant;
+use idem_shuttle::internal::time::Instant;
+use shuttle_tokio::spawn;
 
 use crate::attach::pass_some_time;
+use crate::call::Call;
 use crate::explore::{Scenario, Time, holds};
-use crate::ledger::{Ledger, at_once, patient, process, storage};
+use crate::ledger::{Ledger, at_once, patient, process};
+use crate::storage::storage;
 
 /// A waiter of another process is woken when the end is written, and so are those who have attached to it.
 pub(crate) const WAITERS: Scenario = Scenario {
@@ -59,7 +61,7 @@ pub(crate) const WAITER_GOES_AWAY: Scenario = Scenario {
             let processes = [process(&storage), process(&storage)];
             let call = |number: usize| {
                 let (ledger, operation) = (ledger.clone(), patient(&processes[number % 2]));
-                spawn(async move { operation.run(ledger.body()).await })
+                spawn(Call::new(async move { operation.run(ledger.body()).await }))
             };
             let (gone, others) = (call(1), [call(0), call(3)]);
             pass_some_time().await;

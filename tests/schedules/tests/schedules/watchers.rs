@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use idem_shuttle::key::RecordKey;
+use idem_shuttle::storage::Watchers;
 use shuttle::future::yield_now;
-use tokio::spawn;
-use woven::key::RecordKey;
-use woven::storage::Watchers;
+use shuttle_tokio::spawn;
 
 use crate::explore::{Scenario, Time, holds};
 
