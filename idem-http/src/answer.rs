@@ -1,4 +1,4 @@
-//! What the engine carries from a handler to everybody who asks: a response, whole or not.
+//! The engine's value for a request: a response, complete or not.
 
 use std::sync::Arc;
 
@@ -15,26 +15,26 @@ use crate::config::{Config, OverLimit};
 use crate::problem::Problem;
 use crate::snapshot::{Restored, Snapshot};
 
-/// A handler's response. Its caller gets it as it is; what is stored of it, and so what its duplicates get, is its [`Snapshot`].
+/// A handler's response. The first caller gets it unchanged; its [`Snapshot`] is stored and replayed.
 pub(crate) enum Answer<B> {
-    /// All of it.
+    /// A complete response.
     Whole { response: Parts, body: Whole, method: Method, config: Arc<Config> },
-    /// It goes past the storage to its caller, and there is nothing to replay; the key is released or not.
+    /// A response that is not stored. The key is released or not.
     Passing { response: Response<Body<B>>, releases: bool },
-    /// The layer's own, in the handler's place; the key is released.
+    /// The layer's own answer; the key is released.
     Problem(Problem),
-    /// An earlier call's.
+    /// The replayed response of an earlier call.
     Restored(Restored),
 }
 
 impl<B: HttpBody<Data = Bytes>> Answer<B> {
-    /// Reads a handler's response as far as the layer may; an error where it breaks off.
+    /// Reads a handler's response up to the limit; an error if it breaks off.
     pub(crate) async fn of(
         config: &Arc<Config>,
         method: Method,
         response: Response<B>,
     ) -> Result<Self, B::Error> {
-        if let Some(why) = unending(&response) {
+        if let Some(why) = endless(&response) {
             why.count();
             return Ok(Self::Passing { response: response.map(Body::untouched), releases: true });
         }
@@ -45,7 +45,7 @@ impl<B: HttpBody<Data = Bytes>> Answer<B> {
                 let mut response = Response::from_parts(response, body);
                 let releases = config.response_limit.over == OverLimit::Bypass;
                 if releases {
-                    Bypass::ResponseTooLarge.tell(response.headers_mut());
+                    Bypass::ResponseTooLarge.mark(response.headers_mut());
                 }
                 Self::Passing { response, releases }
             }
@@ -54,7 +54,7 @@ impl<B: HttpBody<Data = Bytes>> Answer<B> {
 }
 
 impl<B> Answer<B> {
-    /// Whether it is stored, or the fact that it cannot be. Otherwise the key is released.
+    /// Whether the response, or the fact that it cannot be stored, is recorded. Otherwise the key is released.
     pub(crate) fn is_kept(&self) -> bool {
         match self {
             Self::Whole { response, config, .. } => {
@@ -79,11 +79,11 @@ impl<B> Answer<B> {
     }
 }
 
-/// Says of a response that it is an earlier request's.
+/// The header of a replayed response.
 pub(crate) const REPLAYED: &str = "idempotent-replayed";
 
-/// What has no end that could be waited for.
-fn unending<B>(response: &Response<B>) -> Option<Bypass> {
+/// Responses without an end to wait for.
+fn endless<B>(response: &Response<B>) -> Option<Bypass> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Some(Bypass::Upgrade);
     }
@@ -96,7 +96,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
-/// An error that names a time to come back does not want to be the answer for ever.
+/// An error with `Retry-After` asks for another attempt.
 fn asks_to_retry(response: &Parts) -> bool {
     let status = response.status;
     (status.is_client_error() || status.is_server_error())

@@ -10,11 +10,11 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-/// As the bodies of tower's and axum's world make one of their errors.
+/// The error type of boxed bodies in tower and axum.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 pin_project! {
-    /// The body of a request or a response that has come through the layer.
+    /// The body of a request or a response that passed the layer.
     #[derive(Debug)]
     pub struct Body<B> {
         #[pin]
@@ -26,11 +26,11 @@ pin_project! {
     #[derive(Debug)]
     #[project = KindProjection]
     enum Kind<B> {
-        /// All of it.
+        /// The complete body.
         Whole { data: Option<Bytes>, trailers: Option<HeaderMap> },
-        /// What was read of it before it was too much, and the rest.
+        /// The part that was read up to the limit, and the rest.
         Begun { read: Option<Bytes>, rest: Pin<Box<B>> },
-        /// As it came.
+        /// Not read.
         Untouched { #[pin] body: B },
     }
 }
@@ -78,7 +78,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole { data, trailers: None } => SizeHint::with_exact(len(data.as_ref())),
-            // HTTP/1.1 has trailers only behind a body whose length was not told before.
+            // HTTP/1.1 sends trailers only after a body of unannounced length.
             Kind::Whole { data, trailers: Some(_) } => at_least(len(data.as_ref())),
             Kind::Begun { read, rest } => {
                 let read = len(read.as_ref());
@@ -104,28 +104,28 @@ fn at_least(bytes: u64) -> SizeHint {
     hint
 }
 
-/// All of a body.
+/// A complete body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Whole {
     pub(crate) data: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// What came of reading a body.
+/// The result of reading a body.
 pub(crate) enum Read<B> {
     Whole(Whole),
-    /// It has more bytes than the limit; nothing of it is lost.
+    /// A body that exceeds the limit; no byte of it is lost.
     TooLarge(Body<B>),
 }
 
-/// Reads a body as far as `limit` bytes. Of one that announces more, nothing is read.
+/// Reads a body up to `limit` bytes. A body that announces more is not read.
 pub(crate) fn read<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Reading<B> {
     Reading { rest: Some(Box::pin(body)), read: Pieces::default(), trailers: None, limit }
 }
 
-/// The result of [`read`].
+/// The future of [`read`].
 pub(crate) struct Reading<B> {
-    /// None after its end.
+    /// `None` after the end of the body.
     rest: Option<Pin<Box<B>>>,
     read: Pieces,
     trailers: Option<HeaderMap>,
@@ -152,15 +152,15 @@ impl<B: HttpBody<Data = Bytes>> Future for Reading<B> {
                 Err(frame) => *trailers = frame.into_trailers().ok(),
             }
         }
-        // Polled again after its end, it has none.
+        // Pending for ever if polled again after completion.
         let Some(rest) = place.take() else { return Poll::Pending };
         let read = Some(mem::take(read).joined()).filter(|read| !read.is_empty());
         Poll::Ready(Ok(Read::TooLarge(Body { kind: Kind::Begun { read, rest } })))
     }
 }
 
-/// What has been read. The first piece is taken as it is and is most often the only one; the others are copied behind it at once, since a
-/// sender who makes them small would otherwise be given far more memory than it has sent bytes.
+/// The bytes read so far. The first piece, most often the only one, is kept as it is. Further pieces are copied behind it
+/// at once: kept as they are, many small pieces would take far more memory than their bytes.
 #[derive(Default)]
 struct Pieces {
     first: Bytes,

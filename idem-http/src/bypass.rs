@@ -1,23 +1,23 @@
-//! Requests that have a key and pass through without idempotency.
+//! Requests with a key that are handled without idempotency.
 
 use http::{HeaderMap, HeaderValue};
 
 use crate::telemetry;
 
-/// Why.
+/// The reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bypass {
     /// The request's body is larger than the layer reads.
     RequestTooLarge,
-    /// The response's is.
+    /// The response's body is larger than the layer reads.
     ResponseTooLarge,
-    /// The response is one of server-sent events.
+    /// The response is a stream of server-sent events.
     EventStream,
-    /// The connection becomes another protocol's.
+    /// The connection switches to another protocol.
     Upgrade,
 }
 
-/// Says of a response that the key of its request was not honoured, and why.
+/// The header of a response whose request was handled without idempotency: the reason.
 const BYPASSED: &str = "idempotency-bypassed";
 
 impl Bypass {
@@ -34,8 +34,8 @@ impl Bypass {
         telemetry::bypassed(self.as_str());
     }
 
-    /// Counts it, and says so in the response.
-    pub(crate) fn tell(self, response: &mut HeaderMap) {
+    /// Counts it, and sets the header of the response.
+    pub(crate) fn mark(self, response: &mut HeaderMap) {
         self.count();
         response.insert(BYPASSED, HeaderValue::from_static(self.as_str()));
     }

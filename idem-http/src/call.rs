@@ -1,4 +1,4 @@
-//! A request with a key: read, then handled once and to the end, even when the client goes away.
+//! A request with a key: its body is read, then it is handled once, to completion even if the client disconnects.
 
 use std::error::Error as StdError;
 use std::iter::successors;
@@ -30,39 +30,40 @@ use crate::problem::{Problem, ProblemKind};
 use crate::request::operation_name;
 use crate::unstoppable::Unstoppable;
 
-/// Whose key it is, and under which settings.
+/// A request with a key and a principal.
 pub(crate) struct Call {
     pub(crate) config: Arc<Config>,
     pub(crate) key: String,
     pub(crate) principal: Principal,
 }
 
-/// Why there is no answer.
-enum Failed<E> {
-    /// The service's own error: the key is released, and the server gets it.
+/// The error of a call without an answer.
+enum CallError<E> {
+    /// The inner service's error: the key is released, and the server gets the error.
     Service(E),
-    /// The handler panicked or its response broke off: how far it came, nobody knows.
+    /// The handler panicked or its response broke off: the outcome is unknown.
     Crashed,
-    Ours(Error),
+    /// The engine's error.
+    Engine(Error),
 }
 
-/// What is recorded where there is no answer.
+/// Records a crash as the crash policy says, and no other error.
 struct ByCrashPolicy(CrashPolicy);
 
-impl<E> ErrorPolicy<Failed<E>> for ByCrashPolicy {
-    fn record(&self, failed: &Failed<E>, _: &AnyCodec) -> Option<Failure> {
-        let parks = self.0 == CrashPolicy::Park && matches!(failed, Failed::Crashed);
+impl<E> ErrorPolicy<CallError<E>> for ByCrashPolicy {
+    fn record(&self, failed: &CallError<E>, _: &AnyCodec) -> Option<Failure> {
+        let parks = self.0 == CrashPolicy::Park && matches!(failed, CallError::Crashed);
         parks.then_some(Failure::Indeterminate)
     }
 
-    fn revive(&self, _: &Payload, _: &AnyCodec) -> Option<Result<Failed<E>, CodecError>> {
+    fn revive(&self, _: &Payload, _: &AnyCodec) -> Option<Result<CallError<E>, CodecError>> {
         None
     }
 }
 
-/// What becomes of a request whose body was read, or not.
-pub(crate) enum Next<F, R: Send + 'static, E: Send + 'static> {
-    /// It is handled without idempotency.
+/// The next step after reading a request's body.
+pub(crate) enum Step<F, R: Send + 'static, E: Send + 'static> {
+    /// The inner service handles it without idempotency.
     Pass {
         response: F,
         why: Bypass,
@@ -73,12 +74,12 @@ pub(crate) enum Next<F, R: Send + 'static, E: Send + 'static> {
 
 impl Call {
     /// Lines 6 to 17 of the [list](crate).
-    pub(crate) fn go_on<S, Q, R>(
+    pub(crate) fn with_body<S, Q, R>(
         self,
         mut inner: S,
         mut head: Parts,
         body: Result<Result<Read<Q>, Q::Error>, Elapsed>,
-    ) -> Next<S::Future, R, S::Error>
+    ) -> Step<S::Future, R, S::Error>
     where
         S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
         S::Future: Send + 'static,
@@ -94,25 +95,25 @@ impl Call {
             Ok(Ok(Read::Whole(body))) => {
                 let (operation, record) = self.operation(&head, &body);
                 let request = Request::from_parts(head, Body::whole(body));
-                let whose = Whose { principal: self.principal, record };
+                let caller = Caller { principal: self.principal, record };
                 let config = Arc::clone(config);
-                return Next::Handle(handle(config, whose, operation, inner, request));
+                return Step::Handle(handle(config, caller, operation, inner, request));
             }
             Ok(Ok(Read::TooLarge(body))) if config.request_limit.over == OverLimit::Bypass => {
                 let why = Bypass::RequestTooLarge;
                 head.extensions.insert(why);
-                return Next::Pass { response: inner.call(Request::from_parts(head, body)), why };
+                return Step::Pass { response: inner.call(Request::from_parts(head, body)), why };
             }
             Ok(Ok(Read::TooLarge(_))) => config.problem(ProblemKind::BodyTooLarge),
-            Ok(Err(error)) => config.problem(unread(&*error.into())),
+            Ok(Err(error)) => config.problem(classify_body_error(&*error.into())),
             Err(Elapsed { .. }) => config.problem(ProblemKind::BodyTimeout),
         };
-        Next::Respond(refused.into_response())
+        Step::Respond(refused.into_response())
     }
 }
 
-/// A body may also be cut at a limit that somebody outside of this layer has set.
-fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
+/// Layers outside of this one may limit bodies too.
+fn classify_body_error(error: &(dyn StdError + 'static)) -> ProblemKind {
     let mut causes = successors(Some(error), |&error| error.source());
     if causes.any(<dyn StdError>::is::<LengthLimitError>) {
         ProblemKind::BodyTooLarge
@@ -121,8 +122,8 @@ fn unread(error: &(dyn StdError + 'static)) -> ProblemKind {
     }
 }
 
-/// Whose key a request has, and what its record is called, where it can have one.
-struct Whose {
+/// The principal of a request, and the name of its record if the key is valid.
+struct Caller {
     principal: Principal,
     record: Option<RecordKey>,
 }
@@ -130,7 +131,7 @@ struct Whose {
 /// The same call into the engine that an `#[idempotent]` function makes.
 fn handle<S, Q, R>(
     config: Arc<Config>,
-    whose: Whose,
+    caller: Caller,
     operation: Operation,
     mut inner: S,
     request: Request<Body<Q>>,
@@ -145,55 +146,55 @@ where
 {
     let over_quota = |config: &Config, retry_after| {
         let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
-        Ok(Answer::Problem(config.told(problem)))
+        Ok(Answer::Problem(config.adapt(problem)))
     };
-    let (looking, handling) = (Arc::clone(&config), Arc::clone(&config));
-    let Whose { principal, record } = whose;
+    let (quota_config, run_config) = (Arc::clone(&config), Arc::clone(&config));
+    let Caller { principal, record } = caller;
     let counted = principal.clone();
-    let body = async move {
-        let config = handling;
-        // Here, because only now it is known whether the key is a new one: one that was given back keeps its count of owners.
+    let run = async move {
+        let config = run_config;
+        // Only the claim tells whether the key is new: a released key keeps its count of attempts.
         let is_new = idem_runtime::current().is_none_or(|call| call.attempt() <= 1);
         if is_new && let Err(retry_after) = config.take_of_quota(&counted) {
             return over_quota(&config, retry_after);
         }
         let method = request.method().clone();
-        let response = inner.call(request).await.map_err(Failed::Service)?;
-        Answer::of(&config, method, response).await.map_err(|_| Failed::Crashed)
+        let response = inner.call(request).await.map_err(CallError::Service)?;
+        Answer::of(&config, method, response).await.map_err(|_| CallError::Crashed)
     };
     let operation = operation
         .errors(ByCrashPolicy(config.on_crash))
         .store_if(Answer::is_kept)
-        .map_err(Failed::Ours);
-    let answered = async move {
-        match looking.over_quota(&principal, record.as_ref()).await {
-            Some(retry_after) => over_quota(&looking, retry_after),
-            None => operation.run(body).await,
+        .map_err(CallError::Engine);
+    let answer = async move {
+        match quota_config.over_quota(&principal, record.as_ref()).await {
+            Some(retry_after) => over_quota(&quota_config, retry_after),
+            None => operation.run(run).await,
         }
     };
     let tasks = config.tasks.clone();
-    // The engine lets a panic go on when the crash policy is applied, so before the client gets its 500 and perhaps tries again.
-    let answered = AssertUnwindSafe(answered)
+    // The engine resumes a panic after it has applied the crash policy: before the client gets its 500 and may retry.
+    let answer = AssertUnwindSafe(answer)
         .catch_unwind()
-        .map(|answered| answered.unwrap_or(Err(Failed::Crashed)));
-    let responded = answered.map(move |answer| match answer {
+        .map(|answer| answer.unwrap_or(Err(CallError::Crashed)));
+    let response = answer.map(move |answer| match answer {
         Ok(answer) => Ok(answer.into_response()),
-        Err(Failed::Service(error)) => Err(error),
-        Err(Failed::Crashed) => {
+        Err(CallError::Service(error)) => Err(error),
+        Err(CallError::Crashed) => {
             tracing::error!("a handler panicked, or its response broke off");
             Ok(config.problem(ProblemKind::HandlerFailed).into_response())
         }
-        Err(Failed::Ours(error)) => Ok(config.failed(&error).into_response()),
+        Err(CallError::Engine(error)) => Ok(config.failed(&error).into_response()),
     });
-    Unstoppable::new(tasks.track(responded))
+    Unstoppable::new(tasks.track(response))
 }
 
 impl Call {
-    /// What is wrong with it, the engine says, and counts.
+    /// The engine reports and counts mistakes in the key or the fingerprint.
     fn operation(&self, request: &Parts, body: &Whole) -> (Operation, Option<RecordKey>) {
         let config = &*self.config;
         let fingerprint = fingerprint(request, &config.fingerprinted, &config.bodies, &body.data);
-        // In a space of its own: a client chooses it.
+        // A key space of its own, because clients choose the keys.
         let key = Key::http(self.key.as_str());
         let tenant = self.principal.tenant();
         let named = |key| RecordKey::new(config.idem.namespace(), tenant.as_deref(), key).ok();

@@ -1,4 +1,4 @@
-//! What the layer's user has set, as services and calls read it.
+//! The layer's settings, as services and calls read them.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -22,7 +22,7 @@ use crate::snapshot::Kept;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// Everything that a service has to know.
+/// All settings of a service.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) idem: Idempotency,
@@ -55,7 +55,7 @@ pub(crate) struct Limit {
     pub(crate) over: OverLimit,
 }
 
-/// What is done with a body that has more bytes than its limit.
+/// The treatment of a body that exceeds its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverLimit {
     /// A request is refused with a 413 and not handled. A response reaches its caller, and its duplicates are refused with
@@ -75,15 +75,16 @@ impl Config {
         }
     }
 
-    /// Counts a new key of the principal; or how long it has to wait with it.
+    /// Counts a new key of the principal, or gives the time until the next period.
     pub(crate) fn take_of_quota(&self, principal: &Principal) -> Result<(), Duration> {
         self.quota.as_ref().map_or(Ok(()), |quota| quota.take(principal))
     }
 
-    /// How long the principal has to wait with a key that is a new one, where its quota is used up.
+    /// The time until the next period, if the principal's quota is used up and the key is new.
     ///
-    /// Who is refused here claims nothing: the record of a key that was claimed and given back stays for its ttl, and the quota is what keeps
-    /// others from filling the storage. A look that fails or takes long leaves it to the claim, and to [`take_of_quota`](Self::take_of_quota).
+    /// A request that is refused here claims nothing. The record of a released key stays for its ttl, and the quota
+    /// keeps principals from filling the storage. If the look-up fails or takes too long, the claim and
+    /// [`take_of_quota`](Self::take_of_quota) decide.
     pub(crate) async fn over_quota(
         &self,
         principal: &Principal,
@@ -96,23 +97,23 @@ impl Config {
         matches!(looked, Ok(Ok(None))).then_some(retry_after)
     }
 
-    /// A problem as this layer tells it, counted.
+    /// A problem, counted and adapted to the profile.
     pub(crate) fn problem(&self, kind: ProblemKind) -> Problem {
-        self.told(Problem::new(kind))
+        self.adapt(Problem::new(kind))
     }
 
-    /// Likewise, of what the engine says; what the client has no part in is logged, since the document does not tell it.
+    /// The problem of an engine's error. Errors that are not the client's fault are logged, because the document hides them.
     pub(crate) fn failed(&self, error: &Error) -> Problem {
         let problem = Problem::from(error);
         if problem.kind().status().is_server_error() {
             let (code, error) = (problem.kind().code(), error as &(dyn StdError + 'static));
             tracing::error!(code, error, "a request with a key could not be answered");
         }
-        self.told(problem)
+        self.adapt(problem)
     }
 
-    /// A problem that is made already, as this layer tells it, counted.
-    pub(crate) fn told(&self, problem: Problem) -> Problem {
+    /// Counts a problem and gives it the profile's status and the settings' page.
+    pub(crate) fn adapt(&self, problem: Problem) -> Problem {
         telemetry::problem(problem.kind().code());
         let status: StatusCode = self.profile.status_of(problem.kind());
         problem.with_status(status).with_page(self.page.clone())

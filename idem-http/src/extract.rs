@@ -1,4 +1,4 @@
-//! What a handler can ask for.
+//! Extractors.
 
 use std::convert::Infallible;
 use std::ops::Deref;
@@ -11,9 +11,9 @@ use idem_runtime::{Context, current};
 use crate::bypass::Bypass;
 use crate::problem::{Problem, ProblemKind};
 
-/// The key of the request, as its client chose it: an extractor for axum, and an extension of every request that the layer handles.
+/// The key that the client chose: an extractor for axum, and an extension of every request that the layer handles.
 ///
-/// As an argument it refuses requests without a key with a 400; as `Option<IdempotencyKey>` it does not.
+/// A request without a key is a 400; `Option<IdempotencyKey>` accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(Arc<str>);
 
@@ -44,11 +44,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// The run that the handler is: its fence and attempt to hand on downstream, and whether its lease is lost. An extractor for axum; what it
-/// gives is a [`Context`].
+/// The handler's run: its fence and attempt to pass on downstream, and whether its lease is lost. An extractor for
+/// axum that derefs to a [`Context`].
 ///
-/// As an argument it refuses requests that are handled without idempotency: with a 400 where there is no key, a 413 where the body was too large
-/// for it, a 503 where the storage is down and the layer fails open. As `Option<IdempotentRun>` it refuses none.
+/// A request that is handled without idempotency is refused: with a 400 without a key, a 413 if the body was too
+/// large, a 503 if the storage is down and the layer fails open. `Option<IdempotentRun>` accepts it.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -56,7 +56,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 /// use idempotency::http::{IdempotencyKey, IdempotentRun};
 ///
 /// async fn pay(key: IdempotencyKey, run: IdempotentRun) -> String {
-///     // The gateway can reject a repeated key, and a fence that is lower than one that it has seen.
+///     // The gateway can reject a repeated key, and a fence lower than the last one.
 ///     format!("paid for {} with fence {}", key.as_str(), run.fence())
 /// }
 /// let router: Router = Router::new().route("/payments", post(pay));
@@ -76,12 +76,12 @@ impl<S: Sync> FromRequestParts<S> for IdempotentRun {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
-        current().map(Self).ok_or_else(|| Problem::new(why_there_is_none(request)))
+        current().map(Self).ok_or_else(|| Problem::new(missing_run(request)))
     }
 }
 
-/// Why a request is handled without idempotency.
-fn why_there_is_none(request: &Parts) -> ProblemKind {
+/// The problem of a request that is handled without idempotency.
+fn missing_run(request: &Parts) -> ProblemKind {
     if request.extensions.get::<IdempotencyKey>().is_none() {
         ProblemKind::KeyMissing
     } else if request.extensions.get::<Bypass>().is_some() {

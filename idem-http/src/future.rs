@@ -1,4 +1,4 @@
-//! The response on its way.
+//! The future of a response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::body::{Body, BoxError, Reading, read};
 use crate::bypass::Bypass;
-use crate::call::{Call, Next};
+use crate::call::{Call, Step};
 use crate::unstoppable::Unstoppable;
 
 pin_project! {
@@ -41,13 +41,13 @@ pin_project! {
         R: Send,
         R: 'static,
     {
-        /// The layer has nothing to do with it, or not any more.
+        /// The inner service handles the request without idempotency.
         Passing { #[pin] response: S::Future, bypass: Option<Bypass> },
-        /// The handler has nothing to do with it.
+        /// The layer answers by itself.
         Ready { response: Option<Response<Body<R>>> },
-        /// The request's body is on its way.
-        Reading { #[pin] body: Timeout<Reading<Q>>, of: Option<(Call, S, Parts)> },
-        /// Once for its key.
+        /// The request's body is being read.
+        Reading { #[pin] body: Timeout<Reading<Q>>, request: Option<(Call, S, Parts)> },
+        /// The inner service handles the request once per key.
         Handling { handling: Unstoppable<Result<Response<Body<R>>, S::Error>> },
     }
 }
@@ -74,9 +74,9 @@ where
     Q: HttpBody<Data = Bytes>,
     R: Send + 'static,
 {
-    pub(crate) fn idempotent(call: Call, inner: S, head: Parts, body: Q) -> Self {
+    pub(crate) fn reading(call: Call, inner: S, head: Parts, body: Q) -> Self {
         let body = timeout(call.config.body_timeout, read(body, call.config.request_limit.bytes));
-        Self { stage: Stage::Reading { body, of: Some((call, inner, head)) } }
+        Self { stage: Stage::Reading { body, request: Some((call, inner, head)) } }
     }
 }
 
@@ -95,29 +95,29 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         loop {
-            let next = match stage.as_mut().project() {
+            let step = match stage.as_mut().project() {
                 StageProjection::Passing { response, bypass } => {
                     let mut response = ready!(response.poll(context))?.map(Body::untouched);
                     if let Some(why) = bypass {
-                        why.tell(response.headers_mut());
+                        why.mark(response.headers_mut());
                     }
                     return Poll::Ready(Ok(response));
                 }
-                // Polled again after its end, it has none.
+                // Pending for ever if polled again after completion.
                 StageProjection::Ready { response } => {
                     return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
                 }
-                StageProjection::Reading { body, of } => {
+                StageProjection::Reading { body, request } => {
                     let body = ready!(body.poll(context));
-                    let Some((call, inner, head)) = of.take() else { return Poll::Pending };
-                    call.go_on(inner, head, body)
+                    let Some((call, inner, head)) = request.take() else { return Poll::Pending };
+                    call.with_body(inner, head, body)
                 }
                 StageProjection::Handling { handling } => return Pin::new(handling).poll(context),
             };
-            stage.set(match next {
-                Next::Pass { response, why } => Stage::Passing { response, bypass: Some(why) },
-                Next::Respond(response) => Stage::Ready { response: Some(response) },
-                Next::Handle(handling) => Stage::Handling { handling },
+            stage.set(match step {
+                Step::Pass { response, why } => Stage::Passing { response, bypass: Some(why) },
+                Step::Respond(response) => Stage::Ready { response: Some(response) },
+                Step::Handle(handling) => Stage::Handling { handling },
             });
         }
     }

@@ -1,7 +1,7 @@
-//! The header field: which key a request carries.
+//! The header field: the key of a request.
 //!
-//! A quoted string is the draft's syntax, a Structured Field item (RFC 9651) whose parameters mean nothing here. Most clients that are
-//! out there send the key bare, so that is accepted as well, and both forms of one key are one key.
+//! A quoted string is the draft's syntax, a Structured Field item (RFC 9651) whose parameters are ignored. Most
+//! clients send the key without quotes, so that is accepted too, and both forms are the same key.
 
 use http::{HeaderMap, HeaderName};
 
@@ -20,7 +20,7 @@ pub(crate) fn key(
     }
     let line = line.as_bytes().trim_ascii();
     let key = match line {
-        // Within quotes one character may take two bytes; what is longer is not worth parsing.
+        // A character in quotes takes at most two bytes; longer values are not parsed.
         [b'"', ..] if line.len() > 2 * max_len + MAX_PARAMETERS => {
             return Err(ProblemKind::KeyTooLong);
         }
@@ -35,7 +35,7 @@ pub(crate) fn key(
     }
 }
 
-/// Room for the quotes and for parameters that some client may add.
+/// Room for the quotes and for parameters.
 const MAX_PARAMETERS: usize = 256;
 
 fn quoted(line: &[u8]) -> Option<String> {
@@ -51,7 +51,7 @@ fn bare(line: &[u8]) -> Option<String> {
     std::str::from_utf8(line).ok().map(ToOwned::to_owned)
 }
 
-/// What a token of a Structured Field may have, and what else occurs in keys that are base64 or an e-mail address.
+/// The characters of a Structured Field token, and those of base64 and e-mail addresses.
 fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/=@".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! The layer: how it is set, and the service that it makes.
+//! The layer: its settings, and the service that it makes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,11 +23,13 @@ use crate::snapshot::Kept;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// Makes a service honour the header `Idempotency-Key`. What it does with a request is the numbered list of the [module](crate).
+/// Makes a service honour the header `Idempotency-Key`. The numbered list of the [module](crate) says how a request is
+/// handled.
 ///
-/// Put it inside of authentication, so that a replay is authorised like the first request, and inside of compression, so that what is stored
-/// is not compressed for one client. With axum it is best a [`Router::route_layer`](axum::Router::route_layer): as a layer of the whole router it also
-/// asks for a key where there is no route, so that a 404 becomes a 400.
+/// Put it inside of authentication, so that a replay is authorised like the first request, and inside of compression,
+/// so that the stored response is not compressed for one client. With axum use a
+/// [`Router::route_layer`](axum::Router::route_layer): a layer of the whole router also requires a key without a route,
+/// and a 404 becomes a 400.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -42,15 +44,15 @@ use crate::telemetry;
 #[derive(Clone)]
 #[must_use]
 pub struct IdempotencyLayer {
-    /// Shared, since axum makes its services anew for every request.
+    /// Shared, because axum clones its services for every request.
     config: Arc<Config>,
 }
 
-/// How long a duplicate waits unless somebody says otherwise.
+/// How long a duplicate waits by default.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl IdempotencyLayer {
-    /// A layer on this handle's storage. `principal` says whose a key is: [`extension`](crate::extension), a closure, or explicitly
+    /// A layer on this handle's storage. `principal` gives the owner of a key: [`extension`](crate::extension), a closure, or explicitly
     /// [`anonymous`](crate::anonymous).
     pub fn new(idem: Idempotency, principal: impl ResolvePrincipal) -> Self {
         telemetry::describe();
@@ -79,13 +81,13 @@ impl IdempotencyLayer {
         Self { config: Arc::new(config) }
     }
 
-    /// Whose rules it follows. Default: [`Profile::ietf`].
+    /// The rules that it follows. Default: [`Profile::ietf`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.settings().profile = profile;
         self
     }
 
-    /// The methods that it concerns. Default: POST and PATCH, which HTTP does not define as idempotent.
+    /// The methods that it handles. Default: POST and PATCH, which HTTP does not define as idempotent.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.settings().methods = methods.into_iter().collect();
         self
@@ -116,14 +118,14 @@ impl IdempotencyLayer {
         self
     }
 
-    /// How many bytes of a request's body are read, and what is done with more. Default: 1 MiB, refused.
+    /// The limit for a request's body, and the treatment of larger ones. Default: 1 MiB, refused.
     pub fn request_limit(mut self, bytes: usize, over: OverLimit) -> Self {
         self.settings().request_limit = Limit { bytes, over };
         self
     }
 
-    /// How many bytes of a response's body are read, and what is done with more. Default: 512 KiB, refused. A response must fit into the handle's
-    /// `max_result_size` as well, with its headers.
+    /// The limit for a response's body, and the treatment of larger ones. Default: 512 KiB, refused. A response with its
+    /// headers must also fit into the handle's `max_result_size`.
     pub fn response_limit(mut self, bytes: usize, over: OverLimit) -> Self {
         self.settings().response_limit = Limit { bytes, over };
         self
@@ -135,24 +137,24 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The headers that are part of what a request asks for: the same key with another value is refused. Of a body that is not compared byte for byte,
-    /// the spelling of its `Content-Type` and a boundary in it make no difference. Default: `Content-Type` and
-    /// `Content-Encoding`. Add `Host` where one principal's hosts are different services.
+    /// The headers in the fingerprint: the same key with another value is refused. If the body is not compared byte for
+    /// byte, the spelling of its `Content-Type` and the boundary make no difference. Default: `Content-Type` and
+    /// `Content-Encoding`. Add `Host` if one principal's hosts are different services.
     pub fn fingerprint_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.settings().fingerprinted = names.into_iter().collect();
         self
     }
 
-    /// Compares bodies byte for byte, whatever they are: a repeated request whose JSON has its members in another order, or whose form has
-    /// another boundary, is refused. Default: [by content type](crate#fingerprints).
+    /// Compares all bodies byte for byte: a repeated request whose JSON has its members in another order, or whose form
+    /// has another boundary, is refused. Default: [by content type](crate#fingerprints).
     pub fn exact_bodies(mut self) -> Self {
         self.settings().bodies.exact = true;
         self
     }
 
-    /// Says what of a request's body is compared, for content types that the layer knows nothing of and for bodies that change on the way,
-    /// such as a webhook that is delivered again. It is asked of every request with a key, with the body as it was sent, and before anything
-    /// is claimed; what it leaves out may differ between requests that count as one. Default: [by content type](crate#fingerprints).
+    /// Decides which part of a request's body is compared, for content types that the layer does not know and for bodies
+    /// that change between attempts, such as redelivered webhooks. It is called before the claim for every request with
+    /// a key, with the body as sent. Omitted parts may differ between requests that count as one. Default: [by content type](crate#fingerprints).
     ///
     /// ```
     /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -175,14 +177,14 @@ impl IdempotencyLayer {
         self
     }
 
-    /// A response header that is stored besides the usual ones. What is never stored is not stored for this either: `Set-Cookie`, `Date`,
-    /// credentials and what is about one connection.
+    /// A response header that is stored in addition to the default ones. `Set-Cookie`, `Date`, credentials and headers
+    /// about one connection are never stored.
     pub fn replay_header(mut self, name: HeaderName) -> Self {
         self.settings().kept.add(name);
         self
     }
 
-    /// How long a response is replayed, counted from its end. Default: the handle's.
+    /// How long a response is replayed, counted from its completion. Default: the handle's.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings().ttl = Some(ttl);
         self
@@ -194,28 +196,29 @@ impl IdempotencyLayer {
         self
     }
 
-    /// How long a duplicate waits for the response of the request that is being handled before it gets a 409. Default: 10 seconds, about as
-    /// long as a person would. So a client whose first attempt was cut off gets its result as soon as there is one. Zero is the 409 at once.
+    /// How long a duplicate waits for the response of the request under way before it gets a 409. Default: 10 seconds,
+    /// about as long as a person waits. A client whose first attempt was cut off gets the response as soon as there is
+    /// one. Zero answers 409 at once.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings().wait = wait;
         self
     }
 
-    /// What becomes of the key when the handler panics or this process dies. Default: the next request is handled again.
+    /// The policy for a key whose handler panics or whose process dies. Default: the next request is handled again.
     pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
         self.settings().on_crash = policy;
         self
     }
 
-    /// Handles requests without idempotency while the storage is down, instead of refusing them with a 503. Only for effects that may happen
-    /// twice.
+    /// Handles requests without idempotency while the storage is down, instead of refusing them with a 503. Use it only
+    /// for effects that may happen twice.
     pub fn fail_open(mut self) -> Self {
         self.settings().fail_open = true;
         self
     }
 
-    /// How many new keys a principal may use within a period, so that nobody fills the storage: the next one is refused with a 429, and replays
-    /// never are. It is counted in this process alone. Default: as many as it likes.
+    /// The number of new keys that a principal may use within a period, so that no principal fills the storage. The next
+    /// new key is refused with a 429; replays never are. Each process counts for itself. Default: no limit.
     pub fn quota(mut self, keys: u32, period: Duration) -> Self {
         self.settings().quota = Some(Arc::new(Quota::new(keys, period)));
         self
@@ -228,7 +231,7 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The requests that are being handled, to wait for them at shut-down.
+    /// The requests under way, to wait for at shut-down.
     pub fn tasks(&self) -> Tasks {
         self.config.tasks.clone()
     }

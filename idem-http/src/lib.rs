@@ -1,5 +1,9 @@
-//! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07) as a tower layer, on the same engine and storages as
-//! `#[idempotent]` functions. Use it through the facade: `idempotency::http`, feature `http`.
+//! The header `Idempotency-Key` as a tower layer, on the same engine and storages as `#[idempotent]` functions. Use it
+//! through the facade: `idempotency::http`, feature `http`.
+//!
+//! The layer implements draft-ietf-httpapi-idempotency-key-header-07, the last version of a draft of the IETF that
+//! expired on 2026-04-18. It did not become an RFC, and no other document replaced it: each API documents its own
+//! rules. [`Profile::ietf`] follows the draft and [`Profile::stripe`] the API that most others imitate.
 //!
 //! ```
 //! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -17,41 +21,42 @@
 //! # }
 //! ```
 //!
-//! # What becomes of a request
+//! # How a request is handled
 //!
-//! The first line that holds decides:
+//! The first matching line decides:
 //!
-//! 1. The method is none that the layer concerns (POST and PATCH), or another such layer outside of this one handles the request already: it
-//!    passes through untouched.
-//! 2. It has no key: 400 `key-missing` where one is required; else it passes through untouched.
-//! 3. It has two: 400 `key-repeated`.
-//! 4. The key is no string, or too long: 400 `key-malformed`, `key-too-long`.
-//! 5. The principal resolver does not know who sends it: 403 `principal-unknown`.
+//! 1. The method is not one of the layer's (POST and PATCH), or another such layer outside of this one already handles
+//!    the request: it passes through untouched.
+//! 2. It has no key: 400 `key-missing` if one is required; otherwise it passes through untouched.
+//! 3. It has two keys: 400 `key-repeated`.
+//! 4. The key is malformed or too long: 400 `key-malformed`, `key-too-long`.
+//! 5. The principal resolver does not know the sender: 403 `principal-unknown`.
 //! 6. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
 //!    `Idempotency-Bypassed`.
 //! 7. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
 //! 8. The storage is down, or does not answer within the handle's `claim_timeout`: 503 `storage-unavailable`, and the request is not handled; or, where the layer
 //!    [fails open](IdempotencyLayer::fail_open), it is handled without idempotency.
-//! 9. The principal used the key before for another request, whatever became of that: 422 `key-reused`. Another request is one with
-//!    another method, path, query, `Content-Type` or `Content-Encoding`, or whose body says something else; what that means is a matter of its
+//! 9. The principal used the key before for another request, whatever its outcome: 422 `key-reused`. Another request
+//!    has another method, path, query, `Content-Type`, `Content-Encoding` or body. Bodies are compared by their
 //!    [content type](#fingerprints).
 //! 10. A request with the key is being handled: it is [waited for](IdempotencyLayer::wait), and then 409 `in-progress` with a short `Retry-After`.
-//! 11. One was handled: its response, with `Idempotent-Replayed: true`.
-//! 12. One was handled and its response could not be stored: 409 `response-not-stored`. One was begun by a process that died, and the crash
-//!     policy is to park: 409 `outcome-unknown`.
+//! 11. A request with the key was handled: its response, with `Idempotent-Replayed: true`.
+//! 12. A request with the key was handled and its response could not be stored: 409 `response-not-stored`. Its process
+//!     died and the crash policy is to park: 409 `outcome-unknown`.
 //! 13. The principal has used up its [quota](IdempotencyLayer::quota) of new keys: 429 `quota-exceeded` with `Retry-After`.
-//! 14. Otherwise the handler runs, and to its end even when the client goes away. A panic is a crash, by policy, and a 500
-//!     `handler-failed`; so is a response that breaks off while it is read.
+//! 14. Otherwise the handler runs, to completion even if the client disconnects. A panic is a crash, resolved by the
+//!     crash policy, and a 500 `handler-failed`; so is a response that breaks off while it is read.
 //! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
 //!     and the key is released, so that a repeated request is handled again, and another one with the key is still refused by line 9.
-//! 16. Its response is one of server-sent events or an upgrade to another protocol: likewise, as it comes. Its body has more bytes than the
-//!     limit: it goes to the client; duplicates get line 12, or the key is released and the response says `Idempotency-Bypassed`.
+//! 16. Its response is a stream of server-sent events or an upgrade to another protocol: as in line 15, without being
+//!     read. Its body exceeds the limit: it goes to the client; duplicates get line 12, or the key is released and the
+//!     response says `Idempotency-Bypassed`.
 //! 17. Its body is read to its end. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the
 //!     handler made it.
 //!
 //! # Fingerprints
 //!
-//! An honest retry may be written in other bytes. Whether a body says the same is decided by its content type:
+//! A legitimate retry may have other bytes. Bodies are compared by their content type:
 //!
 //! | body | compared | byte for byte where |
 //! |---|---|---|
@@ -60,8 +65,9 @@
 //! | with a `Content-Encoding` | byte for byte | always |
 //! | anything else | byte for byte | always |
 //!
-//! Bodies that are compared in different ways are different requests. [`exact_bodies`](IdempotencyLayer::exact_bodies) compares all of them byte
-//! for byte, and [`fingerprint_body`](IdempotencyLayer::fingerprint_body) takes a function that says for other content types what is compared.
+//! Bodies that are compared in different ways are different requests. [`exact_bodies`](IdempotencyLayer::exact_bodies)
+//! compares all of them byte for byte, and [`fingerprint_body`](IdempotencyLayer::fingerprint_body) takes a function
+//! that decides for other content types.
 //!
 //! ## Webhooks
 //!
@@ -96,8 +102,8 @@
 //!
 //! # Runtime
 //!
-//! The service must be called on a tokio runtime that has timers, as servers do. When the client goes away, the handler goes on in a task of
-//! its own: spans of the middleware outside of the layer still reach it there, and their task-locals do not.
+//! The service must be called on a tokio runtime with timers, as servers do. If the client disconnects, the handler
+//! continues in a task of its own, inside the spans of the outer middleware, but without its task-locals.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,4 @@
-//! Whose key it is.
+//! The owner of a key.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,28 +7,28 @@ use http::request::Parts;
 use idem_runtime::internal::hex;
 use sha2::{Digest, Sha256};
 
-/// Who sends a request, as the application's authentication has found out. One principal's keys are another one's strangers: they neither
-/// replay nor block each other.
+/// The sender of a request, as the application's authentication has established it. Keys of different principals
+/// neither replay nor block each other.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Principal(Option<String>);
 
 impl Principal {
-    /// Somebody with a name of their own: a user's or an account's id, not a name that somebody else may take over.
+    /// A principal with a permanent name: the id of a user or an account, not a name that another may take over.
     pub fn named(name: impl fmt::Display) -> Self {
         Self(Some(name.to_string()))
     }
 
-    /// Nobody in particular: all such requests share their keys, so that whoever knows a key and repeats the request sees its response.
+    /// No principal: all such requests share their keys. A sender who knows a key and repeats the request gets its response.
     pub fn anonymous() -> Self {
         Self(None)
     }
 
-    /// Whether it is a name that got lost on the way.
+    /// Whether the name is empty, which is a mistake of the resolver.
     pub(crate) fn is_blank(&self) -> bool {
         self.0.as_deref() == Some("")
     }
 
-    /// The name under which the storage separates this principal's keys: no two principals have the same.
+    /// The tenant of this principal's keys. No two principals share a tenant.
     pub(crate) fn tenant(&self) -> Option<Cow<'_, str>> {
         let name = self.0.as_deref()?;
         // A tenant may have 128 bytes with escapes of three, so that one of 42 fits whatever is in it.
@@ -39,11 +39,11 @@ impl Principal {
     }
 }
 
-/// Begins the tenant of a principal whose name is hashed. A name that begins like this itself is hashed too.
+/// The prefix of a hashed name. A name with this prefix is hashed too.
 const HASHED: &str = "sha256-";
 
 impl fmt::Debug for Principal {
-    /// Names are personal data: only whether there is one is shown.
+    /// Names are personal data and not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() {
             "Principal::named(…)"
@@ -53,12 +53,13 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// Finds out who sends a request; closures from the request's head to a [`Principal`] are one.
+/// Resolves the principal of a request. Closures from the request's head to a [`Principal`] implement it.
 ///
-/// The layer asks it for every request with a key. It must go by what authentication has verified, such as an extension that it has put into
-/// the request, and give `None` where that is missing: the request is then refused with [`PrincipalUnknown`](crate::ProblemKind).
+/// The layer calls it for every request with a key. It must rely on verified authentication, such as an extension
+/// of the request, and return `None` without it: the request is then refused with
+/// [`PrincipalUnknown`](crate::ProblemKind).
 pub trait ResolvePrincipal: Send + Sync + 'static {
-    /// Who it is.
+    /// The principal.
     fn resolve(&self, request: &Parts) -> Option<Principal>;
 }
 
@@ -71,12 +72,12 @@ where
     }
 }
 
-/// Everybody is nobody: for services without authentication, whose keys nobody can guess.
+/// No principals: for services without authentication, whose keys cannot be guessed.
 pub fn anonymous() -> impl ResolvePrincipal + Clone {
     |_: &Parts| Some(Principal::anonymous())
 }
 
-/// The principal is the text of the extension `T`, which the authentication outside of this layer has put into the request.
+/// The principal is the text of the request's extension `T`, set by the authentication outside of this layer.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }

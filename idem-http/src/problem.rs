@@ -1,4 +1,4 @@
-//! What a client is told when its request is not handled: a problem document (RFC 9457).
+//! The answer to a request that is not handled: a problem document (RFC 9457).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::body::{Body, Whole};
 pub const PROBLEMS_PAGE: &str =
     "https://github.com/idempotency-rs/idempotency/blob/main/docs/http-problems.md";
 
-/// What is wrong. Each kind has a stable `code` and `type`.
+/// The kind of a problem. Each has a stable `code` and `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -26,7 +26,7 @@ pub enum ProblemKind {
     KeyMalformed,
     /// 400: the key is longer than the layer allows.
     KeyTooLong,
-    /// 403: the principal resolver does not know who sends the request.
+    /// 403: the principal resolver does not know the sender.
     PrincipalUnknown,
     /// 400: the request's body could not be read to its end.
     BodyUnreadable,
@@ -38,7 +38,7 @@ pub enum ProblemKind {
     KeyReused,
     /// 409 with `Retry-After`: a request with this key is being handled.
     InProgress,
-    /// 409: a request with this key was begun and nobody knows how far it came.
+    /// 409: a request with this key was begun, and its outcome is unknown.
     OutcomeUnknown,
     /// 409: the request was handled before, and its response cannot be replayed.
     ResponseNotStored,
@@ -46,16 +46,16 @@ pub enum ProblemKind {
     QuotaExceeded,
     /// 500: the handler panicked, or its response broke off.
     HandlerFailed,
-    /// 500: what is stored under the key cannot be read.
+    /// 500: the stored record cannot be read.
     RecordUnreadable,
-    /// 500: the service is not set up rightly.
+    /// 500: the service is misconfigured.
     Misconfigured,
     /// 503 with `Retry-After`: the storage is down; the request was not handled.
     StorageUnavailable,
 }
 
 impl ProblemKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 17] = [
         Self::KeyMissing,
         Self::KeyRepeated,
@@ -99,7 +99,7 @@ impl ProblemKind {
         }
     }
 
-    /// The status where a profile does not say otherwise.
+    /// The default status, which a profile may change.
     pub fn status(self) -> StatusCode {
         match self {
             Self::KeyMissing
@@ -153,7 +153,7 @@ impl ProblemKind {
             }
             Self::KeyTooLong => "Use a shorter key, such as a UUID.",
             Self::PrincipalUnknown => {
-                "A key belongs to the one who sends it, and nobody is authenticated here."
+                "A key belongs to its sender, and this request has no authenticated sender."
             }
             Self::BodyUnreadable => "The body broke off. Send the request again with the same key.",
             Self::BodyTimeout => "Send the request again with the same key.",
@@ -167,17 +167,17 @@ impl ProblemKind {
                 "A request with this key is being handled. Send it again after the time in Retry-After."
             }
             Self::OutcomeUnknown => {
-                "A request with this key was begun and did not end. It will not be handled again with this key; ask the operator of the service."
+                "A request with this key was interrupted. It will not be handled again with this key; ask the operator of the service."
             }
             Self::ResponseNotStored => {
-                "A request with this key was handled, but its response was not kept. It will not be handled again with this key."
+                "A request with this key was handled, but its response was not stored. It will not be handled again with this key."
             }
             Self::QuotaExceeded => {
                 "Send the request again with the same key after the time in Retry-After."
             }
             Self::HandlerFailed => "The service failed while it handled the request.",
             Self::RecordUnreadable => {
-                "What is stored for this key cannot be read. The request was not handled."
+                "The stored record of this key cannot be read. The request was not handled."
             }
             Self::Misconfigured => "The request was not handled.",
             Self::StorageUnavailable => {
@@ -189,10 +189,11 @@ impl ProblemKind {
 
 /// A problem document, `application/problem+json`.
 ///
-/// Its members are `type`, `title`, `status`, `detail` and `code`. All of it goes by the kind: nothing in it tells of anybody's request.
+/// Its members are `type`, `title`, `status`, `detail` and `code`. They depend on the kind alone and reveal nothing of a
+/// request.
 ///
-/// A handler can return it, and an application's own error can hold it. The errors of `#[idempotent]` functions that the handler calls become one with
-/// `?`, with the status, `Retry-After` and document that the layer would answer:
+/// A handler can return it, and an application's error can hold it. `?` converts this crate's errors to it, with the
+/// status, `Retry-After` and document of the layer's own answers:
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -205,7 +206,7 @@ impl ProblemKind {
 /// }
 /// ```
 ///
-/// In an error of the application's own, beside its other refusals:
+/// As a part of the application's own error:
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -222,7 +223,7 @@ impl ProblemKind {
 /// impl From<Error> for ApiError {
 ///     fn from(error: Error) -> Self {
 ///         match error.kind() {
-///             // The first attempt's answer is the answer.
+///             // A retry gets the answer of the first attempt.
 ///             ErrorKind::PreviouslyFailed => Self::Declined,
 ///             _ => Self::Problem(error.into()),
 ///         }
@@ -253,7 +254,7 @@ pub struct Problem {
     page: Cow<'static, str>,
 }
 
-/// When a client may hope that a storage is there again.
+/// The `Retry-After` of a storage that is down.
 const STORAGE_BACK: Duration = Duration::from_secs(1);
 
 impl Problem {
@@ -285,7 +286,7 @@ impl Problem {
         self
     }
 
-    /// What is wrong.
+    /// The kind.
     pub fn kind(&self) -> ProblemKind {
         self.kind
     }
@@ -325,12 +326,12 @@ impl Problem {
     }
 }
 
-/// Rounded up, so that nobody comes too early.
+/// Rounded up, so that no client retries too early.
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
-/// When to ask again for what is being handled. It may be done long before its lease is over, at which others might handle it.
+/// The `Retry-After` of a request under way, which may complete long before its lease is over.
 const SOON: Duration = Duration::from_secs(1);
 
 impl From<&Error> for Problem {

@@ -1,10 +1,10 @@
-//! Whose rules the layer follows.
+//! The rules that the layer follows.
 
 use http::StatusCode;
 
 use crate::problem::ProblemKind;
 
-/// Whose rules the layer follows: which answers it gives, how long a key may be, and which responses are stored.
+/// The rules that the layer follows: the statuses of its problems, the longest key, and which responses are stored.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) requires_key: bool,
@@ -14,8 +14,9 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// draft-ietf-httpapi-idempotency-key-header-07: a key is required, and the same key with another request is a 422. Stored is every response
-    /// but those that say that nothing was done, or that it is worth trying again: 401, 408, 425, 429 and 5xx.
+    /// The last version of the expired IETF draft, draft-ietf-httpapi-idempotency-key-header-07: a key is required, and
+    /// the same key with another request is a 422. Every response is stored, except 401, 408, 425, 429 and 5xx: these
+    /// say that nothing was done, or that another attempt may succeed.
     pub fn ietf() -> Self {
         let stores = |status: StatusCode| {
             !(status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429))
@@ -23,8 +24,8 @@ impl Profile {
         Self { requires_key: true, max_key_len: 255, stores, statuses: Vec::new() }
     }
 
-    /// As Stripe's API does: the key is optional, the same key with another request is a 400, and a 500 is stored like a success. Released are
-    /// 401, 408, 425, 429 and 503.
+    /// The behaviour of Stripe's API: the key is optional, the same key with another request is a 400, and a 500 is
+    /// stored like a success. 401, 408, 425, 429 and 503 release the key.
     pub fn stripe() -> Self {
         let stores = |status: StatusCode| !matches!(status.as_u16(), 401 | 408 | 425 | 429 | 503);
         Self { requires_key: false, stores, ..Self::ietf() }
@@ -39,7 +40,7 @@ impl Profile {
         self
     }
 
-    /// Longest key in bytes, without its quotes; 255 unless it is told, and never more than 500.
+    /// The longest key in bytes, without its quotes. Default: 255; at most 500.
     #[must_use]
     pub fn max_key_len(mut self, bytes: usize) -> Self {
         self.max_key_len = bytes.min(MAX_KEY_LEN);

@@ -1,4 +1,4 @@
-//! How many new keys a principal may use.
+//! The quota of new keys of a principal.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::principal::Principal;
 
-/// Counts the new keys of each principal, from one period to the next. It holds as many principals as have sent new keys in this period.
+/// Counts the new keys of each principal per period. It holds the principals that sent new keys in this period.
 pub(crate) struct Quota {
     keys: u32,
     period: Duration,
@@ -26,7 +26,7 @@ impl Quota {
         Self { keys, period, current: Mutex::new(current) }
     }
 
-    /// How long to wait until there are new ones, where there are none left.
+    /// The time until the next period, if the quota is used up.
     pub(crate) fn used_up(&self, principal: &Principal) -> Option<Duration> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = current.began.elapsed();
@@ -34,7 +34,7 @@ impl Quota {
         (elapsed < self.period && used >= self.keys).then(|| self.period.saturating_sub(elapsed))
     }
 
-    /// Counts one; or how long to wait until there are new ones.
+    /// Counts a new key, or gives the time until the next period.
     pub(crate) fn take(&self, principal: &Principal) -> Result<(), Duration> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.began.elapsed() >= self.period {

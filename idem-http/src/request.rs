@@ -1,11 +1,12 @@
-//! The name of the operation that a request asks for.
+//! The operation's name.
 
 use std::borrow::Cow;
 
 use axum::extract::MatchedPath;
 use http::request::Parts;
 
-/// The operation's name in metrics and spans: method and route. A path may hold ids, so without a route it is the method alone.
+/// The operation's name in metrics and spans: method and route, or the method alone without a route, because a path may
+/// hold ids.
 pub(crate) fn operation_name(request: &Parts) -> Cow<'static, str> {
     let method = request.method.as_str();
     Cow::Owned(match request.extensions.get::<MatchedPath>() {

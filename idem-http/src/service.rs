@@ -1,4 +1,4 @@
-//! The service: decides by a request's head whether idempotency concerns it.
+//! The service: classifies requests by their head.
 
 use std::fmt;
 use std::mem;
@@ -52,27 +52,27 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
-        match concern(&self.config, &head) {
+        match classify(&self.config, &head) {
             Ok(None) => {
                 let request = Request::from_parts(head, Body::untouched(body));
                 ResponseFuture::passing(self.inner.call(request))
             }
             Ok(Some(call)) => {
-                // The service that was polled ready is the one to call.
+                // Calls the service that was polled ready, not its clone.
                 let fresh = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::idempotent(call, inner, head, body)
+                ResponseFuture::reading(call, inner, head, body)
             }
             Err(problem) => ResponseFuture::ready(self.config.problem(problem).into_response()),
         }
     }
 }
 
-/// Lines 1 to 5 of the [list](crate): whether idempotency concerns a request, and whose call it then is.
-fn concern(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
-    // What is inside of two layers is the outer one's: the inner one would find the key in use, by this very request.
-    let is_anothers = request.extensions.get::<IdempotencyKey>().is_some();
-    if is_anothers || !config.methods.contains(&request.method) {
+/// Lines 1 to 5 of the [list](crate): the call that a request is, or `None` if it passes through.
+fn classify(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
+    // Of two layers the outer one handles the request: the inner one would find the key in use by this very request.
+    let has_outer_layer = request.extensions.get::<IdempotencyKey>().is_some();
+    if has_outer_layer || !config.methods.contains(&request.method) {
         return Ok(None);
     }
     let Some(key) = key(&request.headers, &config.header, config.profile.max_key_len)? else {

@@ -1,7 +1,7 @@
-//! What is stored of a response: its status, the headers that are listed, its body and its trailers.
+//! The stored part of a response: its status, the listed headers, its body and its trailers.
 //!
-//! Stored as `MessagePack`, so that a body takes as many bytes as it has: an array of status, headers, body and trailers, where headers and
-//! trailers are arrays of names and values in their order.
+//! The format is `MessagePack`, which stores a body without encoding it: an array of status, headers, body and trailers.
+//! Headers and trailers are arrays of names and values in their order.
 
 use std::marker::PhantomData;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::body::{Body, Whole};
 
-/// Headers that say something of the response and not of the moment, the connection or the client that first asked.
+/// Headers about the response, not about the moment, the connection or the first client.
 const KEPT: [HeaderName; 14] = [
     header::CACHE_CONTROL,
     header::CONTENT_DISPOSITION,
@@ -32,7 +32,8 @@ const KEPT: [HeaderName; 14] = [
     header::VARY,
 ];
 
-/// Never stored, whatever the layer was told: credentials, what is about one connection, and what a replay says for itself.
+/// Headers that are never stored, whatever the settings: credentials, headers about one connection, and those that a
+/// replay sets itself.
 const NEVER: [&str; 20] = [
     "authentication-info",
     "authorization",
@@ -59,7 +60,7 @@ const NEVER: [&str; 20] = [
 /// Which headers are stored.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    /// Besides the usual ones.
+    /// In addition to the default ones.
     also: Vec<HeaderName>,
 }
 
@@ -74,20 +75,20 @@ impl Kept {
         KEPT.contains(name) || self.also.contains(name)
     }
 
-    /// The headers that are stored of a response to `method`.
+    /// The stored headers of a response to `method`.
     fn of<'r>(
         &self,
         method: &Method,
         headers: &'r HeaderMap,
         has_trailers: bool,
     ) -> Vec<(&'r HeaderName, &'r HeaderValue)> {
-        // A response to HEAD announces the length of a body that it does not have; any other's length is that of its body.
+        // A response to HEAD announces the length of a body that it lacks; other lengths follow from the body.
         let keeps_length = method == Method::HEAD;
         let of_connection = Connection::of(headers);
         let keeps = |name: &HeaderName| {
             (self.has(name)
                 || keeps_length && name == header::CONTENT_LENGTH
-                // Over HTTP/1.1 only trailers that were announced are sent.
+                // HTTP/1.1 sends announced trailers only.
                 || has_trailers && name == header::TRAILER)
                 && !of_connection.names(name)
         };
@@ -99,7 +100,7 @@ fn is_never_kept(name: &HeaderName) -> bool {
     NEVER.contains(&name.as_str())
 }
 
-/// The headers that `Connection` says are about this connection alone.
+/// The headers that `Connection` lists: they are about this connection alone.
 struct Connection<'r>(Vec<&'r str>);
 
 impl<'r> Connection<'r> {

@@ -1,14 +1,14 @@
-//! The requests that are being handled, whether their clients are still there or not.
+//! The requests under way, with or without a connected client.
 
 use std::fmt;
 
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
 
-/// The requests that a layer is handling. Clones are the same.
+/// The requests that a layer is handling. Clones share them.
 ///
-/// A request that is being handled goes on when its client goes away. To shut a service down without losing one, first stop the server, then
-/// wait for the rest:
+/// A handler runs to completion even if its client disconnects. To shut down without losing a request, stop the
+/// server first, then wait for the rest:
 ///
 /// ```no_run
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -26,20 +26,20 @@ use tokio_util::task::task_tracker::TrackedFuture;
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
-    /// How many requests are being handled.
+    /// The number of requests under way.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none is.
+    /// Whether no request is under way.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Waits until none is: call it after the server has stopped taking requests.
+    /// Waits until no request is under way. Call it after the server has stopped accepting requests.
     ///
-    /// A response that the storage would not take is written in the background after that, as long as its lease lasts;
-    /// [`Idempotency::drain`](idem_runtime::Idempotency::drain) waits for those as well.
+    /// Responses that the storage did not accept are written in the background while their lease lasts;
+    /// [`Idempotency::drain`](idem_runtime::Idempotency::drain) waits for these as well.
     ///
     /// # Cancel safety
     ///
@@ -49,7 +49,7 @@ impl Tasks {
         self.0.wait().await;
     }
 
-    /// `handling`, counted from now until it ends.
+    /// `handling`, counted from now until it completes.
     pub(crate) fn track<F: Future>(&self, handling: F) -> TrackedFuture<F> {
         self.0.track_future(handling)
     }

@@ -1,4 +1,4 @@
-//! A future that comes to its end whether somebody waits for it or not.
+//! A future that runs to completion even if it is dropped.
 
 use std::mem;
 use std::pin::Pin;
@@ -9,18 +9,18 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
-/// Polled by whoever waits for it, in their task; when they drop it half way, a task of its own polls the rest.
+/// Runs in the caller's task. If the caller drops it before completion, a task of its own runs the rest.
 ///
-/// A task from the beginning would do as well, but every request would pay for it, for the few whose clients go away.
+/// A task from the start would cost every request something, for the few whose clients disconnect.
 pub(crate) struct Unstoppable<T: Send + 'static> {
     rest: Option<BoxFuture<'static, T>>,
-    /// Where and under which span the rest is polled.
+    /// The runtime and the span of the rest.
     runtime: Option<Handle>,
     span: Span,
 }
 
 impl<T: Send + 'static> Unstoppable<T> {
-    /// `whole` must not panic. Without a runtime it stops where it is dropped.
+    /// `whole` must not panic. Without a runtime a drop stops it.
     pub(crate) fn new(whole: impl Future<Output = T> + Send + 'static) -> Self {
         let (rest, runtime) = (Some(whole.boxed()), Handle::try_current().ok());
         Self { rest, runtime, span: Span::current() }
@@ -31,11 +31,11 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Polled again after its end, it has none.
+        // Pending for ever if polled again after completion.
         let Some(rest) = &mut self.rest else { return Poll::Pending };
-        let end = ready!(rest.as_mut().poll(context));
+        let output = ready!(rest.as_mut().poll(context));
         self.rest = None;
-        Poll::Ready(end)
+        Poll::Ready(output)
     }
 }
 

@@ -1,14 +1,14 @@
-//! The other side: a tower layer for HTTP clients, which sends a request until it knows what came of it, always with the same key.
+//! A tower layer for HTTP clients: it sends a request until its outcome is known, always with the same key.
 //!
 //! 1. A request of another method than POST and PATCH passes through, unless it has a key.
-//! 2. One without a key gets one, a UUID. It stays the same for all attempts; a request of one's own that is made again is another one.
-//! 3. Where there is no response (no connection, a connection that broke off), it is sent again after a pause.
-//! 4. Likewise after a 408, 425, 429 or 5xx, and after a 409 that says when to come back; `Retry-After` is the pause then. A replayed response is
-//!    not asked for again: it would stay the same.
-//! 5. When it has been sent as often as it may be, or the pause is longer than the time that is left, the last response or error is the caller's.
-//! 6. Every other response is the caller's.
+//! 2. A request without a key gets a UUID, the same for all attempts. A request that the caller makes again is another one.
+//! 3. Without a response (no connection, a broken connection) it is sent again after a pause.
+//! 4. After a 408, 425, 429 or 5xx, or a 409 with `Retry-After`, it is sent again after a pause, which is `Retry-After`
+//!    if there is one. A replayed response stays the same, so the request is not sent again.
+//! 5. After the last attempt, or if the pause exceeds the remaining time, the caller gets the last response or error.
+//! 6. The caller gets every other response.
 //!
-//! How long one attempt may take is for a layer inside of this one to say, such as tower's `Timeout`; its error is one of line 3.
+//! The limit for one attempt is the business of an inner layer, such as tower's `Timeout`; its error is one of line 3.
 
 mod retry;
 

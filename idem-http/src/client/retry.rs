@@ -15,9 +15,9 @@ use tower_service::Service;
 
 use crate::answer::REPLAYED;
 
-/// Adds a key to requests and sends them again, with that key, until there is an answer. The rules are those of the [module](super).
+/// Adds a key to requests and repeats them with that key until there is an answer, by the rules of the [module](super).
 ///
-/// It is for every tower service that takes an [`http::Request`] with a body that can be cloned, such as hyper's client:
+/// It wraps every tower service that takes an [`http::Request`] with a body that is `Clone`, such as hyper's client:
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -38,7 +38,7 @@ pub struct RetryLayer {
     header: HeaderName,
 }
 
-/// What [`RetryLayer`] makes of a client.
+/// A client behind a [`RetryLayer`].
 #[derive(Clone, Debug)]
 pub struct RetryService<S> {
     layer: RetryLayer,
@@ -46,19 +46,19 @@ pub struct RetryService<S> {
 }
 
 impl RetryLayer {
-    /// Sends a request at most six times, and not after a minute.
+    /// At most six attempts within a minute.
     pub fn new() -> Self {
         let header = HeaderName::from_static("idempotency-key");
         Self { attempts: 6, patience: Duration::from_secs(60), header }
     }
 
-    /// How often a request is sent at most.
+    /// The number of attempts.
     pub fn attempts(mut self, attempts: usize) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// How long after a request's beginning it may be sent once more. A `Retry-After` that says more ends it.
+    /// The time within which the last attempt starts. A longer `Retry-After` ends the attempts.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -70,21 +70,21 @@ impl RetryLayer {
         self
     }
 
-    /// Whether the layer has anything to do with a request, which then has a key.
-    fn concerns<B>(&self, request: &mut Request<B>) -> bool {
+    /// Whether the layer handles a request, which then has a key.
+    fn adds_key<B>(&self, request: &mut Request<B>) -> bool {
         if request.headers().contains_key(&self.header) {
             return true;
         }
         if ![Method::POST, Method::PATCH].contains(request.method()) {
             return false;
         }
-        // A UUID is a header's value in any case.
+        // A UUID is always a valid header value.
         let Ok(key) = HeaderValue::try_from(format!("\"{}\"", Key::random())) else { return false };
         request.headers_mut().insert(self.header.clone(), key);
         true
     }
 
-    /// The pauses of a request where the server names none.
+    /// The pauses between attempts, if the server names none.
     fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
         ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
@@ -126,23 +126,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        // The service that was polled ready is the one to call.
+        // Calls the service that was polled ready, not its clone.
         let fresh = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, fresh);
-        if !self.layer.concerns(&mut request) {
+        if !self.layer.adds_key(&mut request) {
             return Box::pin(inner.call(request));
         }
         let layer = self.layer.clone();
         Box::pin(async move {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut pauses = layer.pauses();
             loop {
                 let outcome = inner.call(request.clone()).await;
-                let Some(told) = worth_another(&outcome) else { return outcome };
+                let Retry::After(retry_after) = classify(&outcome) else { return outcome };
                 let Some(pause) = pauses.next() else { return outcome };
-                let pause = told.unwrap_or(pause);
-                // A sum of durations that strangers choose must not overflow.
-                if begun.elapsed().saturating_add(pause) > layer.patience {
+                let pause = retry_after.unwrap_or(pause);
+                // Saturates, because servers choose the duration.
+                if started.elapsed().saturating_add(pause) > layer.patience {
                     return outcome;
                 }
                 drop(outcome);
@@ -153,19 +153,24 @@ where
     }
 }
 
-/// Whether to send the request again, and after which time where the server says.
-#[expect(clippy::option_option, reason = "the inner one is what the server says")]
-fn worth_another<R, E>(outcome: &Result<Response<R>, E>) -> Option<Option<Duration>> {
-    let Ok(response) = outcome else { return Some(None) };
+/// Whether to send a request again.
+enum Retry {
+    /// Yes, after the time that the server names, if it names one.
+    After(Option<Duration>),
+    Never,
+}
+
+fn classify<R, E>(outcome: &Result<Response<R>, E>) -> Retry {
+    let Ok(response) = outcome else { return Retry::After(None) };
     if response.headers().contains_key(REPLAYED) {
-        return None;
+        return Retry::Never;
     }
-    let when = response.headers().get(header::RETRY_AFTER);
-    // A date is not compared with the clock of this machine: the next pause will do.
-    let told = when.and_then(|when| when.to_str().ok()?.parse().ok().map(Duration::from_secs));
-    let may_pass = match response.status() {
-        StatusCode::CONFLICT => when.is_some(),
+    let header = response.headers().get(header::RETRY_AFTER);
+    // A date would need the clock of this machine: the next pause takes its place.
+    let after = header.and_then(|header| header.to_str().ok()?.parse().ok());
+    let is_retryable = match response.status() {
+        StatusCode::CONFLICT => header.is_some(),
         status => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
     };
-    may_pass.then_some(told)
+    if is_retryable { Retry::After(after.map(Duration::from_secs)) } else { Retry::Never }
 }
