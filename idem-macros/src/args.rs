@@ -1,7 +1,7 @@
-//! First pass: the options, as they were written.
+//! First pass: the options, as written.
 //!
-//! Each value is read as what its option takes; whether they go together, and with the function, is the business of
-//! [`validate`](crate::validate).
+//! Each value is parsed as its option requires. [`validate`](crate::validate) checks whether the options
+//! go together, and with the function.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::problem::{Problem, Problems, one_of};
 /// The options of one attribute.
 #[derive(Default)]
 pub(crate) struct Args {
-    /// The names of those that were given.
+    /// The names of the given options.
     pub(crate) given: Vec<Ident>,
     pub(crate) key: Option<LitStr>,
     pub(crate) ttl: Option<Time>,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     pub(crate) facade: Option<Path>,
 }
 
-/// A duration: known now, or an expression.
+/// A duration: a literal, or an expression.
 pub(crate) enum Time {
     Known { duration: Duration, written: LitStr },
     Computed(Expr),
@@ -73,7 +73,7 @@ pub(crate) enum Codec {
     Custom(Expr),
 }
 
-/// Every option with an example, which is the help for a value that cannot be read.
+/// Every option with an example, the help for a value that does not parse.
 const OPTIONS: [(&str, &str); 18] = [
     ("key", r#"`key = "payment:{order_id}"`"#),
     ("ttl", r#"`ttl = "15m"`"#),
@@ -95,7 +95,7 @@ const OPTIONS: [(&str, &str); 18] = [
     ("crate", "`crate = my_crate::idempotency`"),
 ];
 
-/// Reads the options. Those that cannot be read are left out, with a problem each.
+/// Parses the options. Each option that does not parse is left out and reported.
 pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Args {
     let mut args = Args::default();
     let all = |input: ParseStream<'_>| {
@@ -115,7 +115,7 @@ pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Args {
     args
 }
 
-/// Reads one option.
+/// Parses one option.
 fn option(input: ParseStream<'_>, args: &mut Args) -> Result<(), Problem> {
     let Ok(name) = input.call(Ident::parse_any) else {
         let help = r#"options look like `key = "payment:{order_id}"` or `ttl = "15m"`"#;
@@ -173,13 +173,13 @@ fn comma(input: ParseStream<'_>) -> Result<(), Problem> {
     Err(Problem::new(next_token(input), "expected a comma", "options are separated by commas"))
 }
 
-/// Whether an option comes next, although there was no comma in front of it.
+/// Whether an option comes next, although the comma before it is missing.
 fn begins_option(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Ident::parse_any).is_ok() && (ahead.peek(Token![=]) || ahead.peek(syn::token::Paren))
 }
 
-/// Goes on behind the next comma.
+/// Skips to the token after the next comma.
 fn skip_option(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
         input.parse::<TokenTree>()?;
@@ -187,12 +187,12 @@ fn skip_option(input: ParseStream<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// The token that is in the way, for the place of an error.
+/// The unexpected token, for the span of an error.
 fn next_token(input: ParseStream<'_>) -> TokenStream {
     input.fork().parse::<TokenTree>().map(TokenTree::into_token_stream).unwrap_or_default()
 }
 
-/// The value of an option, still to be read.
+/// The value of an option, not parsed yet.
 struct Value<'a> {
     input: ParseStream<'a>,
     name: &'a Ident,
@@ -225,7 +225,7 @@ impl Value<'_> {
         Ok(ungroup(expr))
     }
 
-    /// An expression that is not a literal, since a literal cannot be `what`.
+    /// An expression other than a literal, because a literal cannot be `what`.
     fn non_literal(&self, what: &str) -> Result<Expr, Problem> {
         let expr = self.expr()?;
         if let Expr::Lit(_) = expr {
@@ -330,7 +330,7 @@ impl Value<'_> {
     }
 }
 
-/// Macros by example wrap what they pass on in invisible groups.
+/// Macros by example wrap the fragments that they pass on in invisible groups.
 fn ungroup(expr: Expr) -> Expr {
     match expr {
         Expr::Group(group) => ungroup(*group.expr),

@@ -1,8 +1,8 @@
 //! Third pass: the function with its body wrapped.
 //!
-//! Key and fingerprint are owned values, computed before the body may move or change the arguments. The body is a future
-//! that a replay never polls. Names of the expansion's own are out of sight of the user's code and the other way round
-//! (`mixed_site`); paths are absolute, and nothing relies on a prelude.
+//! Key and fingerprint are owned values, computed before the body can move or change the arguments. A replay
+//! never polls the body's future. User code and expansion do not see each other's local names (`mixed_site`);
+//! paths are absolute, and nothing relies on a prelude.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -14,14 +14,16 @@ use crate::args::{Codec, OnCancel, OnCrash, OnError, Time};
 use crate::function::{Argument, Function};
 use crate::placeholder::{by_reference, names};
 use crate::returned::Returned;
+use crate::shape::{self, Shape};
 use crate::validate::{Body, Key, Part, Plan};
+use crate::wrapper::Wrapper;
 
 /// The user's function, with the same signature.
 pub(crate) fn expand(plan: &Plan) -> TokenStream {
     let Function { attrs, vis, defaultness, sig, .. } = &plan.function;
     let facade = &plan.facade;
     let inputs = inputs(plan);
-    let parts = taken_apart(plan);
+    let parts = destructure_args(plan);
     let rest = match &plan.body {
         Body::Whole(block) => {
             let body = body_future(plan, &parts, block);
@@ -32,7 +34,7 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
                 let mut braced = Group::new(Delimiter::Brace, quote_all(&block.stmts));
                 braced.set_span(block.span());
                 let body = body_future(plan, &TokenStream::new(), &braced);
-                // The user's braces: an attribute further in, such as `#[instrument(err)]`, names things where they are.
+                // The user's braces: the span at which an inner attribute, such as `#[instrument(err)]`, adds names.
                 let mut called = Group::new(Delimiter::Brace, call(plan, &body));
                 called.set_span(block.brace_token.span.join());
                 quote_spanned!(mixed()=> async move #called)
@@ -40,15 +42,15 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
             quote!(#parts #(#statements)*)
         }
     };
-    // One import, so that a facade that is not there is one error.
+    // One import, so that a missing facade is one error.
     let import = quote_spanned!(mixed()=> use #facade::__private as __idem_private;);
-    // The user's braces: lints that look at the whole function see the user's and not the macro's.
+    // The user's braces, because lints on whole functions look at them.
     let mut block = Group::new(Delimiter::Brace, quote!(#import #inputs #rest));
     block.set_span(plan.function.body.as_ref().map_or_else(Span::call_site, Group::span));
     quote!(#(#attrs)* #vis #defaultness #sig #block)
 }
 
-/// What is computed from the arguments while they are all there.
+/// The values computed from the arguments before the body moves them.
 fn inputs(plan: &Plan) -> TokenStream {
     let fingerprint = fingerprint(plan);
     let key = key(plan);
@@ -76,15 +78,15 @@ fn inputs(plan: &Plan) -> TokenStream {
     quote!(#owned #fingerprint #key #tenant #handle #(#times)*)
 }
 
-/// Asks for arguments that a body may keep when its caller is dropped.
+/// Requires arguments that may outlive the caller.
 fn owned(plan: &Plan) -> TokenStream {
     if !outlives_caller(plan) {
         return TokenStream::new();
     }
     let arguments = plan.arguments.iter().map(|Argument { ident, pattern, cfgs, .. }| {
-        let at = mixed_at(ident.span());
-        let ident = if pattern.is_none() { used_silently(ident) } else { ident.clone() };
-        quote_spanned!(at=> #(#cfgs)* __idem_private::require_owned(&#ident);)
+        let span = mixed_at(ident.span());
+        let ident = if pattern.is_none() { without_underscore_lint(ident) } else { ident.clone() };
+        quote_spanned!(span=> #(#cfgs)* __idem_private::require_owned(&#ident);)
     });
     let receiver = plan.receiver.map(|receiver| {
         quote_spanned!(mixed_at(receiver.span)=> __idem_private::require_owned(&#receiver);)
@@ -98,15 +100,7 @@ fn outlives_caller(plan: &Plan) -> bool {
 
 fn fingerprint(plan: &Plan) -> TokenStream {
     let begin = identity(plan);
-    let hashed = plan.hashed.iter().map(|&index| {
-        let Argument { ident, pattern, cfgs, .. } = &plan.arguments[index];
-        // The place where an argument that cannot be hashed is reported.
-        let at = mixed_at(ident.span());
-        let ident = if pattern.is_none() { used_silently(ident) } else { ident.clone() };
-        quote_spanned! {at=>
-            #(#cfgs)* let __idem_arguments = __idem_arguments.arg(&#ident);
-        }
-    });
+    let hashed = plan.hashed.iter().map(|&index| hashed(&plan.arguments[index]));
     quote_spanned! {mixed()=>
         let __idem_arguments = #begin;
         #(#hashed)*
@@ -114,13 +108,40 @@ fn fingerprint(plan: &Plan) -> TokenStream {
     }
 }
 
-/// Which operation the fingerprint is of: its name, and what tells the instances of the function apart.
+/// Adds an argument to the fingerprint.
+fn hashed(Argument { ident, pattern, cfgs, wrapper, .. }: &Argument) -> TokenStream {
+    // An argument that cannot be hashed is reported here.
+    let content = wrapper.as_ref().and_then(|wrapper| wrapper.pattern.as_ref());
+    let span = mixed_at(content.map_or_else(|| ident.span(), |(_, content)| *content));
+    let ident = if pattern.is_none() { without_underscore_lint(ident) } else { ident.clone() };
+    let added = match wrapper {
+        None => quote_spanned!(span=> __idem_arguments.arg(&#ident)),
+        Some(Wrapper { pattern, is_state }) => {
+            let (let_held, held) = match pattern {
+                Some((path, _)) => (
+                    quote_spanned!(span=> let #path(__idem_held) = &#ident;),
+                    quote_spanned!(span=> __idem_held),
+                ),
+                None => (TokenStream::new(), quote_spanned!(span=> __idem_private::Opaque)),
+            };
+            let role = quote::format_ident!("{}", if *is_state { "State" } else { "Input" });
+            quote_spanned! {span=> {
+                #let_held
+                __idem_private::Subject::new(&#ident, #held, __idem_private::#role)
+                    .add_to(__idem_arguments)
+            }}
+        }
+    };
+    quote_spanned!(span=> #(#cfgs)* let __idem_arguments = #added;)
+}
+
+/// The operation in the fingerprint: its name, and the instance of a generic function.
 fn identity(plan: &Plan) -> TokenStream {
     let name = identity_name(plan);
     if let Some(instance) = &plan.args.instance {
-        let at = mixed_at(instance.span());
+        let span = mixed_at(instance.span());
         let instance = borrowed(instance);
-        return quote_spanned!(at=> __idem_private::Arguments::of_instance(#name, #instance));
+        return quote_spanned!(span=> __idem_private::Arguments::of_instance(#name, #instance));
     }
     let function = function_name(plan);
     quote_spanned! {mixed()=>
@@ -131,7 +152,7 @@ fn identity(plan: &Plan) -> TokenStream {
     }
 }
 
-/// The name that the user has given, or the function's path.
+/// The option `name`, or the function's path.
 fn identity_name(plan: &Plan) -> TokenStream {
     if let Some(name) = &plan.args.name {
         return name.to_token_stream();
@@ -144,8 +165,9 @@ fn function_name(plan: &Plan) -> LitStr {
     LitStr::new(&plan.function.sig.ident.unraw().to_string(), mixed())
 }
 
-/// An argument `_name` is hashed, but it is not the user who uses it: to lints it has to look like the macro.
-fn used_silently(ident: &Ident) -> Ident {
+/// The name of an argument, in a span that hides the use of a `_name` from lints: the macro uses it, not the
+/// user.
+fn without_underscore_lint(ident: &Ident) -> Ident {
     if ident.to_string().starts_with('_') {
         Ident::new(&ident.to_string(), Span::call_site().located_at(ident.span()))
     } else {
@@ -176,29 +198,30 @@ fn key(plan: &Plan) -> TokenStream {
     quote_spanned!(mixed()=> let __idem_key = #key;)
 }
 
-/// `value` where the parts of pattern arguments that it names are there, by reference.
+/// `value` behind `let` statements that bind the names of patterns that it uses, by reference.
 fn with_parts(plan: &Plan, needed: &[Ident], value: TokenStream) -> TokenStream {
-    let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, names, cfgs }| {
-        let pattern =
-            pattern.as_ref().filter(|_| names.iter().any(|name| needed.contains(name)))?;
-        let pattern = by_reference(pattern, needed);
-        Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = &#ident;))
-    });
+    let patterns =
+        plan.arguments.iter().filter_map(|Argument { ident, pattern, names, cfgs, .. }| {
+            let pattern =
+                pattern.as_ref().filter(|_| names.iter().any(|name| needed.contains(name)))?;
+            let pattern = by_reference(pattern, needed);
+            Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = &#ident;))
+        });
     let patterns = quote!(#(#patterns)*);
     if patterns.is_empty() { value } else { quote_spanned!(mixed()=> { #patterns #value }) }
 }
 
-fn template(parts: &[Part], span: Span) -> TokenStream {
-    let at = mixed_at(span);
+fn template(parts: &[Part], literal: Span) -> TokenStream {
+    let span = mixed_at(literal);
     let capacity: usize = parts.iter().map(expected_len).sum();
     let calls = parts.iter().map(|part| match part {
-        Part::Literal(text) => quote_spanned!(at=> .literal(#text)),
-        Part::Value { text, value, .. } => quote_spanned!(at=> .value(#text, &#value)),
+        Part::Literal(text) => quote_spanned!(span=> .literal(#text)),
+        Part::Value { text, value, .. } => quote_spanned!(span=> .value(#text, &#value)),
     });
-    quote_spanned!(at=> __idem_private::Template::new(#capacity) #(#calls)* .finish())
+    quote_spanned!(span=> __idem_private::Template::new(#capacity) #(#calls)* .finish())
 }
 
-/// Room for a literal, or for an id in text and the parentheses around it.
+/// The length of a literal, or of a typical id with its parentheses.
 fn expected_len(part: &Part) -> usize {
     match part {
         Part::Literal(text) => text.len(),
@@ -206,8 +229,8 @@ fn expected_len(part: &Part) -> usize {
     }
 }
 
-/// `let` statements that give the body the names of its patterns.
-fn taken_apart(plan: &Plan) -> TokenStream {
+/// `let` statements that bind the patterns' names for the body.
+fn destructure_args(plan: &Plan) -> TokenStream {
     let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, cfgs, .. }| {
         let pattern = pattern.as_ref()?;
         Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = #ident;))
@@ -218,17 +241,17 @@ fn taken_apart(plan: &Plan) -> TokenStream {
 /// The body as a future.
 fn body_future(plan: &Plan, parts: &TokenStream, block: &Group) -> TokenStream {
     let result = &plan.returned.result;
-    // Tells the compiler what the block returns before it looks at it, as a signature would.
+    // Gives the compiler the block's type before it checks the block, as a signature does.
     let fake = quote_spanned! {mixed_at(result.span())=>
         if false { return __idem_private::fake_return::<#result>(); }
     };
-    // Braces of the expansion's own, so that lints about braces are silent and those about the content are not.
+    // The expansion's own braces silence lints about braces, and only these.
     let mut body = Group::new(Delimiter::Brace, block.stream());
     body.set_span(mixed_at(block.span()));
     quote_spanned!(mixed()=> async move { #fake #parts #body })
 }
 
-/// The one call into the runtime, after what it needs has been asked for where the user can see what is missing.
+/// The call into the runtime, behind the requirements, which report missing bounds at the user's types.
 fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     let requirements = requirements(plan);
     let operation = operation(plan);
@@ -239,33 +262,37 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     }
     let run = if outlives_caller(plan) { "finish" } else { "run" };
     let run = quote::format_ident!("{run}", span = mixed_at(plan.function.sig.ident.span()));
-    // In a block of its own: what is borrowed and still there at the `.await` would be a part of the future.
+    // In a block, because a borrow that lives at the `.await` would be part of the future.
     quote_spanned! {mixed()=>
         #requirements
         let __idem_call = {
             let __idem_operation = #operation;
-            __idem_private::Call::<#result, _>::of(&__idem_operation)
-                .#run(__idem_operation, #body)
+            __idem_private::Call::<#result, _, _>::of(&__idem_operation, &__idem_form)
+                .#run(__idem_operation, __idem_form, #body)
         };
         __idem_call.await
     }
 }
 
-/// Likewise, in two calls with the body between them, which borrows the transaction from the expansion.
+/// The call in a transaction: two calls into the runtime with the body between them, which borrows the
+/// transaction from the expansion.
 fn call_within(
     tx: &Ident,
     operation: &TokenStream,
     result: &TokenStream,
     body: &TokenStream,
 ) -> TokenStream {
-    let at = mixed_at(tx.span());
-    let require = quote_spanned!(at=> __idem_private::require_transaction(&*#tx););
+    let span = mixed_at(tx.span());
+    let require = quote_spanned!(span=> __idem_private::require_transaction(&*#tx););
     quote_spanned! {mixed()=>
         #require
         let __idem_operation = #operation;
-        let __idem_call =
-            __idem_private::CallWithin::<#result, _, _>::of(&__idem_operation, &*#tx);
-        match __idem_call.begin(__idem_operation, &mut *#tx).await {
+        let __idem_call = __idem_private::CallWithin::<#result, _, _, _>::of(
+            &__idem_operation,
+            &__idem_form,
+            &*#tx,
+        );
+        match __idem_call.begin(__idem_operation, __idem_form, &mut *#tx).await {
             __idem_private::Turn::Ended(__idem_result) => __idem_result,
             __idem_private::Turn::Run(mut __idem_running) => {
                 let __idem_result = {
@@ -279,9 +306,10 @@ fn call_within(
 }
 
 fn requirements(plan: &Plan) -> TokenStream {
-    let Returned { result, value, error } = &plan.returned;
+    let Returned { result, value, error, shape } = &plan.returned;
     let whole = require("result", result, result);
-    let storable = require("value", value, &value_type(plan));
+    let form = form(value, &value_type(plan), result, shape);
+    let storable = quote_spanned!(mixed()=> let __idem_form = #form;);
     let replayable = matches!(plan.args.on_error, OnError::Replay)
         .then(|| require("replayed_error", error, &error_type(plan)));
     let convertible =
@@ -294,9 +322,44 @@ fn requirements(plan: &Plan) -> TokenStream {
     quote!(#whole #storable #replayable #convertible #sent)
 }
 
+/// The form in which the value `ty` of a `result` is stored; `place` is the span of an error.
+fn form(place: &TokenStream, ty: &TokenStream, result: &TokenStream, shape: &Shape) -> TokenStream {
+    let hint = match shape {
+        Shape::Plain => quote!(()),
+        Shape::Json(path, content) => quote_spanned! {mixed()=> {
+            use __idem_private::wrapper::*;
+            use #path as __IdemWrapper;
+            __idem_field::<__IdemWrapper<#content>, _, _>(
+                __IdemWrapper::<#content>,
+                |__IdemWrapper::<#content>(__idem_held)| __idem_held,
+            )
+        }},
+        Shape::Inside(part) => {
+            let form = form_of_part(part);
+            quote_spanned!(mixed()=> __idem_private::Inside(#form))
+        }
+        Shape::Tuple(parts) => {
+            let forms = parts.iter().map(form_of_part);
+            quote_spanned!(mixed()=> (#(#forms,)*))
+        }
+    };
+    let (first, _) = outer_spans(place);
+    let stored_as = quote::format_ident!("stored_as", span = mixed_at(first));
+    quote_spanned! {mixed_at(first)=>
+        __idem_private::#stored_as::<#ty, _>(
+            __idem_private::Value::<#result, _>::new(#hint).stored_as(),
+        )
+    }
+}
+
+fn form_of_part(shape::Part { ty, shape }: &shape::Part) -> TokenStream {
+    let result = quote_spanned!(mixed()=> __idem_private::Part<#ty>);
+    form(ty, ty, &result, shape)
+}
+
 /// A call of `require_…` for `ty`, reported at `place`.
 fn require(what: &str, place: &TokenStream, ty: &TokenStream) -> TokenStream {
-    let (first, _) = ends(place);
+    let (first, _) = outer_spans(place);
     let function = quote::format_ident!("require_{what}", span = mixed_at(first));
     quote_spanned!(mixed_at(first)=> __idem_private::#function::<#ty>();)
 }
@@ -347,9 +410,10 @@ fn operation(plan: &Plan) -> TokenStream {
     let retry_if = args.retry_if.as_ref().map(|matches| {
         quote_spanned!(mixed()=> .retry_if(__idem_private::predicate::<#error, _>(#matches)))
     });
+    let value = value_type(plan);
     let store_if = args.store_if.as_ref().map(|keeps| {
         quote_spanned! {mixed()=>
-            .store_if(__idem_private::Stored::<#result>::new().predicate(#keeps))
+            .store_if(__idem_private::store_if::<#value, _, _>(__idem_form, #keeps))
         }
     });
     let map_err = args.map_err.as_ref().map(
@@ -363,24 +427,24 @@ fn operation(plan: &Plan) -> TokenStream {
     }
 }
 
-/// `T` of the `Result<T, E>`, which may be an alias.
+/// `T` of a `Result<T, E>` or of an alias of one.
 fn value_type(plan: &Plan) -> TokenStream {
     part_of_result(&plan.returned.result, &plan.returned.value, "Value")
 }
 
-/// `E` of the `Result<T, E>`, which may be an alias.
+/// `E` of a `Result<T, E>` or of an alias of one.
 fn error_type(plan: &Plan) -> TokenStream {
     part_of_result(&plan.returned.result, &plan.returned.error, "Error")
 }
 
 fn part_of_result(result: &TokenStream, place: &TokenStream, part: &str) -> TokenStream {
-    let (first, last) = ends(place);
+    let (first, last) = outer_spans(place);
     let part = quote::format_ident!("{part}", span = mixed_at(last));
     quote_spanned!(mixed_at(first)=> <#result as __idem_private::Returned>::#part)
 }
 
-/// The first and the last span of tokens: on stable, all of what an error can mark.
-fn ends(place: &TokenStream) -> (Span, Span) {
+/// The first and the last span of tokens, the most that an error can mark on stable.
+fn outer_spans(place: &TokenStream) -> (Span, Span) {
     let mut tokens = place.clone().into_iter();
     let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
     let last = tokens.last().map_or(first, |token| token.span());
@@ -407,12 +471,12 @@ fn quote_all(tokens: &[impl ToTokens]) -> TokenStream {
     quote!(#(#tokens)*)
 }
 
-/// Locals of the expansion are not those of the user.
+/// The span of the expansion's own names, which user code does not see.
 fn mixed() -> Span {
     Span::mixed_site()
 }
 
-/// Likewise, but reported at `place`.
+/// Such a span for errors at `place`.
 fn mixed_at(place: Span) -> Span {
     mixed().located_at(place)
 }

@@ -1,6 +1,6 @@
-//! What is emitted for a wrong attribute: the errors, and the function as it was written.
+//! The output for an attribute with mistakes: the errors, and the function as written.
 //!
-//! Without the function, every use of it would be an error as well, and the one that matters would drown.
+//! Without the function every use of it would be an error too, and hide the one that matters.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,6 +1,6 @@
-//! First pass: the function, as it was written.
+//! First pass: the function, as written.
 //!
-//! The body stays a token stream, so that what the compiler understands and the parser does not is no obstacle.
+//! The body stays a token stream, so that syntax which only the compiler knows is no obstacle.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::format_ident;
@@ -9,6 +9,7 @@ use syn::{Attribute, FnArg, Pat, Signature, Token, Visibility};
 
 use crate::placeholder::bindings;
 use crate::problem::{Problem, Problems};
+use crate::wrapper::{self, Wrapper};
 
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
@@ -21,14 +22,16 @@ pub(crate) struct Function {
 
 /// An argument other than `self`.
 pub(crate) struct Argument {
-    /// The name of the whole value in the expansion: its own, or a fresh one where a pattern takes it apart.
+    /// The name of the whole value in the expansion: its own, or a fresh one for a pattern.
     pub(crate) ident: Ident,
-    /// The pattern that the body expects, where it is more than a name.
+    /// The pattern that the body expects, if it is more than a name.
     pub(crate) pattern: Option<Pat>,
     /// The names that the body sees.
     pub(crate) names: Vec<Ident>,
-    /// `cfg` attributes, which everything that mentions the argument must repeat.
+    /// `cfg` attributes, which every mention of the argument repeats.
     pub(crate) cfgs: Vec<Attribute>,
+    /// How to find its content, if it may be a wrapper.
+    pub(crate) wrapper: Option<Wrapper>,
 }
 
 pub(crate) fn parse(tokens: TokenStream, problems: &mut Problems) -> Option<Function> {
@@ -61,7 +64,7 @@ fn function(input: ParseStream<'_>) -> syn::Result<Function> {
     Ok(Function { attrs, vis, defaultness, sig, body })
 }
 
-/// `#![…]` at the head of a body are as good in front of the function, and could not stay in a block inside of it.
+/// Moves `#![…]` from the head of the body to the front of the function: a block inside cannot have them.
 fn split_inner_attributes(body: &Group) -> syn::Result<(Vec<Attribute>, Group)> {
     let split = |input: ParseStream<'_>| {
         let attrs = input.call(Attribute::parse_inner)?;
@@ -79,7 +82,7 @@ fn split_inner_attributes(body: &Group) -> syn::Result<(Vec<Attribute>, Group)> 
     Ok((attrs, group))
 }
 
-/// The arguments of `sig` other than `self`. Those that are patterns get a name in `sig` instead.
+/// The arguments of `sig` other than `self`. In `sig` a name takes the place of each pattern.
 pub(crate) fn name_arguments(sig: &mut Signature) -> Vec<Argument> {
     let typed = sig.inputs.iter_mut().filter_map(|input| match input {
         FnArg::Receiver(_) => None,
@@ -89,9 +92,10 @@ pub(crate) fn name_arguments(sig: &mut Signature) -> Vec<Argument> {
         .enumerate()
         .map(|(index, typed)| {
             let cfgs = typed.attrs.iter().filter(|attr| is_cfg(attr)).cloned().collect();
+            let wrapper = wrapper::of_argument(&typed.pat, &typed.ty);
             if let Some(ident) = plain_name(&typed.pat) {
                 let names = vec![ident.clone()];
-                return Argument { ident: ident.clone(), pattern: None, names, cfgs };
+                return Argument { ident: ident.clone(), pattern: None, names, cfgs, wrapper };
             }
             let span = Span::mixed_site().located_at(syn::spanned::Spanned::span(&typed.pat));
             let ident = format_ident!("__idem_arg_{index}", span = span);
@@ -104,7 +108,7 @@ pub(crate) fn name_arguments(sig: &mut Signature) -> Vec<Argument> {
             });
             let pattern = std::mem::replace(&mut *typed.pat, name);
             let names = bindings(&pattern);
-            Argument { ident, pattern: Some(pattern), names, cfgs }
+            Argument { ident, pattern: Some(pattern), names, cfgs, wrapper }
         })
         .collect()
 }

@@ -1,15 +1,15 @@
 //! The `#[idempotent]` attribute of the crate [`idempotency`](https://docs.rs/idempotency), which documents it.
 //!
-//! Three passes, each in a file that can be read alone:
+//! Three passes, each readable alone:
 //!
 //! | pass | from | to |
 //! |---|---|---|
-//! | `args`, `function` | tokens | the options and the function as they were written |
-//! | `validate` | those | a `Plan`, in which nothing is wrong any more |
+//! | `args`, `function` | tokens | the options and the function, as written |
+//! | `validate` | the options and the function | a `Plan` without mistakes |
 //! | `expand` | the plan | the function around its body |
 //!
-//! A pass does not stop at the first mistake: `Problems` collects them, and where there are any,
-//! `fallback` emits the function as it was written beside the errors, so that one mistake is one error.
+//! A pass does not stop at the first mistake: `Problems` collects them. If there are any, `fallback`
+//! emits the errors and the function as written, so that one mistake is one error.
 
 mod args;
 mod duration;
@@ -20,9 +20,11 @@ mod owned;
 mod placeholder;
 mod problem;
 mod returned;
+mod shape;
 mod tail;
 mod template;
 mod validate;
+mod wrapper;
 
 #[cfg(test)]
 mod tests;

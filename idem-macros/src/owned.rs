@@ -1,7 +1,7 @@
-//! What a body that outlives its caller may not have: arguments that are borrowed from it.
+//! A body that outlives its caller cannot borrow arguments from it.
 //!
-//! A macro sees types as they are written, and an async function has to write all its lifetimes. Where another function need not
-//! (`Cow<str>`), the compiler refuses the argument: see `require_owned`.
+//! A macro sees types as written, and an async function writes all its lifetimes. Other functions may
+//! elide them (`Cow<str>`); there the compiler refuses the argument: see `require_owned`.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -32,7 +32,8 @@ fn owned(input: &FnArg) -> Result<(), Problem> {
     }
 }
 
-/// Whether a reference, or a lifetime other than `'static`, is written in the type. What functions take is theirs: `fn(&str)`.
+/// Whether the type has a reference, or a lifetime other than `'static`. Arguments of function types do
+/// not count: `fn(&str)`.
 fn borrows(ty: TokenStream) -> bool {
     let mut tokens = ty.into_iter().peekable();
     let mut takes = false;
@@ -73,7 +74,7 @@ fn is_function(name: &Ident) -> bool {
         .any(|function| name == function)
 }
 
-/// The lifetimes of `for<'a>` are the function's.
+/// Skips `for<'a>`: these lifetimes belong to the function type.
 fn skip_generics(tokens: &mut impl Iterator<Item = TokenTree>) {
     for token in tokens {
         if matches!(token, TokenTree::Punct(punct) if punct.as_char() == '>') {

@@ -1,4 +1,4 @@
-//! The names that a pattern binds, and the same pattern by reference for the few that a key or an option needs.
+//! The names that a pattern binds, and the pattern by reference for the names that a key or an option uses.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -22,7 +22,7 @@ pub(crate) fn bindings(pattern: &Pat) -> Vec<Ident> {
     names.0
 }
 
-/// The names in `expression` that may be of arguments: not those of fields and methods.
+/// The names in `expression` that may be arguments: no fields and methods.
 pub(crate) fn names(expression: &impl ToTokens) -> Vec<Ident> {
     fn collect(tokens: TokenStream, names: &mut Vec<Ident>) {
         // Two of them are a range.
@@ -43,8 +43,8 @@ pub(crate) fn names(expression: &impl ToTokens) -> Vec<Ident> {
     names
 }
 
-/// `pattern` for matching a reference to the value: it binds references to those of its parts that are in `needed`,
-/// and nothing else.
+/// `pattern` to match a reference to the value: it binds references to the names in `needed`, and nothing
+/// else.
 pub(crate) fn by_reference(pattern: &Pat, needed: &[Ident]) -> Pat {
     let mut pattern = pattern.clone();
     ByReference { needed }.visit_pat_mut(&mut pattern);
@@ -58,7 +58,7 @@ struct ByReference<'n> {
 impl VisitMut for ByReference<'_> {
     fn visit_pat_mut(&mut self, pattern: &mut Pat) {
         match pattern {
-            // The mode of the match makes every binding a reference; saying so again is not allowed below one.
+            // The match binds by reference already; an explicit reference is an error there.
             Pat::Reference(reference) => *pattern = (*reference.pat).clone(),
             Pat::Ident(name) if !self.needed.contains(&name.ident) => {
                 *pattern = match name.subpat.take() {

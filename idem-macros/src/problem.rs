@@ -3,12 +3,12 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// One mistake: where it is, what is wrong, and what to do.
+/// One mistake: its span, what is wrong, and what to do.
 #[derive(Debug)]
 pub(crate) struct Problem(syn::Error);
 
 impl Problem {
-    /// A mistake in `tokens`. `help` goes below the message, as the compiler's own does.
+    /// A mistake in `tokens`. `help` goes below the message, as in the compiler's errors.
     pub(crate) fn new(
         tokens: impl ToTokens,
         message: impl AsRef<str>,
@@ -44,13 +44,13 @@ impl Problems {
         result.map_err(|problem| self.add(problem)).ok()
     }
 
-    /// `compile_error!` items, or none where nothing is wrong.
+    /// `compile_error!` items, if there are mistakes.
     pub(crate) fn into_errors(self) -> Option<TokenStream> {
         self.0.map(|errors| errors.to_compile_error())
     }
 }
 
-/// The candidate that was probably meant: one that is a few letters away.
+/// The candidate that differs by a few letters.
 pub(crate) fn did_you_mean<'c>(
     written: &str,
     candidates: impl IntoIterator<Item = &'c str>,
@@ -64,7 +64,7 @@ pub(crate) fn did_you_mean<'c>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Help for a name that is none of the candidates.
+/// The help for a name that is not among the candidates.
 pub(crate) fn one_of(written: &str, candidates: &[&str]) -> String {
     match did_you_mean(written, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),

@@ -1,4 +1,4 @@
-//! What a function returns: the `Result` in it, and types that are certainly none.
+//! The return type: the `Result` in it, and types that are certainly no `Result`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -9,6 +9,7 @@ use syn::{
 };
 
 use crate::problem::Problem;
+use crate::shape::{self, Shape};
 
 /// Types of the prelude and the language that are no `Result`.
 const NO_RESULTS: [&str; 24] = [
@@ -20,12 +21,15 @@ const NO_RESULTS: [&str; 24] = [
 pub(crate) struct Returned {
     /// Something that should be a `Result`.
     pub(crate) result: TokenStream,
-    /// The tokens of its value's and its error's types, where they can be told apart; else all of it. For the places of errors.
+    /// The tokens of the value's and the error's types, or the whole type if they cannot be told apart. For
+    /// the spans of errors.
     pub(crate) value: TokenStream,
     pub(crate) error: TokenStream,
+    /// The written shape of the value, if the type is called `Result`.
+    pub(crate) shape: Shape,
 }
 
-/// What an `async fn` with this output returns.
+/// The type that an `async fn` with this output returns.
 pub(crate) fn of_async_fn(name: &impl ToTokens, output: &ReturnType) -> Result<Returned, Problem> {
     match output {
         ReturnType::Default => Err(Problem::new(
@@ -37,14 +41,15 @@ pub(crate) fn of_async_fn(name: &impl ToTokens, output: &ReturnType) -> Result<R
     }
 }
 
-/// What the future returns that a function with this output makes.
+/// The output of the future that a function with this return type makes.
 pub(crate) fn of_future(ty: &Type) -> Result<Returned, Problem> {
     if let Some(output) = future_output(ty) {
         return of_result(output);
     }
-    // An alias of a boxed future. It can be named, so the compiler finds its output.
+    // An alias of a boxed future: the compiler resolves its output.
     let result = quote!(<#ty as ::core::future::Future>::Output);
-    Ok(Returned { result, value: ty.to_token_stream(), error: ty.to_token_stream() })
+    let (value, error) = (ty.to_token_stream(), ty.to_token_stream());
+    Ok(Returned { result, value, error, shape: Shape::Plain })
 }
 
 fn of_result(ty: &Type) -> Result<Returned, Problem> {
@@ -73,10 +78,16 @@ fn of_result(ty: &Type) -> Result<Returned, Problem> {
     let tokens = |index: usize| {
         arguments.get(index).map_or_else(|| ty.to_token_stream(), ToTokens::to_token_stream)
     };
-    Ok(Returned { result: ty.to_token_stream(), value: tokens(0), error: tokens(1) })
+    let shape =
+        arguments.first().filter(|_| is_called_result(ty)).map_or(Shape::Plain, |ty| shape::of(ty));
+    Ok(Returned { result: ty.to_token_stream(), value: tokens(0), error: tokens(1), shape })
 }
 
-/// What to call a type that is certainly no `Result`.
+fn is_called_result(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+}
+
+/// The name of a type that is certainly no `Result`, for an error.
 fn no_result(ty: &Type) -> Option<String> {
     match ty {
         Type::Paren(paren) => no_result(&paren.elem),
@@ -133,7 +144,7 @@ fn first_impl_trait(ty: &Type) -> Option<TypeImplTrait> {
     first.0
 }
 
-/// The output of a future type that is spelt out: `impl Future<Output = T>`, `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<T>`.
+/// The output of a written future type: `impl Future<Output = T>`, `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<T>`.
 fn future_output(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Paren(paren) => future_output(&paren.elem),
@@ -170,12 +181,12 @@ fn bounds_output<'b>(bounds: impl IntoIterator<Item = &'b TypeParamBound>) -> Op
     })
 }
 
-/// Whether the type may be that of a future: an alias of one may be called anything, but not as what is certainly none.
+/// Whether the type may be a future: an alias may have any name but that of a type which is certainly none.
 pub(crate) fn may_be_future(ty: &Type) -> bool {
     is_future(ty) || (no_result(ty).is_none() && arguments(ty).is_none_or(|types| types.len() < 2))
 }
 
-/// Whether the type is written as that of a future.
+/// Whether the type is written as a future.
 pub(crate) fn is_future(ty: &Type) -> bool {
     future_output(ty).is_some()
 }

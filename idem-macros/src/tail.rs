@@ -1,5 +1,5 @@
-//! The async block that a function without `async` ends with: what `#[async_trait]` makes of methods, and what people
-//! write to return `impl Future` or a boxed future.
+//! The async block at the end of a function without `async`: `#[async_trait]` generates it, and so do people
+//! who return `impl Future` or a boxed future.
 
 use proc_macro2::{Group, TokenStream};
 use syn::parse::Parser;
@@ -7,7 +7,7 @@ use syn::{Block, Expr, Stmt};
 
 /// The function's statements, the last of which holds an async block.
 pub(crate) struct Tail {
-    /// In order of their writing; the block is in the last one.
+    /// In order; the block is in the last one.
     pub(crate) statements: Vec<Stmt>,
 }
 

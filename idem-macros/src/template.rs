@@ -7,7 +7,7 @@ use syn::{LitInt, LitStr, Member};
 
 use crate::problem::{Problem, Problems};
 
-/// The longest key of the runtime. A template whose literals alone are longer can never give one.
+/// The runtime's limit. A template whose literals alone are longer never gives a key.
 const MAX_KEY: usize = 512;
 
 /// A part of a template.
@@ -18,13 +18,14 @@ pub(crate) enum Segment {
 
 /// `{head.members}`.
 pub(crate) struct Placeholder {
-    /// As it was written.
+    /// As written.
     pub(crate) text: String,
     pub(crate) head: Ident,
     pub(crate) members: Vec<Member>,
 }
 
-/// Takes `literal` apart. In the result literals and placeholders alternate. What is no placeholder is left out, with a problem each.
+/// Splits `literal` into alternating literals and placeholders. Each malformed placeholder is left out and
+/// reported.
 pub(crate) fn parse(literal: &LitStr, problems: &mut Problems) -> Option<Vec<Segment>> {
     let text = literal.value();
     let mut found = Vec::new();
@@ -74,7 +75,7 @@ impl Defect {
     }
 }
 
-/// The parts of a template; none in the place of a placeholder that is wrong.
+/// The parts of a template, with `None` for each malformed placeholder.
 fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>> {
     let mut segments = Vec::new();
     let mut literal = String::new();
@@ -178,10 +179,10 @@ fn member(text: &str, span: Span) -> Option<Member> {
     Some(Member::Unnamed(syn::Index { index, span }))
 }
 
-/// The identifier, raw where it is a keyword: in a template nobody writes `r#`.
+/// The identifier, raw if it is a keyword: templates are written without `r#`.
 fn identifier(text: &str, span: Span) -> Option<Ident> {
     let mut ident = Ident::parse_any.parse_str(text).ok()?;
-    // Without the spaces that the parser has passed over.
+    // Without the spaces that the parser has skipped.
     let name = ident.to_string();
     let is_special = ["self", "Self", "super", "crate", "_"].contains(&name.as_str());
     if !is_special && syn::parse_str::<Ident>(&name).is_err() {

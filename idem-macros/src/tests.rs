@@ -148,6 +148,20 @@ fn pattern_arguments() {
 }
 
 #[test]
+fn axum_handler() {
+    snapshot!(
+        "axum_handler",
+        (key = "payment:{req.id}", ttl = "15m"),
+        async fn pay(
+            State(app): State<App>,
+            Json(req): Json<Pay>,
+        ) -> Result<(StatusCode, Json<Receipt>), ApiError> {
+            app.pay(req).await
+        }
+    );
+}
+
+#[test]
 fn generics_and_attributes() {
     snapshot!(
         "generics_and_attributes",

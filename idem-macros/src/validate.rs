@@ -1,6 +1,6 @@
 //! Second pass: whether the options go together and with the function.
 //!
-//! The result is a [`Plan`]: the third pass only writes it down.
+//! The result is a [`Plan`], which the third pass turns into tokens.
 
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::quote;
@@ -17,7 +17,7 @@ use crate::returned::{self, Returned};
 use crate::tail::{self, Tail};
 use crate::template::{self, Placeholder, Segment};
 
-/// Everything that the expansion needs, with nothing wrong in it.
+/// Everything that the expansion needs, without mistakes.
 pub(crate) struct Plan {
     pub(crate) facade: Path,
     /// The operation's name.
@@ -32,11 +32,11 @@ pub(crate) struct Plan {
     pub(crate) returned: Returned,
     pub(crate) body: Body,
     pub(crate) args: Args,
-    /// With arguments that are patterns renamed.
+    /// With a name in the place of each argument that is a pattern.
     pub(crate) function: Function,
 }
 
-/// What the key is made of.
+/// The source of the key.
 pub(crate) enum Key {
     /// The function's path and the hash.
     Path,
@@ -52,7 +52,7 @@ pub(crate) enum Part {
     Value { text: String, head: Ident, value: TokenStream },
 }
 
-/// What is run once.
+/// The part of the function that runs once.
 pub(crate) enum Body {
     /// All of an async function.
     Whole(Group),
@@ -60,7 +60,7 @@ pub(crate) enum Body {
     Tail(Tail),
 }
 
-/// What is wrong with the options alone, whatever the function is.
+/// Mistakes in the options alone, independent of the function.
 pub(crate) fn check_options(args: &Args, problems: &mut Problems) {
     problems.take(ttl_outlives_lease(args));
     if let Some(name) = &args.name
@@ -81,7 +81,7 @@ pub(crate) fn check_options(args: &Args, problems: &mut Problems) {
     }
 }
 
-/// Options that are about a lease, or about what is left when its owner dies.
+/// Options about a lease, or about a record whose owner died.
 const MEANINGLESS_WITH_TX: [&str; 3] = ["lease", "on_crash", "on_cancel"];
 
 pub(crate) fn validate(
@@ -98,7 +98,7 @@ pub(crate) fn validate(
     let tx = transaction(&args, &arguments, &function.sig, problems);
     let mut hashed = hashed(&arguments, &args.skip, problems);
     hashed.retain(|&index| args.tx.as_ref().is_none_or(|tx| arguments[index].ident != *tx));
-    // What is the tenant is a part of the record's name.
+    // The tenant is part of the record's name.
     let tenant = args.tenant.as_ref().and_then(whole_name);
     hashed.retain(|&index| tenant.is_none_or(|tenant| arguments[index].names != [tenant.clone()]));
     let key = key(args.key.as_ref(), &arguments, self_token, problems);
@@ -124,7 +124,8 @@ pub(crate) fn validate(
     })
 }
 
-/// What of the function is run once. One that cannot be async at all is not told to be.
+/// The part of the function that runs once. A function that cannot be async gets no error about a missing
+/// `async`.
 fn body(function: &Function, problems: &mut Problems) -> Option<Body> {
     let sig = &function.sig;
     if let Some(constness) = &sig.constness {
@@ -191,8 +192,8 @@ fn not_async(function: &Function) -> Problem {
     )
 }
 
-/// What the function returns; none where that is of no use any more. A function that is no future yet is looked at as the async one that it has
-/// to become.
+/// The return type; `None` if its mistakes would only repeat another one. A function without a future is
+/// treated as the async function that it should be.
 fn returned(sig: &Signature, has_future: bool) -> Option<Result<Returned, Problem>> {
     match &sig.output {
         ReturnType::Type(_, ty) if sig.asyncness.is_none() && has_future => {
@@ -207,7 +208,7 @@ fn receiver_token(sig: &Signature) -> Option<Token![self]> {
     sig.receiver().map(|receiver| receiver.self_token)
 }
 
-/// The name that an expression is, if it is nothing else.
+/// The name, if the expression is nothing but a name.
 fn whole_name(expression: &Expr) -> Option<&Ident> {
     match expression {
         Expr::Path(path) if path.qself.is_none() => path.path.get_ident(),
@@ -280,7 +281,7 @@ fn key(
             Some(Part::Value { text: placeholder.text, head: placeholder.head, value })
         }
     };
-    // All of them, so that each is looked at.
+    // Resolves all of them first, so that every mistake is reported.
     let parts: Vec<_> = segments.into_iter().map(resolve).collect();
     let parts = parts.into_iter().collect::<Option<_>>()?;
     Some(Key::Template { parts, span: literal.span() })
@@ -337,7 +338,7 @@ fn arguments_help(
     }
 }
 
-/// The argument that is a transaction, where one is named.
+/// The argument that the option `tx` names.
 fn transaction(
     args: &Args,
     arguments: &[Argument],

@@ -1,11 +1,11 @@
-//! What the expansion of `#[idempotent]` calls. Not for people: it changes without notice.
+//! The functions that expansions of `#[idempotent]` call. Not public API; exempt from semver.
 //!
-//! Two things are particular to it:
+//! Two rules hold here:
 //!
-//! - It never fails on its own: what goes wrong with a key or a fingerprint is kept, and reported by the call.
-//! - A bound that a user's type does not meet is one error, at the type. So the expansion asks for every bound alone
-//!   (`require_…`), with a trait that says in the user's words what is missing; and [`Call`], which needs all of them
-//!   together, gives way to [`NotCallable`] instead of complaining a second time.
+//! - Nothing fails early: an error in a key or a fingerprint is kept, and the call reports it.
+//! - A bound that a user's type does not meet is one error, at the type. The expansion requires each bound
+//!   alone (`require_…`), with a trait whose message says what to do. [`Call`] needs all of them together; if
+//!   one is missing, method lookup goes on to [`NotCallable`], so that there is no second error.
 
 #![doc(hidden)]
 
@@ -17,11 +17,26 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use futures_util::TryFutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Method lookup passes over a type whose bounds are not met and goes on with the next one, to which it derefs.
+macro_rules! otherwise {
+    ($([$($generics:tt)*] $choice:ty => $next:ty;)*) => {$(
+        impl<$($generics)*> Deref for $choice {
+            type Target = $next;
+
+            fn deref(&self) -> &$next {
+                &self.0
+            }
+        }
+    )*};
+}
+
+pub mod argument;
 mod instance;
-pub(crate) mod outcome;
+pub mod stored;
 pub mod transaction;
 
 pub use std::time::Duration;
@@ -30,15 +45,18 @@ pub use std::time::Duration;
 pub use crate::codec::Json;
 #[cfg(feature = "msgpack")]
 pub use crate::codec::MsgPack;
+use crate::engine::Outcome;
 pub use crate::engine::{Detached, Idempotency, Operation, handle};
 pub use crate::error::Error;
-pub use crate::fingerprint::{Fingerprint, Fingerprinter};
+pub use crate::fingerprint::Fingerprint;
 pub use crate::key::{Key, KeyBuilder};
 use crate::policy::{Policy, Storable};
 pub use crate::policy::{ReleaseErrors, ReplayErrors, StoreErrors, StoreErrorsAs};
 pub use crate::record::CrashPolicy;
+pub use argument::{Arguments, Input, Opaque, State, Subject};
 pub use instance::instance;
-pub use outcome::{Stored, Whole};
+use stored::form::StoredAs;
+pub use stored::{Inside, Part, Value, store_if, stored_as, wrapper};
 pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing, with a fingerprint that may
@@ -50,58 +68,6 @@ pub fn operation(
 ) -> Operation {
     Operation::new(handle.map(|idem| idem.0), name.into()).identified(fingerprint)
 }
-
-/// Computes the fingerprint of the arguments.
-#[derive(Debug)]
-#[must_use]
-pub struct Arguments(Result<Fingerprinter, Error>);
-
-impl Arguments {
-    /// Begins with the operation's name, and its instance where it has several.
-    pub fn new(operation: &str, instance: Result<Option<String>, Error>) -> Self {
-        Self(instance.and_then(|instance| match instance {
-            Some(instance) => Fingerprinter::of_instance(operation, &instance),
-            None => Ok(Fingerprinter::new(operation)),
-        }))
-    }
-
-    /// Likewise, with what the user calls the instance.
-    pub fn of_instance<T: HashInstance + ?Sized>(operation: &str, instance: &T) -> Self {
-        Self(Fingerprinter::of_instance(operation, instance))
-    }
-
-    /// Adds an argument.
-    pub fn arg<T: HashArgument + ?Sized>(self, value: &T) -> Self {
-        Self(self.0.and_then(|fingerprinter| fingerprinter.arg(value)))
-    }
-
-    /// The fingerprint.
-    pub fn finish(self) -> Result<Fingerprint, Error> {
-        self.0.map(Fingerprinter::finish)
-    }
-}
-
-/// An argument that is part of the fingerprint.
-#[diagnostic::on_unimplemented(
-    message = "an argument of the type `{Self}` cannot be hashed\n\n= help: leave it out of the hash, \
-               for example `#[idempotent(skip(pool))]`, or derive `serde::Serialize` for its type",
-    label = "arguments are hashed, so they have to be `Serialize`"
-)]
-pub trait HashArgument: Serialize {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + ?Sized> HashArgument for T {}
-
-/// What tells the instances of a function apart.
-#[diagnostic::on_unimplemented(
-    message = "an instance of the type `{Self}` cannot be hashed\n\n= help: give a value that is `serde::Serialize`, \
-               for example a constant of a trait: `instance = C::NAME`",
-    label = "the instance is hashed, so it has to be `Serialize`"
-)]
-pub trait HashInstance: Serialize {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + ?Sized> HashInstance for T {}
 
 /// A prefix and the hash of the arguments.
 pub fn prefixed_key(prefix: &str, fingerprint: &Result<Fingerprint, Error>) -> Result<Key, Error> {
@@ -156,7 +122,7 @@ pub fn handle_of<T: AsHandle + ?Sized>(handle: &T) -> Result<Idempotency, Error>
     handle.as_handle()
 }
 
-/// What the option `with` takes.
+/// A value of the option `with`.
 #[diagnostic::on_unimplemented(
     message = "a value of the type `{Self}` is no handle\n\n= help: give the field or the argument that holds an \
                `Idempotency`, for example `with = self.idempotency`",
@@ -209,17 +175,6 @@ impl<T, E> Returned for Result<T, E> {
     type Error = E;
 }
 
-/// A value that a replay can give back.
-#[diagnostic::on_unimplemented(
-    message = "a result of the type `{Self}` cannot be stored and replayed\n\n= help: derive `serde::Serialize` and \
-               `serde::Deserialize` for it, or for the `T` of an `Outcome<T>`, without borrowed data",
-    label = "results have to be `Serialize` and `DeserializeOwned`"
-)]
-pub trait Replayable {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Replayable for T {}
-
 /// An error that `on_error = "replay"` can give back.
 #[diagnostic::on_unimplemented(
     message = "an error of the type `{Self}` cannot be replayed\n\n= help: derive `serde::Serialize` and \
@@ -244,9 +199,6 @@ impl<E: From<Error>> FromIdempotency for E {}
 
 /// Asks for a `Result`.
 pub fn require_result<R: Returned>() {}
-
-/// Asks for a value that can be replayed.
-pub fn require_value<T: Replayable>() {}
 
 /// Asks for an error that can be replayed.
 pub fn require_replayed_error<E: ReplayableError>() {}
@@ -287,8 +239,8 @@ pub fn require_sent<T: Sent>() {}
 /// `run` is found here where all bounds are met, which is what the `require_…` functions have made sure of; else it is
 /// found at [`NotCallable`], behind errors that have been reported.
 #[derive(Debug)]
-pub struct Call<R, P> {
-    policy: PhantomData<fn(P)>,
+pub struct Call<R, F, P> {
+    types: PhantomData<fn(F, P)>,
     otherwise: NotCallable<R>,
 }
 
@@ -296,57 +248,61 @@ pub struct Call<R, P> {
 #[derive(Debug)]
 pub struct NotCallable<R>(PhantomData<fn() -> R>);
 
-impl<R, P> Call<R, P> {
-    /// For a call of `operation`.
-    pub fn of<B>(_operation: &Operation<P, B>) -> Self {
-        Self { policy: PhantomData, otherwise: NotCallable(PhantomData) }
+impl<R, F, P> Call<R, F, P> {
+    /// For a call of `operation`, whose value is stored as `F` says.
+    pub fn of<B>(_operation: &Operation<P, B>, _form: &F) -> Self {
+        Self { types: PhantomData, otherwise: NotCallable(PhantomData) }
     }
 }
 
-impl<T, E, P> Call<Result<T, E>, P>
+impl<V, E, F, P> Call<Result<V, E>, F, P>
 where
-    T: Storable,
-    P: Policy<T, E>,
+    F: StoredAs<V, Stored: Storable>,
+    P: Policy<F::Stored, E>,
 {
     /// Runs the body, or replays its result.
-    pub fn run<F: Future<Output = Result<T, E>>>(
+    pub fn run<B: Future<Output = Result<V, E>>>(
         &self,
         operation: Operation<P>,
-        body: F,
-    ) -> impl Future<Output = Result<T, E>> + use<T, E, P, F> {
-        operation.run(body)
+        form: F,
+        body: B,
+    ) -> impl Future<Output = Result<V, E>> + use<V, E, F, P, B> {
+        let outcome = operation.run_with_outcome(body.map_ok(move |value| form.store(value)));
+        outcome.map_ok(move |Outcome { value, source }| form.restore(value, source))
     }
 }
 
-impl<T, E, P> Call<Result<T, E>, P>
+impl<V, E, F, P> Call<Result<V, E>, F, P>
 where
-    T: Storable + Send + 'static,
+    F: StoredAs<V, Stored: Storable + Send + 'static> + Send + 'static,
     E: Send + 'static,
-    P: Policy<T, E> + Send + Sync + 'static,
+    P: Policy<F::Stored, E> + Send + Sync + 'static,
 {
-    /// Runs the body, to its end without its caller if need be, or replays its result.
-    pub fn finish<F: Future<Output = Result<T, E>> + Send + 'static>(
+    /// Runs the body, to completion without its caller if need be, or replays its result.
+    pub fn finish<B: Future<Output = Result<V, E>> + Send + 'static>(
         &self,
         operation: Operation<P, Detached>,
-        body: F,
-    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, P, F> {
-        operation.run(body)
+        form: F,
+        body: B,
+    ) -> impl Future<Output = Result<V, E>> + Send + use<V, E, F, P, B> {
+        let outcome = operation.run_with_outcome(body.map_ok(move |value| form.store(value)));
+        outcome.map_ok(move |Outcome { value, source }| form.restore(value, source))
     }
 }
 
 impl<R> NotCallable<R> {
     /// Stands in for the method of [`Call`], but is never compiled: there are errors already.
-    pub fn run<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
+    pub fn run<O, F, B>(&self, _operation: O, _form: F, _body: B) -> Pending<R> {
         const { panic!("a bound of `Call` was not asked for before") }
     }
 
-    /// Likewise.
-    pub fn finish<O, F>(&self, _operation: O, _body: F) -> Pending<R> {
+    /// Stands in for the other one.
+    pub fn finish<O, F, B>(&self, _operation: O, _form: F, _body: B) -> Pending<R> {
         const { panic!("a bound of `Call` was not asked for before") }
     }
 }
 
-impl<R, P> Deref for Call<R, P> {
+impl<R, F, P> Deref for Call<R, F, P> {
     type Target = NotCallable<R>;
 
     fn deref(&self) -> &NotCallable<R> {
@@ -364,15 +320,15 @@ pub fn predicate<T, F: Fn(&T) -> bool>(matches: F) -> F {
     matches
 }
 
-/// Likewise for `map_err`.
+/// Gives the closure of `map_err` the type that it is called with.
 pub fn error_map<E, F: Fn(Error) -> E>(map: F) -> F {
     map
 }
 
-/// The text that is stored of the error in `R`: what it displays, else how it debugs, else its type's name.
+/// The stored text of the error in `R`: its `Display` text, else its `Debug` text, else its type's name.
 ///
-/// `function` is found at the first of these types that has it: a method whose bounds are not met is passed over, and the
-/// next type is looked at through `Deref`. So no bound is asked for, and in a generic function those that are there count.
+/// `function` is found at the first of these types whose bounds are met: method lookup skips the others and
+/// follows `Deref`. No bound is required, and in a generic function the declared bounds count.
 #[derive(Debug)]
 pub struct ErrorText<R>(DebugText<R>);
 
@@ -422,26 +378,8 @@ impl<R> NoText<R> {
     pub fn function(&self) {}
 }
 
-impl<R> Deref for ErrorText<R> {
-    type Target = DebugText<R>;
-
-    fn deref(&self) -> &DebugText<R> {
-        &self.0
-    }
-}
-
-impl<R> Deref for DebugText<R> {
-    type Target = TypeText<R>;
-
-    fn deref(&self) -> &TypeText<R> {
-        &self.0
-    }
-}
-
-impl<R> Deref for TypeText<R> {
-    type Target = NoText<R>;
-
-    fn deref(&self) -> &NoText<R> {
-        &self.0
-    }
+otherwise! {
+    [R] ErrorText<R> => DebugText<R>;
+    [R] DebugText<R> => TypeText<R>;
+    [R] TypeText<R> => NoText<R>;
 }

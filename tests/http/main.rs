@@ -10,6 +10,7 @@
 mod stage;
 
 mod annotated;
+mod annotated_handlers;
 mod bodies;
 mod client;
 mod conformance;

@@ -68,9 +68,11 @@ impl IntoResponse for PayError {
     on_error = "replay",
     retry_if = PayError::passes,
     with = app.idem,
-    skip(app),
 )]
-async fn pay(app: App, order: Order) -> Result<Receipt, PayError> {
+pub(crate) async fn pay(
+    State(app): State<App>,
+    Json(order): Json<Order>,
+) -> Result<Json<Receipt>, PayError> {
     println!("charging");
     tokio::time::sleep(Duration::from_millis(300)).await; // the bank thinks
     if order.cents > 100_000 {
@@ -79,12 +81,5 @@ async fn pay(app: App, order: Order) -> Result<Receipt, PayError> {
     let key = format!("pay-{}", order.id);
     let charged = app.world.do_once(&key, &format!("charged {} for {}", order.cents, order.id));
     charged.map_err(|_| PayError::BankIsDown)?;
-    Ok(Receipt { order: order.id, text: format!("{} cents", order.cents) })
-}
-
-pub(crate) async fn handler(
-    State(app): State<App>,
-    Json(order): Json<Order>,
-) -> Result<Json<Receipt>, PayError> {
-    pay(app, order).await.map(Json)
+    Ok(Json(Receipt { order: order.id, text: format!("{} cents", order.cents) }))
 }

@@ -123,7 +123,7 @@ async fn main() -> anyhow::Result<()> {
         Recipe::Handler { place } => {
             let (idem, world) = place.open().await?;
             let app = handler::App { idem: idem.clone(), world };
-            let router = Router::new().route("/pay", post(handler::handler)).with_state(app);
+            let router = Router::new().route("/pay", post(handler::pay)).with_state(app);
             shutdown::serve(router, idem).await?;
         }
         Recipe::OnePool { database, id } => one_pool::run(&database, id).await?,

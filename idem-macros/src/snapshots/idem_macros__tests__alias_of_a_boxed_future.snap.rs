@@ -12,9 +12,16 @@ fn place(id: u64) -> Placed {
     );
     Box::pin(async move {
         __idem_private::require_result::<<Placed as ::core::future::Future>::Output>();
-        __idem_private::require_value::<
+        let __idem_form = __idem_private::stored_as::<
             <<Placed as ::core::future::Future>::Output as __idem_private::Returned>::Value,
-        >();
+            _,
+        >(
+            __idem_private::Value::<
+                <Placed as ::core::future::Future>::Output,
+                _,
+            >::new(())
+                .stored_as(),
+        );
         __idem_private::require_error::<
             <<Placed as ::core::future::Future>::Output as __idem_private::Returned>::Error,
         >();
@@ -36,9 +43,11 @@ fn place(id: u64) -> Placed {
             __idem_private::Call::<
                 <Placed as ::core::future::Future>::Output,
                 _,
-            >::of(&__idem_operation)
+                _,
+            >::of(&__idem_operation, &__idem_form)
                 .run(
                     __idem_operation,
+                    __idem_form,
                     async move {
                         if false {
                             return __idem_private::fake_return::<

@@ -15,9 +15,10 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
     let __idem_lease: __idem_private::Duration = LEASE;
     let __idem_wait: __idem_private::Duration = Duration::from_millis(order.patience);
     __idem_private::require_result::<Result<Receipt, Refusal>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<Receipt, Refusal> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<Receipt, Refusal>, _>::new(()).stored_as());
     __idem_private::require_replayed_error::<
         <Result<Receipt, Refusal> as __idem_private::Returned>::Error,
     >();
@@ -42,8 +43,11 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
                 >(Refusal::is_busy),
             )
             .store_if(
-                __idem_private::Stored::<Result<Receipt, Refusal>>::new()
-                    .predicate(|receipt| receipt.is_final()),
+                __idem_private::store_if::<
+                    <Result<Receipt, Refusal> as __idem_private::Returned>::Value,
+                    _,
+                    _,
+                >(__idem_form, |receipt| receipt.is_final()),
             )
             .map_err(
                 __idem_private::error_map::<
@@ -51,9 +55,14 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
                     _,
                 >(|error| Refusal::of(error)),
             );
-        __idem_private::Call::<Result<Receipt, Refusal>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<Receipt, Refusal>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<Result<Receipt, Refusal>>();

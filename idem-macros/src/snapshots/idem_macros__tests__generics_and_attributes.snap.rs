@@ -23,9 +23,10 @@ where
         .value("id", &id)
         .finish();
     __idem_private::require_result::<Result<Cow<'a, str>, Error>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<Cow<'a, str>, Error> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<Cow<'a, str>, Error>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<Cow<'a, str>, Error> as __idem_private::Returned>::Error,
     >();
@@ -42,9 +43,14 @@ where
                         .function(),
                 ),
             );
-        __idem_private::Call::<Result<Cow<'a, str>, Error>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<Cow<'a, str>, Error>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<

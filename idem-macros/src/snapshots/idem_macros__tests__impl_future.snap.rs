@@ -14,9 +14,10 @@ fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + S
     let note = note.to_owned();
     async move {
         __idem_private::require_result::<Result<String, Error>>();
-        __idem_private::require_value::<
+        let __idem_form = __idem_private::stored_as::<
             <Result<String, Error> as __idem_private::Returned>::Value,
-        >();
+            _,
+        >(__idem_private::Value::<Result<String, Error>, _>::new(()).stored_as());
         __idem_private::require_error::<
             <Result<String, Error> as __idem_private::Returned>::Error,
         >();
@@ -33,9 +34,14 @@ fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + S
                             .function(),
                     ),
                 );
-            __idem_private::Call::<Result<String, Error>, _>::of(&__idem_operation)
+            __idem_private::Call::<
+                Result<String, Error>,
+                _,
+                _,
+            >::of(&__idem_operation, &__idem_form)
                 .run(
                     __idem_operation,
+                    __idem_form,
                     async move {
                         if false {
                             return __idem_private::fake_return::<

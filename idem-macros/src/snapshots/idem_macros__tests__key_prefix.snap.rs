@@ -9,9 +9,10 @@ async fn add(a: u32, b: u32) -> crate::Result<u32> {
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = __idem_private::prefixed_key("addition", &__idem_fingerprint);
     __idem_private::require_result::<crate::Result<u32>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <crate::Result<u32> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<crate::Result<u32>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <crate::Result<u32> as __idem_private::Returned>::Error,
     >();
@@ -27,9 +28,14 @@ async fn add(a: u32, b: u32) -> crate::Result<u32> {
                     __idem_private::ErrorText::<crate::Result<u32>>::new().function(),
                 ),
             );
-        __idem_private::Call::<crate::Result<u32>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            crate::Result<u32>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<crate::Result<u32>>();

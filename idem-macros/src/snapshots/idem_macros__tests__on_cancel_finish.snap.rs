@@ -18,9 +18,10 @@ async fn charge(
         .value("req.order_id", &req.order_id)
         .finish();
     __idem_private::require_result::<Result<Receipt, PaymentError>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<Receipt, PaymentError> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<Receipt, PaymentError>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<Receipt, PaymentError> as __idem_private::Returned>::Error,
     >();
@@ -44,9 +45,14 @@ async fn charge(
                 ),
             )
             .finish_on_cancel();
-        __idem_private::Call::<Result<Receipt, PaymentError>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<Receipt, PaymentError>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .finish(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<

@@ -10,7 +10,11 @@ async fn place(
         __idem_private::instance(::core::module_path!(), "place", &|| {}),
     );
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_0);
-    let __idem_arguments = __idem_arguments.arg(&__idem_arg_1);
+    let __idem_arguments = {
+        let Path(__idem_held) = &__idem_arg_1;
+        __idem_private::Subject::new(&__idem_arg_1, __idem_held, __idem_private::Input)
+            .add_to(__idem_arguments)
+    };
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_3);
     let __idem_fingerprint = __idem_arguments.finish();
     let __idem_key = {
@@ -24,9 +28,10 @@ async fn place(
             .finish()
     };
     __idem_private::require_result::<Result<u64, Error>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<u64, Error> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<u64, Error>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<u64, Error> as __idem_private::Returned>::Error,
     >();
@@ -42,9 +47,14 @@ async fn place(
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<Result<u64, Error>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<u64, Error>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<Result<u64, Error>>();

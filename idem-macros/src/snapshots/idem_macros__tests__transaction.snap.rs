@@ -14,9 +14,10 @@ async fn transfer(
         .value("order.id", &order.id)
         .finish();
     __idem_private::require_result::<Result<Receipt, BankError>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<Receipt, BankError> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<Receipt, BankError>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<Receipt, BankError> as __idem_private::Returned>::Error,
     >();
@@ -37,8 +38,9 @@ async fn transfer(
         Result<Receipt, BankError>,
         _,
         _,
-    >::of(&__idem_operation, &*tx);
-    match __idem_call.begin(__idem_operation, &mut *tx).await {
+        _,
+    >::of(&__idem_operation, &__idem_form, &*tx);
+    match __idem_call.begin(__idem_operation, __idem_form, &mut *tx).await {
         __idem_private::Turn::Ended(__idem_result) => __idem_result,
         __idem_private::Turn::Run(mut __idem_running) => {
             let __idem_result = {

@@ -11,9 +11,10 @@ async unsafe fn place(id: u64) -> Result<(), Error> {
         &__idem_fingerprint,
     );
     __idem_private::require_result::<Result<(), Error>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<(), Error> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<(), Error>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<(), Error> as __idem_private::Returned>::Error,
     >();
@@ -25,9 +26,14 @@ async unsafe fn place(id: u64) -> Result<(), Error> {
             )
             .key(__idem_key)
             .errors(__idem_private::ReleaseErrors);
-        __idem_private::Call::<Result<(), Error>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<(), Error>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<Result<(), Error>>();

@@ -12,9 +12,10 @@ pub async fn place(id: u64, note: &str) -> Result<u64, Error> {
         &__idem_fingerprint,
     );
     __idem_private::require_result::<Result<u64, Error>>();
-    __idem_private::require_value::<
+    let __idem_form = __idem_private::stored_as::<
         <Result<u64, Error> as __idem_private::Returned>::Value,
-    >();
+        _,
+    >(__idem_private::Value::<Result<u64, Error>, _>::new(()).stored_as());
     __idem_private::require_error::<
         <Result<u64, Error> as __idem_private::Returned>::Error,
     >();
@@ -30,9 +31,14 @@ pub async fn place(id: u64, note: &str) -> Result<u64, Error> {
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<Result<u64, Error>, _>::of(&__idem_operation)
+        __idem_private::Call::<
+            Result<u64, Error>,
+            _,
+            _,
+        >::of(&__idem_operation, &__idem_form)
             .run(
                 __idem_operation,
+                __idem_form,
                 async move {
                     if false {
                         return __idem_private::fake_return::<Result<u64, Error>>();

@@ -44,7 +44,7 @@ struct Reader<'p> {
     out: String,
     /// How many brackets are open.
     depth: usize,
-    /// Where the last name outside of brackets is, in the end the function's.
+    /// The last name outside of brackets so far; after the last one, the function's.
     last: Range<usize>,
 }
 
@@ -73,7 +73,7 @@ impl<'p> Reader<'p> {
             }
         }
         self.out.replace_range(self.last, "");
-        // What the names that are gone have left.
+        // The separators of the removed names.
         while self.out.ends_with(':') {
             self.out.pop();
         }
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    #[expect(clippy::extra_unused_type_parameters, reason = "they are what is told apart")]
+    #[expect(clippy::extra_unused_type_parameters, reason = "the test tells them apart")]
     fn generic<T, const N: i32>() -> Option<String> {
         instance(module_path!(), "generic", &|| {}).unwrap()
     }

@@ -36,8 +36,8 @@ pub enum Turn<R, X> {
 
 /// Runs an operation whose body returns `R` in a transaction on `C`; see [`Call`](super::Call).
 #[derive(Debug)]
-pub struct CallWithin<R, P, C: ?Sized> {
-    policy: PhantomData<fn(P)>,
+pub struct CallWithin<R, F, P, C: ?Sized> {
+    types: PhantomData<fn(F, P)>,
     connection: PhantomData<fn(*const C)>,
     otherwise: NotCallableWithin<R>,
 }
@@ -46,18 +46,18 @@ pub struct CallWithin<R, P, C: ?Sized> {
 #[derive(Debug)]
 pub struct NotCallableWithin<R>(PhantomData<fn() -> R>);
 
-impl<R, P, C: ?Sized> CallWithin<R, P, C> {
-    /// For a call of `operation` on this connection.
-    pub fn of(_operation: &Operation<P>, _connection: &C) -> Self {
+impl<R, F, P, C: ?Sized> CallWithin<R, F, P, C> {
+    /// For a call of `operation` on this connection, whose value is stored as `F` says.
+    pub fn of(_operation: &Operation<P>, _form: &F, _connection: &C) -> Self {
         Self {
-            policy: PhantomData,
+            types: PhantomData,
             connection: PhantomData,
             otherwise: NotCallableWithin(PhantomData),
         }
     }
 }
 
-impl<R, P, C: ?Sized> Deref for CallWithin<R, P, C> {
+impl<R, F, P, C: ?Sized> Deref for CallWithin<R, F, P, C> {
     type Target = NotCallableWithin<R>;
 
     fn deref(&self) -> &NotCallableWithin<R> {
@@ -67,9 +67,10 @@ impl<R, P, C: ?Sized> Deref for CallWithin<R, P, C> {
 
 impl<R> NotCallableWithin<R> {
     /// Stands in for the method of [`CallWithin`], but is never compiled: there are errors already.
-    pub fn begin<O, C: ?Sized>(
+    pub fn begin<O, F, C: ?Sized>(
         &self,
         _operation: O,
+        _form: F,
         _connection: &mut C,
     ) -> Pending<Turn<R, NeverRunning<R>>> {
         const { panic!("a bound of `CallWithin` was not asked for before") }
@@ -97,103 +98,68 @@ mod within {
     use super::{CallWithin, Turn};
     use crate::engine::transaction::{self as engine, begin};
     use crate::engine::{Operation, Outcome};
+    use crate::macro_support::stored::form::StoredAs;
     use crate::policy::{Policy, Storable};
     use crate::transaction::TransactionConnection;
 
-    /// A call whose body is to be run.
-    pub struct Running<P>(engine::Running<P>);
+    /// A call whose body is to be run, and whose value is stored as `F` says.
+    pub struct Running<F, P> {
+        form: F,
+        running: engine::Running<P>,
+    }
 
-    impl<P> std::fmt::Debug for Running<P> {
+    impl<F, P> std::fmt::Debug for Running<F, P> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("Running")
         }
     }
 
-    impl<T, E, P, C> CallWithin<Result<T, E>, P, C>
+    impl<V, E, F, P, C> CallWithin<Result<V, E>, F, P, C>
     where
-        T: Storable,
-        P: Policy<T, E>,
+        F: StoredAs<V, Stored: Storable>,
+        P: Policy<F::Stored, E>,
         C: TransactionConnection,
     {
         /// Claims in the transaction.
         pub async fn begin(
             &self,
             operation: Operation<P>,
+            form: F,
             connection: &mut C,
-        ) -> Turn<Result<T, E>, Running<P>> {
+        ) -> Turn<Result<V, E>, Running<F, P>> {
             match begin(operation, connection).await {
-                engine::Turn::Ended(result) => Turn::Ended(result.map(Outcome::into_value)),
-                engine::Turn::Run(running) => Turn::Run(Running(running)),
+                engine::Turn::Ended(result) => Turn::Ended(restored(form, result)),
+                engine::Turn::Run(running) => Turn::Run(Running { form, running }),
             }
         }
     }
 
-    impl<P> Running<P> {
+    impl<F, P> Running<F, P> {
         /// Runs the body.
-        pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
-            self.0.body(body).await
+        pub async fn body<B: Future>(&mut self, body: B) -> B::Output {
+            self.running.body(body).await
         }
 
-        /// Makes the end part of the transaction.
-        pub async fn end<T, E, C>(self, connection: &mut C, result: Result<T, E>) -> Result<T, E>
+        /// Makes the outcome part of the transaction.
+        pub async fn end<V, E, C>(self, connection: &mut C, result: Result<V, E>) -> Result<V, E>
         where
-            T: Storable,
-            P: Policy<T, E>,
+            F: StoredAs<V, Stored: Storable>,
+            P: Policy<F::Stored, E>,
             C: TransactionConnection,
         {
-            self.0.end(connection, result).await.map(Outcome::into_value)
+            let Self { form, running } = self;
+            let result = result.map(|value| form.store(value));
+            restored(form, running.end(connection, result).await)
         }
     }
 
-    /// A call whose body is to be run, and whose caller is told where the result comes from.
-    pub struct RunningWithOutcome<P>(engine::Running<P>);
-
-    impl<P> std::fmt::Debug for RunningWithOutcome<P> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("RunningWithOutcome")
-        }
-    }
-
-    impl<T, E, P, C> CallWithin<Result<Outcome<T>, E>, P, C>
-    where
-        T: Storable,
-        P: Policy<T, E>,
-        C: TransactionConnection,
-    {
-        /// Claims in the transaction.
-        pub async fn begin(
-            &self,
-            operation: Operation<P>,
-            connection: &mut C,
-        ) -> Turn<Result<Outcome<T>, E>, RunningWithOutcome<P>> {
-            match begin(operation, connection).await {
-                engine::Turn::Ended(result) => Turn::Ended(result),
-                engine::Turn::Run(running) => Turn::Run(RunningWithOutcome(running)),
-            }
-        }
-    }
-
-    impl<P> RunningWithOutcome<P> {
-        /// Runs the body.
-        pub async fn body<F: Future>(&mut self, body: F) -> F::Output {
-            self.0.body(body).await
-        }
-
-        /// Makes the end part of the transaction.
-        pub async fn end<T, E, C>(
-            self,
-            connection: &mut C,
-            result: Result<Outcome<T>, E>,
-        ) -> Result<Outcome<T>, E>
-        where
-            T: Storable,
-            P: Policy<T, E>,
-            C: TransactionConnection,
-        {
-            self.0.end(connection, result.map(Outcome::into_value)).await
-        }
+    fn restored<V, E, F: StoredAs<V>>(
+        form: F,
+        result: Result<Outcome<F::Stored>, E>,
+    ) -> Result<V, E> {
+        result.map(|Outcome { value, source }| form.restore(value, source))
     }
 }
 
 #[cfg(feature = "_sql")]
-pub use within::{Running, RunningWithOutcome};
+pub use within::Running;
