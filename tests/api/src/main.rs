@@ -43,7 +43,9 @@ fn listing(json: &Path) -> anyhow::Result<String> {
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
         .build()
-        .with_context(|| format!("{} is not what this rustdoc writes", json.display()))?;
+        .with_context(|| {
+            format!("cannot read {} as the rustdoc of Rust 1.95 writes it", json.display())
+        })?;
     let mut listing = String::new();
     for item in api.items() {
         let line = item.to_string();
