@@ -224,7 +224,7 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The page that describes the problems, with a section for every [code](ProblemKind::code). Default:
+    /// The page that describes the problems, with a section for every [code](crate::ProblemKind::code). Default:
     /// [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
     pub fn problems_page(mut self, url: impl Into<Cow<'static, str>>) -> Self {
         self.settings().page = url.into();

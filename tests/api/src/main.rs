@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 const CRATES: [&str; 4] = ["idempotency", "idem_runtime", "idem_http", "idem_outbox"];
 
 /// Where the attribute's expansions find what they need.
-const PLUMBING: [&str; 2] = ["__private", "macro_support"];
+const PLUMBING: [&str; 2] = ["idempotency::__private", "macro_support"];
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = env::args_os().skip(1);
