@@ -113,6 +113,13 @@ pub use idem_macros::idempotent;
 #[doc(hidden)]
 pub use idem_runtime::macro_support as __private;
 
+/// Pages whose Rust examples run as tests.
 #[cfg(all(doctest, feature = "macros", feature = "json"))]
-#[doc = include_str!("../README.md")]
-mod readme {}
+mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/choosing.md")]
+    mod choosing {}
+    #[doc = include_str!("../docs/http.md")]
+    mod http {}
+}

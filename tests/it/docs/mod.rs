@@ -28,7 +28,7 @@ scenes! {
     readme_try_it: "README.md", "Try it", "console", 0 => cargo::commands_exist;
     contributing: "CONTRIBUTING.md", "Contributing", "console", 0 => cargo::commands_exist;
     recipes: "docs/recipes.md", "Recipes", "console", 0 => cargo::commands_exist;
-    readme_your_own_project: "README.md", "Try it", "console", 1 => cargo::commands_exist;
+    readme_install: "README.md", "idempotency", "console", 0 => cargo::commands_exist;
     correctness_model: "docs/correctness.md", "Model", "console", 0 => cargo::commands_exist;
     correctness_differential: "docs/correctness.md", "Differential", "console", 0 => cargo::commands_exist;
     correctness_histories: "docs/correctness.md", "Histories", "console", 0 => cargo::commands_exist;
