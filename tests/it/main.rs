@@ -16,6 +16,7 @@ mod engine;
 mod faults;
 mod guarantees;
 mod histories;
+mod layers;
 mod outbox;
 mod redis;
 mod seen;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Work;
-use super::lane::Mark;
+use super::settle::Mark;
 use crate::database::{OutboxDatabase, Seen, Window};
 use crate::error::{OutboxError, OutboxErrorKind};
 use crate::store::{Held, Taken};

@@ -11,24 +11,12 @@ use tracing::Instrument;
 use super::Work;
 use super::claim::{Run, Runs};
 use super::settings::{AfterDeath, pause_after};
+use super::settle::Mark;
 use crate::Event;
 use crate::database::OutboxDatabase;
 use crate::publisher::{PublishError, PublishErrorKind, Publisher};
-use crate::store::{Fate, Held, Taken, Unsent};
+use crate::store::{Fate, Taken, Unsent};
 use crate::telemetry;
-
-/// What is to be written down of an event.
-#[derive(Debug)]
-pub(super) enum Mark {
-    Published(Held),
-    Unsent(Unsent),
-}
-
-impl Mark {
-    pub(super) fn released(held: Held) -> Self {
-        Self::Unsent(Unsent { held, fate: Fate::Released })
-    }
-}
 
 /// Longest text of an error that is kept with an event, in characters.
 const LONGEST_ERROR: usize = 500;

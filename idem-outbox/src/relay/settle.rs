@@ -6,10 +6,22 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use super::Work;
-use super::lane::Mark;
 use crate::database::OutboxDatabase;
-use crate::store::{Held, Unsent};
+use crate::store::{Fate, Held, Unsent};
 use crate::telemetry;
+
+/// What is to be written down of an event.
+#[derive(Debug)]
+pub(super) enum Mark {
+    Published(Held),
+    Unsent(Unsent),
+}
+
+impl Mark {
+    pub(super) fn released(held: Held) -> Self {
+        Self::Unsent(Unsent { held, fate: Fate::Released })
+    }
+}
 
 /// Marks of one round of statements.
 const LARGEST: usize = 500;
