@@ -31,7 +31,7 @@ enum PackError {
 }
 
 impl PackError {
-    /// What the broker is told.
+    /// The reply to the broker.
     fn disposition(&self) -> Disposition {
         match self {
             Self::Jammed => Disposition::Redeliver { after: None },
@@ -40,7 +40,7 @@ impl PackError {
         }
     }
 
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self.disposition(), Disposition::Redeliver { .. })
     }
 }
@@ -67,12 +67,13 @@ impl Warehouse {
         error.disposition()
     }
 
-    /// All that it takes: the event's id is the same in every delivery, and an error that passes frees the key for the next one.
+    /// This is enough: the event's id is the same in every delivery, and a retryable error frees the
+    /// key for the next one.
     #[idempotent(
         name = "warehouse",
         key = "warehouse:{event.id}",
         ttl = "7d",
-        retry_if = PackError::passes,
+        retry_if = PackError::is_retryable,
         with = self.idem,
     )]
     async fn on_event(&self, event: Event) -> Result<(), PackError> {

@@ -44,7 +44,7 @@ pub(crate) enum PayError {
 
 impl PayError {
     /// The next request asks the bank again. That is right because the bank knows the key.
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self, Self::BankIsDown)
     }
 }
@@ -66,7 +66,7 @@ impl IntoResponse for PayError {
     wait = "10s",           // a second request gets the first one's answer
     on_cancel = "finish",   // a client that hangs up stops nothing
     on_error = "replay",
-    retry_if = PayError::passes,
+    retry_if = PayError::is_retryable,
     with = app.idem,
 )]
 pub(crate) async fn pay(

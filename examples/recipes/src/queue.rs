@@ -16,9 +16,9 @@ struct Order {
 #[derive(Debug, thiserror::Error)]
 enum BillingError {
     #[error("the ledger does not answer")]
-    Unavailable(#[from] std::io::Error), // passes by itself
+    Unavailable(#[from] std::io::Error), // retryable
     #[error("nobody can be billed {0} cents")]
-    Amount(i64), // stays
+    Amount(i64), // permanent
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
 }
@@ -32,7 +32,7 @@ impl BillingError {
         }
     }
 
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self.disposition(), Disposition::Redeliver { .. })
     }
 }
@@ -44,7 +44,7 @@ impl BillingError {
     name = "billing",
     key = "billing:{order.id}",
     ttl = "7d",            // longer than anything is redelivered
-    retry_if = BillingError::passes,
+    retry_if = BillingError::is_retryable,
     with = idem,
     skip(idem, world),
 )]

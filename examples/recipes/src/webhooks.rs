@@ -24,7 +24,7 @@ pub(crate) struct App {
 #[derive(Debug, thiserror::Error)]
 enum HookError {
     #[error("the books do not answer")]
-    Unavailable(#[from] std::io::Error), // passes by itself: the next delivery runs again
+    Unavailable(#[from] std::io::Error), // retryable: the next delivery runs again
     #[error("nobody knows this kind of event")]
     Unknown, // stays: stored, and told to every redelivery
     #[error(transparent)]
@@ -40,7 +40,7 @@ impl HookError {
         }
     }
 
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self.disposition(), Disposition::Redeliver { .. })
     }
 }
@@ -50,8 +50,8 @@ impl HookError {
 #[idempotent(
     name = "webhook",
     key = "webhook:{sender}:{id}",
-    ttl = "30d",            // longer than the sender tries
-    retry_if = HookError::passes,
+    ttl = "30d",            // longer than the sender retries
+    retry_if = HookError::is_retryable,
     on_cancel = "finish",   // senders hang up after a few seconds
     with = app.idem,
     skip(app, event),
@@ -73,7 +73,7 @@ fn answer(handled: Result<(), HookError>) -> Response {
         Disposition::Acknowledge => StatusCode::OK.into_response(),
         Disposition::DeadLetter => {
             eprintln!("put aside: {error}"); // a table or a queue that a person reads
-            StatusCode::OK.into_response() // or the sender tries for days
+            StatusCode::OK.into_response() // or the sender retries for days
         }
         Disposition::Redeliver { after } => {
             let seconds = after.map_or(1, |after| after.as_secs() + 1);

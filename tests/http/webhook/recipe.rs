@@ -1,9 +1,9 @@
 #[derive(Debug, thiserror::Error)]
 enum HookError {
     #[error("the ledger does not answer")]
-    Unavailable, // passes by itself
+    Unavailable, // retryable
     #[error("the account is unknown")]
-    UnknownAccount, // stays
+    UnknownAccount, // permanent
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
 }
@@ -17,7 +17,7 @@ impl HookError {
         }
     }
 
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self.disposition(), Disposition::Redeliver { .. })
     }
 }
@@ -25,8 +25,8 @@ impl HookError {
 #[idempotent(
     name = "payment-webhook",
     key = "payment-webhook:{event.id}",
-    ttl = "30d", // longer than the sender tries
-    retry_if = HookError::passes,
+    ttl = "30d", // longer than the sender retries
+    retry_if = HookError::is_retryable,
     on_cancel = "finish",
     with = app.idem,
     skip(app),
@@ -42,8 +42,8 @@ async fn webhook(State(app): State<App>, Json(event): Json<PaymentEvent>) -> Res
     match error.disposition() {
         Disposition::Acknowledge => StatusCode::OK.into_response(),
         Disposition::DeadLetter => {
-            app.put_aside(&event, &error);
-            StatusCode::OK.into_response() // or the sender tries for days
+            app.dead_letter(&event, &error);
+            StatusCode::OK.into_response() // or the sender retries for days
         }
         Disposition::Redeliver { after: Some(after) } => {
             let seconds = after.as_secs() + 1;

@@ -126,7 +126,7 @@ async fn an_event_whose_handler_fails_once_takes_effect_once_and_is_acknowledged
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_handle_is_put_aside_and_blocks_nothing() {
+async fn a_message_that_nobody_can_handle_is_dead_letter_and_blocks_nothing() {
     let consumer = Consumer::new().await;
     let poison = Event::new(EventId::random(), &consumer.stream, "poison", "no JSON");
     consumer.publisher.publish(&poison).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_message_that_nobody_can_handle_is_put_aside_and_blocks_nothing() {
 }
 
 #[tokio::test]
-async fn an_error_that_does_not_pass_is_put_aside_after_so_many_deliveries() {
+async fn an_error_that_does_not_pass_is_dead_letter_after_so_many_deliveries() {
     let consumer = Consumer::new().await;
     let (_, order) = consumer.publish(usize::MAX).await;
     consumer.deliver(MAX_DELIVERIES - 1).await;

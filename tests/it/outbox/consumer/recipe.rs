@@ -1,9 +1,9 @@
 #[derive(Debug, thiserror::Error)]
 enum BillingError {
     #[error("the payment service does not answer")]
-    Unavailable, // passes by itself
+    Unavailable, // retryable
     #[error(transparent)]
-    Malformed(#[from] OutboxError), // stays
+    Malformed(#[from] OutboxError), // permanent
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
 }
@@ -17,24 +17,26 @@ impl BillingError {
         }
     }
 
-    fn passes(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self.disposition(), Disposition::Redeliver { .. })
     }
 }
 
-/// Once for each event. An error that passes frees the key for the next delivery, any other is stored.
+/// Takes effect once per event. A retryable error frees the key for the next delivery, any other is
+/// stored.
 #[idempotent(
     name = "billing",
     key = "billing:{event.id}",
     ttl = "7d", // longer than an event can be redelivered
-    retry_if = BillingError::passes,
+    retry_if = BillingError::is_retryable,
 )]
 async fn on_event(event: Event) -> Result<(), BillingError> {
     let order: OrderPaid = event.json()?;
     bill(&order).await
 }
 
-/// Handles what nobody has read yet, and what was read `idle_ms` ago and not acknowledged. Call it in a loop.
+/// Handles new entries, and entries that were read `idle_ms` ago and not acknowledged. Call it in a
+/// loop.
 async fn consume(
     redis: &mut MultiplexedConnection,
     stream: &str,
@@ -55,12 +57,12 @@ async fn consume(
         if let Err(error) = handled {
             match error.disposition() {
                 Disposition::Acknowledge => {}
-                Disposition::DeadLetter => put_aside(redis, stream, &entry, &error).await?,
-                // The handler's own errors do not pass for ever; an outage of the storage is not the event's fault.
+                Disposition::DeadLetter => dead_letter(redis, stream, &entry, &error).await?,
+                // The handler's own errors have a limit. An outage of the storage does not count.
                 _ if matches!(error, BillingError::Unavailable)
                     && deliveries(redis, stream, &entry).await? >= MAX_DELIVERIES =>
                 {
-                    put_aside(redis, stream, &entry, &error).await?;
+                    dead_letter(redis, stream, &entry, &error).await?;
                 }
                 _ => continue, // not acknowledged, so it is delivered again
             }
@@ -80,8 +82,8 @@ async fn deliveries(
     Ok(pending.ids.first().map_or(0, |entry| entry.times_delivered))
 }
 
-/// Copies an entry to the dead letters, with its error, for a person.
-async fn put_aside(
+/// Copies an entry to the dead letters, with its error.
+async fn dead_letter(
     redis: &mut MultiplexedConnection,
     stream: &str,
     entry: &StreamId,
