@@ -87,7 +87,7 @@ table! {
     "the function is renamed":
         { {} charge(id: u64, cents: u64) -> u32 = charge(7, 5) }
         => { {} pay(id: u64, cents: u64) -> u32 = pay(7, 5) };
-    "a type that a generic function is called with, or `Self`, is renamed":
+    "a type argument of a generic function, or `Self`, is renamed":
         { { struct Card; } charge<C>(id: u64, cents: u64) -> u32 = charge::<Card>(7, 5) }
         => { { struct CreditCard; } charge<C>(id: u64, cents: u64) -> u32 = charge::<CreditCard>(7, 5) };
     "an argument is renamed":
@@ -96,28 +96,28 @@ table! {
     "an argument's type is renamed":
         { { #[derive(Serialize)] struct Order { cents: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { cents: 5 }) }
         => { { #[derive(Serialize)] struct Cart { cents: u64 } } charge(id: u64, cart: Cart) -> u32 = charge(7, Cart { cents: 5 }) };
-    "an argument gets another type of the same JSON (`u32`, then `u64`)":
+    "an argument gets another type with the same JSON (`u32`, then `u64`)":
         { {} charge(id: u64, cents: u32) -> u32 = charge(7, 5) }
         => { {} charge(id: u64, cents: u64) -> u32 = charge(7, 5) };
-    "an argument gets a type of other JSON (`u64`, then a string)":
+    "an argument gets a type with different JSON (`u64`, then a string)":
         { {} charge(id: u64, cents: u64) -> u32 = charge(7, 5) }
         => { {} charge(id: u64, cents: &str) -> u32 = charge(7, "5") };
-    "arguments change places":
+    "arguments are reordered":
         { {} charge(id: u64, cents: u64, card: &str) -> u32 = charge(7, 5, "4000") }
         => { {} charge(id: u64, card: &str, cents: u64) -> u32 = charge(7, "4000", 5) };
     "an argument is added":
         { {} charge(id: u64, cents: u64) -> u32 = charge(7, 5) }
         => { {} charge(id: u64, cents: u64, note: Option<u8>) -> u32 = charge(7, 5, None) };
-    "an argument is added that is skipped":
+    "a skipped argument is added":
         { {} charge(id: u64, cents: u64) -> u32 = charge(7, 5) }
         => { [skip(_note)] {} charge(id: u64, cents: u64, _note: Option<u8>) -> u32 = charge(7, 5, None) };
     "a field of an argument is renamed":
         { { #[derive(Serialize)] struct Order { cents: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { cents: 5 }) }
         => { { #[derive(Serialize)] struct Order { amount: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { amount: 5 }) };
-    "a field of an argument is renamed, with `#[serde(rename)]` to its old name":
+    "a field of an argument is renamed, with `#[serde(rename)]` to the old name":
         { { #[derive(Serialize)] struct Order { cents: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { cents: 5 }) }
         => { { #[derive(Serialize)] struct Order { #[serde(rename = "cents")] amount: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { amount: 5 }) };
-    "fields of an argument change places":
+    "fields of an argument are reordered":
         { { #[derive(Serialize)] struct Order { cents: u64, card: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { cents: 5, card: 1 }) }
         => { { #[derive(Serialize)] struct Order { card: u64, cents: u64 } } charge(id: u64, order: Order) -> u32 = charge(7, Order { cents: 5, card: 1 }) };
     "a field is added to an argument":
@@ -141,7 +141,7 @@ table! {
     "a field of the result is renamed":
         { { #[derive(Default, Serialize, Deserialize)] struct Receipt { text: String } } charge(id: u64, cents: u64) -> Receipt = charge(7, 5) }
         => { { #[derive(Default, Serialize, Deserialize)] struct Receipt { note: String } } charge(id: u64, cents: u64) -> Receipt = charge(7, 5) };
-    "a field of the result is renamed, with `#[serde(alias)]` of its old name":
+    "a field of the result is renamed, with `#[serde(alias)]` for its old name":
         { { #[derive(Default, Serialize, Deserialize)] struct Receipt { text: String } } charge(id: u64, cents: u64) -> Receipt = charge(7, 5) }
         => { { #[derive(Default, Serialize, Deserialize)] struct Receipt { #[serde(alias = "text")] note: String } } charge(id: u64, cents: u64) -> Receipt = charge(7, 5) };
     "the result gets another type (`u32`, then a string)":
@@ -191,7 +191,7 @@ macro_rules! moves {
 }
 
 moves! {
-    "the function moves to another module, or that is renamed";
+    "the function moves to another module, or its module is renamed";
     old_of_key new_of_key [key = "charge:{id}"]
     old_of_key_and_name new_of_key_and_name [key = "charge:{id}", name = "charge"]
     old_of_name new_of_name [name = "charge"]
