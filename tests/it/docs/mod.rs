@@ -38,9 +38,9 @@ scenes! {
     correctness_fuzzing: "docs/correctness.md", "Fuzzing", "console", 0 => cargo::commands_exist;
     correctness_mutants: "docs/correctness.md", "Mutants", "console", 0 => cargo::commands_exist;
     correctness_soak: "docs/correctness.md", "Soak", "console", 0 => cargo::commands_exist;
-    purge_in_postgres: "docs/operating.md", "Removing what has expired", "sql", 0 => purge::in_postgres;
-    purge_in_mysql: "docs/operating.md", "Removing what has expired", "sql", 1 => purge::in_mysql;
-    purge_in_sqlite: "docs/operating.md", "Removing what has expired", "sql", 2 => purge::in_sqlite;
+    purge_in_postgres: "docs/operating.md", "Purging expired records", "sql", 0 => purge::in_postgres;
+    purge_in_mysql: "docs/operating.md", "Purging expired records", "sql", 1 => purge::in_mysql;
+    purge_in_sqlite: "docs/operating.md", "Purging expired records", "sql", 2 => purge::in_sqlite;
     user_of_redis: "docs/operating.md", "Rights", "conf", 0 => rights::redis_app;
     relay_of_redis_streams: "docs/operating.md", "Rights", "conf", 1 => rights::redis_relay;
     users_of_postgres: "docs/operating.md", "Rights", "sql", 0 => rights::postgres_users;
