@@ -1,4 +1,4 @@
-//! Once per day, though every replica of the service has a timer.
+//! Once per day, although every replica of the service has a timer.
 
 use idempotency::{Idempotency, idempotent};
 
@@ -6,15 +6,16 @@ use crate::world::World;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    #[error("the data are not there yet")]
+    #[error("the data is not available yet")]
     Unavailable(#[from] std::io::Error),
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
 }
 
-/// The key is the day that the report is of, and not the moment at which a timer fired: timers of replicas differ. The replica that comes second waits
-/// for the first one's result, and takes over when that one dies: it waits for longer than the lease. A failure frees the key, so that the next
-/// timer tries again.
+/// The key is the day of the report, not the moment at which a timer fired: the replicas' timers
+/// differ. The second replica waits for the first one's result. It waits for longer than the lease,
+/// so it takes over if the first crashes. A failure frees the key, so that the next timer tries
+/// again.
 #[idempotent(
     name = "daily-report",
     key = "daily-report:{day}",
@@ -30,7 +31,7 @@ pub(crate) async fn report(
     world: &World,
     day: &str,
 ) -> Result<String, ReportError> {
-    // The archive keeps one report of a day, whoever sends it again.
+    // The archive keeps one report per day and ignores duplicates.
     world.do_once(day, &format!("report of {day}"))?;
     Ok(format!("report of {day} by process {}", std::process::id()))
 }

@@ -1,4 +1,4 @@
-//! An axum handler that takes effect once, and says in HTTP's words what else may happen.
+//! An axum handler that takes effect once, and maps every error to an HTTP response.
 
 use std::time::Duration;
 
@@ -30,20 +30,22 @@ pub(crate) struct Receipt {
     text: String,
 }
 
-/// `Serialize` and `Deserialize`, so that a duplicate of a declined payment is declined in the same words: `on_error = "replay"`.
+/// `Serialize` and `Deserialize`, so that a duplicate of a declined payment gets the same error:
+/// `on_error = "replay"`.
 #[derive(Debug, Deserialize, Serialize, thiserror::Error)]
 pub(crate) enum PayError {
     #[error("the card was declined")]
     Declined,
     #[error("the bank does not answer")]
-    BankIsDown, // perhaps it has charged all the same
+    BankIsDown, // it may have charged nevertheless
     #[error(transparent)]
     #[serde(skip)]
     Idempotency(#[from] idempotency::Error),
 }
 
 impl PayError {
-    /// The next request asks the bank again. That is right because the bank knows the key.
+    /// The next request asks the bank again. That is right because the bank deduplicates by the
+    /// key.
     fn is_retryable(&self) -> bool {
         matches!(self, Self::BankIsDown)
     }
@@ -54,7 +56,8 @@ impl IntoResponse for PayError {
         match self {
             Self::Declined => StatusCode::PAYMENT_REQUIRED.into_response(),
             Self::BankIsDown => StatusCode::BAD_GATEWAY.into_response(),
-            // 409 with `Retry-After` while the first request is under way, 422 for an order that has changed, 503 without the storage.
+            // 409 with `Retry-After` while the first request runs, 422 for a changed order, 503 if
+            // the storage is unavailable.
             Self::Idempotency(error) => Problem::from(error).into_response(),
         }
     }
@@ -63,8 +66,8 @@ impl IntoResponse for PayError {
 #[idempotent(
     name = "pay",
     key = "pay:{order.id}",
-    wait = "10s",           // a second request gets the first one's answer
-    on_cancel = "finish",   // a client that hangs up stops nothing
+    wait = "10s",           // a second request gets the first one's response
+    on_cancel = "finish",   // the body finishes if the client hangs up
     on_error = "replay",
     retry_if = PayError::is_retryable,
     with = app.idem,

@@ -1,4 +1,5 @@
-//! A mail that is never sent twice, at the price that after a crash a person looks whether it was sent at all.
+//! A mail that is never sent twice. The price: after a crash, an operator checks whether it was
+//! sent.
 
 use std::io;
 
@@ -15,14 +16,16 @@ pub(crate) enum MailError {
 }
 
 impl MailError {
-    /// That nothing was sent is certain where there was no connection. After a timeout or a broken connection nobody knows.
+    /// A refused connection proves that nothing was sent. After a timeout or a broken connection
+    /// the outcome is unknown.
     fn nothing_was_sent(&self) -> bool {
         matches!(self, Self::Unavailable(error) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 }
 
-/// `on_crash = "park"`: when the process dies between sending and recording, nobody runs this again by themselves, ever. The hook `on_parked` says
-/// that somebody has to look. Errors are stored, but for those that say that nothing was sent.
+/// `on_crash = "park"`: if the process crashes between sending and recording, the body never runs
+/// again by itself, and the hook `on_parked` asks an operator to investigate. Errors are stored,
+/// except those that prove that nothing was sent.
 #[idempotent(
     name = "welcome-mail",
     key = "welcome-mail:{user}",
@@ -38,8 +41,8 @@ pub(crate) async fn welcome(
     world: World,
     user: u64,
 ) -> Result<String, MailError> {
-    // A provider that knows idempotency keys is given one, the same in every attempt. Then all of this is simpler: `on_crash = "retry"`, and
-    // `on_error = "release"`.
+    // If the provider accepts idempotency keys, pass it one, the same in every attempt. Then
+    // `on_crash = "retry"` and `on_error = "release"` are enough.
     world.do_it(&format!("mail to {user}"))?;
     Ok(format!("sent to {user}"))
 }

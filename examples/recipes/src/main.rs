@@ -1,4 +1,5 @@
-//! The recipes of `docs/recipes.md`, each a file of this folder. `cargo run --package recipes -- --help` says how to run which.
+//! The recipes of `docs/recipes.md`, one per file. `cargo run --package recipes -- --help` lists
+//! them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod daily;
@@ -32,7 +33,7 @@ enum Recipe {
     Webhooks {
         #[command(flatten)]
         place: Place,
-        /// What the senders sign with
+        /// The senders' signing secret
         #[arg(long, default_value = "secret")]
         secret: String,
     },
@@ -47,18 +48,18 @@ enum Recipe {
         place: Place,
         #[arg(long)]
         user: u64,
-        /// How long a process that died keeps others away
+        /// How long a crashed process keeps its key
         #[arg(long, default_value_t = 30_000)]
         lease_ms: u64,
     },
-    /// A report of a day, made once by however many processes
+    /// A daily report, made once across any number of processes
     Daily {
         #[command(flatten)]
         place: Place,
         #[arg(long)]
         day: String,
     },
-    /// An axum handler, at /pay, in a service that ends in order
+    /// An axum handler, at /pay, in a service that shuts down gracefully
     Handler {
         #[command(flatten)]
         place: Place,
@@ -112,7 +113,7 @@ async fn main() -> anyhow::Result<()> {
             let builder = Idempotency::connect_builder(&place.storage).await?;
             let idem = builder
                 .lease(Duration::from_millis(lease_ms))
-                .on_parked(|parked| eprintln!("somebody has to look: {}", parked.operation))
+                .on_parked(|parked| eprintln!("parked: {}", parked.operation))
                 .build()?;
             println!("{}", mail::welcome(idem, World::new(place.world, place.dies), user).await?);
         }

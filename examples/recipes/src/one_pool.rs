@@ -32,14 +32,15 @@ pub(crate) async fn run(url: &str, id: i64) -> anyhow::Result<()> {
     )
     .execute(&pool)
     .await?;
-    // The library opens a few connections of its own beside the pool, with the pool's options: bodies that hold the whole pool do not keep it from
-    // renewing their leases. What runs in `tx` runs on the pool's.
+    // The library opens a few connections of its own beside the pool, with the pool's options, so
+    // bodies that hold the whole pool do not prevent renewals. Only statements in `tx` use the
+    // pool.
     let storage = PostgresStorage::new(pool.clone());
-    storage.migrate().await?; // in earnest: when the service is deployed
+    storage.migrate().await?; // in production: when the service is deployed
     idempotency::set_global(Idempotency::new(storage)?)?;
     let idem = idempotency::handle()?;
-    // Begins, runs the body, and commits; rolls back an error, and tries again what the database asks to be tried again. When the reply to the COMMIT is
-    // lost it finds out what has become of it.
+    // Begins, runs the body, and commits. Rolls back on an error; retries a deadlock or a
+    // serialization failure. Resolves an ambiguous commit when the reply is lost.
     let balance: i64 =
         idem.transaction(&pool, async |mut tx| deposit(&mut tx, id, 100).await).await?;
     println!("balance {balance}");

@@ -17,7 +17,7 @@ struct Order {
 enum BillingError {
     #[error("the ledger does not answer")]
     Unavailable(#[from] std::io::Error), // retryable
-    #[error("nobody can be billed {0} cents")]
+    #[error("cannot bill {0} cents")]
     Amount(i64), // permanent
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
@@ -37,13 +37,14 @@ impl BillingError {
     }
 }
 
-/// `name` keeps the keys when the function is renamed. `retry_if` is what the default is not: with it an error that passes by itself frees the key,
-/// and the next delivery runs again. That is right where the ledger knows the key, or where the error says that nothing was done: of a
-/// timeout nobody knows.
+/// `name` keeps the keys valid when the function is renamed. By default every error is stored; with
+/// `retry_if` a retryable error frees the key, and the next delivery runs again. That is right if
+/// the ledger deduplicates by the key, or if the error proves that nothing was done. After a
+/// timeout the outcome is unknown.
 #[idempotent(
     name = "billing",
     key = "billing:{order.id}",
-    ttl = "7d",            // longer than anything is redelivered
+    ttl = "7d",            // longer than any message can be redelivered
     retry_if = BillingError::is_retryable,
     with = idem,
     skip(idem, world),
@@ -56,19 +57,20 @@ async fn bill(idem: &Idempotency, world: &World, order: &Order) -> Result<(), Bi
     Ok(world.do_once(&key, &format!("billed {} {}", order.id, order.cents))?)
 }
 
-/// What the broker is told: `XACK`, `basic.ack` or `DeleteMessage` for `ack`; nothing, `nack` or a visibility timeout for `again`; for `aside` the message
-/// goes to where a person reads it, and is acknowledged.
+/// The reply to the broker. `ack`: `XACK`, `basic.ack` or `DeleteMessage`. `redeliver`: nothing,
+/// `nack` or a visibility timeout. `dead-letter`: move the message to the dead letters, then
+/// acknowledge it.
 async fn deliver(idem: &Idempotency, world: &World, message: &str) -> &'static str {
-    let Ok(order) = serde_json::from_str::<Order>(message) else { return "aside" };
+    let Ok(order) = serde_json::from_str::<Order>(message) else { return "dead-letter" };
     let Err(error) = bill(idem, world, &order).await else { return "ack" };
     match error.disposition() {
         Disposition::Acknowledge => "ack",
-        Disposition::DeadLetter => "aside",
-        _ => "again",
+        Disposition::DeadLetter => "dead-letter",
+        _ => "redeliver",
     }
 }
 
-/// Here the queue is the standard input, with a message on each line.
+/// Here the queue is the standard input, with one message per line.
 pub(crate) async fn consume(idem: &Idempotency, world: &World) -> anyhow::Result<()> {
     for message in std::io::stdin().lock().lines() {
         println!("{}", deliver(idem, world, &message?).await);

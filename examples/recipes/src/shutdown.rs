@@ -1,4 +1,4 @@
-//! An orderly end: no more requests, then the bodies and records that are under way, then the process.
+//! Graceful shutdown: stop accepting requests, wait for bodies and writes in flight, then exit.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use idempotency::Idempotency;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the platform waits between SIGTERM and SIGKILL, less a little.
+/// A little less than the platform's pause between SIGTERM and SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 pub(crate) async fn serve(router: Router, idem: Idempotency) -> anyhow::Result<()> {
@@ -18,10 +18,11 @@ pub(crate) async fn serve(router: Router, idem: Idempotency) -> anyhow::Result<(
         terminated.recv().await;
     };
     axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
-    // Clients may have gone away, and their requests with them; what `on_cancel = "finish"` keeps up is brought to its end here, and so are
-    // results that the storage would not take at once. What is left is taken over by others when its lease is over.
+    // Some clients have disconnected. Their bodies that go on under `on_cancel = "finish"` finish
+    // here, and so do writes that the storage did not accept at once. Calls that remain are taken
+    // over by other processes after their lease.
     let left = idem.drain_within(PATIENCE).await;
-    anyhow::ensure!(left == 0, "{left} calls are not over");
-    println!("nothing is left");
+    anyhow::ensure!(left == 0, "{left} calls are still in flight");
+    println!("all calls have finished");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Webhooks of Stripe and GitHub: every delivery is checked, handled once, and acknowledged.
+//! Webhooks of Stripe and GitHub: every delivery is verified, handled once, and acknowledged.
 
 use std::time::UNIX_EPOCH;
 
@@ -23,10 +23,10 @@ pub(crate) struct App {
 
 #[derive(Debug, thiserror::Error)]
 enum HookError {
-    #[error("the books do not answer")]
+    #[error("the ledger does not answer")]
     Unavailable(#[from] std::io::Error), // retryable: the next delivery runs again
-    #[error("nobody knows this kind of event")]
-    Unknown, // stays: stored, and told to every redelivery
+    #[error("unknown kind of event")]
+    Unknown, // permanent: stored, and every redelivery gets it
     #[error(transparent)]
     Idempotency(#[from] idempotency::Error),
 }
@@ -45,8 +45,9 @@ impl HookError {
     }
 }
 
-/// The sender's id names the delivery, whatever else differs when it is sent again: Stripe counts `pending_webhooks` down, and renders
-/// objects in another version of its API. So nothing but the id is compared: `skip(event)`.
+/// The sender's id names the delivery. Other fields may differ in a redelivery: Stripe counts
+/// `pending_webhooks` down, and may render objects in another version of its API. So only the id is
+/// compared: `skip(event)`.
 #[idempotent(
     name = "webhook",
     key = "webhook:{sender}:{id}",
@@ -59,20 +60,21 @@ impl HookError {
 async fn handle(app: App, sender: &'static str, id: String, event: Value) -> Result<(), HookError> {
     match (sender, event["type"].as_str().or(event["action"].as_str())) {
         ("stripe", Some("invoice.paid")) | ("github", Some("opened")) => {
-            // Perhaps it was done though the answer is an error. That the next delivery runs again is right because the books know the key.
+            // An error does not prove that nothing was booked. The next delivery may still run
+            // again, because the ledger deduplicates by the id.
             Ok(app.world.do_once(&id, &format!("{sender} {id}"))?)
         }
         _ => Err(HookError::Unknown),
     }
 }
 
-/// A 2xx ends the delivery, everything else asks for another.
+/// A 2xx acknowledges the delivery; any other status asks for a redelivery.
 fn answer(handled: Result<(), HookError>) -> Response {
     let Err(error) = handled else { return StatusCode::OK.into_response() };
     match error.disposition() {
         Disposition::Acknowledge => StatusCode::OK.into_response(),
         Disposition::DeadLetter => {
-            eprintln!("put aside: {error}"); // a table or a queue that a person reads
+            eprintln!("dead letter: {error}"); // a table or a queue for operators
             StatusCode::OK.into_response() // or the sender retries for days
         }
         Disposition::Redeliver { after } => {
@@ -83,8 +85,9 @@ fn answer(handled: Result<(), HookError>) -> Response {
     }
 }
 
-/// `Stripe-Signature: t=1700000000,v1=…`: the MAC is over the time, a dot and the body. While a secret is being changed there are several MACs. What is
-/// old is refused: keys are kept for 30 days, and what somebody has recorded may come later.
+/// `Stripe-Signature: t=1700000000,v1=…`: the MAC is over the time, a dot and the body. During a
+/// rotation of the secret there are several MACs. Old signatures are refused: keys are kept for 30
+/// days, and a recorded delivery could be replayed later.
 pub(crate) async fn stripe(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     let signature = header(&headers, "stripe-signature");
     let parts =
@@ -106,7 +109,7 @@ pub(crate) async fn stripe(State(app): State<App>, headers: HeaderMap, body: Byt
     answer(handle(app, "stripe", id, event).await)
 }
 
-/// `X-GitHub-Delivery` stays the same when a delivery is sent again.
+/// `X-GitHub-Delivery` stays the same in a redelivery.
 pub(crate) async fn github(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     let signature = header(&headers, "x-hub-signature-256");
     if !is_signed(&app.secret, &[&body], signature.strip_prefix("sha256=").unwrap_or_default()) {

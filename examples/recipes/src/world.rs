@@ -1,6 +1,7 @@
-//! The world outside, where doing something twice would be seen: a file with a line for each effect.
+//! The outside world, where a duplicate effect is visible: a file with a line for each effect.
 //!
-//! It knows keys, as payment and mail providers do: what it is asked for twice under one key it does once. Only `mail` asks without one.
+//! It deduplicates by key, as payment and mail providers do. Only `mail` makes requests without a
+//! key.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct World {
     file: Arc<PathBuf>,
-    /// The process ends with the first effect, before anybody hears of it.
+    /// The process aborts after the first effect, before the call returns.
     kills: bool,
 }
 
@@ -19,16 +20,17 @@ impl World {
         Self { file: Arc::new(file), kills }
     }
 
-    /// Does it, unless it was done under this key.
+    /// Makes the effect, unless it was made under this key.
     ///
     /// # Errors
     ///
-    /// Of an error nobody knows whether it was done, but for `ConnectionRefused`: then it was not.
+    /// `ConnectionRefused` proves that nothing was done. After any other error the outcome is
+    /// unknown.
     pub(crate) fn do_once(&self, key: &str, what: &str) -> io::Result<()> {
         self.write(&format!("{what} [{key}]\n"), true)
     }
 
-    /// Does it.
+    /// Makes the effect.
     ///
     /// # Errors
     ///
@@ -52,7 +54,7 @@ impl World {
         if self.kills {
             std::process::abort();
         }
-        // What a wire does that breaks before the answer.
+        // A connection that breaks before the reply.
         let loses_answers = self.file.with_extension("loses-an-answer");
         if fs::remove_file(loses_answers).is_ok() {
             return Err(ErrorKind::TimedOut.into());

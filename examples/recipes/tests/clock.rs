@@ -1,4 +1,4 @@
-//! Tests that move the time and do not wait for it.
+//! Tests that advance a clock instead of waiting.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use idempotency::{Error, Idempotency, idempotent};
 
 #[idempotent(key = "welcome:{user}", ttl = "1h", skip(sent))]
 async fn welcome(user: u64, sent: &AtomicU32) -> Result<u32, Error> {
-    tokio::time::sleep(Duration::from_secs(300)).await; // slow, and yet its lease of 30 s is kept up
+    tokio::time::sleep(Duration::from_secs(300)).await; // the heartbeat renews the lease of 30 s
     Ok(sent.fetch_add(1, SeqCst) + 1)
 }
 
-/// tokio's paused time moves the memory storage too: nothing else is needed. tokio needs the feature `test-util`.
+/// The memory storage follows tokio's paused time. Needs tokio's feature `test-util`.
 #[tokio::test(start_paused = true)]
 async fn with_tokios_own_time() -> Result<(), Error> {
     let sent = AtomicU32::new(0);
@@ -28,7 +28,8 @@ async fn with_tokios_own_time() -> Result<(), Error> {
     .await
 }
 
-/// A clock of the storage's own, where other timers are to go on as they are. idempotency needs the feature `testing`.
+/// A clock for the storage alone, while other timers run on. Needs the feature `testing` of
+/// idempotency.
 #[tokio::test]
 async fn with_a_manual_clock() -> Result<(), Error> {
     let (clock, runs) = (ManualClock::new(), AtomicU32::new(0));

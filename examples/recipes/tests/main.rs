@@ -1,4 +1,4 @@
-//! The recipes as their readers run them: processes, some of which die, on storages that outlast them.
+//! The recipes as readers run them: processes, some of which crash, on storages that outlive them.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

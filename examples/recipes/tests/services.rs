@@ -131,7 +131,7 @@ fn a_service_that_is_stopped_brings_to_an_end_what_clients_have_left() {
     let gone = service.begin("/pay", "", order);
     service.wait_for("charging");
     drop(gone);
-    assert_eq!(service.stop(), "nothing is left\n");
+    assert_eq!(service.stop(), "all calls have finished\n");
     assert_eq!(place.effects(), ["charged 1999 for 1 [pay-1]"]);
     let service = Service::start(&place, "handler");
     assert_eq!(service.post("/pay", "", order).0, 200);

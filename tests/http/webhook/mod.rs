@@ -26,7 +26,7 @@ include!("recipe.rs");
 
 on_every_storage! {
     a_delivery_whose_ledger_fails_once_is_booked_once,
-    a_delivery_that_nobody_can_book_is_dead_letter_and_acknowledged,
+    a_delivery_that_nobody_can_book_is_dead_lettered_and_acknowledged,
     a_sender_that_hangs_up_gets_the_outcome_in_the_next_delivery,
 }
 
@@ -115,7 +115,7 @@ async fn a_delivery_whose_ledger_fails_once_is_booked_once(stage: Stage) {
     assert_eq!((books.begun, books.booked.clone()), (2, vec!["e1".to_owned()]));
 }
 
-async fn a_delivery_that_nobody_can_book_is_dead_letter_and_acknowledged(stage: Stage) {
+async fn a_delivery_that_nobody_can_book_is_dead_lettered_and_acknowledged(stage: Stage) {
     let app = App::on(&stage);
     let addr = app.serve().await;
     assert!(is(&exchange(addr, delivery("e1", "unknown")).await, 200));

@@ -126,7 +126,7 @@ async fn an_event_whose_handler_fails_once_takes_effect_once_and_is_acknowledged
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_handle_is_dead_letter_and_blocks_nothing() {
+async fn a_message_that_nobody_can_handle_is_dead_lettered_and_blocks_nothing() {
     let consumer = Consumer::new().await;
     let poison = Event::new(EventId::random(), &consumer.stream, "poison", "no JSON");
     consumer.publisher.publish(&poison).await.unwrap();
