@@ -147,7 +147,7 @@ async fn a_message_that_nobody_can_handle_is_dead_lettered_and_blocks_nothing() 
 }
 
 #[tokio::test]
-async fn an_error_that_does_not_pass_is_dead_letter_after_so_many_deliveries() {
+async fn a_persistent_error_is_dead_lettered_after_so_many_deliveries() {
     let consumer = Consumer::new().await;
     let (_, order) = consumer.publish(usize::MAX).await;
     consumer.deliver(MAX_DELIVERIES - 1).await;
