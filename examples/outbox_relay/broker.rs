@@ -53,7 +53,7 @@ impl Broker {
                     deliveries += 1;
                     match handle(event.clone()).await {
                         Disposition::Acknowledge => {}
-                        Disposition::DeadLetter => put_aside(&event.id.to_string()),
+                        Disposition::DeadLetter => dead_letter(&event.id.to_string()),
                         _ => events.lock().await.push_back(event),
                     }
                 }
@@ -67,7 +67,8 @@ impl Broker {
                     let mut entries: Vec<_> =
                         reply.keys.into_iter().flat_map(|key| key.ids).collect();
                     if entries.is_empty() {
-                        // What was not acknowledged. Where there are other packers, they need some time for what they have read.
+                        // Unacknowledged entries. With several packers, leave each some time for
+                        // the entries that it has read.
                         let left: StreamAutoClaimReply =
                             redis.xautoclaim_options(stream, GROUP, PACKER, 0, "0", all()).await?;
                         entries = left.claimed;
@@ -79,10 +80,10 @@ impl Broker {
                         deliveries += 1;
                         match handle(Event::try_from(&entry)?).await {
                             Disposition::Acknowledge => {}
-                            Disposition::DeadLetter => put_aside(&entry.id),
+                            Disposition::DeadLetter => dead_letter(&entry.id),
                             _ => continue,
                         }
-                        // Only now: where this process dies before, another one gets it.
+                        // Only now: if this process crashes earlier, another one gets it.
                         let _: usize = redis.xack(stream, GROUP, &[&entry.id]).await?;
                     }
                 }
@@ -101,9 +102,9 @@ fn all() -> StreamAutoClaimOptions {
     StreamAutoClaimOptions::default().count(64)
 }
 
-/// A service copies it to where a person looks.
-fn put_aside(delivery: &str) {
-    say(&format!("put aside: {delivery}"));
+/// A service moves the message to the dead letters.
+fn dead_letter(delivery: &str) {
+    say(&format!("dead letter: {delivery}"));
 }
 
 impl Publisher for Broker {

@@ -1,12 +1,12 @@
-//! An order and the news of it: events that are published if and only if the order is, and handled once.
+//! An order and its events, which are published if and only if the order commits, and handled once.
 //!
 //! ```text
 //! cargo run --example outbox_relay --features outbox,sqlite
 //! cargo run --example outbox_relay --features outbox,sqlite -- --redis redis://127.0.0.1/
 //! ```
 //!
-//! Three parts, as in three services: `shop.rs` changes its database and enqueues events, `broker.rs` is what they are published to, and
-//! `warehouse.rs` handles them.
+//! Three parts, as in three services: `shop.rs` changes its database and enqueues events, the relay
+//! publishes them to `broker.rs`, and `warehouse.rs` handles them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells a story")]
 
 mod broker;
@@ -32,10 +32,11 @@ use self::warehouse::Warehouse;
 /// Events that are published if and only if their transaction commits, and handled once.
 #[derive(Parser)]
 struct Options {
-    /// The `SQLite` file with the shop's orders and its outbox. Without one it is a file that is removed at the end.
+    /// The `SQLite` file with the shop's orders and its outbox; by default a temporary file.
     #[arg(long, value_name = "FILE")]
     storage: Option<PathBuf>,
-    /// The Redis server whose streams events go to, such as `redis://127.0.0.1/`. Without one they stay in this process.
+    /// A Redis server whose streams get the events, such as `redis://127.0.0.1/`; by default they
+    /// stay in this process.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
 }
@@ -54,24 +55,18 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
     let broker = Arc::new(Broker::connect(options.redis.as_deref()).await?);
     let warehouse = Warehouse::open(shop.pool()).await?;
 
-    title(
-        1,
-        "If and only if. Three orders are placed; one of them fails in the end and is rolled back.",
-    );
+    title(1, "If and only if. Three orders are placed; one of them fails and is rolled back.");
     let (apples, pears) = (shop.place("apples").await?, shop.place("pears").await?);
     shop.place_and_fail("plums").await?;
     say(&format!("in the outbox: {} events", shop.waiting().await?));
 
-    title(2, "Published. A relay looks what was committed, and publishes it.");
+    title(2, "Published. A relay publishes the committed events.");
     publish_all(&shop, shop.relay(Arc::clone(&broker))).await?;
     warehouse.work(&broker).await?;
     warehouse.has_packed(&apples, 1)?;
     warehouse.has_packed(&pears, 1)?;
 
-    title(
-        3,
-        "A relay dies right after it has published. Nobody has told the database that it did.",
-    );
+    title(3, "A relay crashes right after publishing, before it updates the database.");
     let figs = shop.place("figs").await?;
     die_after_publishing(&shop, &broker).await?;
     say(&format!("the power is gone; in the outbox: {} event", shop.waiting().await?));
@@ -96,7 +91,7 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
     warehouse.work(&broker).await?;
     warehouse.has_packed(&nuts, 10)?;
 
-    title(5, "Refused. What the broker will never take is put aside, and people decide about it.");
+    title(5, "Refused. A rejected event becomes a dead letter, and an operator decides about it.");
     let (dates, quinces) = (shop.place("dates").await?, shop.place("quinces").await?);
     let picky = Picky { broker: Arc::clone(&broker), dislikes: dates.clone() };
     publish_all(&shop, shop.relay(picky)).await?;
@@ -106,20 +101,20 @@ async fn tell(options: &Options) -> anyhow::Result<()> {
         shop.outbox().redrive(letter.event.id).await?;
     }
     anyhow::ensure!(letters.iter().any(|letter| letter.event.key == dates), "nothing was refused");
-    say("redriven, with the broker mended");
+    say("redriven, after the broker is fixed");
     publish_all(&shop, shop.relay(Arc::clone(&broker))).await?;
     warehouse.work(&broker).await?;
     warehouse.has_packed(&dates, 1)?;
     warehouse.has_packed(&quinces, 1)?;
 
-    title(6, "Late. The warehouse's belt stands still, and the event is delivered again.");
+    title(6, "Late. The warehouse's belt is jammed, and the event is redelivered.");
     let grapes = shop.place("grapes").await?;
     publish_all(&shop, shop.relay(Arc::clone(&broker))).await?;
     warehouse.jam();
     let deliveries = warehouse.work(&broker).await?;
     anyhow::ensure!(deliveries == 2, "{deliveries} deliveries");
     warehouse.has_packed(&grapes, 1)?;
-    println!("\nThat is all. Where things can die, and what happens then, is in docs/outbox.md.");
+    println!("\nDone. docs/outbox.md lists every crash point.");
     Ok(())
 }
 
@@ -137,7 +132,7 @@ where
     Ok(running.await??)
 }
 
-/// Plays a machine that loses its power between publishing an event and removing it from the outbox.
+/// Simulates a power failure between publishing an event and deleting it from the outbox.
 async fn die_after_publishing(shop: &Shop, broker: &Arc<Broker>) -> anyhow::Result<()> {
     let power_cut = Arc::new(Notify::new());
     let doomed = Doomed { broker: Arc::clone(broker), power_cut: Arc::clone(&power_cut) };

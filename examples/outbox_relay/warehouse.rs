@@ -16,13 +16,13 @@ use crate::shop::OrderChanged;
 pub(crate) struct Warehouse {
     idem: Idempotency,
     packed: Mutex<Packed>,
-    /// The belt stands still the next time.
+    /// The next order jams the belt.
     jammed: AtomicBool,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum PackError {
-    #[error("the belt stands still")]
+    #[error("the belt is jammed")]
     Jammed,
     #[error(transparent)]
     Malformed(#[from] OutboxError),
@@ -67,8 +67,8 @@ impl Warehouse {
         error.disposition()
     }
 
-    /// This is enough: the event's id is the same in every delivery, and a retryable error frees the
-    /// key for the next one.
+    /// This is enough: the event's id is the same in every delivery, and a retryable error frees
+    /// the key for the next one.
     #[idempotent(
         name = "warehouse",
         key = "warehouse:{event.id}",
@@ -91,7 +91,7 @@ impl Warehouse {
         self.jammed.store(true, Ordering::Relaxed);
     }
 
-    /// Stops the story unless every version of an order up to this one was packed once, in their order.
+    /// Fails unless every version of an order up to this one was packed once, in order.
     pub(crate) fn has_packed(&self, order: &str, last: u32) -> anyhow::Result<()> {
         let packed = self.packed().get(order).cloned().unwrap_or_default();
         anyhow::ensure!(packed.iter().copied().eq(1..=last), "order {order}: packed {packed:?}");

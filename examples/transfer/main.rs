@@ -225,7 +225,7 @@ async fn story<DB: Bank>(url: &str, die: Option<Vec<String>>) -> anyhow::Result<
         worker.await??;
     }
     ensure!(show().await? == 4_500, "not once");
-    println!("\nThat is all. Why that is so, and when it is not, is in docs/exactly-once.md.");
+    println!("\nDone. docs/exactly-once.md explains the guarantee and its limits.");
     Ok(())
 }
 
