@@ -1,4 +1,4 @@
-//! Asking the storage for a key, and waiting while another process has it.
+//! Claiming a key, and waiting while another process has it.
 
 use std::time::Duration;
 
@@ -28,10 +28,11 @@ pub(crate) async fn claim(
     }
 }
 
-/// One decision of the storage, within the handle's claim timeout. A lost reply is asked for again with the same owner (G10).
+/// One decision of the storage, within the handle's claim timeout. After a lost reply the claim is
+/// repeated with the same owner, which is safe.
 ///
-/// What was asked first may arrive last, and be acquired by itself long after this claim was answered otherwise. So a lease may have begun
-/// at any time since then.
+/// The first request may arrive last, and acquire the key long after a repeated one was answered
+/// otherwise. So the lease may have begun at any time since the first request.
 async fn ask(
     guard: &mut Guard<'_>,
     claim: &Claim,

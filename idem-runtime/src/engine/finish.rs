@@ -1,7 +1,8 @@
-//! A call that comes to its end without its caller: `on_cancel = "finish"`.
+//! A call that completes without its caller: `on_cancel = "finish"`.
 //!
-//! The caller polls the call as ever. Dropped while the body runs, the rest of the call (body, outcome, write) is handed over to a task on
-//! the caller's runtime, which has to be driven on. Before that there is nothing to finish, and the call is dropped like any other. A task from the beginning would do as
+//! The caller polls the call itself. When it drops the call while the body runs, the rest of the call
+//! (body, outcome, write) moves to a task on the caller's runtime. Before the body there is nothing to
+//! finish, and the call is dropped like any other. Spawning a task from the beginning would do as
 //! well, but every call would pay for it, and the body would see none of its caller's task-locals.
 
 use std::pin::Pin;
@@ -62,7 +63,7 @@ impl<T: Send + 'static> Drop for Finish<T> {
         let Some(rest) = self.rest.take().filter(|_| runs) else { return };
         let Some(runtime) = &self.runtime else { return };
         let operation = &self.flight.name.operation;
-        tracing::debug!(%operation, "the caller was dropped: the body runs to its end without it");
+        tracing::debug!(%operation, "the caller was dropped: the body runs to completion without it");
         let span = std::mem::replace(&mut self.span, Span::none());
         let handle = std::mem::take(&mut self.handle);
         runtime.spawn(handle.scope(rest.map(drop)).instrument(span));

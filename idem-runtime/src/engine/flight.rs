@@ -1,7 +1,9 @@
-//! The calls that are under way in this process, by key and fingerprint.
+//! The in-flight table: the calls of this process that have begun and not ended, by key and
+//! fingerprint.
 //!
-//! A duplicate in the same process attaches to the call that is there, without asking the storage. The keeper renews the leases of those
-//! that run. Calls with the same key but another fingerprint do not meet here: the storage tells them apart.
+//! A duplicate in this process follows the call in the table and does not ask the storage. Lease
+//! renewal walks the table. Calls with the same key and another fingerprint do not meet here: the
+//! storage tells them apart.
 
 use std::sync::Arc;
 use std::time::Duration;

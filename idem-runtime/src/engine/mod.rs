@@ -1,8 +1,20 @@
-//! The engine: it runs a body at most once at a time, records how it ended, and gives everybody that end.
+//! The engine: it runs a body at most once at a time, records its outcome, and gives it to every
+//! duplicate.
 //!
-//! Start reading at `run` (one call, top-down), then [`transition`](crate::storage::transition) (what a record can become) and
-//! [`storage`](crate::storage) (the verbs). Beside them: `flight` (the calls under way in this process), `claim` (asking and waiting),
-//! `guard` (dropped futures and panics), `report` (what they are counted as), `finish` (bodies that outlive their caller), `read_back` (results that a duplicate could not read), `settle` (writing the end), `renewal` (heartbeats).
+//! Start reading at `run` (one call, top-down), then
+//! [`transition`](crate::storage::transition) (the states of a record) and
+//! [`storage`](crate::storage) (the verbs).
+//!
+//! | module | subject |
+//! |---|---|
+//! | `flight`, `follow` | the in-flight table of this process, and duplicates that follow a call in it |
+//! | `renewal` | heartbeats |
+//! | `shared` | what the calls of a handle share |
+//! | `settle`, `guard` | persisting the outcome; dropped futures and panics |
+//! | `call`, `claim` | a call without its body; the claim, and waiting for another process |
+//! | `report` | how a call is counted |
+//! | `finish` | bodies that outlive their caller |
+//! | `read_back` | results that do not decode again |
 
 #[cfg(feature = "_sql")]
 pub(crate) mod again;

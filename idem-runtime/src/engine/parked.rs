@@ -1,4 +1,5 @@
-//! The records that this process has parked: each is told of once, and counted until this process hears that it was resolved.
+//! The records that this process has parked: each is reported once, and counted until this process
+//! learns that it was resolved.
 //!
 //! A parked record waits for a person. The hook `on_parked` and a line at WARN are how one learns of it; the gauge is what is left to be
 //! looked at, as far as this process knows. It is not the storage's count: what other processes parked, or this one before it was started
@@ -14,7 +15,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::telemetry;
 
-/// Most records that are remembered: whoever has more of them needs no gauge to know.
+/// Most records that are remembered: with more of them nobody needs the gauge.
 const MOST: usize = 10_000;
 
 #[derive(Default)]

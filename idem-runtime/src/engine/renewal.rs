@@ -1,9 +1,14 @@
-//! The keeper: tasks that renew the leases of all calls under way of a handle, in batches.
+//! Lease renewal: tasks that renew the leases of a handle's in-flight calls, in batches.
 //!
-//! A handle has one on each runtime that it is used from and one on the library's own thread ([`driver`](crate::driver)); each renews
-//! whatever is due, and what one has taken on is not due for the others. So a body keeps its lease though it blocks the only thread of its
-//! runtime, or nobody drives that runtime, or the storage blocks the library's thread. In a test's time the one on the library's thread is left out. A short call never touches it: the keeper looks at the list of calls every third of the shortest lease, so that a new call
-//! need not wake it. Every few looks it forgets leases that nobody has any more, so that one short lease does not keep it busy for good.
+//! A handle has one task on each runtime that it is used from and one on the library's own thread
+//! ([`driver`](crate::driver)). Each renews the leases that are due, and a lease that one of them has
+//! taken on is not due for the others. So a body keeps its lease though it blocks the only thread of
+//! its runtime, or that runtime is not driven, or the storage blocks the library's thread. Under
+//! paused time the task on the library's thread is left out.
+//!
+//! A short call never touches a task: it looks at the in-flight table every third of the shortest
+//! lease, so a new call need not wake it. Every sixteenth look recomputes the shortest lease, so that
+//! one short lease does not keep the task busy for good.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -98,8 +103,8 @@ impl Renewer {
         on.spawn(run(registered, wake, whose));
     }
 
-    /// Forgets leases that no call under way has. A call that this overlooks enters the list later, and then finds that it has to wake
-    /// the keeper: whoever enters does so before it looks at the shortest lease.
+    /// Recomputes the shortest active lease. A call that this overlooks enters the table later and
+    /// then wakes the task: a call enters before it looks at the shortest lease.
     fn forget(&self) {
         let _no_tick_meanwhile = self.runtimes.lock();
         self.shortest_lease.store(u64::MAX, Ordering::Relaxed);

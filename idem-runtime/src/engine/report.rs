@@ -23,7 +23,7 @@ pub(crate) struct Report {
     /// `None` once the call is counted.
     timer: Option<Timer>,
     progress: Progress,
-    /// The body is not in the list of calls.
+    /// The body is not in the in-flight table.
     unlisted: bool,
 }
 
@@ -153,7 +153,7 @@ impl Aftermath {
         }
     }
 
-    /// Whether the body is in the list of calls.
+    /// Whether the body is in the in-flight table.
     fn is_listed(self) -> bool {
         matches!(self, Self::Released | Self::Parked)
     }

@@ -9,8 +9,9 @@
 //! commit ──► witness ──► COMMIT ──► its reply is lost? the database is asked for what became of the witness
 //! ```
 //!
-//! `Idempotency::commit` is in `commit.rs`. There is no guard, no keeper and no list of calls: until the commit nobody sees the record, and whatever becomes of this process,
-//! the database rolls both back. What the database cannot do is in
+//! `Idempotency::commit` is in `commit.rs`. There is no guard, no heartbeat and no in-flight table:
+//! the record is invisible before the commit, and if this process dies the database rolls back both.
+//! The limits of each database are in
 //! [`storage::sql::transaction`](crate::storage::sql::transaction).
 
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! Records in this process: for tests, single-process services, and effects that need not survive a
 //! restart.
 //!
-//! What it can lose (G12): everything when the process ends; and it knows nothing of other
+//! What it can lose: everything when the process ends; and it knows nothing of other
 //! processes.
 //!
 //! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired
