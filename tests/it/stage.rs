@@ -6,22 +6,29 @@ use std::time::Duration;
 
 use idem_runtime::IdempotencyBuilder;
 use idem_runtime::fingerprint::Fingerprinter;
-use idem_runtime::hooks::AbandonReason;
 use idem_runtime::key::RecordKey;
 use idem_runtime::record::{CrashPolicy, OwnerId, Record, Status};
 use idem_runtime::storage::{
-    Claim, Claimed, MemoryStorage, MySqlStorage, PostgresStorage, RedisStorage, SharedStorage,
-    SqliteStorage, Storage,
+    Claim, Claimed, MemoryStorage, RedisStorage, SharedStorage, SqliteStorage, Storage,
 };
-use idem_runtime::testing::{Faults, FaultyStorage};
-use idem_runtime::{Error, ErrorKind, Fingerprint, Idempotency, Key, Operation};
+use idem_runtime::testing::FaultyStorage;
+use idem_runtime::{Error, ErrorKind, Fingerprint, Idempotency, Key};
 use idem_tests::{Body, Job};
-use parking_lot::Mutex;
 use tempfile::TempDir;
 use testkit::ledger::Ledger;
 use testkit::proxy::FaultProxy;
 use testkit::sql::Product;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
+
+#[macro_use]
+mod on_every;
+mod connect;
+mod gate;
+mod process;
+
+pub(crate) use connect::{mysql, postgres};
+pub(crate) use gate::Gate;
+pub(crate) use process::{Heard, Process, Running};
 
 /// Far longer than anything takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -36,103 +43,6 @@ pub(crate) const TTL: Duration = Duration::from_secs(600);
 pub(crate) const LEASE: Duration = Duration::from_millis(300);
 /// For leases that heartbeats have to keep while rivals lie in wait: so long that a busy machine renews it in time.
 pub(crate) const KEPT: Duration = Duration::from_millis(700);
-
-/// Makes a test on every backend of each function named.
-macro_rules! on_every_backend {
-    ($($name:ident),* $(,)?) => {
-        mod on_memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::stage::Stage::on_memory()).await;
-            })*
-        }
-
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::stage::Stage::on_redis()).await;
-            })*
-        }
-
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::stage::Stage::on_postgres().await).await;
-            })*
-        }
-
-        mod on_mysql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::stage::Stage::on_mysql().await).await;
-            })*
-        }
-
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::stage::Stage::on_sqlite().await).await;
-            })*
-        }
-    };
-}
-
-/// Makes a test of each function named on every backend that has a server.
-macro_rules! on_every_server {
-    ($($name:ident),* $(,)?) => {
-        mod with_a_server {
-            $(mod $name {
-                use $crate::stage::{Stage, block_on};
-
-                #[test]
-                fn on_redis() {
-                    block_on(super::super::$name(Stage::on_redis()));
-                }
-
-                #[test]
-                fn on_postgres() {
-                    block_on(async { super::super::$name(Stage::on_postgres().await).await });
-                }
-
-                #[test]
-                fn on_mysql() {
-                    block_on(async { super::super::$name(Stage::on_mysql().await).await });
-                }
-            })*
-        }
-    };
-}
-
-/// Makes a test of each function named on every backend that processes share.
-macro_rules! on_every_shared_backend {
-    ($($name:ident),* $(,)?) => {
-        mod with_processes {
-            $(mod $name {
-                use $crate::stage::{Stage, block_on};
-
-                #[test]
-                fn on_redis() {
-                    super::super::$name(&Stage::on_redis());
-                }
-
-                #[test]
-                fn on_postgres() {
-                    super::super::$name(&block_on(Stage::on_postgres()));
-                }
-
-                #[test]
-                fn on_mysql() {
-                    super::super::$name(&block_on(Stage::on_mysql()));
-                }
-
-                #[test]
-                fn on_sqlite() {
-                    super::super::$name(&block_on(Stage::on_sqlite()));
-                }
-            })*
-        }
-    };
-}
 
 /// What `future` gives, for tests that are about processes and not futures.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -157,25 +67,6 @@ enum Records {
     Sqlite { url: String },
 }
 
-/// Stands for a process: a handle of its own, on a connection of its own.
-#[derive(Clone)]
-pub(crate) struct Process {
-    pub(crate) idem: Idempotency,
-    /// What goes wrong between this process and the storage.
-    pub(crate) faults: Faults,
-    pub(crate) heard: Arc<Heard>,
-}
-
-/// How often each hook was called.
-#[derive(Debug, Default)]
-pub(crate) struct Heard {
-    replays: AtomicUsize,
-    unrecorded: AtomicUsize,
-    takeovers: AtomicUsize,
-    abandoned: Mutex<Vec<AbandonReason>>,
-    parked: AtomicUsize,
-}
-
 impl Stage {
     pub(crate) fn on_memory() -> Self {
         Self::new(Records::Memory(MemoryStorage::new()))
@@ -196,14 +87,7 @@ impl Stage {
         static DATABASE: OnceCell<String> = OnceCell::const_new();
         let make = async || {
             let url = testkit::sql::shared(Product::Postgres).new_database();
-            PostgresStorage::builder()
-                .connection_timeout(BUSY)
-                .connect(&url)
-                .await
-                .unwrap()
-                .migrate()
-                .await
-                .unwrap();
+            postgres(&url).await.migrate().await.unwrap();
             url
         };
         Self::new(Records::Postgres { url: DATABASE.get_or_init(make).await.clone() })
@@ -214,14 +98,7 @@ impl Stage {
         static DATABASE: OnceCell<String> = OnceCell::const_new();
         let make = async || {
             let url = testkit::sql::shared(Product::MySql).new_database();
-            MySqlStorage::builder()
-                .connection_timeout(BUSY)
-                .connect(&url)
-                .await
-                .unwrap()
-                .migrate()
-                .await
-                .unwrap();
+            mysql(&url).await.migrate().await.unwrap();
             url
         };
         Self::new(Records::MySql { url: DATABASE.get_or_init(make).await.clone() })
@@ -232,25 +109,11 @@ impl Stage {
         let url = url.to_owned();
         match product {
             Product::Postgres => {
-                PostgresStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&url)
-                    .await
-                    .unwrap()
-                    .migrate()
-                    .await
-                    .unwrap();
+                postgres(&url).await.migrate().await.unwrap();
                 Self::new(Records::Postgres { url })
             }
             Product::MySql => {
-                MySqlStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&url)
-                    .await
-                    .unwrap()
-                    .migrate()
-                    .await
-                    .unwrap();
+                mysql(&url).await.migrate().await.unwrap();
                 Self::new(Records::MySql { url })
             }
         }
@@ -307,14 +170,8 @@ impl Stage {
 
     async fn storage_at(&self, url: &str) -> SharedStorage {
         match &self.records {
-            Records::Postgres { .. } => {
-                let builder = PostgresStorage::builder().connection_timeout(BUSY);
-                SharedStorage::new(builder.connect(url).await.unwrap())
-            }
-            Records::MySql { .. } => {
-                let builder = MySqlStorage::builder().connection_timeout(BUSY);
-                SharedStorage::new(builder.connect(url).await.unwrap())
-            }
+            Records::Postgres { .. } => SharedStorage::new(postgres(url).await),
+            Records::MySql { .. } => SharedStorage::new(mysql(url).await),
             _ => SharedStorage::new(RedisStorage::connect(url).await.unwrap()),
         }
     }
@@ -445,104 +302,6 @@ impl Stage {
         gate.pass().await;
         run.finish("");
         Ok(value.to_owned())
-    }
-}
-
-impl Process {
-    /// A call of the operation that most tests are about.
-    pub(crate) fn charge(&self, key: &str) -> Operation {
-        self.idem.operation(Job::OPERATION).key(key)
-    }
-
-    /// Calls and holds the body back at `gate`, in a task; when this returns the body has begun.
-    pub(crate) async fn begin(
-        &self,
-        stage: &Stage,
-        key: &str,
-        value: &str,
-        settings: impl FnOnce(Operation) -> Operation,
-    ) -> Running {
-        let gate = Gate::default();
-        let operation = settings(self.charge(key));
-        let (stage, key, value, inside) =
-            (stage.clone(), key.to_owned(), value.to_owned(), gate.clone());
-        let mut task = tokio::spawn(async move {
-            operation.run_with_outcome(stage.gated(&key, &value, &inside)).await
-        });
-        tokio::select! {
-            () = gate.begun() => Running { gate, task },
-            ended = &mut task => panic!("the call ended before its body began: {ended:?}"),
-        }
-    }
-}
-
-/// A call whose body has begun.
-pub(crate) struct Running {
-    pub(crate) gate: Gate,
-    task: tokio::task::JoinHandle<Result<idem_runtime::Outcome<String>, Error>>,
-}
-
-impl Running {
-    /// Lets the body go on, and gives how the call ended.
-    pub(crate) async fn finish(self) -> Result<idem_runtime::Outcome<String>, Error> {
-        self.gate.open();
-        in_time(self.task).await.unwrap()
-    }
-
-    /// Drops the call's future, and waits until it is dropped.
-    pub(crate) async fn cancel(self) {
-        self.task.abort();
-        assert!(in_time(self.task).await.unwrap_err().is_cancelled());
-    }
-}
-
-impl Heard {
-    pub(crate) fn replays(&self) -> usize {
-        self.replays.load(Ordering::SeqCst)
-    }
-    pub(crate) fn unrecorded(&self) -> usize {
-        self.unrecorded.load(Ordering::SeqCst)
-    }
-    pub(crate) fn takeovers(&self) -> usize {
-        self.takeovers.load(Ordering::SeqCst)
-    }
-    pub(crate) fn abandoned(&self) -> Vec<AbandonReason> {
-        self.abandoned.lock().clone()
-    }
-    pub(crate) fn parked(&self) -> usize {
-        self.parked.load(Ordering::SeqCst)
-    }
-}
-
-/// A gate inside a body, and the knowledge that the body has come to it.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    begun: Arc<Semaphore>,
-    opened: Arc<Semaphore>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        let closed = || Arc::new(Semaphore::new(0));
-        Self { begun: closed(), opened: closed() }
-    }
-}
-
-impl Gate {
-    /// Passes when the gate is open.
-    pub(crate) async fn pass(&self) {
-        self.begun.add_permits(1);
-        drop(self.opened.acquire().await.unwrap());
-    }
-
-    /// Waits until a body has come to the gate.
-    pub(crate) async fn begun(&self) {
-        in_time(self.begun.acquire()).await.unwrap().forget();
-    }
-
-    /// Lets everybody pass from now on.
-    pub(crate) fn open(&self) {
-        self.opened.add_permits(1);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::stage::BUSY;
+use crate::stage;
 use idem_runtime::key::RecordKey;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SqliteStorage};
@@ -66,8 +66,7 @@ pub(super) struct OnPostgres(PostgresStorage, PgPool);
 impl OnPostgres {
     pub(super) async fn new() -> Self {
         let url = testkit::sql::shared(Product::Postgres).new_database();
-        let storage =
-            PostgresStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
+        let storage = stage::postgres(&url).await;
         storage.migrate().await.unwrap();
         Self(storage, PgPool::connect(&url).await.unwrap())
     }
@@ -99,7 +98,7 @@ pub(super) struct OnMySql(MySqlStorage, MySqlPool);
 impl OnMySql {
     pub(super) async fn new() -> Self {
         let url = testkit::sql::shared(Product::MySql).new_database();
-        let storage = MySqlStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
+        let storage = stage::mysql(&url).await;
         storage.migrate().await.unwrap();
         Self(storage, MySqlPool::connect(&url).await.unwrap())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::{MySqlStorage, PostgresStorage, RedisStorage, SharedStorage, Storage};
+use idem_runtime::storage::{RedisStorage, SharedStorage, Storage};
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use idempotency::outbox::Outbox;
 use sqlx::error::DatabaseError;
@@ -14,7 +14,7 @@ use testkit::sql::{Product, query, shared};
 use super::pages;
 use crate::outbox::recorder::Recorder;
 use crate::outbox::stage::{Db, Running, pool, quick};
-use crate::stage::{BUSY, in_time};
+use crate::stage::{self, in_time};
 
 const PAGE: &str = "docs/operating.md";
 
@@ -49,25 +49,11 @@ impl LeastRights {
         run(&admin, &pages::block(PAGE, "Rights", "sql", users));
         match product {
             Product::Postgres => {
-                PostgresStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&migrator)
-                    .await
-                    .unwrap()
-                    .migrate()
-                    .await
-                    .unwrap();
+                stage::postgres(&migrator).await.migrate().await.unwrap();
                 make_outbox::<Postgres>(&migrator).await;
             }
             Product::MySql => {
-                MySqlStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&migrator)
-                    .await
-                    .unwrap()
-                    .migrate()
-                    .await
-                    .unwrap();
+                stage::mysql(&migrator).await.migrate().await.unwrap();
                 make_outbox::<MySql>(&migrator).await;
             }
         }
@@ -78,16 +64,8 @@ impl LeastRights {
 
     async fn storage(&self) -> SharedStorage {
         match self.product {
-            Product::Postgres => SharedStorage::new(
-                PostgresStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&self.app)
-                    .await
-                    .unwrap(),
-            ),
-            Product::MySql => SharedStorage::new(
-                MySqlStorage::builder().connection_timeout(BUSY).connect(&self.app).await.unwrap(),
-            ),
+            Product::Postgres => SharedStorage::new(stage::postgres(&self.app).await),
+            Product::MySql => SharedStorage::new(stage::mysql(&self.app).await),
         }
     }
 }
@@ -97,25 +75,11 @@ async fn tables_that_are_up_to_date_need_no_right_to_make_them(product: Product)
     let user = LeastRights::on(product).await;
     match product {
         Product::Postgres => {
-            PostgresStorage::builder()
-                .connection_timeout(BUSY)
-                .connect(&user.app)
-                .await
-                .unwrap()
-                .migrate()
-                .await
-                .unwrap();
+            stage::postgres(&user.app).await.migrate().await.unwrap();
             make_outbox::<Postgres>(&user.app).await;
         }
         Product::MySql => {
-            MySqlStorage::builder()
-                .connection_timeout(BUSY)
-                .connect(&user.app)
-                .await
-                .unwrap()
-                .migrate()
-                .await
-                .unwrap();
+            stage::mysql(&user.app).await.migrate().await.unwrap();
             make_outbox::<MySql>(&user.app).await;
         }
     }

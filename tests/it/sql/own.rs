@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::stage::BUSY;
+use crate::stage::{self, BUSY};
 use idem_runtime::Idempotency;
 use idem_runtime::storage::sql::{MYSQL_SCHEMA, POSTGRES_SCHEMA, SQLITE_SCHEMA};
 use idem_runtime::storage::{
@@ -114,16 +114,8 @@ impl Database {
     /// A storage on connections of its own.
     pub(super) async fn storage(&self) -> SharedStorage {
         match self.kind {
-            Kind::Postgres => SharedStorage::new(
-                PostgresStorage::builder()
-                    .connection_timeout(BUSY)
-                    .connect(&self.url)
-                    .await
-                    .unwrap(),
-            ),
-            Kind::MySql => SharedStorage::new(
-                MySqlStorage::builder().connection_timeout(BUSY).connect(&self.url).await.unwrap(),
-            ),
+            Kind::Postgres => SharedStorage::new(stage::postgres(&self.url).await),
+            Kind::MySql => SharedStorage::new(stage::mysql(&self.url).await),
             Kind::Sqlite => SharedStorage::new(SqliteStorage::connect(&self.url).await.unwrap()),
         }
     }

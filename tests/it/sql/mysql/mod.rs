@@ -5,7 +5,7 @@ mod conformance;
 mod releases;
 mod values;
 
-use crate::stage::BUSY;
+use crate::stage;
 use idem_runtime::codec::CodecTag;
 use idem_runtime::record::{Finish, Payload};
 use idem_runtime::storage::{Claim, Claimed, Complete, MySqlStorage, Storage, Written};
@@ -14,14 +14,7 @@ use testkit::sql::{Product, shared};
 /// The address of a new database, with the tables.
 async fn migrated() -> String {
     let url = shared(Product::MySql).new_database();
-    MySqlStorage::builder()
-        .connection_timeout(BUSY)
-        .connect(&url)
-        .await
-        .unwrap()
-        .migrate()
-        .await
-        .unwrap();
+    stage::mysql(&url).await.migrate().await.unwrap();
     url
 }
 

@@ -7,12 +7,11 @@ use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use testkit::sql::{Product, SqlServer};
 
 use super::{claim, complete, migrated, replay, result, run};
-use crate::stage::BUSY;
+use crate::stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_collations_would_merge_are_apart() {
-    let storage =
-        MySqlStorage::builder().connection_timeout(BUSY).connect(migrated().await).await.unwrap();
+    let storage = stage::mysql(migrated().await).await;
     let keys = ["A", "a", "a ", " a", "ä", "a\u{308}", "ß", "ss", "😀", "😁", "'", "\\", "%", "_"];
     for (number, key) in keys.iter().enumerate() {
         run(&storage, key, number.to_string().into_bytes()).await;
@@ -24,8 +23,7 @@ async fn keys_that_collations_would_merge_are_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_byte_of_a_result_comes_back() {
-    let storage =
-        MySqlStorage::builder().connection_timeout(BUSY).connect(migrated().await).await.unwrap();
+    let storage = stage::mysql(migrated().await).await;
     let all: Vec<u8> = (0..=255).cycle().take(1000).collect();
     for (key, bytes) in
         [("none", vec![]), ("all", all), ("zeros", vec![0; 300]), ("spaces", vec![b' '; 9])]
@@ -44,8 +42,7 @@ async fn every_byte_of_a_result_comes_back() {
 /// Results that make one batch too large for a statement, with some that are unlike the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_large_and_different_results_is_stored_whole() {
-    let storage =
-        MySqlStorage::builder().connection_timeout(BUSY).connect(migrated().await).await.unwrap();
+    let storage = stage::mysql(migrated().await).await;
     let claims: Vec<_> = (0..60).map(|number| claim(&format!("large-{number}"))).collect();
     for claimed in join_all(claims.iter().map(|claim| storage.claim(claim))).await {
         assert!(matches!(claimed.unwrap(), Claimed::Acquired { .. }));
@@ -70,8 +67,7 @@ async fn a_result_that_the_server_does_not_take_fails_by_itself() {
         .without_fsync()
         .setting("max_allowed_packet", "1M")
         .start();
-    let storage =
-        MySqlStorage::builder().connection_timeout(BUSY).connect(server.url()).await.unwrap();
+    let storage = stage::mysql(server.url()).await;
     storage.migrate().await.unwrap();
     let claims: Vec<_> = (0..8).map(|number| claim(&number.to_string())).collect();
     join_all(claims.iter().map(|claim| storage.claim(claim))).await;
@@ -94,7 +90,7 @@ async fn a_result_that_the_server_does_not_take_fails_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_settings_of_a_session_change_nothing() {
     let url = migrated().await;
-    let plain = MySqlStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
+    let plain = stage::mysql(&url).await;
     let settings = [
         "SET time_zone = '+13:00'",
         "SET sql_mode = ''",
@@ -133,8 +129,7 @@ pub(super) async fn pool_with(url: &str, setting: &'static str) -> MySqlPool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_are_given_up_leave_no_transaction_and_no_lock() {
     let server = SqlServer::builder(Product::MySql).without_fsync().start();
-    let storage =
-        MySqlStorage::builder().connection_timeout(BUSY).connect(server.url()).await.unwrap();
+    let storage = stage::mysql(server.url()).await;
     storage.migrate().await.unwrap();
     for number in 0..1000_u64 {
         let claim = claim(&format!("given-up-{number}"));

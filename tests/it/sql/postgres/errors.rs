@@ -8,11 +8,11 @@ use testkit::sql::{PgBouncer, Product, SqlServer};
 
 use super::super::{claim, complete, fresh_key, key, run_once};
 use super::database;
-use crate::stage::{BUSY, in_time};
+use crate::stage::{self, BUSY, in_time};
 
 /// One that a busy machine may keep waiting.
 async fn patient(url: String) -> PostgresStorage {
-    PostgresStorage::builder().connection_timeout(BUSY).connect(url).await.unwrap()
+    stage::postgres(url).await
 }
 
 #[tokio::test]
@@ -116,8 +116,7 @@ async fn database_that_lacks_a_character_of_a_key_says_so_and_merges_nothing() {
         let make = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'");
         server.query(&make);
         let url = server.url().replace("/postgres", &format!("/{name}"));
-        let storage = PostgresStorage::builder().connection_timeout(BUSY);
-        let storage = storage.connect(&url).await.unwrap();
+        let storage = stage::postgres(&url).await;
         storage.migrate().await.unwrap();
         let (known, unknown) = (key("caf\u{e9}"), key("caf\u{e9} \u{1F980}"));
         let asked = claim(&known);

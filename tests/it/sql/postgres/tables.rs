@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::super::{claim, fresh_key, run_once};
 use super::database;
-use crate::stage::BUSY;
+use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_processes_migrate_at_once() {
@@ -17,8 +17,7 @@ async fn many_processes_migrate_at_once() {
     for _ in 0..8 {
         let url = url.clone();
         processes.spawn(async move {
-            let storage =
-                PostgresStorage::builder().connection_timeout(BUSY).connect(url).await.unwrap();
+            let storage = stage::postgres(url).await;
             storage.migrate().await.unwrap();
             run_once(&storage).await;
         });
@@ -33,7 +32,7 @@ async fn many_processes_migrate_at_once() {
 #[tokio::test]
 async fn storage_without_its_tables_says_what_to_do() {
     let url = shared(Product::Postgres).new_database();
-    let storage = PostgresStorage::builder().connection_timeout(BUSY).connect(&url).await.unwrap();
+    let storage = stage::postgres(&url).await;
     let error = storage.claim(&claim(&fresh_key())).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration);
     assert!(error.to_string().contains("migrate()"), "{error}");
