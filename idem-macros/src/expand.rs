@@ -127,7 +127,7 @@ fn hashed(Argument { ident, pattern, cfgs, wrapper, .. }: &Argument) -> TokenStr
             let role = quote::format_ident!("{}", if *is_state { "State" } else { "Input" });
             quote_spanned! {span=> {
                 #let_held
-                __idem_private::Subject::new(&#ident, #held, __idem_private::#role)
+                __idem_private::Subject::of(&#ident, #held, __idem_private::#role)
                     .add_to(__idem_arguments)
             }}
         }

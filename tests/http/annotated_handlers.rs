@@ -190,7 +190,7 @@ async fn released_call_runs_again(stage: Stage) {
 /// Taking the extractors off later, or putting them on, keeps the keys and the results.
 async fn record_is_that_of_the_value_without_its_wrapper(stage: Stage) {
     mod wrapped {
-        use super::*;
+        use super::{ApiError, App, Json, Pay, Receipt, State, idempotent};
 
         #[idempotent(name = "settle", instance = "v1", key = "settle:{req.id}", with = app.idem)]
         pub(super) async fn settle(

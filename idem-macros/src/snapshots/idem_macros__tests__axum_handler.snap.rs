@@ -9,12 +9,12 @@ async fn pay(
     );
     let __idem_arguments = {
         let State(__idem_held) = &__idem_arg_0;
-        __idem_private::Subject::new(&__idem_arg_0, __idem_held, __idem_private::State)
+        __idem_private::Subject::of(&__idem_arg_0, __idem_held, __idem_private::State)
             .add_to(__idem_arguments)
     };
     let __idem_arguments = {
         let Json(__idem_held) = &__idem_arg_1;
-        __idem_private::Subject::new(&__idem_arg_1, __idem_held, __idem_private::Input)
+        __idem_private::Subject::of(&__idem_arg_1, __idem_held, __idem_private::Input)
             .add_to(__idem_arguments)
     };
     let __idem_fingerprint = __idem_arguments.finish();

@@ -12,7 +12,7 @@ async fn place(
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_0);
     let __idem_arguments = {
         let Path(__idem_held) = &__idem_arg_1;
-        __idem_private::Subject::new(&__idem_arg_1, __idem_held, __idem_private::Input)
+        __idem_private::Subject::of(&__idem_arg_1, __idem_held, __idem_private::Input)
             .add_to(__idem_arguments)
     };
     let __idem_arguments = __idem_arguments.arg(&__idem_arg_3);

@@ -93,7 +93,7 @@ pub struct Subject<'a, W, H, R> {
 
 impl<'a, W, H, R> Subject<'a, W, H, R> {
     /// The argument `whole`, which holds `held`.
-    pub fn new(whole: &'a W, held: H, _role: R) -> Argument<'a, W, H, R> {
+    pub fn of(whole: &'a W, held: H, _role: R) -> Argument<'a, W, H, R> {
         Argument(Content(Target(Shared(Unknown(Self { whole, held, role: PhantomData })))))
     }
 }
