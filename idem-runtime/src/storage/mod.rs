@@ -1,49 +1,50 @@
-//! The storage trait: seven verbs, each one atomic decision, a wake-up, and what is asked about a
+//! The storage trait: seven verbs, each one atomic decision, a wake-up, and methods about the
 //! storage itself.
 //!
-//! Nothing here reads and then writes. The argument of a verb is the event of the transition table
-//! in [`transition`], and every backend must answer as [`step`](transition::step) does; a storage
-//! that keeps whole records can run `step` itself inside a transaction. The published suite
+//! No verb reads first and writes later. The argument of a verb is the event of the transition
+//! table in [`transition`], and every backend must answer as [`step`](transition::step) does; a
+//! storage that keeps whole records can run `step` itself inside a transaction. The published suite
 //! (`idempotency::testing::conformance`, feature `testing`) has cases for each bullet of the
-//! contract below, and compares random histories with the table. How to write a storage, with a
-//! complete small one, is told in `docs/writing-a-storage.md` of the repository.
+//! contract below, and compares random histories with the table. The page
+//! `docs/writing-a-storage.md` of the repository shows how to write a storage, with a complete
+//! small example.
 //!
 //! # Contract of every verb
 //!
 //! - It is atomic: of two concurrent calls for one key, one sees the other's effect whole or not at
 //!   all.
-//! - All handles on the same data, in this process and in others, decide alike: what one has
-//!   answered every other sees, and none decides by what it remembers or by a lock that is its own.
-//! - Leases and retention run on the storage's clock where there is a server, never on the caller's
-//!   wall clock.
-//! - Where there is no server the clock is one that does not go back while the process lives
-//!   ([`MonotonicClock`](crate::clock::MonotonicClock)), and what is stored are moments since the
-//!   Unix epoch, which mean the same when the data is opened again.
-//! - A deadline is the moment of the verb plus the duration in whole milliseconds, rounded up; it
-//!   has come when it is at most the moment of the verb that asks. So a lease is live, and a record
-//!   is kept, up to the millisecond before.
-//! - A duration that is too long for the backend to count lasts as long as it can count: no sum
-//!   overflows, and nothing ends early.
-//! - What a verb has answered is there when the storage is opened again, unless the backend says
-//!   that it ends with its process: the answer comes after the commit.
-//! - A commit that fails is an error and not an answer: of kind
-//!   [`NotApplied`](StorageErrorKind::NotApplied) where certainly nothing is written, of kind
-//!   [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise. Nobody is shown what it would
-//!   have written and did not.
+//! - All handles on the same data, in this process and in others, agree: each sees what any other
+//!   has answered, and none decides from cached state or by a lock of its own.
+//! - With a server, leases and retention run on the server's clock, never on the caller's wall
+//!   clock.
+//! - Without a server, the clock does not go back while the process lives
+//!   ([`MonotonicClock`](crate::clock::MonotonicClock)), and stored times count from the Unix
+//!   epoch, so that they keep their meaning when the data is opened again.
+//! - A deadline is the time of the verb plus the duration in whole milliseconds, rounded up. It has
+//!   passed for every verb at or after that time: a lease is live, and a record is kept, up to the
+//!   millisecond before.
+//! - A duration too long for the backend is the longest that it can represent: no sum overflows,
+//!   and nothing expires early.
+//! - An answer is durable: it comes after the commit, and its effect survives reopening the
+//!   storage, unless the backend documents that its data ends with the process.
+//! - A failed commit is an error: of kind [`NotApplied`](StorageErrorKind::NotApplied) where
+//!   certainly nothing was written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate)
+//!   otherwise. No call sees changes that were not committed.
 //! - An unreadable record (damaged, newer version) is an error of kind
-//!   [`Corrupt`](StorageErrorKind::Corrupt) or [`NewerVersion`](StorageErrorKind::NewerVersion) and
-//!   stays as it is.
-//! - An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when
-//!   the reply was lost the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).
+//!   [`Corrupt`](StorageErrorKind::Corrupt) or [`NewerVersion`](StorageErrorKind::NewerVersion),
+//!   and stays unchanged.
+//! - An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed;
+//!   after a lost reply the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).
 //! - Repeating a verb with the same owner and arguments after a lost reply is safe.
 //! - Keys are compared byte by byte.
 //! - Fingerprints, owners and finishes are compared whole.
-//! - No verb blocks the thread that polls it: what waits for a disk, or for a lock that somebody
-//!   holds meanwhile, does so on a thread of its own, as with `tokio::task::spawn_blocking`.
-//! - Dropping the future leaves the record as it was or as the verb leaves it, never in between.
+//! - No verb blocks the thread that polls it: it waits for a disk or a lock on another thread, as
+//!   with `tokio::task::spawn_blocking`.
+//! - Dropping the future leaves the record as it was or with the verb's whole effect, never in
+//!   between.
 //!
-//! Verbs are called from any runtime of the process, the library's own among them, which renews
-//! leases and writes in the background. None may need another runtime to be driven.
+//! Verbs are called from any runtime of the process, including the library's own, which renews
+//! leases and writes in the background. No verb may depend on another runtime being driven.
 
 #[cfg(any(feature = "redis", feature = "_sql"))]
 mod batch;
@@ -84,16 +85,16 @@ use crate::record::{CrashPolicy, Fence, Finish, Finished, OwnerId, Record};
 pub struct Claim {
     /// The key.
     pub key: RecordKey,
-    /// The caller's fresh id; the same id again is the same request again.
+    /// A fresh id of the caller; the same id marks a repeat of the same request.
     pub owner: OwnerId,
-    /// Operation and arguments.
+    /// Hash of the operation and its arguments.
     pub fingerprint: Fingerprint,
     /// How long the owner may be silent before others take over.
     pub lease: Duration,
     /// Retention of the record once it is released; a `Processing` record is kept for `lease +
     /// ttl`, or under [`CrashPolicy::Park`] until it is resolved.
     pub ttl: Duration,
-    /// What a takeover from this owner does; it travels in the record.
+    /// What a claim does once this owner's lease has expired; stored in the record.
     pub on_crash: CrashPolicy,
 }
 
@@ -104,73 +105,71 @@ pub enum Claimed {
     Acquired {
         /// Higher than that of every earlier owner of this record.
         fence: Fence,
-        /// Whether the owner before died: the caller took over from it.
+        /// Whether the caller took over from an owner whose lease had expired.
         recovered: bool,
     },
     /// Another owner's lease is live.
     InProgress {
-        /// What is left of the lease.
+        /// Remaining time of the lease.
         lease_left: Duration,
     },
-    /// The operation has ended; a crash that was parked is
-    /// `Finish::Failed(Failure::Indeterminate)`.
+    /// The stored outcome; a parked crash is `Finish::Failed(Failure::Indeterminate)`.
     Replay(Finished),
-    /// This claim found that the owner had died, and parked the operation: what every later claim
-    /// replays.
+    /// This claim found an expired lease under [`CrashPolicy::Park`] and parked the operation;
+    /// every later claim replays this outcome.
     Parked(Finished),
     /// The key belongs to another operation or other arguments.
     Mismatch,
 }
 
-/// A request to extend the lease by the duration that was claimed, counted from now.
+/// A request to extend the lease by the claimed duration, counted from now.
 #[derive(Clone, Debug)]
 pub struct Renew {
     /// The key.
     pub key: RecordKey,
-    /// Who asks.
+    /// The caller's owner id.
     pub owner: OwnerId,
 }
 
-/// A request to record how the operation ended.
+/// A request to store the outcome of the operation.
 #[derive(Clone, Debug)]
 pub struct Complete {
     /// The key.
     pub key: RecordKey,
-    /// Who asks.
+    /// The caller's owner id.
     pub owner: OwnerId,
-    /// How it ended.
+    /// The outcome.
     pub finish: Finish,
     /// Retention of the finished record, counted from now.
     pub ttl: Duration,
 }
 
-/// A request to give the key back, so that the next caller runs.
+/// A request to release the key, so that the next caller runs.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// The key.
     pub key: RecordKey,
-    /// Who asks.
+    /// The caller's owner id.
     pub owner: OwnerId,
 }
 
 /// The answer to an owner's write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is done, now or by an earlier identical request.
+    /// The write is applied, now or by an earlier identical request.
     Done,
-    /// The caller does not own the record, or it is gone; nothing changed.
+    /// The caller does not own the record, or the record is gone; nothing changed.
     LeaseLost(Lost),
 }
 
-/// What a caller that lost its lease finds in its place.
+/// The state of a key whose lease the caller has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// Nobody's claim: the record was released and has no owner since, or it expired, or the server
-    /// lost it.
+    /// No owner: the record was released and not claimed since, expired, or was lost by the server.
     Gone,
-    /// Another owner is at work.
+    /// Another owner is running.
     TakenOver,
-    /// The operation has ended: what everybody gets.
+    /// The operation has finished with this outcome.
     Finished(Finished),
 }
 
@@ -190,65 +189,67 @@ pub struct Cursor(pub String);
 /// Where records live. See the [module](self) for the contract that all verbs share.
 ///
 /// Implement it with plain `async fn`. Verbs have no defaults: a wrapper that forgets one does not
-/// compile. What is asked about the storage itself has: [`ping`](Self::ping) and
-/// [`warnings`](Self::warnings) decide nothing. A wrapper passes them on.
+/// compile. Only [`ping`](Self::ping) and [`warnings`](Self::warnings) have defaults, since they
+/// decide nothing. A wrapper should forward them.
 pub trait Storage: Send + Sync + 'static {
     /// Short name of the backend for logs and metrics: `"memory"`, `"redis"`.
     fn backend(&self) -> &'static str;
 
     /// The one atomic step that decides who runs.
     ///
-    /// - No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for `lease +
-    ///   ttl`; the answer is `Acquired`.
-    /// - `Released`: likewise, with the next fence; that is no recovery.
-    /// - Another fingerprint, in whatever state: `Mismatch`, before anything else is looked at.
-    /// - `Processing` by the same owner: `Acquired` with the same fence, recovered if it was,
-    ///   nothing changes.
-    /// - `Processing` by another owner, lease live: `InProgress` with what is left of the lease,
-    ///   more than zero and at most the lease.
-    /// - `Processing` by another owner, lease over, its policy `Retry`: the caller becomes the
-    ///   owner with the next fence; `Acquired`, recovered.
-    /// - `Processing` by another owner, lease over, its policy `Park`: becomes
-    ///   `Failed(Indeterminate)` that still names the dead owner; the answer is `Parked` with it.
-    /// - `Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes,
-    ///   retention included.
-    /// - `Processing` under `Park` does not expire: once its lease is over it stays for the claim
-    ///   that parks it.
+    /// - No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for
+    ///   `lease + ttl`; the answer is `Acquired`.
+    /// - `Released`: becomes `Processing` with the next fence, kept for `lease + ttl`; the answer
+    ///   is `Acquired`, not recovered.
+    /// - Another fingerprint, in any state: `Mismatch`, checked before everything else.
+    /// - `Processing` by the same owner: `Acquired` with the stored fence and `recovered`; nothing
+    ///   changes.
+    /// - `Processing` by another owner, lease live: `InProgress` with the remaining time, more than
+    ///   zero and at most the lease.
+    /// - `Processing` by another owner, lease expired, policy `Retry`: the caller becomes the owner
+    ///   with the next fence; `Acquired`, recovered.
+    /// - `Processing` by another owner, lease expired, policy `Park`: becomes
+    ///   `Failed(Indeterminate)` with the dead owner's id; the answer is `Parked` with it.
+    /// - `Completed` or `Failed`: `Replay` with the stored bytes; nothing changes, retention
+    ///   included.
+    /// - `Processing` under `Park` does not expire: after its lease it stays for the claim that
+    ///   parks it.
     fn claim(&self, claim: &Claim) -> impl Future<Output = Result<Claimed, StorageError>> + Send;
 
     /// Extends leases, as many as the caller has.
     ///
-    /// - `Processing` by the same owner, its lease live or over: the lease starts again and so does
-    ///   retention; `Done`.
-    /// - Anything else: `LeaseLost`, nothing changes; a record that is gone stays gone.
-    /// - One answer for each request, in their order, and none for none.
+    /// - `Processing` by the same owner, lease live or expired: lease and retention start again;
+    ///   `Done`.
+    /// - Anything else: `LeaseLost`; nothing changes, and a missing record is not created.
+    /// - One answer for each request, in request order; none for an empty batch.
     /// - One request's failure does not fail the others.
     fn renew(
         &self,
         renewals: &[Renew],
     ) -> impl Future<Output = Vec<Result<Written, StorageError>>> + Send;
 
-    /// Records how the operation ended.
+    /// Stores the outcome of the operation.
     ///
-    /// - `Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`,
+    /// - `Processing` by the same owner, lease live or expired: becomes `Completed` or `Failed`,
     ///   kept for `ttl` from now; `Done`.
-    /// - `Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.
-    /// - `Failed(Indeterminate)` does not expire, whoever wrote it; what resolves it is kept for
-    ///   `ttl` from then.
-    /// - Finished by the same owner with the same `finish`: `Done`, nothing changes.
-    /// - Anything else: `LeaseLost` with what is there instead; nothing changes; a record that is
-    ///   gone stays gone.
+    /// - `Failed(Indeterminate)` of the same owner: the late owner resolves it in the same way;
+    ///   `Done`.
+    /// - `Failed(Indeterminate)` does not expire, whether its owner or a claim wrote it; the
+    ///   outcome that resolves it is kept for `ttl` from then.
+    /// - Finished by the same owner with the same `finish`: `Done`; nothing changes.
+    /// - Anything else: `LeaseLost` with the present state of the key; nothing changes, and a
+    ///   missing record is not created.
     fn complete(
         &self,
         complete: &Complete,
     ) -> impl Future<Output = Result<Written, StorageError>> + Send;
 
-    /// Gives a key back.
+    /// Releases a key, so that the next caller runs.
     ///
-    /// - `Processing` by the same owner, its lease live or over: becomes `Released`, with
-    ///   fingerprint, owner and fence, kept for the `ttl` of the claim from now; `Done`.
-    /// - `Released` by the same owner: `Done`, nothing changes.
-    /// - Anything else: `LeaseLost`, nothing changes.
+    /// - `Processing` by the same owner, lease live or expired: becomes `Released` with its
+    ///   fingerprint, owner and fence, kept for the claim's `ttl` from now; `Done`.
+    /// - `Released` by the same owner: `Done`; nothing changes.
+    /// - Anything else: `LeaseLost`; nothing changes.
     fn release(
         &self,
         release: &Release,
@@ -263,22 +264,22 @@ pub trait Storage: Send + Sync + 'static {
         key: &RecordKey,
     ) -> impl Future<Output = Result<Option<Record>, StorageError>> + Send;
 
-    /// Removes records whose retention is over.
+    /// Removes expired records.
     ///
-    /// - At most `limit` are removed, none with a limit of 0; the answer is how many.
-    /// - A record whose retention is not over is never removed; a `Processing` record's retention
+    /// - At most `limit` records are removed, none with a limit of 0; the answer is their number.
+    /// - No record is removed before its retention is over; a `Processing` record's retention
     ///   outlives its lease.
-    /// - What cannot be read does not stop it, and stays unless its retention can be read and is
-    ///   over.
+    /// - An unreadable record does not stop the purge, and stays unless its retention is readable
+    ///   and over.
     /// - A backend that expires records by itself has nothing to do and answers 0.
     fn purge(&self, limit: usize) -> impl Future<Output = Result<u64, StorageError>> + Send;
 
     /// Lists records for tools, about `limit` a page, starting behind `after`.
     ///
-    /// - A record that is there from the first page to the last is listed at least once, whatever
-    ///   the `limit`: 0 is one of 1.
+    /// - A record that exists from the first page to the last is listed at least once, with any
+    ///   `limit`; 0 counts as 1.
     /// - Expired records are not listed.
-    /// - A cursor that is not this storage's is an error or any page, never a panic.
+    /// - A foreign cursor gives an error or any page, never a panic.
     fn scan(
         &self,
         after: Option<&Cursor>,
@@ -286,32 +287,30 @@ pub trait Storage: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page, StorageError>> + Send;
 
     /// Subscribes to changes of a key, so that a waiter need not poll. A waiter subscribes, claims,
-    /// and waits while the answer is `InProgress`: from that claim a backend learns that there is
-    /// somebody to wake.
+    /// and waits while the answer is `InProgress`: that claim tells the backend that there is a
+    /// waiter to wake.
     ///
     /// - `None`: the backend has no wake-ups; waiters poll.
-    /// - Otherwise the wake-up comes soon after the `complete` or `release` of a record that a
-    ///   claim found `InProgress` after this method returned, whoever owns it by then. It may come
-    ///   without a change, and it may be lost: waiters poll beside it.
-    /// - It comes after the commit: whoever claims when it comes finds the change.
+    /// - Otherwise a wake-up follows soon after the `complete` or `release` of a record that a
+    ///   claim found `InProgress` after this method returned, even if its owner has changed since.
+    ///   It may come without a change, and it may be lost: waiters poll as well.
+    /// - It comes after the commit: a claim made on a wake-up sees the change.
     fn watch(
         &self,
         key: &RecordKey,
     ) -> impl Future<Output = Result<Option<Wakeup>, StorageError>> + Send;
 
-    /// A sign of life, for [`Idempotency::ping`](crate::Idempotency::ping): one round trip that
-    /// changes nothing. Unless it is implemented, a [`load`](Self::load) of a record that does not
-    /// exist.
+    /// A health check for [`Idempotency::ping`](crate::Idempotency::ping): one round trip that
+    /// changes nothing. By default, a [`load`](Self::load) of a record that does not exist.
     fn ping(&self) -> impl Future<Output = Result<(), StorageError>> + Send {
         async {
-            // No name of a record is without its separators.
+            // Every record's name has separators: no record has this one.
             self.load(&RecordKey::from_stored("ping")).await.map(drop)
         }
     }
 
-    /// The settings as they are now under which records can be lost, or calls are slower than need
-    /// be, for [`Idempotency::warnings`](crate::Idempotency::warnings). Unless it is implemented,
-    /// none.
+    /// Current settings of the backend that can lose records or slow calls down, for
+    /// [`Idempotency::warnings`](crate::Idempotency::warnings). By default, none.
     fn warnings(&self) -> impl Future<Output = Result<Vec<StorageWarning>, StorageError>> + Send {
         std::future::ready(Ok(Vec::new()))
     }

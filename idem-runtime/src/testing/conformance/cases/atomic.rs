@@ -12,7 +12,8 @@ use crate::fingerprint::Fingerprint;
 use crate::record::{CrashPolicy, Fence, Finish};
 use crate::storage::{Claim, Claimed, Lost, Written};
 
-const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one sees the other's effect whole or not at all.";
+const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one sees the other's \
+    effect whole or not at all.";
 
 /// How many callers meet.
 const CROWD: usize = 64;

@@ -9,8 +9,8 @@ use super::super::harness::Harness;
 use super::super::stage::{Stage, completion, releasing, renewal, result};
 use super::cases;
 
-const BLOCKS: &str = "No verb blocks the thread that polls it: what waits for a disk, or for a lock that somebody holds meanwhile, does so \
-                      on a thread of its own, as with `tokio::task::spawn_blocking`.";
+const BLOCKS: &str = "No verb blocks the thread that polls it: it waits for a disk or a lock on \
+    another thread, as with `tokio::task::spawn_blocking`.";
 
 cases! { "blocking";
     BLOCKS => [verbs_leave_their_thread_to_others],

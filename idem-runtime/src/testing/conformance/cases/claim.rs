@@ -11,13 +11,16 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Timestamp};
 use crate::storage::{Claim, Claimed, Written};
 
-const NONE: &str = "No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept for `lease + ttl`; the answer is \
-                    `Acquired`.";
-const RELEASED: &str = "`Released`: likewise, with the next fence; that is no recovery.";
-const AGAIN: &str = "`Processing` by the same owner: `Acquired` with the same fence, recovered if it was, nothing changes.";
-const STAYS: &str = "`Processing` under `Park` does not expire: once its lease is over it stays for the claim that parks it.";
-const LIVE: &str = "`Processing` by another owner, lease live: `InProgress` with what is left of the lease, more than zero and at most \
-                    the lease.";
+const NONE: &str = "No record, or an expired one: becomes `Processing` with [`Fence::FIRST`], kept \
+    for `lease + ttl`; the answer is `Acquired`.";
+const RELEASED: &str = "`Released`: becomes `Processing` with the next fence, kept for `lease + \
+    ttl`; the answer is `Acquired`, not recovered.";
+const AGAIN: &str = "`Processing` by the same owner: `Acquired` with the stored fence and \
+    `recovered`; nothing changes.";
+const STAYS: &str = "`Processing` under `Park` does not expire: after its lease it stays for the \
+    claim that parks it.";
+const LIVE: &str = "`Processing` by another owner, lease live: `InProgress` with the remaining \
+    time, more than zero and at most the lease.";
 
 cases! { "claim";
     NONE => [

@@ -11,12 +11,13 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
 use crate::storage::{Claim, Complete, Written};
 
-const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Completed` or `Failed`, kept for `ttl` from now; \
-                   `Done`.";
-const HEALS: &str =
-    "`Failed(Indeterminate)` of the same owner: the late owner resolves it likewise; `Done`.";
-const NEVER: &str = "`Failed(Indeterminate)` does not expire, whoever wrote it; what resolves it is kept for `ttl` from then.";
-const AGAIN: &str = "Finished by the same owner with the same `finish`: `Done`, nothing changes.";
+const OWN: &str = "`Processing` by the same owner, lease live or expired: becomes `Completed` or \
+    `Failed`, kept for `ttl` from now; `Done`.";
+const HEALS: &str = "`Failed(Indeterminate)` of the same owner: the late owner resolves it in the \
+    same way; `Done`.";
+const NEVER: &str = "`Failed(Indeterminate)` does not expire, whether its owner or a claim wrote \
+    it; the outcome that resolves it is kept for `ttl` from then.";
+const AGAIN: &str = "Finished by the same owner with the same `finish`: `Done`; nothing changes.";
 
 cases! { "complete";
     OWN => [

@@ -10,11 +10,11 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, Record, State, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, Written};
 
-pub(super) const DEADLINE: &str = "A deadline is the moment of the verb plus the duration in whole milliseconds, rounded up; it has come \
-                                   when it is at most the moment of the verb that asks. So a lease is live, and a record is kept, up to \
-                                   the millisecond before.";
-const LIVE: &str = "`Processing` by another owner, lease live: `InProgress` with what is left of the lease, more than zero and at most \
-                    the lease.";
+pub(super) const DEADLINE: &str = "A deadline is the time of the verb plus the duration in whole \
+    milliseconds, rounded up. It has passed for every verb at or after that time: a lease is live, \
+    and a record is kept, up to the millisecond before.";
+const LIVE: &str = "`Processing` by another owner, lease live: `InProgress` with the remaining \
+    time, more than zero and at most the lease.";
 
 cases! { "deadline";
     DEADLINE => [

@@ -12,8 +12,8 @@ use super::cases;
 use crate::record::{Fence, State};
 use crate::storage::{Claimed, Written};
 
-const DROPPED: &str =
-    "Dropping the future leaves the record as it was or as the verb leaves it, never in between.";
+const DROPPED: &str = "Dropping the future leaves the record as it was or with the verb's whole \
+    effect, never in between.";
 
 cases! { "dropped";
     DROPPED => [

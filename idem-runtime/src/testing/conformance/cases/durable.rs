@@ -13,14 +13,15 @@ use super::lost::transient;
 use crate::record::{CrashPolicy, Fence, Record, State, Status, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, StorageErrorKind, Written};
 
-const KEPT: &str = "What a verb has answered is there when the storage is opened again, unless the backend says that it ends with its \
-                    process: the answer comes after the commit.";
-const FAILS: &str = "A commit that fails is an error and not an answer: of kind [`NotApplied`](StorageErrorKind::NotApplied) where \
-                     certainly nothing is written, of kind [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise. Nobody is \
-                     shown what it would have written and did not.";
-const CLOCK: &str = "Where there is no server the clock is one that does not go back while the process lives \
-                     ([`MonotonicClock`](crate::clock::MonotonicClock)), and what is stored are moments since the Unix epoch, which mean \
-                     the same when the data is opened again.";
+const KEPT: &str = "An answer is durable: it comes after the commit, and its effect survives \
+    reopening the storage, unless the backend documents that its data ends with the process.";
+const FAILS: &str = "A failed commit is an error: of kind \
+    [`NotApplied`](StorageErrorKind::NotApplied) where certainly nothing was written, of kind \
+    [`Indeterminate`](StorageErrorKind::Indeterminate) otherwise. No call sees changes that were \
+    not committed.";
+const CLOCK: &str = "Without a server, the clock does not go back while the process lives \
+    ([`MonotonicClock`](crate::clock::MonotonicClock)), and stored times count from the Unix \
+    epoch, so that they keep their meaning when the data is opened again.";
 
 cases! { "durable";
     KEPT => owned [

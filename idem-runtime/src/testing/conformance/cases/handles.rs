@@ -14,11 +14,11 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence};
 use crate::storage::{Claim, Claimed, Lost, Written};
 
-const HANDLES: &str = "All handles on the same data, in this process and in others, decide alike: what one has answered every other sees, \
-                       and none decides by what it remembers or by a lock that is its own.";
-const WAKES: &str = "Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after \
-                     this method returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll \
-                     beside it.";
+const HANDLES: &str = "All handles on the same data, in this process and in others, agree: each \
+    sees what any other has answered, and none decides from cached state or by a lock of its own.";
+const WAKES: &str = "Otherwise a wake-up follows soon after the `complete` or `release` of a \
+    record that a claim found `InProgress` after this method returned, even if its owner has \
+    changed since. It may come without a change, and it may be lost: waiters poll as well.";
 
 cases! { "handles";
     HANDLES => [

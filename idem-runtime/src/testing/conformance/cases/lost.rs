@@ -7,8 +7,9 @@ use super::cases;
 use crate::record::{Fence, Status};
 use crate::storage::{Claimed, StorageError, StorageErrorKind, Written};
 
-const KINDS: &str = "An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that nothing changed; when the reply was lost \
-                     the kind is [`Indeterminate`](StorageErrorKind::Indeterminate).";
+const KINDS: &str = "An error of kind [`NotApplied`](StorageErrorKind::NotApplied) means that \
+    nothing changed; after a lost reply the kind is \
+    [`Indeterminate`](StorageErrorKind::Indeterminate).";
 
 cases! { "lost";
     KINDS => [

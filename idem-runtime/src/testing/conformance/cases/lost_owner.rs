@@ -8,7 +8,8 @@ use super::super::stage::{
 use super::cases;
 use crate::storage::{Claim, Complete, Lost, Written};
 
-const ELSE: &str = "Anything else: `LeaseLost` with what is there instead; nothing changes; a record that is gone stays gone.";
+const ELSE: &str = "Anything else: `LeaseLost` with the present state of the key; nothing changes, \
+    and a missing record is not created.";
 
 cases! { "complete";
     ELSE => [

@@ -8,7 +8,7 @@ use crate::record::CrashPolicy;
 use crate::storage::{Claim, Claimed};
 
 const MISMATCH: &str =
-    "Another fingerprint, in whatever state: `Mismatch`, before anything else is looked at.";
+    "Another fingerprint, in any state: `Mismatch`, checked before everything else.";
 
 cases! { "claim";
     MISMATCH => [

@@ -9,10 +9,12 @@ use super::cases;
 use crate::record::CrashPolicy;
 use crate::storage::{Claim, Complete};
 
-const KEEPS: &str = "A record whose retention is not over is never removed; a `Processing` record's retention outlives its lease.";
-const LIMIT: &str = "At most `limit` are removed, none with a limit of 0; the answer is how many.";
-const UNREADABLE: &str =
-    "What cannot be read does not stop it, and stays unless its retention can be read and is over.";
+const KEEPS: &str = "No record is removed before its retention is over; a `Processing` record's \
+    retention outlives its lease.";
+const LIMIT: &str =
+    "At most `limit` records are removed, none with a limit of 0; the answer is their number.";
+const UNREADABLE: &str = "An unreadable record does not stop the purge, and stays unless its \
+    retention is readable and over.";
 const REMOVES: &str = "A backend that expires records by itself has nothing to do and answers 0.";
 
 cases! { "purge";

@@ -11,10 +11,10 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status};
 use crate::storage::{Claim, Complete, Lost, Written};
 
-const OWN: &str = "`Processing` by the same owner, its lease live or over: becomes `Released`, with fingerprint, owner and fence, kept for \
-                   the `ttl` of the claim from now; `Done`.";
-const AGAIN: &str = "`Released` by the same owner: `Done`, nothing changes.";
-const ELSE: &str = "Anything else: `LeaseLost`, nothing changes.";
+const OWN: &str = "`Processing` by the same owner, lease live or expired: becomes `Released` with \
+    its fingerprint, owner and fence, kept for the claim's `ttl` from now; `Done`.";
+const AGAIN: &str = "`Released` by the same owner: `Done`; nothing changes.";
+const ELSE: &str = "Anything else: `LeaseLost`; nothing changes.";
 
 cases! { "release";
     OWN => [

@@ -11,9 +11,11 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, Finish, State, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, Lost, Written};
 
-const OWN: &str = "`Processing` by the same owner, its lease live or over: the lease starts again and so does retention; `Done`.";
-const ELSE: &str = "Anything else: `LeaseLost`, nothing changes; a record that is gone stays gone.";
-const ORDER: &str = "One answer for each request, in their order, and none for none.";
+const OWN: &str = "`Processing` by the same owner, lease live or expired: lease and retention \
+    start again; `Done`.";
+const ELSE: &str =
+    "Anything else: `LeaseLost`; nothing changes, and a missing record is not created.";
+const ORDER: &str = "One answer for each request, in request order; none for an empty batch.";
 const BATCH: &str = "One request's failure does not fail the others.";
 
 cases! { "renew";

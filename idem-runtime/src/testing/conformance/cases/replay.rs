@@ -11,7 +11,8 @@ use super::cases;
 use crate::record::{Failure, Finish, State};
 use crate::storage::{Claimed, Complete, Written};
 
-const REPLAY: &str = "`Completed` or `Failed`: `Replay` with the bytes that were stored; nothing changes, retention included.";
+const REPLAY: &str =
+    "`Completed` or `Failed`: `Replay` with the stored bytes; nothing changes, retention included.";
 
 cases! { "claim";
     REPLAY => [

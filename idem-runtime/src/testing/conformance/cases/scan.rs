@@ -11,10 +11,11 @@ use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Record};
 use crate::storage::{Claim, Complete, Cursor};
 
-const LISTED: &str = "A record that is there from the first page to the last is listed at least once, whatever the `limit`: 0 is one of 1.";
+const LISTED: &str = "A record that exists from the first page to the last is listed at least \
+    once, with any `limit`; 0 counts as 1.";
 const EXPIRED: &str = "Expired records are not listed.";
 
-const CURSOR: &str = "A cursor that is not this storage's is an error or any page, never a panic.";
+const CURSOR: &str = "A foreign cursor gives an error or any page, never a panic.";
 
 cases! { "scan";
     LISTED => [

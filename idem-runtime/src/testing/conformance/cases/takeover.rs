@@ -7,10 +7,10 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, State, Status, Timestamp};
 use crate::storage::{Claim, Claimed, Lost, Written};
 
-const RETRY: &str = "`Processing` by another owner, lease over, its policy `Retry`: the caller becomes the owner with the next fence; \
-                     `Acquired`, recovered.";
-const PARK: &str = "`Processing` by another owner, lease over, its policy `Park`: becomes `Failed(Indeterminate)` that still names the \
-                    dead owner; the answer is `Parked` with it.";
+const RETRY: &str = "`Processing` by another owner, lease expired, policy `Retry`: the caller \
+    becomes the owner with the next fence; `Acquired`, recovered.";
+const PARK: &str = "`Processing` by another owner, lease expired, policy `Park`: becomes \
+    `Failed(Indeterminate)` with the dead owner's id; the answer is `Parked` with it.";
 
 cases! { "claim";
     RETRY => [

@@ -9,10 +9,11 @@ use super::cases;
 use crate::record::{CrashPolicy, Fence, State};
 use crate::storage::{Claim, Claimed, Complete, Written};
 
-const CLOCK: &str = "Leases and retention run on the storage's clock where there is a server, never on the caller's wall clock.";
+const CLOCK: &str = "With a server, leases and retention run on the server's clock, never on the \
+    caller's wall clock.";
 
-const LONG: &str = "A duration that is too long for the backend to count lasts as long as it can count: no sum overflows, and nothing \
-                    ends early.";
+const LONG: &str = "A duration too long for the backend is the longest that it can represent: no \
+    sum overflows, and nothing expires early.";
 
 cases! { "time";
     CLOCK => [deadlines_are_the_storages_own],

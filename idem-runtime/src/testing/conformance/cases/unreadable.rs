@@ -7,8 +7,9 @@ use super::cases;
 use crate::key::RecordKey;
 use crate::storage::{Claim, StorageError, StorageErrorKind};
 
-const UNREADABLE: &str = "An unreadable record (damaged, newer version) is an error of kind [`Corrupt`](StorageErrorKind::Corrupt) or \
-                          [`NewerVersion`](StorageErrorKind::NewerVersion) and stays as it is.";
+const UNREADABLE: &str = "An unreadable record (damaged, newer version) is an error of kind \
+    [`Corrupt`](StorageErrorKind::Corrupt) or [`NewerVersion`](StorageErrorKind::NewerVersion), \
+    and stays unchanged.";
 
 cases! { "unreadable";
     UNREADABLE => [

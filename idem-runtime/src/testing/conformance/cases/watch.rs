@@ -12,11 +12,11 @@ use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Wakeup, Written};
 
 const NONE: &str = "`None`: the backend has no wake-ups; waiters poll.";
-const WAKES: &str = "Otherwise the wake-up comes soon after the `complete` or `release` of a record that a claim found `InProgress` after \
-                     this method returned, whoever owns it by then. It may come without a change, and it may be lost: waiters poll \
-                     beside it.";
+const WAKES: &str = "Otherwise a wake-up follows soon after the `complete` or `release` of a \
+    record that a claim found `InProgress` after this method returned, even if its owner has \
+    changed since. It may come without a change, and it may be lost: waiters poll as well.";
 
-const AFTER: &str = "It comes after the commit: whoever claims when it comes finds the change.";
+const AFTER: &str = "It comes after the commit: a claim made on a wake-up sees the change.";
 
 cases! { "watch";
     NONE => [every_key_has_wake_ups_or_none_has],
