@@ -1,4 +1,4 @@
-//! A storage that does in transactions what calls in transactions do.
+//! A storage that runs its verbs in transactions, as calls in transactions do.
 
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use crate::storage::{
     StorageErrorKind, StorageWarning, Wakeup, Written,
 };
 
-/// Makes each claim, completion and release in a transaction of its own, which it commits: what [`in_transaction`](crate::Idempotency::in_transaction)
-/// makes part of the application's. So the [conformance suite](super::conformance) says of those what it says of the others.
+/// Runs each claim, completion and release in a transaction of its own and commits it.
+/// [`in_transaction`](crate::Idempotency::in_transaction) runs the same verbs in the application's
+/// transaction, so the [conformance suite](super::conformance) covers them too.
 #[derive(Debug)]
 pub struct InTransactions<DB: TransactionDatabase> {
     storage: SharedStorage,
@@ -24,13 +25,14 @@ pub struct InTransactions<DB: TransactionDatabase> {
 }
 
 impl<DB: TransactionDatabase> InTransactions<DB> {
-    /// Transactions on `pool`, for the records of `storage`, which is on the same database.
+    /// Runs transactions on `pool` for the records of `storage`, which must be on the same
+    /// database.
     pub fn new(storage: SharedStorage, pool: Pool<DB>) -> Self {
         Self { storage, pool }
     }
 
-    /// Does it again, in a new transaction, where the database decided for another one; and claims again for a moment where another one holds
-    /// the key, as calls that wait do.
+    /// Retries in a new transaction after a deadlock or serialization failure. Also retries a claim
+    /// for a moment while another transaction holds the key, as a waiter does.
     async fn transact<V, R>(&self, verb: V, work: Work<DB, V, R>) -> Result<R, StorageError>
     where
         V: Clone + Send + Sync + 'static,
@@ -51,7 +53,7 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
         }
     }
 
-    /// In a task of its own: a caller that goes away must not leave a connection inside a transaction.
+    /// In a task of its own: a dropped caller must not leave a connection inside a transaction.
     async fn transact_once<V, R>(&self, verb: V, work: Work<DB, V, R>) -> Result<R, StorageError>
     where
         V: Send + Sync + 'static,
@@ -68,22 +70,23 @@ impl<DB: TransactionDatabase> InTransactions<DB> {
             match work(storage, &mut transaction, &verb).await {
                 Ok(reply) => commit(storage, transaction).await.map(|()| reply),
                 Err(error) => {
-                    // What cannot be rolled back is rolled back by the server.
+                    // If the rollback fails, the server rolls back when the connection closes.
                     let _ = DB::rollback(transaction).await;
                     Err(error)
                 }
             }
         });
         task.await.unwrap_or_else(|error| {
-            Err(trouble(StorageErrorKind::Indeterminate, "it was broken off").with_source(error))
+            Err(trouble(StorageErrorKind::Indeterminate, "the transaction's task was aborted")
+                .with_source(error))
         })
     }
 }
 
-/// How often a verb is tried.
+/// Attempts for each verb.
 const ATTEMPTS: u32 = 20;
 
-/// Whether a reply may be another one a moment later.
+/// Whether a retry may give another reply.
 trait Retryable {
     fn is_retryable(&self) -> bool;
 }
@@ -100,7 +103,7 @@ impl Retryable for Written {
     }
 }
 
-/// A verb in a transaction.
+/// A verb that runs in a transaction.
 type Work<DB, V, R> = for<'c> fn(
     &'c SqlStorage<DB>,
     &'c mut <DB as Database>::Connection,
@@ -129,7 +132,7 @@ impl<DB: TransactionDatabase> Storage for InTransactions<DB> {
         self.transact(claim.clone(), DB::claim).await
     }
 
-    /// By itself: there is nothing to renew in a transaction.
+    /// Outside a transaction: calls in transactions have no lease to renew.
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
         self.storage.renew(renewals).await
     }
@@ -154,7 +157,7 @@ impl<DB: TransactionDatabase> Storage for InTransactions<DB> {
         self.storage.scan(after, limit).await
     }
 
-    /// None: a commit of the application's wakes nobody.
+    /// None: the application's own commit sends no wake-ups.
     async fn watch(&self, _key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
         Ok(None)
     }

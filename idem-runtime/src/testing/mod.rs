@@ -1,9 +1,10 @@
-//! For those who test or write a storage (feature `testing`).
+//! Tools for testing storages and applications (feature `testing`).
 //!
-//! - [`conformance`]: the suite that every backend, every wrapper and every third party runs whole.
-//! - [`faulty`]: a storage that fails when it is told to.
-//! - `InTransactions` (with an SQL feature): a storage whose verbs are made in transactions, as those of calls in transactions are.
-//! - [`ManualClock`]: time that stands still until it is told otherwise, for the memory storage.
+//! - [`conformance`]: the suite that every backend, wrapper and third-party storage has to pass.
+//! - [`faulty`]: a storage that fails on demand.
+//! - `InTransactions` (with an SQL feature): a storage that runs its verbs in transactions, as
+//!   calls in transactions do.
+//! - [`ManualClock`]: a clock that moves only when the test advances it, for the memory storage.
 
 #[cfg(not(idem_shuttle))]
 pub mod conformance;

@@ -1,4 +1,5 @@
-//! How a case complains. Cases return their complaint instead of panicking, so that one report shows all of them.
+//! Checks of the cases. A failed check is a [`Complaint`], not a panic, so that one report shows
+//! all of them.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::key::RecordKey;
 use crate::record::{Record, State, Timestamp, millis};
 use crate::storage::StorageError;
 
-/// What a case says in the end.
+/// The result of a case.
 pub(in crate::testing::conformance) type Verdict<T = ()> = Result<T, Complaint>;
 
 /// Why a case did not pass.
@@ -37,7 +38,7 @@ pub(in crate::testing::conformance) fn ensure(
     if holds { Ok(()) } else { Err(Complaint::Violated(what())) }
 }
 
-/// `actual` is `expected`.
+/// Checks that `actual` equals `expected`.
 #[track_caller]
 pub(in crate::testing::conformance) fn same<T: PartialEq + Debug>(
     what: &str,
@@ -46,16 +47,11 @@ pub(in crate::testing::conformance) fn same<T: PartialEq + Debug>(
 ) -> Verdict {
     let place = std::panic::Location::caller();
     ensure(actual == expected, || {
-        format!(
-            "{what} is {}, and must be {} (line {})",
-            brief(actual),
-            brief(expected),
-            place.line()
-        )
+        format!("{what} is {}, expected {} (line {})", brief(actual), brief(expected), place.line())
     })
 }
 
-/// `actual` lies between the two, but for `tolerance`.
+/// Checks that `actual` lies between the two, within `tolerance`.
 pub(in crate::testing::conformance) fn between(
     what: &str,
     actual: Timestamp,
@@ -73,7 +69,8 @@ pub(in crate::testing::conformance) fn between(
     })
 }
 
-/// Nothing changed: the same record, or still none. Its deadlines may be read a little differently, by `tolerance` at most.
+/// Checks that nothing changed: the same record, or still none. Readings of its deadlines may
+/// differ by `tolerance`.
 pub(in crate::testing::conformance) fn unchanged(
     key: &RecordKey,
     before: Option<&Record>,
@@ -83,15 +80,15 @@ pub(in crate::testing::conformance) fn unchanged(
     let differences = match (before, after) {
         (None, None) => return Ok(()),
         (Some(before), Some(after)) => differences(before, after, tolerance),
-        (Some(before), None) => vec![format!("it was {}, and is gone", brief(before))],
-        (None, Some(after)) => vec![format!("there was none, and now there is {}", brief(after))],
+        (Some(before), None) => vec![format!("it was {}, and is now missing", brief(before))],
+        (None, Some(after)) => vec![format!("it was missing, and is now {}", brief(after))],
     };
     ensure(differences.is_empty(), || {
-        format!("the record of {key:?} has changed: {}", differences.join("; "))
+        format!("the record of {key:?} changed: {}", differences.join("; "))
     })
 }
 
-/// What is not the same in two records.
+/// The differences between two records.
 fn differences(before: &Record, after: &Record, tolerance: Duration) -> Vec<String> {
     let mut found = Differences { tolerance, found: Vec::new() };
     found.look("fingerprint", &before.fingerprint, &after.fingerprint);
@@ -128,7 +125,7 @@ struct Differences {
 impl Differences {
     fn look<T: PartialEq + Debug>(&mut self, what: &str, before: &T, after: &T) {
         if before != after {
-            self.found.push(format!("{what} was {}, and is {}", brief(before), brief(after)));
+            self.found.push(format!("{what} was {}, and is now {}", brief(before), brief(after)));
         }
     }
 
@@ -142,7 +139,7 @@ impl Differences {
     }
 }
 
-/// A value for a message: what is longer than a screen helps nobody.
+/// A value for a message, cut to about a screen.
 pub(in crate::testing::conformance) fn brief(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(600) {

@@ -1,4 +1,4 @@
-//! What a backend tells the suite about itself.
+//! The interface between the suite and a backend.
 
 use std::time::Duration;
 
@@ -6,12 +6,14 @@ use crate::key::RecordKey;
 use crate::record::Timestamp;
 use crate::storage::Storage;
 
-/// A storage on the suite's bench: the storage, its time, and the harm that can be done to it.
+/// A storage under test, with its clock and the harm that it can suffer.
 ///
-/// Each case gets a harness of its own from the factory, and makes keys that nobody else makes. So harnesses may share a server; they
-/// must not share a [`ManualClock`](crate::testing::ManualClock), which one case would move under another's feet.
+/// Each case gets a harness of its own from the factory and uses keys of its own. So harnesses may
+/// share a server. They must not share a [`ManualClock`](crate::testing::ManualClock): one case
+/// would advance it during another.
 ///
-/// Whoever writes a harness says of everything whether the backend can. The one method with a default has the stricter answer.
+/// A harness states every capability explicitly. The one default,
+/// [`expires_by_itself`](Self::expires_by_itself), is the stricter choice.
 pub trait Harness: Sized + Send + Sync + 'static {
     /// The storage under test.
     type Storage: Storage;
@@ -19,71 +21,76 @@ pub trait Harness: Sized + Send + Sync + 'static {
     /// The storage under test.
     fn storage(&self) -> &Self::Storage;
 
-    /// Now, by the clock that decides the storage's leases: the server's own where there is a server.
+    /// The time by the clock that decides the storage's leases: the server's own where there is a
+    /// server.
     fn now(&self) -> impl Future<Output = Timestamp> + Send;
 
-    /// Lets at least `duration` pass on that clock: moves a manual clock, or sleeps.
+    /// Lets at least `duration` pass on that clock: advances a manual clock, or sleeps.
     fn elapse(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Whether that clock moves by [`elapse`](Self::elapse) alone, by exactly what it was told, as a
-    /// [`ManualClock`](crate::testing::ManualClock) does. Then every deadline is tried to the millisecond: give a storage in this process
-    /// such a clock for the tests. Otherwise deadlines are tried between what the clock says before and after each call.
+    /// Whether only [`elapse`](Self::elapse) moves that clock, and exactly by `duration`, as with a
+    /// [`ManualClock`](crate::testing::ManualClock). Then the suite tests every deadline to the
+    /// millisecond: give a storage in this process such a clock. Otherwise it tests deadlines
+    /// against the readings of the clock before and after each call.
     fn clock_is_exact(&self) -> bool;
 
-    /// Whether the backend removes records by itself once their retention is over, as Redis does. Then a purge has nothing to do and must
-    /// answer 0. Otherwise, as long as this is not implemented, purges are counted: what they say that they removed is what had expired.
+    /// Whether the backend removes expired records by itself, as Redis does. Then a purge has
+    /// nothing to do and must answer 0. Otherwise, the default, the suite compares the answers of
+    /// purges with the number of expired records.
     fn expires_by_itself(&self) -> bool {
         false
     }
 
-    /// Another handle on the same data, as far from the first one as can be: opened anew as another process would, or, where one process
-    /// alone can open the data, however the storage is shared within it.
+    /// Another handle on the same data, as independent of the first as possible: opened as another
+    /// process would, or, where only one process can open the data, shared as the application would
+    /// share it.
     fn second(&self) -> impl Future<Output = Opened<Self::Storage>> + Send;
 
-    /// Ends the storage as its process's death would, without anything that a storage does when it is closed in good order, and opens it
-    /// again on the same data: a new connection to a server, a file as it is at that moment (a copy of it, where closing cannot be kept from
-    /// tidying up). Harnesses that share the data go on with it.
+    /// Ends the storage as a crash of its process would, without a clean close, and opens it again
+    /// on the same data: a new connection to a server, or a file as it is at that moment (a copy,
+    /// where dropping the storage cannot avoid a clean close). Other harnesses on the same data
+    /// keep working.
     fn reopen(self) -> impl Future<Output = Opened<Self>> + Send;
 
-    /// Does harm, where this backend can come to it.
+    /// Inflicts the harm, if this backend can suffer it.
     fn inflict(&self, harm: Harm<'_>) -> impl Future<Output = Inflicted> + Send;
 }
 
-/// Whether a handle was opened.
+/// The result of opening a handle.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Opened<T> {
     /// It was.
     Done(T),
-    /// This backend has no such thing, for this reason, which the report shows.
+    /// This backend does not support it; the report shows the reason.
     Unsupported(&'static str),
 }
 
-/// Harm that comes to a storage from outside.
+/// Damage to a storage from outside.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Harm<'a> {
-    /// The record of this key is overwritten with bytes that mean nothing; its retention stays.
+    /// The record of this key is overwritten with random bytes; its retention stays.
     Garbage(&'a RecordKey),
     /// The record of this key loses its last byte or bytes; its retention stays.
     Truncated(&'a RecordKey),
-    /// The record of this key gets the number of a format version that does not exist yet; its retention stays.
+    /// The record of this key gets an unknown, newer format version; its retention stays.
     NewerVersion(&'a RecordKey),
-    /// The next request of this harness's storage does not arrive.
+    /// The next request of this harness's storage is lost.
     NextRequestLost,
-    /// The next request of this harness's storage arrives, and its reply does not.
+    /// The next request of this harness's storage arrives, and its reply is lost.
     NextReplyLost,
-    /// The next commit of this harness's storage fails: of what it writes nothing is kept, and the storage is told so, as by a disk that is
-    /// full or a server that refuses.
+    /// The next commit of this harness's storage fails without any effect, and the storage gets the
+    /// error, as from a full disk or a refusing server.
     NextCommitFails,
 }
 
-/// Whether the harm was done.
+/// The result of inflicting harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Inflicted {
     /// It was.
     Done,
-    /// It cannot come to this backend, for this reason, which the report shows.
+    /// This backend cannot suffer it; the report shows the reason.
     Unsupported(&'static str),
 }

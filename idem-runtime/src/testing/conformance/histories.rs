@@ -1,7 +1,9 @@
-//! A storage beside the transition table: the same random history gives the same answers, and leaves the same record.
+//! Compares a storage with the transition table: the same random history must give the same answers
+//! and leave the same record.
 //!
-//! Cases are what somebody thought of; histories find what nobody did. Each seed is one history of one key, asked of the storage step by step
-//! and of [`step`](crate::storage::transition::step) as well. The first one that is told differently is made as short as it goes, and told.
+//! Cases cover foreseen situations; histories find the others. Each seed is one history of one key,
+//! run step by step on the storage and through [`step`](crate::storage::transition::step). The
+//! first history that diverges is shortened and reported.
 //!
 //! ```
 //! # use idem_runtime as idempotency;
@@ -39,17 +41,17 @@ mod attempt;
 mod bench;
 mod known;
 mod model;
+mod render;
 mod shorten;
-mod tell;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-use self::attempt::tell_in_time;
+use self::attempt::run_in_time;
 pub use self::bench::{Bench, ByClock};
 
-/// A history that the storage and the table tell differently.
+/// A history on which the storage and the table diverge.
 #[derive(Clone, Debug)]
 pub struct Divergence {
     seed: u64,
@@ -58,21 +60,22 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// The seed that gives it again.
+    /// The seed that reproduces it.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many steps it has after it was made as short as it goes.
+    /// Number of steps of the shortened history.
     pub fn steps(&self) -> usize {
         self.steps
     }
 }
 
 impl fmt::Display for Divergence {
-    /// The story: each step with its answer and what is there then, and at the end what the table says instead.
+    /// The history: each step with its answer and the record after it, and at the end the table's
+    /// answer and record.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "history {} is told differently:\n{}", self.seed, self.story)
+        write!(f, "history {} diverges:\n{}", self.seed, self.story)
     }
 }
 
@@ -82,14 +85,14 @@ impl std::error::Error for Divergence {}
 ///
 /// # Errors
 ///
-/// The first that the storage tells differently, as short as it goes.
+/// The first history that diverges, shortened.
 pub async fn compare<B: Bench>(
     bench: &B,
     seeds: impl IntoIterator<Item = u64>,
 ) -> Result<(), Divergence> {
     for seed in seeds {
         let steps = model::history(seed, bench.is_exact());
-        if let Err(story) = tell_in_time(bench, &steps).await {
+        if let Err(story) = run_in_time(bench, &steps).await {
             let (steps, story) = shorten::shorten(bench, steps, story).await;
             return Err(Divergence { seed, steps: steps.len(), story });
         }

@@ -1,13 +1,17 @@
-//! The suite that makes a type a storage: every bullet of the contract in [`storage`](crate::storage) is a case here.
+//! The conformance suite for storages: every bullet of the contract in [`storage`](crate::storage)
+//! has a case here.
 //!
-//! One entry point, [`run`], takes a factory of [`Harness`]es and runs all cases, each with a harness and keys of its own: many at
-//! once, so that their waiting overlaps, but for the few that purge, which come last and one after the other. No backend picks its cases. What a backend has not, such as a life beyond its process, or cannot come to, such as damaged
-//! bytes in a process's own memory, its harness says of [`Opened`] and [`Harm`], and the [`Report`] shows it. A failure names the bullet,
-//! the difference, and the calls before it with their keys and answers.
+//! One entry point, [`run`], takes a factory of [`Harness`]es and runs all cases, each with a
+//! harness and keys of its own. Cases run concurrently, so that their waiting overlaps; the few
+//! that purge run last, one by one. No backend picks its cases. Where a backend lacks a capability,
+//! such as durability, or is immune to a [`Harm`], such as damaged bytes in a process's own memory,
+//! its harness answers `Unsupported` with the reason, and the [`Report`] shows it. A failure names
+//! the bullet, the difference, and the preceding calls with their keys and answers.
 //!
-//! [`histories`] compares a storage with the transition table itself, over random histories: what nobody thought of as a case.
+//! [`histories`] compares a storage with the transition table over random histories, and so finds
+//! what no case covers.
 //!
-//! # On a storage with a clock of its own making
+//! # A storage in this process
 //!
 //! ```
 //! # use idem_runtime as idempotency;
@@ -28,8 +32,8 @@
 //!     async fn elapse(&self, duration: Duration) { self.0.advance(duration) }
 //!     fn clock_is_exact(&self) -> bool { true }
 //!     async fn second(&self) -> Opened<MemoryStorage> { Opened::Done(self.1.clone()) }
-//!     async fn reopen(self) -> Opened<Self> { Opened::Unsupported("it ends with its process") }
-//!     async fn inflict(&self, _: Harm<'_>) -> Inflicted { Inflicted::Unsupported("records are values of this process") }
+//!     async fn reopen(self) -> Opened<Self> { Opened::Unsupported("its data ends with the process") }
+//!     async fn inflict(&self, _: Harm<'_>) -> Inflicted { Inflicted::Unsupported("records live in memory") }
 //! }
 //!
 //! # tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
@@ -42,27 +46,32 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # In a file
+//! # A storage in a file
 //!
-//! A storage in a file runs on a clock of this process, so give it a [`ManualClock`](crate::testing::ManualClock) in the tests: then every
-//! deadline is tried to the millisecond. `reopen` opens a copy of the file as it is at that moment, since a file that is closed in good order
-//! may be tidied up on the way; where the store takes its file from a trait, a file of the test's that forgets what was not flushed is
-//! better still. `docs/writing-a-storage.md` of the repository has such a storage, and its harness, whole.
+//! A storage in a file runs on a clock of this process, so give it a
+//! [`ManualClock`](crate::testing::ManualClock) in the tests: then every deadline is tested to the
+//! millisecond. `reopen` opens a copy of the file as it is at that moment, since a clean close may
+//! repair or flush the file. Where the store takes its file through a trait, a test file that drops
+//! unflushed writes is better still. `docs/writing-a-storage.md` of the repository has a complete
+//! example with its harness.
 //!
-//! # On a server
+//! # A storage on a server
 //!
-//! The harness holds a storage (its own, or a clone of one that all share: keys never meet) and
+//! The harness holds a storage (its own, or a clone of a shared one: cases never share keys). Its
+//! methods:
 //!
 //! - `now` asks the server for its time (`TIME`, `clock_timestamp()`),
-//! - `elapse` sleeps, and `clock_is_exact` says no,
-//! - `second` and `reopen` connect once more,
-//! - `inflict` writes the damaged bytes with a plain client, past the storage, keeping the key's retention; and lets a proxy between
-//!   storage and server swallow the next request or the next reply. Give such a proxy to each harness of its own, since another case's
-//!   request must not be the one that is swallowed; opening it on the first `inflict` is too late for a storage that is connected, so
-//!   connect every harness through its own proxy, or have the factory do it.
+//! - `elapse` sleeps, and `clock_is_exact` is false,
+//! - `second` and `reopen` open new connections,
+//! - `inflict` writes damaged bytes with a plain client, bypassing the storage and keeping the
+//!   key's retention; for lost requests and replies it has a proxy between storage and server drop
+//!   the next one. Connect every harness through a proxy of its own from the start: a shared proxy
+//!   could drop another case's request, and a connected storage does not move to a proxy that opens
+//!   later.
 //!
-//! Nothing else may use the database meanwhile: the suite counts what purges remove. Run it on a runtime with several threads; leases here
-//! are as short as 250 ms, and a test machine that stalls longer than 500 ms can fail a case.
+//! Nothing else may use the database during the run, since the suite counts purged records. Use a
+//! multi-threaded runtime. Leases are as short as 250 ms, so a stall of more than 500 ms can fail a
+//! case.
 
 mod cases;
 mod check;

@@ -1,9 +1,9 @@
-//! What the suite found.
+//! The report of a run.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What the suite found about one storage. Its `Display` is a table with one line for each case.
+/// The results of all cases on one storage. Its `Display` is a table with one line for each case.
 #[derive(Clone, Debug)]
 #[must_use = "a failed suite is only known by its report"]
 pub struct Report {
@@ -12,7 +12,7 @@ pub struct Report {
     pub(super) took: Duration,
 }
 
-/// What one case found.
+/// The result of one case.
 #[derive(Clone, Debug)]
 pub struct CaseReport {
     pub(super) name: &'static str,
@@ -21,14 +21,16 @@ pub struct CaseReport {
     pub(super) took: Duration,
 }
 
-/// How a case ended.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The storage did as its contract says.
+    /// The storage meets the contract.
     Passed,
-    /// It did not: what was wrong, and the calls before with their keys and answers.
+    /// The storage violates the contract: the difference, and the preceding calls with their keys
+    /// and answers.
     Failed(String),
-    /// The harness says that this backend has nothing of the kind, or that the harm in question cannot come to it.
+    /// The harness reports that the backend lacks the capability or cannot suffer the harm, with
+    /// its reason.
     Unsupported(String),
 }
 
@@ -53,38 +55,38 @@ impl Report {
         self.failures().next().is_none()
     }
 
-    /// How long the whole suite took.
+    /// Duration of the whole suite.
     pub fn took(&self) -> Duration {
         self.took
     }
 
-    /// For the end of a test.
+    /// Asserts that no case failed.
     ///
     /// # Panics
     ///
-    /// With the report, when a case failed.
+    /// Panics with the report when a case failed.
     pub fn assert_passed(&self) {
         assert!(self.passed(), "{self}");
     }
 }
 
 impl CaseReport {
-    /// The case's name: verb and what must hold.
+    /// The case's name: its verb and the requirement.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The bullet of the contract that it tests, word for word.
+    /// The bullet of the contract under test, verbatim.
     pub fn contract(&self) -> &'static str {
         self.contract
     }
 
-    /// How it ended.
+    /// The outcome.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// How long it took.
+    /// Duration of the case.
     pub fn took(&self) -> Duration {
         self.took
     }

@@ -1,4 +1,5 @@
-//! What a case works with: a harness, keys that nobody else has, and the requests of the first owner and of its rivals.
+//! The environment of a case: a harness, keys of its own, and the requests of the first owner and
+//! of its rivals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,20 +24,21 @@ use crate::storage::{
 
 /// Longer than any case takes.
 pub(in crate::testing::conformance) const LONG: Duration = Duration::from_secs(600);
-/// So short that a case waits for its end.
+/// Short enough for a case to wait for it.
 pub(in crate::testing::conformance) const SHORT: Duration = Duration::from_millis(250);
-/// What a server may lag behind the suite's sleeps.
+/// Allowed lag of a server behind the suite's sleeps.
 const MARGIN: Duration = Duration::from_millis(150);
-/// How far two readings of one deadline may lie apart, for a storage that computes deadlines from the time left.
+/// Allowed difference between two readings of one deadline, for a storage that computes deadlines
+/// from the remaining time.
 const READING: Duration = Duration::from_millis(100);
-/// So long that a deadline which moved by it is told from one that was read a little differently.
+/// Longer than [`READING`]: a deadline that moved by this much has really moved.
 const TICK: Duration = Duration::from_millis(300);
 
-/// One case's bench.
+/// The environment of one case.
 pub(in crate::testing::conformance) struct Stage<H> {
     pub(in crate::testing::conformance) harness: Arc<H>,
     namespace: String,
-    /// Milliseconds that were let pass.
+    /// Milliseconds elapsed by [`elapse`](Self::elapse).
     elapsed: Arc<AtomicU64>,
     trail: Trail,
 }
@@ -77,12 +79,12 @@ impl<H: Harness> Stage<H> {
         Traced::new(second, &self.trail, "on the second handle, ")
     }
 
-    /// The same case after the storage's process has died and another one has opened its data.
+    /// The same case after a crash of the storage's process, on the reopened data.
     pub(in crate::testing::conformance) async fn reopened(self) -> Verdict<Self> {
         let Self { harness, namespace, elapsed, trail } = self;
         let harness = Arc::try_unwrap(harness)
-            .map_err(|_| Complaint::Violated("a call of the suite's is still under way".into()))?;
-        trail.note("the storage is opened again".into());
+            .map_err(|_| Complaint::Violated("a call of the suite is still running".into()))?;
+        trail.note("the storage is reopened".into());
         match harness.reopen().await {
             Opened::Done(harness) => {
                 Ok(Self { harness: Arc::new(harness), namespace, elapsed, trail })
@@ -96,12 +98,12 @@ impl<H: Harness> Stage<H> {
         self.trail.clone()
     }
 
-    /// How far a deadline may be from where it has to be.
+    /// Allowed error of a deadline.
     pub(in crate::testing::conformance) fn tolerance(&self) -> Duration {
         if self.harness.clock_is_exact() { Duration::ZERO } else { READING }
     }
 
-    /// A moment lies between two others, as exactly as this storage can be asked.
+    /// Checks that a time lies between two others, within the storage's tolerance.
     pub(in crate::testing::conformance) fn between(
         &self,
         what: &str,
@@ -111,7 +113,7 @@ impl<H: Harness> Stage<H> {
         check::between(what, actual, range, self.tolerance())
     }
 
-    /// Two readings are of one record, which nothing has changed between them.
+    /// Checks that two readings are of one unchanged record.
     pub(in crate::testing::conformance) fn same_record(
         &self,
         key: &RecordKey,
@@ -125,7 +127,7 @@ impl<H: Harness> Stage<H> {
         Ok(RecordKey::new(&self.namespace, None, &Key::new(name)?)?)
     }
 
-    /// The request of a key's first owner: nothing of it ends while the case runs.
+    /// The claim of a key's first owner; its lease and ttl outlast the case.
     pub(in crate::testing::conformance) fn claim(&self, name: &str) -> Verdict<Claim> {
         Ok(Claim {
             key: self.key(name)?,
@@ -142,15 +144,17 @@ impl<H: Harness> Stage<H> {
         self.harness.elapse(duration).await;
     }
 
-    /// Lets what lasts `duration` end.
+    /// Waits until `duration` has certainly passed.
     pub(in crate::testing::conformance) async fn outlive(&self, duration: Duration) {
         let margin = if self.harness.clock_is_exact() { Duration::ZERO } else { MARGIN };
         self.elapse(duration + margin).await;
     }
 
-    /// Runs what comes back to a key, whose name it is given, while something that lasts as long as it is told still lasts.
+    /// Runs `case` with a key's name and a duration; `case` returns to the key before the duration
+    /// is over.
     ///
-    /// Where it fails and the storage was so slow that this may be why, nothing is shown: it runs again with a longer time.
+    /// A failure that may come from a slow storage proves nothing: `case` runs again with a longer
+    /// duration.
     pub(in crate::testing::conformance) async fn given_time<F>(
         &self,
         mut lasts: Duration,
@@ -171,7 +175,7 @@ impl<H: Harness> Stage<H> {
         }
     }
 
-    /// A key whose owner is at work.
+    /// A key with a running owner.
     pub(in crate::testing::conformance) async fn acquire(&self, claim: Claim) -> Verdict<Claim> {
         let answer = self.storage().claim(&claim).await?;
         same(
@@ -182,7 +186,7 @@ impl<H: Harness> Stage<H> {
         Ok(claim)
     }
 
-    /// A key that was released, and whose next owner is at work with this fence.
+    /// A released key, now with a running owner with this fence.
     pub(in crate::testing::conformance) async fn acquire_released(
         &self,
         claim: Claim,
@@ -194,12 +198,12 @@ impl<H: Harness> Stage<H> {
         Ok(claim)
     }
 
-    /// A key whose owner is at work.
+    /// A key with a running owner.
     pub(in crate::testing::conformance) async fn processing(&self, name: &str) -> Verdict<Claim> {
         self.acquire(self.claim(name)?).await
     }
 
-    /// A key whose owner let its lease end.
+    /// A key whose owner's lease has expired.
     pub(in crate::testing::conformance) async fn crashed(
         &self,
         name: &str,
@@ -222,7 +226,7 @@ impl<H: Harness> Stage<H> {
         Ok(claim)
     }
 
-    /// A key whose owner gave it back.
+    /// A key whose owner has released it.
     pub(in crate::testing::conformance) async fn released(&self, claim: Claim) -> Verdict<Claim> {
         let claim = self.acquire(claim).await?;
         let answer = self.storage().release(&releasing(&claim)).await?;
@@ -230,14 +234,14 @@ impl<H: Harness> Stage<H> {
         Ok(claim)
     }
 
-    /// A key whose owner died and was found by another under `Park`.
+    /// A key whose owner died under `Park`, parked by a rival's claim.
     pub(in crate::testing::conformance) async fn parked(&self, name: &str) -> Verdict<Claim> {
         let claim = self.crashed(name, CrashPolicy::Park).await?;
         parks(self.storage().claim(&rival(&claim)).await?)?;
         Ok(claim)
     }
 
-    /// A key that a rival took over: the dead owner's claim and the rival's.
+    /// A key that a rival took over; returns both claims, the dead owner's first.
     pub(in crate::testing::conformance) async fn taken_over(
         &self,
         name: &str,
@@ -253,13 +257,13 @@ impl<H: Harness> Stage<H> {
         Ok((dead, taker))
     }
 
-    /// The record, which is there.
+    /// The record, which must exist.
     pub(in crate::testing::conformance) async fn record(&self, key: &RecordKey) -> Verdict<Record> {
         let record = self.storage().load(key).await?;
-        record.ok_or_else(|| Complaint::Violated(format!("load finds no record of {key:?}")))
+        record.ok_or_else(|| Complaint::Violated(format!("load found no record of {key:?}")))
     }
 
-    /// Makes a call that must leave the record as it is, some time after the record was last written.
+    /// Makes a call that must not change the record, some time after the last write.
     pub(in crate::testing::conformance) async fn unchanged<T, E: Into<Complaint>>(
         &self,
         key: &RecordKey,
@@ -281,14 +285,14 @@ impl<H: Harness> Stage<H> {
         Ok(answers.pop().ok_or_else(none)??)
     }
 
-    /// This case's records as a full scan lists them.
+    /// This case's records in a full scan.
     pub(in crate::testing::conformance) async fn listed(
         &self,
         limit: usize,
     ) -> Verdict<Vec<(RecordKey, Result<Record, StorageError>)>> {
         let mut listed = Vec::new();
         let mut after: Option<Cursor> = None;
-        // More pages than any test server holds: a scan that does not end is a failure, not a hang.
+        // More pages than any test server has: an endless scan is a failure, not a hang.
         for _ in 0..100_000 {
             let page = self.storage().scan(after.as_ref(), limit).await?;
             let ours = |key: &RecordKey| key.as_str().contains(&self.namespace);
@@ -309,7 +313,8 @@ impl<H: Harness> Stage<H> {
         }
     }
 
-    /// Makes all calls at once, on tasks of their own, and gives their answers in no particular order.
+    /// Makes all calls concurrently, each in a task of its own; the answers are in no particular
+    /// order.
     pub(in crate::testing::conformance) async fn at_once<T, F>(
         &self,
         calls: impl IntoIterator<Item = impl FnOnce(Self) -> F>,
@@ -336,12 +341,12 @@ impl<H: Harness> Stage<H> {
     }
 }
 
-/// The same request by somebody else.
+/// The same claim by another owner.
 pub(in crate::testing::conformance) fn rival(claim: &Claim) -> Claim {
     Claim { owner: OwnerId::random(), ..claim.clone() }
 }
 
-/// The request of somebody else for another operation.
+/// A claim by another owner for another operation.
 pub(in crate::testing::conformance) fn stranger(claim: &Claim) -> Verdict<Claim> {
     let fingerprint = Fingerprint::of("conformance", "other arguments")?;
     Ok(Claim { fingerprint, ..rival(claim) })
@@ -376,7 +381,7 @@ pub(in crate::testing::conformance) fn payload(
     bytes: impl Into<Bytes>,
 ) -> Verdict<Payload> {
     let codec = CodecTag::new(codec)
-        .ok_or_else(|| Complaint::Violated("the suite's codec tag is not one".into()))?;
+        .ok_or_else(|| Complaint::Violated("the suite's codec tag is invalid".into()))?;
     Ok(Payload { codec, bytes: bytes.into() })
 }
 
@@ -392,18 +397,18 @@ pub(in crate::testing::conformance) fn indeterminate() -> Finish {
     Finish::Failed(Failure::Indeterminate)
 }
 
-/// The end that a claim has given to a crash, which it must have.
+/// The outcome of a claim that must park.
 pub(in crate::testing::conformance) fn parks(answer: Claimed) -> Verdict<Finished> {
     match answer {
         Claimed::Parked(finished) => {
             same("what was parked", &finished.finish, &indeterminate())?;
             Ok(finished)
         }
-        other => Err(Complaint::Violated(format!("the claim answers {other:?} and does not park"))),
+        other => Err(Complaint::Violated(format!("the claim answers {other:?} and did not park"))),
     }
 }
 
-/// What a claim replays, which it must.
+/// The outcome of a claim that must replay.
 pub(in crate::testing::conformance) fn replayed(answer: Claimed) -> Verdict<Finished> {
     match answer {
         Claimed::Replay(finished) => Ok(finished),

@@ -13,16 +13,18 @@ use super::harness::Harness;
 use super::report::{CaseReport, Outcome, Report};
 use super::stage::Stage;
 
-/// Far more than a case needs: a storage that hangs fails instead of hanging the suite.
+/// Far more than a case needs: a storage that hangs fails its case and does not hang the suite.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Cases beside one another: their waiting overlaps, and they do not all connect in one moment to a server that others use as well.
+/// Number of concurrent cases: enough for their waiting to overlap, without a burst of connections
+/// to a shared server.
 const AT_ONCE: usize = 32;
 
-/// Runs the whole suite on the storage whose harnesses `factory` makes, one for each case.
+/// Runs the whole suite on the storage of the harnesses that `factory` makes, one for each case.
 ///
-/// What purges comes last and one after the other: elsewhere expired records have to be there still, and who counts what a purge removes
-/// counts everybody's where harnesses share a store. So nothing else may purge, or write, that store while the suite runs.
+/// Cases that purge run last, one by one: other cases rely on expired records that are not yet
+/// removed, and where harnesses share a store the count of a purge covers the records of all cases.
+/// So nothing else may write to that store or purge it while the suite runs.
 pub async fn run<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
     let start = Instant::now();
     let mut backend = "";
@@ -54,14 +56,14 @@ pub async fn run<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
 async fn report<H: Harness>(case: Case<H>, stage: Stage<H>) -> CaseReport {
     let start = Instant::now();
     let trail = stage.trail();
-    let failed = |what: &str| Outcome::Failed(format!("{what}\n    after:{}", trail.tell()));
+    let failed = |what: &str| Outcome::Failed(format!("{what}\n    after:{}", trail.render()));
     let run = AssertUnwindSafe((case.run)(stage)).catch_unwind();
     let outcome = match timeout(PATIENCE, run).await {
         Ok(Ok(Ok(()))) => Outcome::Passed,
         Ok(Ok(Err(Complaint::Violated(what)))) => failed(&what),
         Ok(Ok(Err(Complaint::Unsupported(why)))) => Outcome::Unsupported(why.to_owned()),
         Ok(Err(_)) => failed("a call panicked"),
-        Err(_) => failed(&format!("it did not end within {PATIENCE:?}")),
+        Err(_) => failed(&format!("the case did not finish within {PATIENCE:?}")),
     };
     CaseReport { name: case.name, contract: case.contract, outcome, took: start.elapsed() }
 }

@@ -1,4 +1,5 @@
-//! The storage as the cases call it: every call and its answer is written down, so that a failure says which call of which key it was.
+//! A tracing wrapper around the storage under test: it records every call and its answer, so that a
+//! failure shows the calls that led to it.
 
 use std::collections::VecDeque;
 use std::fmt::{Debug, Write};
@@ -13,7 +14,7 @@ use crate::storage::{
     Claim, Claimed, Complete, Cursor, Page, Release, Renew, Storage, StorageError, Wakeup, Written,
 };
 
-/// How many calls a failure shows.
+/// Number of calls that a failure shows.
 const SHOWN: usize = 6;
 
 /// The last calls of a case.
@@ -51,7 +52,7 @@ impl Trail {
         }
     }
 
-    /// Notes what else happens to the storage.
+    /// Notes an event other than a call.
     pub(super) fn note(&self, what: String) {
         let number = self.begin(what);
         self.0.lock().last.iter_mut().filter(|call| call.number == number).for_each(|call| {
@@ -59,8 +60,8 @@ impl Trail {
         });
     }
 
-    /// The last calls, each on a line of its own.
-    pub(super) fn tell(&self) -> String {
+    /// The last calls, one a line.
+    pub(super) fn render(&self) -> String {
         let calls = self.0.lock();
         let mut text = String::new();
         for Call { number, what, answer } in &calls.last {
@@ -74,7 +75,7 @@ impl Trail {
     }
 }
 
-/// A handle of the storage under test, with the trail that its calls leave.
+/// A handle of the storage under test that records its calls in a trail.
 pub(super) struct Traced<'s, S> {
     storage: &'s S,
     trail: &'s Trail,
@@ -90,7 +91,7 @@ impl<S> Clone for Traced<'_, S> {
 impl<S> Copy for Traced<'_, S> {}
 
 impl<'s, S: Storage> Traced<'s, S> {
-    /// `name` says which handle it is; nothing for the first.
+    /// `name` is the prefix of the handle's calls in the trail; empty for the first handle.
     pub(super) fn new(storage: &'s S, trail: &'s Trail, name: &'static str) -> Self {
         Self { storage, trail, name }
     }

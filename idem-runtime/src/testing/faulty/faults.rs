@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! Faults and their schedule.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,31 +44,33 @@ impl Verb {
     ];
 }
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is applied, and the caller is told so: [`StorageErrorKind::NotApplied`].
+    /// The call is not applied and fails with [`StorageErrorKind::NotApplied`].
     Refuse,
-    /// Nothing is applied, and the caller gets an error of this kind.
+    /// The call is not applied and fails with an error of this kind.
     Fail(StorageErrorKind),
-    /// Nothing is applied, and the caller cannot know: [`StorageErrorKind::Indeterminate`].
+    /// The call is not applied and fails with [`StorageErrorKind::Indeterminate`].
     LoseRequest,
-    /// The call is applied, and the caller cannot know: [`StorageErrorKind::Indeterminate`].
+    /// The call is applied and fails with [`StorageErrorKind::Indeterminate`].
     LoseReply,
-    /// The call is made after this time.
+    /// The call starts after this delay.
     Delay(Duration),
-    /// The call is made at once, and its answer comes after this time.
+    /// The call starts at once, and its answer is delayed by this time.
     DelayReply(Duration),
-    /// Nothing is applied, and no answer ever comes.
+    /// The call is not applied and never answers.
     Hang,
-    /// The call is applied, and no answer ever comes.
+    /// The call is applied and never answers.
     HangAfter,
 }
 
-/// The faults of a [`FaultyStorage`](super::FaultyStorage) and the count of its calls. Clones share both.
+/// The faults of a [`FaultyStorage`](super::FaultyStorage) and the count of its calls. Clones share
+/// both.
 ///
-/// A scripted fault ([`next`](Self::next)) goes before a standing one ([`always`](Self::always)), and that before a random one.
+/// A scripted fault ([`next`](Self::next)) takes precedence over a standing one
+/// ([`always`](Self::always)), and a standing one over a random one.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Plan>>);
 
@@ -104,29 +106,31 @@ impl Random {
 }
 
 impl Faults {
-    /// The next call of `verb` meets `fault`; said again, the one after it does.
+    /// Queues `fault` for the next call of `verb`.
     pub fn next(&self, verb: Verb, fault: Fault) {
         self.0.lock().verbs[verb as usize].next.push_back(fault);
     }
 
-    /// The next call, of whatever verb, meets `fault`; said again, the one after it does.
+    /// Queues `fault` for the next call of any verb.
     pub fn any_next(&self, fault: Fault) {
         self.0.lock().any_next.push_back(fault);
     }
 
-    /// Every call of `verb` meets `fault`.
+    /// Applies `fault` to every call of `verb`.
     pub fn always(&self, verb: Verb, fault: Fault) {
         self.0.lock().verbs[verb as usize].always = Some(fault);
     }
 
-    /// Any call is refused, or loses its request or its reply, with this probability. The same seed gives the same faults.
+    /// Refuses a call, or loses its request or its reply, with this probability. The same seed
+    /// gives the same faults.
     pub fn random(&self, seed: u64, probability: f64) {
         let faults = [Fault::Refuse, Fault::LoseRequest, Fault::LoseReply];
         let choices = Verb::ALL.into_iter().flat_map(|verb| faults.map(|fault| (verb, fault)));
         self.random_among(seed, probability, choices);
     }
 
-    /// A call of a verb that is among `choices` meets one of that verb's faults with this probability.
+    /// Applies one of `choices` to a call of its verb with this probability. Verbs without a choice
+    /// have no random faults.
     pub fn random_among(
         &self,
         seed: u64,
@@ -137,7 +141,7 @@ impl Faults {
         self.0.lock().random = Some(Random { rng: Rng::with_seed(seed), probability, choices });
     }
 
-    /// Nothing goes wrong from now on. The counts stay.
+    /// Removes all faults. The counts stay.
     pub fn clear(&self) {
         let mut plan = self.0.lock();
         plan.random = None;
@@ -148,12 +152,12 @@ impl Faults {
         }
     }
 
-    /// How many calls of `verb` were made, whatever became of them.
+    /// Number of calls of `verb`, failed ones included.
     pub fn calls(&self, verb: Verb) -> u64 {
         self.0.lock().verbs[verb as usize].calls
     }
 
-    /// Counts a call of `verb` and says what goes wrong with it.
+    /// Counts a call of `verb` and takes its fault.
     pub(super) fn meet(&self, verb: Verb) -> Option<Fault> {
         let plan = &mut *self.0.lock();
         let of_verb = &mut plan.verbs[verb as usize];

@@ -1,7 +1,8 @@
-//! A storage that fails when it is told to, before the call or after it.
+//! A storage that fails on demand, before the call or after it.
 //!
-//! A remote storage fails in two ways that matter: the request did not arrive, or the reply did not. [`FaultyStorage`] makes both happen
-//! on any storage, by script or at random from a seed, so that a test of the recovery needs no network.
+//! A remote storage fails in two ways that matter: a lost request and a lost reply.
+//! [`FaultyStorage`] causes both on any storage, scripted or at random from a seed, so that a
+//! recovery test needs no network.
 //!
 //! ```
 //! # use idem_runtime as idempotency;

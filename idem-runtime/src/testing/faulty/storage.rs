@@ -1,4 +1,4 @@
-//! The wrapper.
+//! The wrapper around a storage.
 
 use std::future::pending;
 
@@ -11,7 +11,7 @@ use crate::storage::{
 };
 use crate::sync::time::sleep;
 
-/// Any storage, with [`Faults`]. Clones share the faults.
+/// A storage with [`Faults`]. Clones share the faults.
 #[derive(Clone, Debug)]
 pub struct FaultyStorage<S> {
     inner: S,
@@ -19,22 +19,22 @@ pub struct FaultyStorage<S> {
 }
 
 impl<S: Storage> FaultyStorage<S> {
-    /// `inner`, with which nothing goes wrong yet.
+    /// Wraps `inner`, without any fault yet.
     pub fn new(inner: S) -> Self {
         Self { inner, faults: Faults::default() }
     }
 
-    /// What goes wrong.
+    /// The faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// The storage behind the faults.
+    /// The wrapped storage.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// Makes `call`, or not, as the faults of `verb` have it.
+    /// Applies the next fault of `verb` to `call`.
     async fn through<T>(
         &self,
         verb: Verb,
@@ -42,10 +42,13 @@ impl<S: Storage> FaultyStorage<S> {
     ) -> Result<T, StorageError> {
         match self.faults.meet(verb) {
             None => Ok(call.await),
-            Some(Fault::Refuse) => {
-                Err(StorageError::new(StorageErrorKind::NotApplied, "refused by a fault"))
+            Some(Fault::Refuse) => Err(StorageError::new(
+                StorageErrorKind::NotApplied,
+                "an injected fault refused the call",
+            )),
+            Some(Fault::Fail(kind)) => {
+                Err(StorageError::new(kind, "an injected fault failed the call"))
             }
-            Some(Fault::Fail(kind)) => Err(StorageError::new(kind, "failed by a fault")),
             Some(Fault::LoseRequest) => Err(lost()),
             Some(Fault::LoseReply) => {
                 call.await;
@@ -70,7 +73,7 @@ impl<S: Storage> FaultyStorage<S> {
 }
 
 fn lost() -> StorageError {
-    StorageError::new(StorageErrorKind::Indeterminate, "the reply was lost by a fault")
+    StorageError::new(StorageErrorKind::Indeterminate, "an injected fault lost the reply")
 }
 
 impl<S: Storage> Storage for FaultyStorage<S> {
@@ -113,7 +116,7 @@ impl<S: Storage> Storage for FaultyStorage<S> {
         self.through(Verb::Watch, self.inner.watch(key)).await?
     }
 
-    /// With the faults of [`Verb::Load`], which it is on storages that say nothing else.
+    /// Meets the faults of [`Verb::Load`], since the default ping is a load.
     async fn ping(&self) -> Result<(), StorageError> {
         self.through(Verb::Load, self.inner.ping()).await?
     }

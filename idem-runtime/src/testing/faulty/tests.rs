@@ -1,4 +1,4 @@
-//! Each fault does what it says, to the verb it is meant for.
+//! Each fault has its effect, on its own verb only.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn storage() -> FaultyStorage<MemoryStorage> {
     FaultyStorage::new(MemoryStorage::new())
 }
 
-/// Makes a claim that fails: its error's kind, and whether it was applied.
+/// Makes a claim that fails; returns the kind of its error, and whether it was applied.
 async fn fails(fault: Fault) -> (StorageErrorKind, bool) {
     let storage = storage();
     storage.faults().next(Verb::Claim, fault);

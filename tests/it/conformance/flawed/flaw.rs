@@ -335,7 +335,7 @@ pub(crate) const FLAWS: &[(Flaw, &str)] = {
         (UnreadableIsNone, "unreadable::truncated_record_is_corrupt_and_stays"),
         (UnreadableIsRemovedByRelease, "unreadable::garbage_is_corrupt_and_stays"),
         (UnreadableFailsTheBatch, "renew::unreadable_record_fails_alone"),
-        (NewerVersionIsCorrupt, "unreadable::newer_version_is_told_and_stays"),
+        (NewerVersionIsCorrupt, "unreadable::newer_version_is_reported_and_stays"),
         (LostReplyIsNotApplied, "lost::claim_whose_reply_is_lost"),
         (LostReplyIsNotApplied, "lost::renewal_whose_reply_is_lost"),
         (LostReplyIsNotApplied, "lost::completion_whose_reply_is_lost"),

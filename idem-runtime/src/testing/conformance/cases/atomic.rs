@@ -1,4 +1,4 @@
-//! Verbs that meet on one key.
+//! Concurrent verbs on one key.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::storage::{Claim, Claimed, Lost, Written};
 const ATOMIC: &str = "It is atomic: of two concurrent calls for one key, one sees the other's \
     effect whole or not at all.";
 
-/// How many callers meet.
+/// Number of concurrent callers.
 const CROWD: usize = 64;
-/// A lease that is over before anybody looks.
+/// A lease that expires before the next call.
 const TINY: Duration = Duration::from_millis(1);
-/// A lease that is over when two meet, and live for the answer to one when the other has renewed it.
+/// A lease that has expired when two calls race, and is live again once one of them has renewed it.
 const LATE: Duration = Duration::from_secs(1);
-/// How often two callers race, each time for another key.
+/// Number of races of two callers, each for another key.
 const RACES: usize = 16;
 
 cases! { "concurrent";
@@ -84,7 +84,7 @@ async fn many_claims_of_a_parked_key_replay_one_end<H: Harness>(stage: &Stage<H>
             ends.push(replayed(answer)?);
         }
     }
-    ensure(parked > 0, || "nobody is told that it parked the key".to_owned())?;
+    ensure(parked > 0, || "no claim answers `Parked`".to_owned())?;
     same("the end", &ends[0].finish, &indeterminate())?;
     ends.iter().try_for_each(|end| same("the end", end, &ends[0]))
 }
@@ -107,7 +107,7 @@ fn one_and_others(
     let winners = answers.iter().filter(|answer| *answer == one).count();
     let losers = answers.iter().filter(|answer| turned_down(answer)).count();
     same("the number of claims that acquired", &winners, &1)?;
-    same("the number of claims that were turned down", &losers, &(answers.len() - 1))
+    same("the number of rejected claims", &losers, &(answers.len() - 1))
 }
 
 async fn stale_completions_lose_to_the_live_owner<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -233,7 +233,7 @@ async fn one_of_two_results_wins<H: Harness>(stage: &Stage<H>) -> Verdict {
     Ok(())
 }
 
-/// Owners whose leases are over, each with who wants to take over.
+/// Owners with expired leases, each with a rival that takes over.
 async fn late_owners<H: Harness>(
     stage: &Stage<H>,
     key: &str,
@@ -250,7 +250,8 @@ async fn late_owners<H: Harness>(
     Ok(owners)
 }
 
-/// Makes two calls meet: in odd rounds on two threads, in even ones step by step on one; and now the one first, now the other.
+/// Races two calls: in odd rounds on two threads, in even rounds interleaved on one, with
+/// alternating first call.
 async fn race<H: Harness, A, B, F, G>(
     stage: &Stage<H>,
     round: usize,

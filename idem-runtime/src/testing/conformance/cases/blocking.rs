@@ -1,4 +1,4 @@
-//! Verbs that keep their thread.
+//! Verbs that block their thread.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,9 +16,10 @@ cases! { "blocking";
     BLOCKS => [verbs_leave_their_thread_to_others],
 }
 
-/// A machine that is busy with other things may stop a thread at any time, but not at every time.
+/// A busy machine may preempt some rounds, but not all of them.
 const ROUNDS: usize = 12;
-/// Far more than a verb computes, and less than a disk that flushes and a network take together with what waits for them.
+/// Far more than a verb's computing time, and less than a flush to disk or a network round trip
+/// with its wait.
 const LONGEST: Duration = Duration::from_millis(5);
 
 async fn verbs_leave_their_thread_to_others<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -50,7 +51,7 @@ async fn verbs_leave_their_thread_to_others<H: Harness>(stage: &Stage<H>) -> Ver
     Ok(())
 }
 
-/// How long the longest poll of a future takes.
+/// Duration of the longest poll of a future.
 async fn longest_poll<F: Future>(future: F) -> Duration {
     let mut future = pin!(future);
     let mut longest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Claims of keys that nobody finished: fresh, expired, asked for again, in progress.
+//! Claims of unfinished keys: new, expired, claimed again, in progress.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn processing_is_forgotten_after_lease_and_ttl<H: Harness>(stage: &Stage<H
     let claim = Claim { lease: SHORT, ttl: SHORT, ..stage.claim("key")? };
     let claim = stage.acquire(claim).await?;
     stage.outlive(SHORT + SHORT).await;
-    // Neither the fence nor the fingerprint of a record that is forgotten counts.
+    // Fence and fingerprint of an expired record have no effect.
     stage.acquire(stranger(&claim)?).await.map(drop)
 }
 
@@ -188,7 +188,7 @@ async fn processing_to_be_parked_outlives_lease_and_ttl<H: Harness>(stage: &Stag
         same("expires_at", &record.expires_at, &Timestamp::NEVER)?;
         parks(stage.storage().claim(&rival(owner)).await?)?;
     }
-    // The policy of an owner before says nothing.
+    // The policy of an earlier owner has no effect.
     let record = stage.record(&dead.key).await?;
     ensure(record.expires_at < Timestamp::NEVER, || "a record to be retried never expires".into())
 }

@@ -1,4 +1,4 @@
-//! Recording how an operation ended.
+//! Storing the outcome of an operation.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ async fn indeterminate_of_its_own_owner_outlives_its_ttl<H: Harness>(stage: &Sta
     Ok(())
 }
 
-/// Nobody but its owner ends it.
+/// Only its owner can complete it.
 async fn stays_parked<H: Harness>(stage: &Stage<H>, owner: &Claim) -> Verdict {
     stage.outlive(SHORT + SHORT + SHORT).await;
     same("expires_at", &stage.record(&owner.key).await?.expires_at, &Timestamp::NEVER)?;
@@ -184,12 +184,12 @@ async fn same_finish_again_changes_nothing<H: Harness>(stage: &Stage<H>) -> Verd
     let finishes = [
         ("completed", result("1")?),
         ("failed", failure("declined")),
-        // Which is open to every other end, but has this one.
+        // An indeterminate record accepts any other finish, but already has this one.
         ("indeterminate", indeterminate()),
     ];
     for (name, finish) in finishes {
         let claim = stage.finished(name, &finish).await?;
-        // Another ttl would show that the record was written again.
+        // Another ttl would show a second write.
         let again = Complete { ttl: LONG * 2, ..completion(&claim, &finish) };
         let answer = stage.unchanged(&claim.key, stage.storage().complete(&again)).await?;
         same("the second complete", &answer, &Written::Done)?;

@@ -1,5 +1,5 @@
-//! When exactly a lease and a retention are over: to the millisecond where the clock is the suite's, and elsewhere between what the clock
-//! says before and after each call.
+//! The exact deadlines of leases and retentions: to the millisecond on an exact clock, otherwise
+//! between the readings of the clock before and after each call.
 
 use std::time::Duration;
 
@@ -30,14 +30,14 @@ cases! { "deadline";
 }
 
 const MILLI: Duration = Duration::from_millis(1);
-/// Leases and retentions that are waited for where a clock cannot be moved.
+/// Lease and retention to wait for where the clock cannot be advanced.
 const SOME: Duration = Duration::from_millis(700);
-/// How often is looked at a deadline that cannot be met exactly.
+/// Polling interval for a deadline on an inexact clock.
 const LOOK: Duration = Duration::from_millis(15);
-/// How far a server's own readings of its clock may lie apart: some take the time once for a batch.
+/// Allowed difference between a server's own readings of its clock: some read it once for a batch.
 const GRAIN: Duration = Duration::from_millis(5);
 
-/// When something happened, by the storage's clock: not before, and not after.
+/// The time of a call by the storage's clock: the readings before and after it.
 #[derive(Clone, Copy)]
 struct When {
     first: Timestamp,
@@ -45,26 +45,26 @@ struct When {
 }
 
 impl When {
-    /// What happens while a call is made.
+    /// Makes a call and takes the readings around it.
     async fn of<H: Harness, T>(stage: &Stage<H>, call: impl Future<Output = T>) -> (Self, T) {
         let first = stage.harness.now().await;
         let answer = call.await;
         (Self { first, last: stage.harness.now().await }, answer)
     }
 
-    /// The deadline that is so much later.
+    /// The deadline `duration` later.
     fn after(self, duration: Duration) -> Self {
         Self { first: self.first.after(duration), last: self.last.after(duration) }
     }
 }
 
-/// What was seen of something that ends by itself.
-struct Seen {
+/// One check of a deadline.
+struct Observation {
     when: When,
     is_over: bool,
 }
 
-/// Looks at something that ends at `deadline`: it must last up to the millisecond before, and no longer.
+/// Checks that a lease or record lasts up to the millisecond before `deadline`, and no longer.
 async fn ends_at<H: Harness, F: Future<Output = Verdict<bool>>>(
     stage: &Stage<H>,
     what: &str,
@@ -72,7 +72,8 @@ async fn ends_at<H: Harness, F: Future<Output = Verdict<bool>>>(
     is_over: impl Fn() -> F,
 ) -> Verdict {
     if stage.harness.clock_is_exact() {
-        // A while before, so that what ends early by a little and by much is found; then at the last moment, and at the deadline.
+        // Some time before, which finds small and large errors; then in the last millisecond, and
+        // at the deadline.
         for before in
             [MILLI * 60_000, MILLI * 1_000, MILLI * 400, MILLI * 100, MILLI * 10, MILLI * 2, MILLI]
         {
@@ -86,7 +87,7 @@ async fn ends_at<H: Harness, F: Future<Output = Verdict<bool>>>(
     }
     loop {
         let (when, is_over) = When::of(stage, is_over()).await;
-        let Seen { when, is_over } = Seen { when, is_over: is_over? };
+        let Observation { when, is_over } = Observation { when, is_over: is_over? };
         if is_over {
             let early = deadline.first.left_at(when.last.after(GRAIN));
             return ensure(early.is_zero(), || {
@@ -101,7 +102,8 @@ async fn ends_at<H: Harness, F: Future<Output = Verdict<bool>>>(
     }
 }
 
-/// Whether a rival takes over from an owner, or finds that it has to be parked; it does not otherwise change anything.
+/// Whether a rival's claim takes over from an owner or parks it. Until then the claim changes
+/// nothing.
 async fn is_taken<H: Harness>(stage: &Stage<H>, owner: &Claim) -> Verdict<bool> {
     match stage.storage().claim(&rival(owner)).await? {
         Claimed::InProgress { .. } => Ok(false),
@@ -110,7 +112,7 @@ async fn is_taken<H: Harness>(stage: &Stage<H>, owner: &Claim) -> Verdict<bool> 
     }
 }
 
-/// The leases that are tried: where nobody has to wait for them, many.
+/// The leases under test: many on an exact clock, where they cost no waiting.
 fn leases<H: Harness>(stage: &Stage<H>) -> Vec<(String, CrashPolicy, Duration)> {
     let leases: &[Duration] = if stage.harness.clock_is_exact() {
         &[
@@ -172,12 +174,12 @@ async fn takers_lease_is_over_at_its_deadline<H: Harness>(stage: &Stage<H>) -> V
     Ok(())
 }
 
-/// The retentions that are tried.
+/// The retentions under test.
 fn ttls<H: Harness>(stage: &Stage<H>) -> &'static [Duration] {
     if stage.harness.clock_is_exact() { &[MILLI, SOME, LONG] } else { &[SOME] }
 }
 
-/// Whether a record is gone, for `load` and for a scan alike.
+/// Whether a record is gone, for both `load` and `scan`.
 async fn is_gone<H: Harness>(stage: &Stage<H>, claim: &Claim) -> Verdict<bool> {
     let loaded = stage.storage().load(&claim.key).await?.is_none();
     if stage.harness.clock_is_exact() {
@@ -236,10 +238,10 @@ async fn dead_owners_record_is_forgotten_at_its_deadline<H: Harness>(stage: &Sta
     Ok(())
 }
 
-/// Rounded down they would end early, and rounded up twice late.
+/// Rounded down they would expire early, and rounded up twice, late.
 async fn fractions_of_a_millisecond_are_rounded_up<H: Harness>(stage: &Stage<H>) -> Verdict {
     if !stage.harness.clock_is_exact() {
-        // What a millisecond makes cannot be seen there.
+        // A millisecond is below the precision there.
         return Ok(());
     }
     for (micros, whole) in

@@ -1,4 +1,4 @@
-//! Futures that are dropped on their way.
+//! Futures dropped before they complete.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -24,9 +24,9 @@ cases! { "dropped";
     ],
 }
 
-/// Futures are dropped after 1, 2, … so many polls.
+/// Futures are dropped after 1, 2, … up to this many polls.
 const POLLS: usize = 8;
-/// What a server may need to get to a request whose caller has gone.
+/// Time for a server to process a request of a dropped future.
 const SETTLES: Duration = Duration::from_millis(200);
 
 async fn dropped_claim_is_made_or_not<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -93,7 +93,7 @@ async fn dropped_release_is_made_or_not<H: Harness>(stage: &Stage<H>) -> Verdict
     Ok(())
 }
 
-/// Polls a future that often, each time when it asks for it, and drops it.
+/// Polls a future this many times, each time after a wake, and drops it.
 async fn drop_after<F: Future>(polls: usize, future: F) {
     let mut future = pin!(future);
     let mut left = polls;

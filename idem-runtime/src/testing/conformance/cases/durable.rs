@@ -1,4 +1,4 @@
-//! What is there when a storage is opened again, and commits that fail.
+//! Durability across reopening, and failed commits.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ cases! { "durable";
     CLOCK => owned [leases_and_retentions_go_on],
 }
 
-/// The record is the same after the storage was opened again.
+/// Checks that the records survive reopening unchanged.
 async fn is_kept<H: Harness>(stage: Stage<H>, claims: &[Claim]) -> Verdict<Stage<H>> {
     let mut before = Vec::new();
     for claim in claims {
@@ -97,7 +97,7 @@ async fn parking_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
 
 async fn renewal_is_kept<H: Harness>(stage: Stage<H>) -> Verdict {
     let claim = stage.processing("key").await?;
-    // The claim is on the disk for long; what is renewed must be too.
+    // The claim has long been on disk; its renewal must be, too.
     let stage = is_kept(stage, std::slice::from_ref(&claim)).await?;
     stage.elapse(SHORT * 2).await;
     same("renew", &stage.renew(&claim).await?, &Written::Done)?;
@@ -166,7 +166,7 @@ async fn leases_and_retentions_go_on<H: Harness>(mut stage: Stage<H>) -> Verdict
             after.push(stage.storage().load(&claim.key).await?);
         }
         if stage.harness.now().await >= begun.after(lease * 3 / 4) {
-            // It took so long to open that nothing is shown.
+            // Reopening took longer than the lease, which proves nothing.
             lease *= 4;
             continue;
         }
@@ -182,7 +182,8 @@ async fn leases_and_retentions_go_on<H: Harness>(mut stage: Stage<H>) -> Verdict
     }
 }
 
-/// A commit has failed: this is what was answered, and this what is there when the storage is opened again, where that can be.
+/// Checks the answer to a call whose commit failed, and the record after reopening, where the
+/// backend supports that.
 async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
     stage: Stage<H>,
     claim: &Claim,
@@ -190,11 +191,11 @@ async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
     answer: Result<T, crate::storage::StorageError>,
 ) -> Verdict<Stage<H>> {
     let kind = match answer {
-        // A storage may do it again by itself, and succeed.
+        // The storage may have retried by itself, and succeeded.
         Ok(_) => None,
         Err(error) => transient(Some(error))?,
     };
-    // A storage may refuse everything until it is opened again. What it shows instead, others go by.
+    // A storage may refuse everything until it is reopened. If it does answer, the answer counts.
     let shown = stage.storage().load(&claim.key).await;
     let stage = stage.reopened().await?;
     let after = stage.storage().load(&claim.key).await?;
@@ -208,10 +209,7 @@ async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
         None => {
             let is_same = stage.same_record(&claim.key, before, after.as_ref()).is_ok();
             ensure(!is_same, || {
-                format!(
-                    "the commit for {:?} failed, and was answered as one that was made",
-                    claim.key
-                )
+                format!("the commit for {:?} failed, but the call reported success", claim.key)
             })?;
         }
         _ => {}
@@ -220,7 +218,7 @@ async fn after_a_failure<H: Harness, T: std::fmt::Debug>(
 }
 
 async fn claim_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
-    // A storage may write something of its own before its first claim.
+    // A storage may write data of its own before its first claim.
     stage.processing("before").await?;
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextCommitFails).await?;
@@ -235,10 +233,10 @@ async fn completion_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
     let complete = completion(&claim, &result("1")?);
     stage.inflict(Harm::NextCommitFails).await?;
     let answer = stage.storage().complete(&complete).await;
-    let told = stage.storage().claim(&rival(&claim)).await;
+    let claimed = stage.storage().claim(&rival(&claim)).await;
     let stage = after_a_failure(stage, &claim, Some(&before), answer).await?;
-    if let Ok(Claimed::Replay(told)) = told {
-        let end = State::Finished(told);
+    if let Ok(Claimed::Replay(finished)) = claimed {
+        let end = State::Finished(finished);
         same("what was replayed before", &stage.record(&claim.key).await?.state, &end)?;
     }
     same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)?;
@@ -269,6 +267,6 @@ async fn renewal_whose_commit_fails<H: Harness>(stage: Stage<H>) -> Verdict {
     same("the renewal again", &stage.renew(&claim).await?, &Written::Done)?;
     let expires_at = stage.record(&claim.key).await?.expires_at;
     ensure(expires_at > before.expires_at && expires_at != Timestamp::NEVER, || {
-        "the renewal has not renewed".to_owned()
+        "the renewal did not extend the lease".to_owned()
     })
 }

@@ -1,4 +1,4 @@
-//! Two handles on the same data: what one does, the other sees, and they decide together.
+//! Two handles on the same data: each sees the other's writes, and they agree.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ cases! { "handles";
     WAKES => [waiters_of_the_other_are_woken],
 }
 
-/// How many keys two handles race for.
+/// Number of keys that two handles race for.
 const RACES: usize = 24;
 
 async fn each_sees_what_the_other_wrote<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -66,7 +66,7 @@ async fn each_sees_what_the_other_wrote<H: Harness>(stage: &Stage<H>) -> Verdict
     same("the owner that is loaded", &loaded.map(|record| record.owner), &Some(next.owner))
 }
 
-/// Makes both claims at once, each on a handle of its own, on two threads.
+/// Makes both claims concurrently, each on a handle and a thread of its own.
 async fn both<H: Harness>(
     stage: &Stage<H>,
     second: &Arc<H::Storage>,
@@ -82,7 +82,7 @@ async fn both<H: Harness>(
     let answers = stage.at_once([call(one, None), call(other, Some(second))]).await?;
     let mut answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (Some(last), Some(first)) = (answers.pop(), answers.pop()) else {
-        return Err(Complaint::Violated("two claims give less than two answers".into()));
+        return Err(Complaint::Violated("two claims gave fewer than two answers".into()));
     };
     Ok([first, last])
 }
@@ -159,7 +159,7 @@ async fn takeover_or_late_completion_wins_not_both<H: Harness>(stage: &Stage<H>)
     Ok(())
 }
 
-/// On a machine that is busy with other things.
+/// Generous, for a busy machine.
 const SOON: Duration = Duration::from_secs(3);
 
 async fn waiters_of_the_other_are_woken<H: Harness>(stage: &Stage<H>) -> Verdict {

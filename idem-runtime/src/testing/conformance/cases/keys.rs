@@ -1,4 +1,4 @@
-//! Keys that a careless comparison takes for one another.
+//! Keys that a careless comparison confuses.
 
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;

@@ -1,4 +1,4 @@
-//! Requests and replies that do not arrive.
+//! Lost requests and replies.
 
 use super::super::check::{Complaint, Verdict, same};
 use super::super::harness::{Harm, Harness};
@@ -23,7 +23,7 @@ cases! { "lost";
 }
 
 async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
-    // A storage may look at its server before its first claim.
+    // A storage may query its server before its first claim.
     stage.processing("before").await?;
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextRequestLost).await?;
@@ -33,14 +33,14 @@ async fn claim_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
         same("load", &stage.storage().load(&claim.key).await?, &None)?;
     }
     if answered {
-        // Then it has sent it again.
+        // The storage has retried by itself.
         same("the record's owner", &stage.record(&claim.key).await?.owner, &claim.owner)?;
     }
     stage.acquire(claim).await.map(drop)
 }
 
 async fn claim_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
-    // A storage may look at its server before its first claim.
+    // A storage may query its server before its first claim.
     stage.processing("before").await?;
     let claim = stage.claim("key")?;
     stage.inflict(Harm::NextReplyLost).await?;
@@ -72,7 +72,7 @@ async fn completion_whose_request_is_lost<H: Harness>(stage: &Stage<H>) -> Verdi
         same("the status after `NotApplied`", &status, &Status::Processing)?;
     }
     if answered {
-        // Then it has sent it again.
+        // The storage has retried by itself.
         same("the status after an answer", &status, &Status::Completed)?;
     }
     same("the completion again", &stage.storage().complete(&complete).await?, &Written::Done)
@@ -96,7 +96,8 @@ async fn release_whose_reply_is_lost<H: Harness>(stage: &Stage<H>) -> Verdict {
     same("the release again", &again, &Written::Done)
 }
 
-/// A storage may retry by itself and succeed; what it may not do is to call a lost request anything but transient.
+/// A storage may retry by itself and succeed, but every error of a lost request must be a transient
+/// one.
 pub(super) fn transient(error: Option<StorageError>) -> Verdict<Option<StorageErrorKind>> {
     match error {
         Some(error) if !error.is_transient() => Err(error.into()),
@@ -104,11 +105,11 @@ pub(super) fn transient(error: Option<StorageError>) -> Verdict<Option<StorageEr
     }
 }
 
-/// The call was applied: it must not say that it was not.
+/// The call was applied: its error must not be `NotApplied`.
 fn applied(error: Option<StorageError>) -> Verdict {
     match transient(error)? {
         Some(StorageErrorKind::NotApplied) => {
-            Err(Complaint::Violated("a call that was applied says that nothing changed".into()))
+            Err(Complaint::Violated("a call that was applied fails with `NotApplied`".into()))
         }
         _ => Ok(()),
     }

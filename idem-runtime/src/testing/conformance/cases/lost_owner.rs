@@ -42,7 +42,7 @@ async fn dead_owner_gets_the_takers_result<H: Harness>(stage: &Stage<H>) -> Verd
         same("the taker's complete", &answer, &Written::Done)?;
         let lost = lost_to(&finish, &stage.record(&dead.key).await?)?;
         loses(stage, &dead, lost.clone()).await?;
-        // Not even with the same finish: it is not the dead owner's.
+        // Not even with the same finish: the finish belongs to the taker.
         let answer = stage.storage().complete(&completion(&dead, &finish)).await?;
         same("the dead owner's complete with the same finish", &answer, &lost)?;
     }

@@ -1,4 +1,4 @@
-//! The fingerprint comes before everything else.
+//! The fingerprint is checked before everything else.
 
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
@@ -46,7 +46,7 @@ async fn mismatch_when_released<H: Harness>(stage: &Stage<H>) -> Verdict {
     mismatches(stage, stage.released(stage.claim("key")?).await?).await
 }
 
-/// Neither a stranger nor the record's own owner gets past another fingerprint, and nothing changes.
+/// A claim with another fingerprint is a mismatch, even by the record's owner, and changes nothing.
 async fn mismatches<H: Harness>(stage: &Stage<H>, claim: Claim) -> Verdict {
     let stranger = stranger(&claim)?;
     let confused_owner = Claim { owner: claim.owner, ..stranger.clone() };

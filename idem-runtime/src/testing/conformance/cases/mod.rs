@@ -31,7 +31,7 @@ use super::check::Verdict;
 use super::harness::Harness;
 use super::stage::Stage;
 
-/// One case: its name, the bullet it tests word for word, and what it does.
+/// One case: its name, the bullet under test verbatim, and its function.
 pub(super) struct Case<H> {
     pub(super) name: &'static str,
     pub(super) contract: &'static str,
@@ -39,17 +39,17 @@ pub(super) struct Case<H> {
     pub(super) run: fn(Stage<H>) -> BoxFuture<'static, Verdict>,
 }
 
-/// What a case may run beside.
+/// Whether a case runs alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// All others of its kind.
+    /// Concurrently with the others of this kind.
     Together,
-    /// Nothing: it purges.
+    /// Alone: it purges.
     Alone,
 }
 
-/// The cases of a file: its name, then the names of its functions under the bullet that they test. Behind `alone` are those that purge, behind
-/// `owned` those that open the storage again and so have to own their stage.
+/// The cases of a file: its name, then for each bullet the names of its functions. `alone` marks
+/// cases that purge; `owned` marks cases that reopen the storage and so own their stage.
 macro_rules! cases {
     ($verb:literal; $($bullet:expr => $($how:ident)? [$($group:tt)+]),+ $(,)?) => {
         pub(super) fn cases<H: Harness>() -> Vec<super::Case<H>> {

@@ -1,4 +1,4 @@
-//! Removing what has expired, and nothing else.
+//! Removing expired records, and no others.
 
 use std::time::Duration;
 
@@ -65,23 +65,23 @@ async fn live_records_stay<H: Harness>(stage: &Stage<H>) -> Verdict {
     Ok(())
 }
 
-/// How many records have expired where purges are counted.
+/// Number of expired records where purges are counted.
 const EXPIRED: u64 = 20;
-/// What other cases have left may expire while a purge is counted, but only once.
+/// Leftover records of other cases may expire during a count, but only once each.
 const COUNTS: u32 = 6;
 
 async fn at_most_the_limit_is_removed<H: Harness>(stage: &Stage<H>) -> Verdict {
     if stage.harness.expires_by_itself() {
         return Ok(());
     }
-    // A limit far above, one that divides their number, and one that does not.
+    // One limit far above the number of records, one that divides it, and one that does not.
     for limit in [1_000, 4, 3] {
         counted(stage, &format!("limit {limit}"), limit).await?;
     }
     Ok(())
 }
 
-/// So many records that have expired are so many that purges say they removed.
+/// Checks that purges report exactly the number of expired records.
 async fn counted<H: Harness>(stage: &Stage<H>, name: &str, limit: usize) -> Verdict {
     let mut counts = Vec::new();
     for attempt in 0..COUNTS {
@@ -94,9 +94,7 @@ async fn counted<H: Harness>(stage: &Stage<H>, name: &str, limit: usize) -> Verd
         stage.elapse(SHORT * (1 << attempt)).await;
     }
     ensure(false, || {
-        format!(
-            "purges of at most {limit} say that they removed {counts:?} of {EXPIRED} expired records"
-        )
+        format!("purges of at most {limit} report {counts:?} removed of {EXPIRED} expired records")
     })
 }
 
@@ -155,7 +153,7 @@ async fn purged_keys_are_free<H: Harness>(stage: &Stage<H>) -> Verdict {
     Ok(())
 }
 
-/// Keys whose records' retention is over: at work, finished, and released ones.
+/// Keys with expired records: running, finished and released.
 async fn expired<H: Harness>(stage: &Stage<H>, name: &str) -> Verdict<Vec<Claim>> {
     let mut claims = Vec::new();
     for number in 0..EXPIRED {
@@ -177,10 +175,10 @@ async fn expired<H: Harness>(stage: &Stage<H>, name: &str) -> Verdict<Vec<Claim>
     Ok(claims)
 }
 
-/// A retention that is over when somebody looks.
+/// A retention that is over before the next call.
 const TINY: Duration = Duration::from_millis(1);
 
-/// Purges until there is nothing left, and says how many records that were.
+/// Purges until nothing is left; returns the number of removed records.
 async fn purge_all<H: Harness>(stage: &Stage<H>, limit: usize) -> Verdict<u64> {
     let mut total = 0;
     for _ in 0..100_000 {
@@ -193,5 +191,5 @@ async fn purge_all<H: Harness>(stage: &Stage<H>, limit: usize) -> Verdict<u64> {
             return Ok(total);
         }
     }
-    Err(Complaint::Violated("purge never says that nothing is left".into()))
+    Err(Complaint::Violated("purge never answers 0".into()))
 }

@@ -1,4 +1,4 @@
-//! Giving a key back.
+//! Releasing a key.
 
 use std::time::Duration;
 

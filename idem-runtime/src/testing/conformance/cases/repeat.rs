@@ -1,4 +1,4 @@
-//! The same request twice, as after a lost reply.
+//! Repeated requests, as after a lost reply.
 
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;

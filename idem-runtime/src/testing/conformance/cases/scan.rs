@@ -23,13 +23,13 @@ cases! { "scan";
         records_that_stay_are_listed_while_others_come,
         unreadable_record_is_listed_as_its_error,
     ],
-    // The same bullet, and one that purges.
+    // The same bullet, with a case that purges.
     LISTED => alone [records_that_stay_are_listed_while_others_go],
     EXPIRED => [expired_records_are_not_listed],
     CURSOR => [foreign_cursor_is_no_panic],
 }
 
-/// What is kept for so long is gone at once.
+/// A retention that is over at once.
 const BLINK: Duration = Duration::from_millis(1);
 
 async fn every_record_is_listed_whatever_the_page<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -76,7 +76,7 @@ async fn records_that_stay_are_listed_while_others_come<H: Harness>(stage: &Stag
         if !pages.turn(stage).await? {
             break;
         }
-        // A scan may go on as long as records come, but they end.
+        // A scan may continue as long as new records appear, so their number is bounded.
         if number < 40 {
             stage.processing(&format!("comes {number}")).await?;
         }
@@ -111,7 +111,7 @@ async fn expired_records_are_not_listed<H: Harness>(stage: &Stage<H>) -> Verdict
 async fn foreign_cursor_is_no_panic<H: Harness>(stage: &Stage<H>) -> Verdict {
     for text in ["", "-1", "no cursor", "18446744073709551616", "18446744073709551615", "{}:🦀"] {
         let cursor = Cursor(text.to_owned());
-        // An error or a page, as the backend likes.
+        // An error or a page, at the backend's choice.
         if let Ok(page) = stage.storage().scan(Some(&cursor), 1).await {
             ensure(page.records.len() < 1_000_000, || "a page of everything".to_owned())?;
         }
@@ -151,7 +151,7 @@ impl Pages {
         Self { limit, after: None, seen: BTreeSet::new(), turned: 0 }
     }
 
-    /// Reads a page, and says whether there is another.
+    /// Reads a page; returns whether there is another.
     async fn turn<H: Harness>(&mut self, stage: &Stage<H>) -> Verdict<bool> {
         let page = stage.storage().scan(self.after.as_ref(), self.limit).await?;
         self.seen.extend(page.records.into_iter().map(|(key, _)| key));

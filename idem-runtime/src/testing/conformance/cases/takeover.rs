@@ -1,4 +1,4 @@
-//! Claims of keys whose owner let its lease end.
+//! Claims of keys whose owner's lease has expired.
 
 use super::super::check::{Verdict, same};
 use super::super::harness::Harness;
@@ -90,7 +90,7 @@ async fn park_becomes_indeterminate<H: Harness>(stage: &Stage<H>) -> Verdict {
     same("fingerprint", &record.fingerprint, &dead.fingerprint)?;
     same("state", &record.state, &State::Finished(first.clone()))?;
     same("expires_at", &record.expires_at, &Timestamp::NEVER)?;
-    // Whoever asks next gets the same, and so does the dead owner.
+    // Every later claim replays the same, the dead owner's included.
     for claim in [rival(&dead), dead] {
         let answer = stage.unchanged(&claim.key, stage.storage().claim(&claim)).await?;
         same("the next claim", &answer, &Claimed::Replay(first.clone()))?;

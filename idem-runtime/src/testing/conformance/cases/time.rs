@@ -1,4 +1,4 @@
-//! Whose clock decides, and durations at both ends of the scale.
+//! The deciding clock, and extreme durations.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn deadlines_are_the_storages_own<H: Harness>(stage: &Stage<H>) -> Verdict
         stage.elapse(Duration::from_millis(400)).await;
         let before = stage.harness.now().await;
         ensure(before >= last.after(Duration::from_millis(400)), || {
-            "the harness's clock does not go on with what elapses".to_owned()
+            "the harness's clock does not follow `elapse`".to_owned()
         })?;
         let claim = stage.processing(&format!("key {round}")).await?;
         let after = stage.harness.now().await;

@@ -1,4 +1,4 @@
-//! Records that cannot be read: every verb says so and leaves them alone.
+//! Unreadable records: every verb reports them and leaves them unchanged.
 
 use super::super::check::{Complaint, Verdict, same};
 use super::super::harness::{Harm, Harness};
@@ -15,7 +15,7 @@ cases! { "unreadable";
     UNREADABLE => [
         garbage_is_corrupt_and_stays,
         truncated_record_is_corrupt_and_stays,
-        newer_version_is_told_and_stays,
+        newer_version_is_reported_and_stays,
     ],
 }
 
@@ -27,7 +27,7 @@ async fn truncated_record_is_corrupt_and_stays<H: Harness>(stage: &Stage<H>) -> 
     stays(stage, |key| Harm::Truncated(key), StorageErrorKind::Corrupt).await
 }
 
-async fn newer_version_is_told_and_stays<H: Harness>(stage: &Stage<H>) -> Verdict {
+async fn newer_version_is_reported_and_stays<H: Harness>(stage: &Stage<H>) -> Verdict {
     stays(stage, |key| Harm::NewerVersion(key), StorageErrorKind::NewerVersion).await
 }
 
@@ -40,7 +40,7 @@ async fn stays<H: Harness>(
         [stage.processing("processing").await?, stage.finished("completed", &result("1")?).await?];
     for claim in claims {
         stage.inflict(harm(&claim.key)).await?;
-        // Twice: after whatever a verb did the record is unreadable still.
+        // Twice: no verb makes the record readable.
         for _ in 0..2 {
             every_verb_says(stage, &claim, kind).await?;
         }

@@ -32,13 +32,13 @@ cases! { "watch";
     AFTER => [woken_waiters_find_the_change],
 }
 
-/// A wake-up may be lost, but not one after the other.
+/// A wake-up may be lost, but not every time.
 const ROUNDS: usize = 4;
-/// On a machine that is busy with other things.
+/// Generous, for a busy machine.
 const SOON: Duration = Duration::from_secs(3);
-/// So long that a waiter subscribes and claims meanwhile.
+/// Long enough for a waiter to subscribe and claim.
 const LEASE: Duration = Duration::from_secs(1);
-/// So long that a wake-up which was on its way has come.
+/// Long enough for a pending wake-up to arrive.
 const QUIET: Duration = Duration::from_millis(100);
 
 async fn every_key_has_wake_ups_or_none_has<H: Harness>(stage: &Stage<H>) -> Verdict {
@@ -146,7 +146,7 @@ async fn takers_complete_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
             &answer,
             &Claimed::Acquired { fence: Fence::FIRST.next(), recovered: true },
         )?;
-        // The takeover may have woken already, and that is not what is asked for.
+        // The takeover itself may have sent wake-ups, which are not under test.
         while timeout(QUIET, wakeup.changed()).await.is_ok() {}
         if complete_soon(stage, &taker, &result("1")?, wakeup.changed()).await? {
             return Ok(());
@@ -155,8 +155,9 @@ async fn takers_complete_wakes<H: Harness>(stage: &Stage<H>) -> Verdict {
     never_woken("taker's complete")
 }
 
-/// A wake-up without a change is allowed, if another follows the change. So what counts is a waiter that was woken, found nothing, and was not
-/// woken again; and since a wake-up may be lost, that it happens more than once.
+/// A wake-up without a change is allowed, if another follows the change. So a round fails when a
+/// waiter is woken, finds no change, and is not woken again; since a wake-up may be lost, more than
+/// one failed round counts.
 async fn woken_waiters_find_the_change<H: Harness>(stage: &Stage<H>) -> Verdict {
     let mut in_vain = 0;
     for number in 0..ROUNDS * 2 {
@@ -175,7 +176,7 @@ async fn woken_waiters_find_the_change<H: Harness>(stage: &Stage<H>) -> Verdict 
             }
             Ok(woken)
         });
-        // The waiter waits by then, and sees what is there at the moment when it is woken.
+        // The waiter is waiting by then, and sees the state at the moment of its wake-up.
         tokio::time::sleep(QUIET / 10).await;
         if number % 2 == 0 {
             let complete = completion(&claim, &result("1")?);
@@ -188,17 +189,14 @@ async fn woken_waiters_find_the_change<H: Harness>(stage: &Stage<H>) -> Verdict 
         in_vain += usize::from(waiting.await.map_err(panicked)??);
         if in_vain > 1 {
             return ensure(false, || {
-                format!(
-                    "waiters for {:?} are woken before there is a change, and not after it",
-                    claim.key
-                )
+                format!("waiters for {:?} are woken before the change, and not after it", claim.key)
             });
         }
     }
     Ok(())
 }
 
-/// A waiter's claim: it tells the storage that somebody waits.
+/// A waiter's claim: it tells the storage that there is a waiter.
 async fn contend<H: Harness>(stage: &Stage<H>, claim: &Claim) -> Verdict {
     let answer = stage.storage().claim(&rival(claim)).await?;
     ensure(matches!(answer, Claimed::InProgress { .. }), || {
@@ -218,7 +216,8 @@ async fn complete_soon<H: Harness, T>(
     Ok(woken.is_ok())
 }
 
-/// In one of a few rounds, each with a key of its own, the change wakes; or the backend has no wake-ups.
+/// Checks that the change wakes in one of a few rounds, each with a key of its own, or that the
+/// backend has no wake-ups.
 async fn in_some_round<H: Harness, F: Future<Output = Verdict<bool>> + Send>(
     stage: &Stage<H>,
     change: &str,

@@ -1,4 +1,4 @@
-//! Fingerprints, owners and finishes that differ in a little.
+//! Fingerprints, owners and finishes with small differences.
 
 use super::super::check::{Complaint, Verdict, ensure, same};
 use super::super::harness::Harness;
@@ -34,7 +34,7 @@ fn near_fingerprints(fingerprint: &Fingerprint) -> Verdict<Vec<Fingerprint>> {
     Ok(near)
 }
 
-/// Likewise, and both bits.
+/// All owners that differ from one in the lowest, the highest, or both bits of one byte.
 fn near_owners(claim: &Claim) -> Vec<Claim> {
     let differing = |byte: usize, bit: u8| {
         let mut bytes = claim.owner.to_bytes();
@@ -88,7 +88,8 @@ async fn owners_are_compared_whole<H: Harness>(stage: &Stage<H>) -> Verdict {
     same("the owner", &stage.record(&claim.key).await?.owner, &claim.owner)
 }
 
-/// Who only resembles the owner neither ends what is ended, nor resolves what is parked, nor releases what is released.
+/// An owner that differs in a bit can neither complete a finished record, nor resolve a parked one,
+/// nor release a released one.
 async fn owners_of_ends_are_compared_whole<H: Harness>(stage: &Stage<H>) -> Verdict {
     let finished = stage.finished("finished", &result("1")?).await?;
     let lost = lost_to(&result("1")?, &stage.record(&finished.key).await?)?;

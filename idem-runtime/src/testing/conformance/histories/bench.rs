@@ -1,4 +1,4 @@
-//! What histories need of a storage under test.
+//! The interface between histories and a storage under test.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::record::Timestamp;
 use crate::storage::Storage;
 use crate::testing::conformance::harness::Harness;
 
-/// A storage, and a way to let time pass for a record without waiting for it.
+/// A storage, and a way to advance a record's time without waiting.
 ///
-/// On a server that is done past the storage: the record's deadlines are moved back, `UPDATE … SET lease_until = lease_until - $1`, or the
-/// time that its key has left is made shorter.
+/// On a server this bypasses the storage: it moves the record's deadlines back (`UPDATE … SET
+/// lease_until = lease_until - $1`) or shortens its key's remaining time.
 pub trait Bench: Send + Sync {
     /// The storage under test.
     type Storage: Storage;
@@ -18,15 +18,17 @@ pub trait Bench: Send + Sync {
     /// The storage under test.
     fn storage(&self) -> &Self::Storage;
 
-    /// Now, by the storage's clock.
+    /// The time by the storage's clock.
     fn now(&self) -> impl Future<Output = Timestamp> + Send;
 
-    /// Lets time pass for this record, if it is there; it may pass for others too. What never expires does not expire by it.
+    /// Advances the time of this record, if it exists; the time of others may advance too. A record
+    /// that never expires must not expire by this.
     fn pass(&self, key: &RecordKey, time: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Whether no time passes but by [`pass`](Self::pass). Then histories are compared to the millisecond, and meet deadlines exactly;
-    /// otherwise to five seconds, in which a history has to be through. One that took longer and is told differently is asked again, some
-    /// times, before that counts.
+    /// Whether time passes only through [`pass`](Self::pass). Then histories are compared to the
+    /// millisecond and hit deadlines exactly. Otherwise they are compared to five seconds, within
+    /// which a history has to finish; one that takes longer and diverges runs again, a few times,
+    /// before the divergence counts.
     fn is_exact(&self) -> bool;
 }
 

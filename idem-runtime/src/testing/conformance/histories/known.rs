@@ -1,9 +1,9 @@
-//! The owners, calls and outcomes of histories, each with its number.
+//! The numbered owners, calls and outcomes of histories.
 
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::record::{CodecTag, Failure, Finish, OwnerId, Payload};
 
-/// Ids that differ in their last byte, and in nothing else.
+/// Ids that differ only in their last byte.
 pub(super) fn owner_id(number: u8) -> OwnerId {
     let mut bytes = [7; 16];
     bytes[15] = number;
@@ -20,7 +20,7 @@ pub(super) fn call(arguments: u8) -> Fingerprint {
     Fingerprinter::new(&format!("call {arguments}")).finish()
 }
 
-/// Ends that differ in all that ends differ in.
+/// Outcomes that differ in every possible way.
 pub(super) fn finishes() -> Vec<Finish> {
     let payload = |text: &'static str| {
         CodecTag::new("json").map(|codec| Payload { codec, bytes: text.into() })

@@ -1,16 +1,16 @@
-//! The table as a reference: what may be asked of a key, and what the table answers.
+//! The table as a reference model: the steps of a history, and the table's answers.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::known::{call, finishes, owner_id, owner_number};
-use super::tell::{Told, told_written};
+use super::render::{Precision, render_written};
 use crate::key::RecordKey;
 use crate::record::{CrashPolicy, Record, State, Timestamp};
 use crate::storage::transition::{Transition, step};
 use crate::storage::{Claim, Complete, Release, Renew};
 
-/// One thing that is asked, or time that passes.
+/// One verb, or passing time.
 #[derive(Clone, PartialEq)]
 pub(super) enum Step {
     Claim { owner: u8, arguments: u8, lease: Duration, ttl: Duration, park: bool },
@@ -25,7 +25,7 @@ impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Claim { owner, arguments, lease, ttl, park } => {
-                let crash = if park { "parks" } else { "is tried again" };
+                let crash = if park { "parks" } else { "retries" };
                 write!(
                     f,
                     "owner {owner} claims for call {arguments}, lease {lease:?}, ttl {ttl:?}, a crash {crash}"
@@ -33,16 +33,16 @@ impl fmt::Debug for Step {
             }
             Self::Renew { owner } => write!(f, "owner {owner} renews"),
             Self::Complete { owner, finish, ttl } => {
-                write!(f, "owner {owner} ends it with no. {finish} for {ttl:?}")
+                write!(f, "owner {owner} completes with no. {finish}, ttl {ttl:?}")
             }
             Self::Release { owner } => write!(f, "owner {owner} releases"),
-            Self::Purge => f.write_str("what has expired is purged"),
+            Self::Purge => f.write_str("purge"),
             Self::Pass(time) => write!(f, "{time:?} pass"),
         }
     }
 }
 
-/// A step as the storage takes it.
+/// A step as a call of the storage.
 pub(super) enum Verb {
     Claim(Claim),
     Renew(Renew),
@@ -92,13 +92,13 @@ impl Model {
         Self { record: None, now }
     }
 
-    /// What the answer to this verb says.
-    pub(super) fn answer(&mut self, verb: &Verb, told: Told) -> String {
+    /// The table's answer to this verb, as text.
+    pub(super) fn answer(&mut self, verb: &Verb, precision: Precision) -> String {
         match verb {
-            Verb::Claim(claim) => told.claimed(Ok(self.step(claim))),
-            Verb::Renew(renew) => told_written(Ok(self.step(renew))),
-            Verb::Complete(complete) => told_written(Ok(self.step(complete))),
-            Verb::Release(release) => told_written(Ok(self.step(release))),
+            Verb::Claim(claim) => precision.claimed(Ok(self.step(claim))),
+            Verb::Renew(renew) => render_written(Ok(self.step(renew))),
+            Verb::Complete(complete) => render_written(Ok(self.step(complete))),
+            Verb::Release(release) => render_written(Ok(self.step(release))),
             Verb::Purge => String::new(),
             Verb::Pass(_, time) => {
                 self.now = self.now.after(*time);
@@ -117,12 +117,12 @@ impl Model {
         self.record.as_ref().filter(|record| !record.is_expired(self.now))
     }
 
-    /// What is there.
-    pub(super) fn there(&self, told: Told) -> String {
-        told.record(self.live(), self.now)
+    /// The record, as text.
+    pub(super) fn record(&self, precision: Precision) -> String {
+        precision.record(self.live(), self.now)
     }
 
-    /// How far away the deadlines are that the record has.
+    /// The remaining times of the record's deadlines.
     fn deadlines(&self) -> Vec<Duration> {
         let Some(record) = self.live() else { return Vec::new() };
         let lease_until = match &record.state {
@@ -139,12 +139,12 @@ impl Model {
 pub(super) fn history(seed: u64, exact: bool) -> Vec<Step> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut model = Model::new(Model::START);
-    let (key, told) = (RecordKey::from_stored("model"), Told { exact });
+    let (key, precision) = (RecordKey::from_stored("model"), Precision { exact });
     let length = random.usize(1..24);
     let mut steps = Vec::new();
     for _ in 0..length {
         let step = next(&mut random, &model, exact);
-        model.answer(&step.verb(&key), told);
+        model.answer(&step.verb(&key), precision);
         steps.push(step);
     }
     steps
@@ -153,10 +153,10 @@ pub(super) fn history(seed: u64, exact: bool) -> Vec<Step> {
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
 
-/// Something that may be asked now. Where the clock is not exact all durations are multiples of five seconds.
+/// The next step. On an inexact clock all durations are multiples of five seconds.
 fn next(random: &mut fastrand::Rng, model: &Model, exact: bool) -> Step {
     let there = model.record.as_ref().map_or(0, |record| owner_number(record.owner));
-    // Half of the time who asks is who owns the key.
+    // Half of the requests come from the key's owner.
     let owner = if random.bool() { there } else { random.u8(..3) };
     let ttl = |random: &mut fastrand::Rng| {
         let ttls: &[Duration] = if exact {
@@ -174,7 +174,7 @@ fn next(random: &mut fastrand::Rng, model: &Model, exact: bool) -> Step {
                 &[SECOND.saturating_mul(60), SECOND.saturating_mul(120)]
             };
             let lease = leases[random.usize(..leases.len())];
-            // Most claims are of the same call.
+            // Most claims are for the same call.
             let arguments = u8::from(random.u8(..10) == 0);
             Step::Claim { owner, arguments, lease, ttl: ttl(random), park: random.bool() }
         }

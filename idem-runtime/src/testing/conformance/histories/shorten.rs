@@ -1,11 +1,11 @@
-//! Makes a history that is told differently as short as it goes.
+//! Shortens a history that diverges.
 
-use super::attempt::tell_in_time;
+use super::attempt::run_in_time;
 use super::bench::Bench;
 use super::model::Step;
 
-/// The shortest history that was found to be told differently, and its story: pieces are left out as long as that is so without them, first
-/// halves, then less, then single steps.
+/// Returns the shortest diverging history found, with its report. Removes pieces, first halves,
+/// then smaller ones, down to single steps, as long as the rest still diverges.
 pub(super) async fn shorten<B: Bench>(
     bench: &B,
     mut steps: Vec<Step>,
@@ -20,7 +20,7 @@ pub(super) async fn shorten<B: Bench>(
             let end = (start + piece).min(steps.len());
             let mut fewer = steps.clone();
             fewer.drain(start..end);
-            if let Err(shorter) = tell_in_time(bench, &merged(&fewer)).await {
+            if let Err(shorter) = run_in_time(bench, &merged(&fewer)).await {
                 (steps, story) = (merged(&fewer), shorter);
                 is_shorter = true;
             }
@@ -34,7 +34,7 @@ pub(super) async fn shorten<B: Bench>(
     (steps, story)
 }
 
-/// The same steps, where times that pass one after the other are one.
+/// The same steps, with consecutive passing times merged.
 fn merged(steps: &[Step]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
     for step in steps {

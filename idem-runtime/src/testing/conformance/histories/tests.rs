@@ -1,4 +1,4 @@
-//! Slow storages, which nothing but their slowness sets apart from the table.
+//! Storages that differ from the table only by being slow.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::record::Timestamp;
 use crate::storage::MemoryStorage;
 use crate::testing::ManualClock;
 
-/// A storage on a server that stalls: each of the first so many times that it is asked for its time, another second has gone.
+/// A storage on a stalling server: each of the first `stalls` readings of its clock advances it by
+/// another second.
 struct Stalling {
     clock: ManualClock,
     storage: MemoryStorage,

@@ -1,4 +1,4 @@
-//! Answers and records as texts, in which a storage and the table are compared.
+//! Renders answers and records as text, for comparing a storage with the table.
 
 use std::time::Duration;
 
@@ -6,14 +6,15 @@ use super::known::{call, finishes, owner_number};
 use crate::record::{Finish, Record, State, Timestamp, millis};
 use crate::storage::{Claimed, Lost, StorageError, Written};
 
-/// How exactly is told.
+/// The precision of rendered times.
 #[derive(Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct Precision {
     pub(super) exact: bool,
 }
 
-impl Told {
-    /// To the millisecond; or to five seconds, of which every duration is then a multiple, while a history takes less.
+impl Precision {
+    /// A time to the millisecond, or to five seconds: then every duration is a multiple of five
+    /// seconds and a history takes less.
     fn time(self, left: Duration) -> String {
         if self.exact {
             format!("{} ms", millis(left))
@@ -25,7 +26,7 @@ impl Told {
     pub(super) fn claimed(self, claimed: Result<Claimed, StorageError>) -> String {
         match claimed {
             Ok(Claimed::Acquired { fence, recovered }) => {
-                let from = if recovered { "from the dead" } else { "free" };
+                let from = if recovered { "by takeover" } else { "free" };
                 format!("acquired {from}, fence {fence}")
             }
             Ok(Claimed::InProgress { lease_left }) => {
@@ -34,7 +35,7 @@ impl Told {
             Ok(Claimed::Replay(finished)) => format!("replay of {}", number(&finished.finish)),
             Ok(Claimed::Parked(finished)) => format!("parked as {}", number(&finished.finish)),
             Ok(Claimed::Mismatch) => "mismatch".to_owned(),
-            Err(error) => told_error(&error),
+            Err(error) => render_error(&error),
         }
     }
 
@@ -50,7 +51,7 @@ impl Told {
             State::Processing { lease, ttl, on_crash, lease_until, recovered } => {
                 let left = self.time(lease_until.left_at(now));
                 let (lease, ttl) = (millis(*lease), millis(*ttl));
-                let from = if *recovered { ", from the dead" } else { "" };
+                let from = if *recovered { ", by takeover" } else { "" };
                 format!("in progress for {left} of {lease} ms, ttl {ttl} ms, {on_crash:?}{from}")
             }
             State::Released => "released".to_owned(),
@@ -60,7 +61,7 @@ impl Told {
                 } else {
                     String::new()
                 };
-                format!("ended with {}{ago}", number(&finished.finish))
+                format!("finished with {}{ago}", number(&finished.finish))
             }
         };
         let call = (0..2).find(|arguments| call(*arguments) == *fingerprint);
@@ -70,25 +71,24 @@ impl Told {
     }
 }
 
-pub(super) fn told_written(written: Result<Written, StorageError>) -> String {
+pub(super) fn render_written(written: Result<Written, StorageError>) -> String {
     match written {
         Ok(Written::Done) => "done".to_owned(),
         Ok(Written::LeaseLost(Lost::Gone)) => "lost, gone".to_owned(),
         Ok(Written::LeaseLost(Lost::TakenOver)) => "lost, taken over".to_owned(),
         Ok(Written::LeaseLost(Lost::Finished(finished))) => {
-            format!("lost, it ended with {}", number(&finished.finish))
+            format!("lost, finished with {}", number(&finished.finish))
         }
-        Err(error) => told_error(&error),
+        Err(error) => render_error(&error),
     }
 }
 
-pub(super) fn told_error(error: &StorageError) -> String {
+pub(super) fn render_error(error: &StorageError) -> String {
     format!("the error {:?}: {error}", error.kind())
 }
 
-/// The number of an end: payloads and messages are not in `Debug`.
+/// The number of an outcome: `Debug` shows no payloads and messages.
 fn number(finish: &Finish) -> String {
     let number = finishes().iter().position(|known| known == finish);
-    number
-        .map_or_else(|| "an end that nobody recorded".to_owned(), |number| format!("no. {number}"))
+    number.map_or_else(|| "an unknown outcome".to_owned(), |number| format!("no. {number}"))
 }
