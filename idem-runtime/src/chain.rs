@@ -1,13 +1,13 @@
-//! Chains of errors in which no text is said twice.
+//! Error chains without repeated texts.
 //!
-//! An error shows its own text alone, and its source the reason, so that who prints the whole chain reads each text once. The clients of
-//! the databases and of Redis, and storages of others, show the text of their source as well: such a link is left out, and the chain goes on
-//! behind it.
+//! An error shows only its own text and leaves the reason to its source, so that a printed chain
+//! has each text once. The clients of databases and Redis, and third-party storages, also show the
+//! text of their source. Such a link is skipped, and the chain continues behind it.
 
 use std::error::Error;
 
-/// The first error of `source` and the errors behind it that says something which `shown`, the text before it, does not, and nothing of what
-/// comes behind.
+/// The first error in the chain of `source` whose text neither repeats `shown`, the preceding text,
+/// nor includes the text of its own source.
 pub fn next<'a>(
     shown: &str,
     source: &'a (dyn Error + Send + Sync + 'static),
@@ -24,7 +24,7 @@ pub fn next<'a>(
     None
 }
 
-/// Whether a text is another one, or an introduction to it.
+/// Whether `text` equals `other`, or is `other` behind a prefix.
 fn repeats(text: &str, other: &str) -> bool {
     text.strip_suffix(other).is_some_and(|rest| rest.is_empty() || rest.ends_with(": "))
 }
@@ -64,7 +64,7 @@ mod tests {
         let refused = || io::Error::other("refused");
         assert_eq!(chain("no connection: refused", &Client::Repeats(refused())), [""; 0]);
         assert_eq!(chain("the statement failed", &Client::Alone(refused())), ["refused"]);
-        // A word that happens to stand at the end is no repetition.
+        // The same word at the end is not a repetition.
         assert_eq!(chain("it was refused", &Client::Transparent(refused())), ["refused"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The clock of storages that live in this process. Where there is a server, its clock decides instead.
+//! Clocks of storages in this process. A storage on a server uses the server's clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,14 +11,15 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A source of [`Timestamp`]s that never goes back.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// Monotonic time, counted from the wall clock's reading when the process first asked: a wall clock that is set later moves no lease.
+/// Monotonic time, counted from the wall clock's reading at the first use in the process: setting
+/// the wall clock later moves no lease.
 ///
-/// It is tokio's: in a test that has paused it (`#[tokio::test(start_paused = true)]`), `tokio::time::advance` moves leases and retention too, of
-/// all that is asked on that test's runtime.
+/// It follows tokio's clock: in a test with paused time (`#[tokio::test(start_paused = true)]`),
+/// `tokio::time::advance` also moves the leases and retention of calls on that test's runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MonotonicClock;
 
@@ -34,26 +35,27 @@ impl Clock for MonotonicClock {
         let now = sync::time::Instant::now().into_std();
         match now.checked_duration_since(instant) {
             Some(elapsed) => timestamp.after(elapsed),
-            // Paused before the process first asked. Rounded as above, so that what is a second later is so to the millisecond.
+            // Time was paused before the first use. Rounded as above, so that differences stay
+            // exact to the millisecond.
             None => timestamp.before(instant - now),
         }
     }
 }
 
-/// A clock that stands still until it is told otherwise, for tests.
+/// A clock for tests that moves only by [`advance`](Self::advance).
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that stands at the start of the year 2026.
+    /// A clock set to the start of 2026.
     pub fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_767_225_600_000)))
     }
 
-    /// Moves the clock forward, at most to the far end of time.
+    /// Moves the clock forward, saturating at the largest timestamp.
     pub fn advance(&self, duration: Duration) {
         let later = |now: u64| Some(now.saturating_add(millis(duration)));
-        // The closure always has an answer.
+        // The closure always returns `Some`.
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
@@ -74,7 +76,7 @@ impl Clock for ManualClock {
 mod tests {
     use super::*;
 
-    /// Whenever the process first asked, before or after the time was paused.
+    /// The first use may be before or after time was paused.
     #[test]
     fn paused_time_is_exact_to_the_millisecond() {
         let paused = || {

@@ -1,20 +1,22 @@
-//! Threads of the library's own, which no runtime of the application's can stop.
+//! The library's own threads, which no runtime of the application can stop.
 //!
-//! A socket belongs to the tokio runtime that it was opened on, and a task runs on the one that it was spawned on. Both stand still with
-//! the thread of that runtime: when a handler computes, when nobody drives a current-thread runtime any more, when a runtime is dropped.
-//! actix-web has such a runtime for each worker. What several runtimes share would stand still with the one that happened to start it, so
-//! it runs here:
+//! A socket belongs to the tokio runtime that it was opened on, and a task runs on the one that it
+//! was spawned on. Both stall with that runtime's thread: while a handler computes, when a
+//! current-thread runtime is no longer driven, when a runtime is dropped. actix-web has such a
+//! runtime for each worker. A resource shared by several runtimes would stall with the one that
+//! happened to start it, so it runs here:
 //!
-//! | thread | runs | which is |
+//! | thread | entry point | runs |
 //! |---|---|---|
-//! | `idempotency-io` | [`spawn`] | the library's code: connections, batches, wake-ups; and the hooks of a database pool |
-//! | `idempotency` | [`engine`] | heartbeats and writes in the background, with the storage's verbs and the hooks |
+//! | `idempotency-io` | [`spawn`] | library code: connections, batches, wake-ups; and a database pool's hooks |
+//! | `idempotency` | [`engine`] | heartbeats and background writes, with the storage's verbs and the hooks |
 //!
-//! They are two because a storage or a hook of the application's may block its thread, against its contract. That then delays the leases
-//! of bodies whose own runtimes stand still at the same time, and no connection.
+//! There are two because an application's storage or hook may block its thread, against its
+//! contract. That delays only the leases of bodies whose own runtimes stall at the same time, and
+//! no connection.
 //!
-//! Each thread starts with the first task for it and lasts as long as the process. What only one runtime uses, and may stand still with it, can run
-//! there instead: [`Home`].
+//! Each thread starts with its first task and lives as long as the process. A resource that only
+//! one runtime uses may run on that runtime instead: [`Home`].
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -31,18 +33,20 @@ static ENGINE: OnceLock<Option<Handle>> = OnceLock::new();
 static IO: OnceLock<Option<Handle>> = OnceLock::new();
 
 thread_local! {
-    /// Whose future [`begin_on`] polls.
+    /// The runtime whose future [`begin_on`] is polling.
     static BEGUN_BY: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
-/// The runtime for heartbeats and writes in the background; `None` where the process may not start a thread.
+/// The runtime for heartbeats and background writes; `None` where the process cannot start a
+/// thread.
 pub(crate) fn engine() -> Option<&'static Handle> {
     ENGINE.get_or_init(|| start("idempotency")).as_ref()
 }
 
-/// Polls a future once, here; true when that was its end. Its timers and connections belong to `runtime`, which is to go on with it.
+/// Polls a future once on the current thread; returns whether it completed. Its timers and
+/// connections belong to `runtime`, which then continues it.
 pub(crate) fn begin_on(runtime: &Handle, future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
-    // In a destructor of the thread itself no runtime can be entered.
+    // A thread-local destructor cannot enter a runtime.
     if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
         return false;
     }
@@ -54,7 +58,8 @@ pub(crate) fn begin_on(runtime: &Handle, future: &mut (impl Future<Output = ()> 
     is_over
 }
 
-/// The application's runtime for which something is done now; `None` on the library's own threads, and where there is none.
+/// The application's runtime behind the current call; `None` on the library's own threads and
+/// outside a runtime.
 #[cfg(feature = "redis")]
 pub(crate) fn caller() -> Option<Handle> {
     let caller = BEGUN_BY.with_borrow(Option::clone).or_else(|| Handle::try_current().ok())?;
@@ -64,19 +69,19 @@ pub(crate) fn caller() -> Option<Handle> {
     (!is_ours).then_some(caller)
 }
 
-/// Where tasks run.
+/// The runtime of a task.
 #[cfg(feature = "redis")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
     /// On the library's thread for connections.
     Library,
-    /// On the runtime of whoever starts them.
+    /// On the caller's runtime.
     Caller,
 }
 
 #[cfg(feature = "redis")]
 impl Home {
-    /// Runs a task there. It goes on when its handle is dropped.
+    /// Spawns a task there. Dropping its handle does not stop it.
     pub(crate) fn spawn<F>(self, task: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -96,22 +101,22 @@ fn start(name: &str) -> Option<Handle> {
     });
     started
         .inspect_err(|error| {
-            tracing::warn!(%error, "no thread can be started: what runtimes share is driven by the runtime that starts it");
+            tracing::warn!(%error, "cannot start a background thread: shared connections and heartbeats run on the caller's runtime and stall with it");
         })
         .ok()
 }
 
-/// The runtime for connections; the caller's own where the process may not start a thread.
+/// The runtime for connections; the caller's own where the process cannot start a thread.
 #[cfg(any(feature = "redis", feature = "_sql"))]
 fn io() -> Option<Handle> {
     IO.get_or_init(|| start("idempotency-io")).clone().or_else(|| Handle::try_current().ok())
 }
 
-/// Runs a task on the thread for connections. It goes on when its handle is dropped.
+/// Spawns a task on the thread for connections. Dropping its handle does not stop it.
 ///
 /// # Panics
 ///
-/// Where no thread can be started and the caller has no runtime either.
+/// Panics where no thread can be started and the caller has no runtime either.
 #[cfg(any(feature = "redis", feature = "_sql"))]
 pub fn spawn<F>(task: F) -> JoinHandle<F::Output>
 where
@@ -120,7 +125,8 @@ where
     io().unwrap_or_else(Handle::current).spawn(task)
 }
 
-/// Like [`spawn`] from where there may be no runtime, such as in a destructor: without any the task is dropped.
+/// Like [`spawn`], for code that may run outside a runtime, such as a destructor: without any
+/// runtime the task is dropped.
 #[cfg(feature = "redis")]
 pub(crate) fn spawn_anywhere<F>(task: F)
 where

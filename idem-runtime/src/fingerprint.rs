@@ -1,8 +1,8 @@
-//! The fingerprint of a call: what it asks for, in 33 bytes.
+//! The fingerprint of a call, in 33 bytes.
 //!
-//! A key names an effect; the fingerprint says which call wanted it. Where the same key comes with
-//! another fingerprint, somebody has used one key for two different requests, and gets `Mismatch`
-//! instead of the other one's result.
+//! A key names an effect; the fingerprint identifies the requested call. The same key with another
+//! fingerprint means one key for two different requests: the second gets `Mismatch` instead of the
+//! other call's result.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,17 +14,17 @@ use crate::canonical::{self, Buffers};
 use crate::error::{Error, ErrorKind};
 use crate::hex;
 
-/// The algorithm that this version computes: SHA-256 over canonical JSON.
+/// The algorithm of this version: SHA-256 over canonical JSON.
 const J1: u8 = 1;
 const PREFIX: &str = "j1-";
 
 const HASH_LEN: usize = 32;
 
-/// SHA-256 over an operation's name and its canonical arguments, with a tag of the algorithm in
-/// front.
+/// SHA-256 over an operation's name and its canonical arguments, prefixed with a tag of the
+/// algorithm.
 ///
-/// Its text is `j1-` and 64 lower-case hex digits. It gives away nothing of the arguments that
-/// cannot be guessed.
+/// Its text is `j1-` and 64 lower-case hex digits. It reveals nothing about arguments that cannot
+/// be guessed.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -39,9 +39,9 @@ const HASH_LEN: usize = 32;
 ///
 /// # How another language computes it
 ///
-/// Give the operation a `name`. Take the JSON array of the name and the arguments, in the order of
-/// their declaration and without those that are skipped; where the operation has an `instance`, the
-/// first element is the array of the name and the instance; write it in the [canonical form](crate::canonical); hash its
+/// Give the operation a `name`. Take the JSON array of the name and the arguments, in declaration
+/// order, without the skipped ones; where the operation has an `instance`, the first element is the
+/// array of the name and the instance; write it in the [canonical form](crate::canonical); hash its
 /// UTF-8 bytes with SHA-256; write `j1-` and the hash in lower-case hex. For arguments without
 /// floats that is, in Python:
 ///
@@ -64,8 +64,8 @@ const HASH_LEN: usize = 32;
 /// # 'j1-4c28afb9d75ce412294948a30ee31eb6906f07fcbfa9187e85e469219f7cf14a'
 /// ```
 ///
-/// Floats need the number format of RFC 8785, for which there are libraries; those round integers
-/// beyond ±2^53, so let them write the floats alone.
+/// Floats need the number format of RFC 8785. Its libraries round integers beyond ±2^53, so use
+/// them for floats only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; Self::LEN]);
 
@@ -94,14 +94,14 @@ impl Fingerprint {
     ///
     /// # Errors
     ///
-    /// [`WrongLength`](InvalidFingerprint::WrongLength) for bytes that are damaged, and
-    /// [`UnknownAlgorithm`](InvalidFingerprint::UnknownAlgorithm) for those that a newer version
-    /// may have written: a storage answers the one with
-    /// [`Corrupt`](crate::storage::StorageErrorKind::Corrupt) and the other with
+    /// [`WrongLength`](InvalidFingerprint::WrongLength) for damaged bytes, and
+    /// [`UnknownAlgorithm`](InvalidFingerprint::UnknownAlgorithm) for bytes of a possibly newer
+    /// version: a storage answers the first with
+    /// [`Corrupt`](crate::storage::StorageErrorKind::Corrupt) and the second with
     /// [`NewerVersion`](crate::storage::StorageErrorKind::NewerVersion).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidFingerprint> {
         match bytes {
-            // Every algorithm may have a length of its own.
+            // Other algorithms may have other lengths.
             [tag, ..] if *tag != J1 => Err(InvalidFingerprint::UnknownAlgorithm),
             _ => match bytes.try_into() {
                 Ok(bytes) => Ok(Self(bytes)),
@@ -144,7 +144,7 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// Whether a text begins as that of another algorithm would: `j`, its number, `-`.
+/// Whether a text has the prefix of an algorithm: `j`, its number, `-`.
 fn names_an_algorithm(text: &str) -> bool {
     let number = text.strip_prefix('j').and_then(|rest| rest.split_once('-'));
     number.is_some_and(|(number, _)| {
@@ -152,17 +152,17 @@ fn names_an_algorithm(text: &str) -> bool {
     })
 }
 
-/// Why bytes or a text are no fingerprint of this version.
+/// Reason why bytes or a text are not a fingerprint of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFingerprint {
-    /// It is too short or too long: something was cut off, or it never was a fingerprint.
+    /// Too short or too long: truncated, or not a fingerprint.
     #[error("not a fingerprint: its length is wrong")]
     WrongLength,
-    /// Its tag is that of no algorithm that this version knows: a newer one may have written it.
-    #[error("the fingerprint is of an algorithm that this version does not know")]
+    /// Its tag names an unknown algorithm: a newer version may have written it.
+    #[error("the fingerprint's algorithm is unknown to this version")]
     UnknownAlgorithm,
-    /// The text has something in it that no fingerprint's has.
+    /// The text has an invalid character.
     #[error("not the text of a fingerprint")]
     Malformed,
 }
@@ -196,8 +196,8 @@ impl Fingerprinter {
     /// Begins the fingerprint of a call of one instance of `operation`, such as a generic function
     /// with its types: instances are different operations.
     ///
-    /// In the JSON array the pair of the operation's name and `instance` stands where else the name
-    /// does.
+    /// In the JSON array the pair of the operation's name and `instance` takes the place of the
+    /// name.
     ///
     /// # Errors
     ///

@@ -7,7 +7,8 @@ pub(crate) fn digits(byte: u8) -> [u8; 2] {
     [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])
 }
 
-/// The byte with these digits; `None` where one is no lower-case digit, so that a byte has one text.
+/// The byte with these digits; `None` for anything but lower-case digits, so that a byte has one
+/// text.
 pub(crate) fn byte(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| match digit {
         b'0'..=b'9' => Some(digit - b'0'),

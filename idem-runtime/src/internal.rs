@@ -1,4 +1,4 @@
-//! What the workspace's other crates use of this one. Not public API: exempt from semver.
+//! Items for the workspace's other crates. Not public API; exempt from semver.
 
 pub use crate::chain::next as next_source;
 pub use crate::codec::faithful_json;

@@ -1,4 +1,4 @@
-//! What stands for a key in the texts of errors, in spans and in log lines.
+//! The substitute for a key in error texts, spans and log lines.
 
 use sha2::{Digest, Sha256};
 

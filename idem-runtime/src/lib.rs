@@ -1,4 +1,5 @@
-//! Runtime of the `idempotency` crate: engine, storages, keys, codecs. Use it through the facade `idempotency`.
+//! Runtime of the `idempotency` crate: engine, storages, keys, codecs. Use it through the facade
+//! `idempotency`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // `tests/schedules` builds these sources a second time; their own tests run here alone.
@@ -40,25 +41,26 @@ pub use fingerprint::Fingerprint;
 pub use key::Key;
 pub use record::CrashPolicy;
 
-/// What parameters and bounds of [`Operation`] name.
+/// Types in the parameters and bounds of [`Operation`].
 pub mod operation {
     pub use crate::engine::{Attached, Detached, IntoKey, Leased};
 }
 
-/// Calls that are part of the application's own database transaction: what [`Idempotency::transaction`] and
-/// [`Idempotency::in_transaction`] take and give.
+/// Calls inside the application's own database transaction: the types of
+/// [`Idempotency::transaction`] and [`Idempotency::in_transaction`].
 ///
-/// Claim, effect and result are one commit, which is the only true "exactly once". [`Idempotency::commit`] makes it, and tells the truth
-/// about it where its answer is lost. Of a concurrent duplicate
+/// Claim, effect and result are one commit, which is the only true "exactly once".
+/// [`Idempotency::commit`] commits, and resolves an ambiguous commit when the reply is lost. A
+/// second transaction with the same key learns of the first:
 ///
-/// | database | the second transaction learns |
+/// | database | when |
 /// |---|---|
 /// | Postgres, MariaDB | at once |
-/// | MySQL | after one second, the least that it can wait for a lock |
-/// | SQLite | when it is its turn to write |
+/// | MySQL | after one second, its shortest lock timeout |
+/// | SQLite | once it holds the write lock |
 ///
-/// The page `docs/exactly-once.md` of the repository has the sequence, every point at which something can die, and what isolation levels
-/// change.
+/// The page `docs/exactly-once.md` of the repository shows the sequence, every point of failure,
+/// and the effect of isolation levels.
 #[cfg(feature = "_sql")]
 pub mod transaction {
     pub use crate::engine::again::{BodyError, kinds};

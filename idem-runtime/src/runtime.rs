@@ -1,4 +1,4 @@
-//! What is needed, and known, of the tokio runtime that a call is made on.
+//! Requirements on, and facts about, the tokio runtime of a call.
 
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -8,24 +8,25 @@ use crate::sync::runtime::{Handle, Id};
 use crate::sync::time::{Instant, sleep};
 
 thread_local! {
-    /// The last runtime that was found to have timers, and whose time it is.
+    /// The last runtime found to have timers, and the kind of its time.
     static TIMED: Cell<Option<(Id, Time)>> = const { Cell::new(None) };
 }
 
-/// Whose time a runtime's timers follow.
+/// The kind of time that a runtime's timers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Time {
-    /// It goes on by itself, for all runtimes alike.
+    /// Real time, shared by all runtimes.
     Real,
-    /// A test's: it stands still and leaps (`start_paused`), and no other runtime shares it.
+    /// A test's paused time (`start_paused`): it moves in jumps, and no other runtime shares it.
     Paused,
 }
 
-/// Without a runtime, or on one without timers, no lease is kept up and no request is given up: says what is missing.
+/// Checks that there is a runtime with timers, which leases and timeouts need; the error says what
+/// is missing.
 pub(crate) fn check() -> Result<Time, &'static str> {
     let Ok(here) = Handle::try_current() else {
         return Err(
-            "there is no tokio runtime here, on which leases are kept up and requests end in time",
+            "no tokio runtime: leases and timeouts need one, so call from inside a tokio runtime",
         );
     };
     let id = here.id();
@@ -34,7 +35,8 @@ pub(crate) fn check() -> Result<Time, &'static str> {
     {
         return Ok(time);
     }
-    // A runtime does not tell whether it has timers; without them, making one panics. The panic hook hears of it, once for each call.
+    // tokio has no query for timers; creating one without them panics, which runs the panic hook
+    // once for each call.
     if catch_unwind(|| drop(sleep(Duration::ZERO))).is_err() {
         return Err("the tokio runtime has no timers: build it with `enable_time` or `enable_all`");
     }
@@ -43,9 +45,10 @@ pub(crate) fn check() -> Result<Time, &'static str> {
     Ok(time)
 }
 
-/// Whose time it is on this runtime.
+/// The kind of time on this runtime.
 pub(crate) fn time() -> Time {
-    // A look at the real clock lies between two others; a paused one says the same twice while the real one goes on, or is ahead.
+    // Real time read between two readings of tokio's clock lies between them; a paused clock
+    // returns the same value twice, or is ahead.
     let before = Instant::now().into_std();
     let real = std::time::Instant::now();
     let after = Instant::now().into_std();

@@ -1,10 +1,10 @@
-//! Looking for special bytes in text that seldom has one.
+//! A fast search for special bytes in text that rarely has one.
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH_BITS: u64 = ONES << 7;
 
-/// Whether a byte of `text` is less than `below`, which is at most 128, or one of `equal`. Eight bytes are looked at together; the last
-/// eight may overlap those before.
+/// Whether a byte of `text` is less than `below`, which is at most 128, or one of `equal`. Checks
+/// eight bytes at a time; the last eight may overlap the ones before.
 #[inline]
 pub(crate) fn any<const N: usize>(text: &[u8], below: u8, equal: [u8; N]) -> bool {
     let within = |word: u64| special(word, below, equal);
@@ -20,8 +20,8 @@ pub(crate) fn any<const N: usize>(text: &[u8], below: u8, equal: [u8; N]) -> boo
     }
 }
 
-/// Whether one of eight bytes is special. Subtracting from all of them at once borrows from the next byte only behind a hit, so there are
-/// false hits beside true ones alone.
+/// Whether one of eight bytes is special. Subtraction over the whole word borrows from the next
+/// byte only after a hit, so a false hit occurs only next to a true one.
 #[inline]
 fn special<const N: usize>(word: u64, below: u8, equal: [u8; N]) -> bool {
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
@@ -31,8 +31,8 @@ fn special<const N: usize>(word: u64, below: u8, equal: [u8; N]) -> bool {
     hits & HIGH_BITS != 0
 }
 
-/// Whether `text` has a control character or one of `others`; seldom also where it has another character whose UTF-8 begins as that of
-/// U+0080 to U+009F does.
+/// Whether `text` has a control character or one of `others`. May also be true for a character
+/// whose UTF-8 begins like that of U+0080 to U+009F.
 #[inline]
 pub(crate) fn any_control_or(text: &str, others: [u8; 2]) -> bool {
     any(text.as_bytes(), 0x20, [0x7F, 0xC2, others[0], others[1]])

@@ -1,4 +1,4 @@
-//! Arrays and objects while their content is being written.
+//! Writers of arrays and objects.
 
 use serde::Serialize;
 use serde::ser::{
@@ -81,9 +81,9 @@ array! {
     SerializeTupleVariant::serialize_field
 }
 
-/// An object writes its members as they come and remembers where each one is. Most come in order (a
-/// struct that is declared so, a `BTreeMap`) and are done then; otherwise closing the object puts
-/// them in order.
+/// Writes members as they arrive and remembers their positions. Members that arrive in order (a
+/// `BTreeMap`, a struct with sorted fields) need nothing more; otherwise closing the object sorts
+/// them.
 pub(super) struct Object<'w, 'b> {
     writer: &'w mut Writer<'b>,
     /// Where in the output the first member begins.
@@ -92,7 +92,7 @@ pub(super) struct Object<'w, 'b> {
     base: usize,
     in_order: bool,
     in_variant: bool,
-    /// The name of a map's member whose value is still to come.
+    /// The name of a map's member without its value yet.
     pending: Option<Name>,
 }
 
@@ -129,8 +129,8 @@ impl<'w, 'b> Object<'w, 'b> {
         Name { start, end, escaped: end - start != name.len() + 2 }
     }
 
-    /// Writes a member's name that may be of any type: a string's text is the name, and of anything
-    /// else the JSON is.
+    /// Writes a member's name of any type: a string is the name itself; of any other value its JSON
+    /// is.
     fn name_of<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<Name, Error> {
         let start = self.next_member();
         let out = {
@@ -169,7 +169,7 @@ impl<'w, 'b> Object<'w, 'b> {
         Ok(())
     }
 
-    /// Lets something be written that is no part of the object.
+    /// Runs a write whose output is not part of the object.
     pub(super) fn discard(
         &mut self,
         write: impl FnOnce(&mut Writer<'b>) -> Result<(), Error>,

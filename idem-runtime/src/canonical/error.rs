@@ -2,10 +2,10 @@ use std::fmt;
 
 use serde::ser;
 
-/// Why a value has no canonical form.
+/// Reason why a value has no canonical form.
 ///
-/// The text names the reason and never the value; only the message of a `Serialize` implementation
-/// that failed by itself is passed on as it is.
+/// The text names the reason and never the value, except that the message of a failing `Serialize`
+/// implementation is passed on.
 pub struct Error(Box<Reason>);
 
 #[derive(Debug, thiserror::Error)]

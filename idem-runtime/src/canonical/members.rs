@@ -16,14 +16,14 @@ pub(super) struct Name {
 /// Where a member is in the output: from its name's start to the end of its value.
 #[derive(Clone, Copy)]
 pub(super) struct Member {
-    /// The first bytes of the name, which mostly tell its place.
+    /// The first bytes of the name, which usually decide its order.
     head: u64,
     name: Name,
     end: usize,
 }
 
 impl Member {
-    /// The member with this name, whose value ends the output.
+    /// The member with this name and the value at the end of the output.
     #[inline]
     pub(super) fn new(out: &[u8], name: Name) -> Self {
         Self { head: head(out, name), name, end: out.len() }
@@ -41,11 +41,12 @@ impl Member {
     }
 }
 
-/// The first eight bytes of a name, with zeros behind a shorter one, so that the order of two different heads is that of the names.
+/// The first eight bytes of a name, padded with zeros, so that two different heads have the order
+/// of their names.
 #[inline]
 fn head(out: &[u8], name: Name) -> u64 {
     let len = name.end - name.start - 2;
-    // Behind a short name there is its value, which is shifted out.
+    // The value behind a short name is shifted out.
     if let Some(first) = out[name.start + 1..].first_chunk()
         && len > 0
         && !name.escaped
@@ -76,7 +77,7 @@ fn text(out: &[u8], name: Name) -> &[u8] {
     &out[name.start + 1..name.end - 1]
 }
 
-/// Rewrites the members, which take up the output from `start` to its end, in order of their names.
+/// Sorts the members, which fill the output from `start`, by their names.
 pub(super) fn put_in_order(
     out: &mut Vec<u8>,
     members: &mut [Member],
@@ -123,7 +124,7 @@ fn rank(byte: u8) -> u8 {
     if matches!(byte, 0xEE | 0xEF) { byte + 0x10 } else { byte }
 }
 
-/// The bytes of a string as it was before it was escaped.
+/// The unescaped bytes of a string.
 fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = text.iter().copied();
     std::iter::from_fn(move || {
@@ -137,7 +138,7 @@ fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
             b'n' => b'\n',
             b'f' => 0x0C,
             b'r' => b'\r',
-            // Only control characters are written so: \u00XY.
+            // Only control characters have this form: \u00XY.
             b'u' => hex::byte([bytes.nth(2)?, bytes.next()?])?,
             quote_or_backslash => quote_or_backslash,
         })

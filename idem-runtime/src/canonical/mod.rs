@@ -1,8 +1,8 @@
 //! Canonical JSON: one byte sequence for one value, in every process and in every language.
 //!
-//! Two calls with equal arguments must get equal fingerprints, whichever order a map was filled in
-//! and whichever service computes them. So what is hashed is the canonical form of [RFC 8785] (JCS)
-//! of the JSON that `serde_json` would print, with one deliberate difference: **integers keep all
+//! Two calls with equal arguments must get equal fingerprints, independent of a map's order and of
+//! the service that computes them. So the hash is over the canonical form of [RFC 8785] (JCS) of
+//! the JSON that `serde_json` would print, with one deliberate difference: **integers keep all
 //! their digits**. JCS rounds numbers beyond ±2^53 to the nearest `f64`, which would make two
 //! different order ids one and the same call.
 //!
@@ -20,23 +20,25 @@
 //! | map keys that are no strings | their canonical JSON text: `{(1, 2): …}` → `{"[1,2]":…}` |
 //! | `serde_json`'s numbers, raw values | the number or JSON that they hold, see below |
 //!
-//! The order of a sequence is part of its value. To serde a `HashSet` is a sequence too, in an order that differs between
-//! processes. It is known by its type's name, which ends so, wherever it is in a value: that of `std`, of `hashbrown` and
-//! what is built on them. Not known is a set that has become something else on the way: a `serde_json::Value`, the
-//! sequence of a `#[serde(with = "…")]`, a type of your own that hands its elements over one by one. Use a `BTreeSet` there.
+//! The order of a sequence is part of its value. To serde a `HashSet` is a sequence too, in an
+//! order that differs between processes. Its elements are sorted: a type whose name ends in
+//! `HashSet` is recognised anywhere in a value, such as those of `std`, `hashbrown` and crates
+//! built on them. A converted set is not recognised: a `serde_json::Value`, the sequence of a
+//! `#[serde(with = "…")]`, a type of your own that serializes element by element. Use a `BTreeSet`
+//! there.
 //!
 //! # Values held as text
 //!
 //! With its `arbitrary_precision` feature `serde_json` keeps numbers as text. Such an integer keeps
 //! its digits; any other number is laid out as ECMAScript lays out an `f64`, but with all
-//! significant digits that the text has. That is the same form where an `f64` holds the number, and
-//! two texts that denote different numbers never meet. A `RawValue`, and what [`from_json`]
-//! is given, is parsed and its content canonicalised by the same rules.
+//! significant digits of the text. The form is the same where an `f64` holds the number, and texts
+//! of different numbers always differ. A `RawValue`, and the input of [`from_json`], is parsed and
+//! canonicalised by the same rules.
 //!
 //! # Limits
 //!
-//! Nesting is limited to 127 arrays and objects, which is what `serde_json` reads back. What JSON
-//! itself cannot tell apart stays one value: `None` and `Some(())`; as a map's key `None` and
+//! Nesting is limited to 127 arrays and objects, the limit of `serde_json`'s parser. Values that
+//! JSON cannot distinguish stay one value: `None` and `Some(())`; as a map's key `None` and
 //! `"null"`; in untagged enums and `serde_json::Value` an integer and a float that print the same
 //! digits, such as `5` and `5.0`.
 //!

@@ -6,7 +6,7 @@ use super::error::{Error, Reason};
 /// From this many integer digits on, ECMAScript writes an exponent.
 const MAX_PLAIN_DIGITS: i64 = 21;
 
-/// Down to this many zeros after the point it does not.
+/// Up to this many zeros after the point, it does not.
 const MAX_PLAIN_ZEROS: i64 = 5;
 
 #[inline]
@@ -15,7 +15,7 @@ pub(super) fn write_integer<I: itoa::Integer>(out: &mut Vec<u8>, value: I) {
 }
 
 /// The shortest decimal that reads back as the same float. For an `f32` that decimal has at most 9
-/// digits, so it is also the shortest one of the `f64` that a reader of the JSON makes of it.
+/// digits, so it is also the shortest one of the `f64` that a JSON reader parses.
 pub(super) fn write_float<F: ryu_js::Float>(
     out: &mut Vec<u8>,
     value: F,
@@ -28,8 +28,7 @@ pub(super) fn write_float<F: ryu_js::Float>(
     Ok(())
 }
 
-/// A number that is given as text. Nothing is rounded: texts that denote different numbers are
-/// written differently.
+/// A number given as text. Nothing is rounded: texts of different numbers give different output.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) -> Result<(), Error> {
     let decimal = Decimal::parse(text).ok_or(Reason::NumberText)?;
     decimal.write(out).ok_or_else(|| Reason::NumberText.into())

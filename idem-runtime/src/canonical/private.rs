@@ -1,7 +1,6 @@
-//! The two types of `serde_json` that pass a text through serde as a struct with a private name.
+//! The two types of `serde_json` that pass text through serde as a struct with a private name.
 //!
-//! Whether they occur depends on the features that anybody in the build has switched on, so they
-//! are recognised always.
+//! They are always recognised, since any crate of the build may enable the features behind them.
 
 use serde::Serialize;
 use serde::ser::SerializeStruct;
@@ -11,11 +10,11 @@ use super::error::{Error, Reason};
 use super::writer::Writer;
 use super::{number, text};
 
-/// Both the struct's name and its field's, in `serde_json::Number` with the feature
+/// Name of the struct and of its field, of `serde_json::Number` with the feature
 /// `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Likewise, in `serde_json::value::RawValue`.
+/// Name of the struct and of its field, of `serde_json::value::RawValue`.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 #[derive(Clone, Copy)]
@@ -37,8 +36,7 @@ impl Private {
 
 pub(super) enum Struct<'w, 'b> {
     Object(Object<'w, 'b>),
-    /// The text has been written as a JSON string from `start` on, and is replaced when the struct
-    /// ends.
+    /// The text is written as a JSON string from `start` on, and replaced at the end of the struct.
     Text {
         writer: &'w mut Writer<'b>,
         private: Private,

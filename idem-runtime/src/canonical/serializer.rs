@@ -1,4 +1,4 @@
-//! What becomes of each kind of value that serde knows.
+//! The canonical form of each kind of value in serde's data model.
 
 use std::fmt::{self, Write};
 

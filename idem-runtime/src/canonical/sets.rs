@@ -1,8 +1,9 @@
 //! The order of a set's elements: by the bytes of their canonical forms.
 //!
-//! A hash set comes in another order in every process, and so would be another call every time. serde has no word for
-//! sets; but collections hand themselves over whole ([`collect_seq`](serde::Serializer::collect_seq)), and their type says
-//! what they are. That holds wherever the set is: in a field, behind an `Option`, a `Box` or a newtype, within an enum.
+//! A hash set's order differs in every process, and so would its fingerprint. serde has no notion
+//! of sets, but collections serialize themselves as a whole
+//! ([`collect_seq`](serde::Serializer::collect_seq)), and their type identifies them. That works
+//! wherever the set is: in a field, behind an `Option`, a `Box` or a newtype, within an enum.
 
 use std::any::type_name;
 
@@ -12,18 +13,18 @@ use super::compound::Array;
 use super::error::Error;
 use super::writer::Writer;
 
-/// Whether `I` is a hash set or a reference to one: that of `std`, of `hashbrown`, and others that are called so, but for those that keep an
-/// order.
+/// Whether `I` is a hash set or a reference to one: of `std`, of `hashbrown`, or another type with
+/// such a name, except those that keep an order.
 #[inline]
 pub(super) fn is_hash_set<I>() -> bool {
     let whole = type_name::<I>();
     let path = whole.split_once('<').map_or(whole, |(path, _)| path);
     let path = path.trim_start_matches(['&', ' ']).trim_start_matches("mut ");
-    // A slice or an array of sets is none.
+    // A slice or an array of sets is not a set.
     !path.contains(['[', '(']) && path.ends_with("HashSet") && !path.ends_with("LinkedHashSet")
 }
 
-/// Writes the elements as an array that is in order.
+/// Writes the elements as a sorted array.
 pub(super) fn write<T: Serialize>(
     writer: &mut Writer<'_>,
     elements: impl IntoIterator<Item = T>,

@@ -1,4 +1,4 @@
-//! Strings: JCS escapes exactly what JSON demands, in the shortest form, so a string has one
+//! Strings: JCS escapes only what JSON requires, in the shortest form, so a string has one
 //! spelling.
 
 use crate::{hex, scan};
@@ -11,7 +11,7 @@ pub(super) fn write(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Turns the output from `start` on into a string that holds it.
+/// Turns the output from `start` on into a JSON string.
 pub(super) fn quote(out: &mut Vec<u8>, start: usize) {
     let text = out.split_off(start);
     out.push(b'"');

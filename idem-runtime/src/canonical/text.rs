@@ -1,7 +1,8 @@
 //! Canonicalises JSON text.
 //!
-//! In one pass, so that what a stranger sends costs no more than its length, however it is nested. Parsing into a `serde_json::Value`
-//! would be shorter, but rounds long numbers and lets the last of two equal names win.
+//! One pass, so that hostile input costs time linear in its length, however nested. Parsing into a
+//! `serde_json::Value` would be shorter, but rounds long numbers and lets the last of two equal
+//! names win.
 
 use std::borrow::Cow;
 
@@ -11,10 +12,11 @@ use super::writer::Writer;
 use super::{number, string};
 use crate::scan;
 
-/// Returns the canonical form of JSON that is given as text: what [`to_vec`](super::to_vec) makes of a value that holds the same.
+/// Returns the canonical form of JSON text, the same as [`to_vec`](super::to_vec) of an equal
+/// value.
 ///
-/// Whitespace, the order of an object's members and the spelling of strings and numbers make no difference; anything else does. A
-/// number is never rounded, whatever its length.
+/// Whitespace, the order of an object's members and the spelling of strings and numbers make no
+/// difference; everything else does. A number is never rounded, whatever its length.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -33,7 +35,8 @@ pub fn from_json(text: &[u8]) -> Result<Vec<u8>, Error> {
     from_json_without(text, &[])
 }
 
-/// Likewise, as if the object that `text` is had no members of these names. Inside of other objects they count.
+/// Like [`from_json`], but ignores members of these names in the outermost object. Nested objects
+/// keep them.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -66,13 +69,13 @@ fn whole(writer: &mut Writer<'_>, json: &str, without: &[&str]) -> Result<(), Er
     if text.peek().is_some() { Err(Reason::Text.into()) } else { Ok(()) }
 }
 
-/// What has not been read yet.
+/// The unread text.
 struct Text<'j> {
     rest: &'j str,
 }
 
 impl<'j> Text<'j> {
-    /// Reads a value; the writer knows how deep it may go, and this goes no deeper.
+    /// Reads a value; the writer's depth limit bounds the recursion.
     fn value(&mut self, writer: &mut Writer<'_>, without: &[&str]) -> Result<(), Error> {
         match self.peek() {
             Some(b'{') => self.object(writer, without),
@@ -124,7 +127,7 @@ impl<'j> Text<'j> {
         }
     }
 
-    /// A member's name and the colon behind it.
+    /// A member's name and its colon.
     fn name(&mut self) -> Result<Cow<'j, str>, Error> {
         if self.peek() != Some(b'"') {
             return Err(Reason::Text.into());
@@ -134,7 +137,7 @@ impl<'j> Text<'j> {
         Ok(name)
     }
 
-    /// Whether there is a comma, and not the bracket that closes.
+    /// Whether a comma follows, rather than the closing bracket.
     fn goes_on(&mut self, close: u8) -> Result<bool, Error> {
         let is_comma = self.peek() == Some(b',');
         self.take(if is_comma { b',' } else { close })?;
@@ -159,7 +162,7 @@ impl<'j> Text<'j> {
         Ok(Cow::Borrowed(text))
     }
 
-    /// What may be a number.
+    /// A possible number.
     fn number(&mut self) -> &'j str {
         let is_part = |byte: u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let end = self.rest.bytes().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
@@ -179,7 +182,7 @@ impl<'j> Text<'j> {
         Err(Reason::Text.into())
     }
 
-    /// The next byte that is no whitespace.
+    /// The next byte that is not whitespace.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
         self.rest.as_bytes().first().copied()

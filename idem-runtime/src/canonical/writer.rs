@@ -1,4 +1,4 @@
-//! Where a value is written to, and how deep it goes.
+//! The output of a value, and its depth limit.
 
 use std::cell::Cell;
 
@@ -8,10 +8,10 @@ use super::error::{Error, Reason};
 use super::members::Member;
 use super::string;
 
-/// Arrays and objects inside one another: what `serde_json` reads back.
+/// Nesting limit of arrays and objects: that of `serde_json`'s parser.
 const MAX_DEPTH: u32 = 127;
 
-/// Options and newtypes inside one another. They print nothing, but each of them takes stack.
+/// Nesting limit of options and newtypes: they print nothing, but each takes stack.
 const MAX_WRAPPERS: u32 = 512;
 
 /// Returns the canonical JSON of `value`.
@@ -36,7 +36,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Appends the canonical JSON of `value` to `out`, which is left as it was when that fails.
+/// Appends the canonical JSON of `value` to `out`; on failure `out` is unchanged.
 ///
 /// # Errors
 ///
@@ -45,20 +45,19 @@ pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
     write(out, &mut Vec::new(), value)
 }
 
-/// An output with what the writer needs beside it; kept by the thread between values, it spares
-/// their allocations.
+/// An output with the writer's other buffers; the thread keeps them between values to save
+/// allocations.
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) out: Vec<u8>,
     members: Vec<Member>,
 }
 
-/// Buffers that have grown beyond this are given back to the allocator.
+/// Buffers larger than this are freed.
 const MAX_KEPT: usize = 64 * 1024;
 
 thread_local! {
-    /// Taken while a value is written, so a `Serialize` implementation may write another one
-    /// meanwhile.
+    /// Taken while a value is written, so that a `Serialize` implementation may write another one.
     static KEPT: Cell<Buffers> = const { Cell::new(Buffers::new()) };
 }
 
@@ -69,11 +68,11 @@ impl Buffers {
 
     /// The thread's buffers, empty.
     pub(crate) fn take() -> Self {
-        // A thread that is ending has none any more.
+        // An exiting thread has none left.
         KEPT.try_with(Cell::take).unwrap_or_default()
     }
 
-    /// Leaves the buffers to the thread's next value.
+    /// Returns the buffers for the thread's next value.
     pub(crate) fn give_back(mut self) {
         if self.capacity() <= MAX_KEPT {
             self.out.clear();
@@ -89,7 +88,7 @@ impl Buffers {
         string::write(&mut self.out, text);
     }
 
-    /// How many bytes the buffers hold on to.
+    /// Capacity of the buffers in bytes.
     fn capacity(&self) -> usize {
         self.out.capacity() + self.members.capacity() * size_of::<Member>()
     }
@@ -121,7 +120,7 @@ impl<'b> Writer<'b> {
         Self { out, members, depth: 0, wrappers: 0 }
     }
 
-    /// Opens the object that `serde_json` puts around the content of an enum variant: its only
+    /// Opens the object around the content of an enum variant, as `serde_json` does: its only
     /// member is the variant.
     pub(super) fn open_variant(&mut self, variant: &str) -> Result<(), Error> {
         self.enter()?;

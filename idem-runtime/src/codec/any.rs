@@ -90,7 +90,7 @@ impl AnyCodec {
     }
 }
 
-/// What `encode` writes, in exactly as much memory as it takes: a storage may keep it for long.
+/// The output of `encode`, without spare capacity: a storage may keep it for long.
 #[cfg(any(feature = "json", feature = "msgpack"))]
 fn copied<E>(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
     let mut buffers = Buffers::take();
@@ -100,15 +100,16 @@ fn copied<E>(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes
     Ok(bytes)
 }
 
-/// What is said of bytes that do not decode. The decoders' own texts quote the bytes, and those are the user's.
+/// Error text for bytes that do not decode. The decoders' own texts quote the bytes, which are user
+/// data.
 fn unreadable<T>() -> String {
-    format!("the bytes are no `{}`", std::any::type_name::<T>())
+    format!("the bytes do not decode as `{}`", std::any::type_name::<T>())
 }
 
 fn decode_with<T: DeserializeOwned>(codec: &dyn Codec, bytes: &[u8]) -> Result<T, CodecError> {
     let mut value = None;
     codec.decode(bytes, &mut |deserializer| {
-        // The deserializer's own text quotes what it could not read, which is the user's data.
+        // The deserializer's own text quotes its input, which is user data.
         let read = erased_serde::deserialize(deserializer);
         value = Some(read.map_err(|_| serde::de::Error::custom(unreadable::<T>()))?);
         Ok(())

@@ -1,8 +1,9 @@
-//! A serializer in front of another that refuses what could not be told from something else when it is read back.
+//! A serializer wrapper that refuses values which would not read back unchanged.
 //!
-//! `serde_json` writes NaN and the infinities as `null`, so that `Some(f64::NAN)` would be replayed as `None`. JSON and MessagePack both
-//! write `Some(())` and `Some(None)` as they write `None`, and they write values of any depth but read none that is deeper than a limit, for the
-//! sake of the stack. A result that cannot be stored faithfully is an error instead.
+//! `serde_json` writes NaN and the infinities as `null`, so that `Some(f64::NAN)` would be replayed
+//! as `None`. JSON and MessagePack both write `Some(())` and `Some(None)` as they write `None`, and
+//! they write values of any depth but limit the depth on reading, to protect the stack. A result
+//! that cannot be stored faithfully is an error instead.
 
 use std::fmt::Display;
 
@@ -11,24 +12,24 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// A value or a serializer, and what it may not hold.
+/// A value or a serializer, with the restrictions of its format.
 pub(super) struct Faithful<T>(pub(super) T, pub(super) Format);
 
-/// Writes JSON from which the value can be read back.
+/// Writes JSON that reads back as the same value.
 pub fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, &Faithful(value, Format::JSON))
 }
 
-/// Most levels of sequences, maps and enums inside of each other: as many as `serde_json` reads.
+/// Nesting limit of sequences, maps and enums: that of `serde_json`'s parser.
 pub(super) const MAX_DEPTH: u8 = 127;
 
-/// What a format can express.
+/// The capabilities of a format, and the position in the value.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
     has_nan: bool,
-    /// How many levels the value is in.
+    /// The depth of the value.
     depth: u8,
-    /// The value is that of a `Some`, so that nothing would be read back as `None`.
+    /// The value is inside a `Some`, where unit and `None` would read back as an outer `None`.
     inside_some: bool,
 }
 
@@ -41,7 +42,7 @@ impl Format {
         Self { inside_some: true, ..self }
     }
 
-    /// So many levels further in.
+    /// The same format, `levels` deeper.
     fn inside<E: Error>(self, levels: u8) -> Result<Self, E> {
         let depth = self.depth + levels;
         if depth > MAX_DEPTH {

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use super::{Codec, CodecError, faithful};
 use crate::record::CodecTag;
 
-/// JSON: readable in the store. Map keys must be strings or numbers, and floats finite; what JSON cannot express, such as `Some(())` beside
-/// `None`, is an error.
+/// JSON: readable in the store. Map keys must be strings or numbers, and floats finite. A value
+/// that JSON cannot express, such as `Some(())` as opposed to `None`, is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 

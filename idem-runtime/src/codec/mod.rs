@@ -1,7 +1,8 @@
-//! How results become bytes and back.
+//! Encoding and decoding of results.
 //!
-//! Every record carries the tag of the codec that wrote it, and is read with that codec: after a change of codec old records are still
-//! read rightly, and one whose codec is not there is an explicit error, never misread.
+//! Every record carries the tag of the codec that wrote it, and is read with that codec: after a
+//! change of codec old records stay readable, and a missing codec is an explicit error, never a
+//! misread record.
 
 mod any;
 mod faithful;
@@ -19,13 +20,13 @@ pub use msgpack::MsgPack;
 
 pub use crate::record::CodecTag;
 
-/// What a codec complains of.
+/// The error of a codec.
 pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A format for stored results.
 ///
-/// Implement it to store results in a format of your own; give it a [`tag`](Codec::tag) that no other codec has, and a new one whenever
-/// the format changes incompatibly.
+/// Implement it to store results in a format of your own; give it a [`tag`](Codec::tag) that no
+/// other codec has, and a new one whenever the format changes incompatibly.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -59,7 +60,8 @@ pub trait Codec: Send + Sync + 'static {
     /// Encodes a value.
     fn encode(&self, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, CodecError>;
 
-    /// Hands a deserializer over the bytes to `read`, once, and checks that nothing is left behind the value.
+    /// Calls `read` once with a deserializer over the bytes, and checks that no bytes are left
+    /// after the value.
     fn decode(
         &self,
         bytes: &[u8],

@@ -8,8 +8,9 @@ use super::faithful::{Faithful, Format, MAX_DEPTH};
 use super::{Codec, CodecError};
 use crate::record::CodecTag;
 
-/// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys may be anything. What it cannot
-/// express, such as `Some(())` beside `None`, is an error.
+/// MessagePack with named fields: about a third smaller than JSON, bytes stay bytes, and map keys
+/// may be anything. A value that it cannot express, such as `Some(())` as opposed to `None`, is an
+/// error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MsgPack;
 
@@ -34,14 +35,15 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::
     Ok(value)
 }
 
-/// One that refuses bytes which are nested deeper than any result that is written, before they use up the stack.
+/// A deserializer that refuses input nested deeper than any stored result, before it overflows the
+/// stack.
 fn deserializer(bytes: &[u8]) -> rmp_serde::Deserializer<ReadReader<&[u8]>> {
     let mut msgpack = rmp_serde::Deserializer::new(bytes);
     msgpack.set_max_depth(usize::from(MAX_DEPTH) + 1);
     msgpack
 }
 
-/// The library itself ignores what is left behind the value.
+/// `rmp_serde` itself ignores bytes after the value.
 fn finish(
     msgpack: &rmp_serde::Deserializer<ReadReader<&[u8]>>,
 ) -> Result<(), rmp_serde::decode::Error> {

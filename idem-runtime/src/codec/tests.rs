@@ -45,7 +45,7 @@ fn codecs() -> [AnyCodec; 3] {
     [Json.into(), MsgPack.into(), Reversed.into()]
 }
 
-/// JSON backwards, as a user's own codec.
+/// A custom codec: reversed JSON.
 struct Reversed;
 
 impl Codec for Reversed {
@@ -111,7 +111,7 @@ fn damaged_payload_is_an_error() {
     for codec in codecs() {
         let intact = codec.encode(&receipt()).unwrap();
         for len in 0..intact.bytes.len() {
-            // JSON backwards loses its beginning.
+            // Reversed JSON loses its beginning.
             let payload = Payload { bytes: intact.bytes.slice(..len), ..intact.clone() };
             assert!(codec.decode::<Receipt>(&payload).is_err(), "{codec:?} {len}");
         }
@@ -145,7 +145,7 @@ fn built_in_codecs_write_the_same_through_their_trait() {
     assert_eq!(direct.bytes, MsgPack.encode(&receipt()).unwrap());
 }
 
-/// The trait alone must find trailing bytes too: a codec of a user's may hand the decoding on to it.
+/// The trait alone must find trailing bytes too: a custom codec may delegate to it.
 #[test]
 fn built_in_codecs_find_trailing_bytes_through_their_trait() {
     let read = |codec: &dyn Codec, bytes: &[u8]| {
@@ -157,7 +157,7 @@ fn built_in_codecs_find_trailing_bytes_through_their_trait() {
     assert!(read(&MsgPack, &[1]).is_ok() && read(&MsgPack, &[1, 1]).is_err());
 }
 
-/// The check for what cannot be read back changes nothing that `serde_json` writes.
+/// The check for faithful values does not change the output of `serde_json`.
 #[test]
 fn json_is_what_serde_json_writes() {
     let raw = serde_json::value::RawValue::from_string("{\"a\" : 1.50}".into()).unwrap();
@@ -170,7 +170,7 @@ fn json_is_what_serde_json_writes() {
     assert_eq!(direct.bytes, serde_json::to_vec(&all).unwrap());
 }
 
-/// A number that JSON has not: an error when it is stored, not `null` when it is replayed.
+/// A number that JSON lacks is an error on storing, not a `null` on replay.
 #[test]
 fn what_json_cannot_express_is_an_error() {
     let codec = AnyCodec::from(Json);
@@ -188,7 +188,7 @@ fn what_json_cannot_express_is_an_error() {
     }
 }
 
-/// The formats write nothing inside of `Some` as they write `None`: an error when it is stored, not `None` when it is replayed.
+/// The formats write a unit inside `Some` like `None`: an error on storing, not a `None` on replay.
 #[test]
 fn nothing_inside_of_some_is_an_error() {
     #[derive(Serialize)]
@@ -211,7 +211,7 @@ fn nothing_inside_of_some_is_an_error() {
     }
 }
 
-/// So many sequences inside of each other, none of which `Drop` or `Debug` can be called on without a limit.
+/// Deeply nested sequences; at unbounded depth `Drop` and `Debug` would overflow the stack.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Nested(Vec<Nested>);
 
@@ -227,7 +227,7 @@ enum Variants {
     Struct { inside: Box<Variants> },
 }
 
-/// What is written can be read: the codecs refuse what their decoders would not take.
+/// The codecs refuse values that their decoders would reject.
 #[test]
 fn what_is_nested_too_deeply_to_be_read_is_an_error() {
     for codec in codecs() {
@@ -256,7 +256,7 @@ fn what_is_nested_too_deeply_to_be_read_is_an_error() {
     }
 }
 
-/// Bytes that somebody else has put there are refused before they use up the stack of a thread.
+/// Hostile bytes are refused before they overflow a thread's stack.
 #[test]
 fn hostile_depth_is_an_error_and_no_overflow() {
     let read = || {

@@ -1,4 +1,4 @@
-//! What one call is about.
+//! The identity of a call.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::text::Key;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 
-/// What a call is about, as the user gave it and as the storage knows it.
+/// The identity of a call, by the user's names and by the storage's.
 pub(crate) struct CallName {
     pub(crate) operation: Cow<'static, str>,
     pub(crate) key: Key,
@@ -17,7 +17,7 @@ pub(crate) struct CallName {
 }
 
 impl Error {
-    /// Says which call it is about.
+    /// Adds the identity of the call.
     pub(crate) fn of_call(self, name: &CallName) -> Self {
         self.on_operation(&name.operation)
             .with_key(name.key.as_str())

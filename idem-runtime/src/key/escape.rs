@@ -1,18 +1,16 @@
-//! Percent-escapes for the parts of keys, bounded while they are written.
+//! Bounded percent-escaping for the parts of keys.
 
 use std::fmt::{self, Write};
 
 use crate::scan;
 
-/// Appends what is written to it, with `%`, control characters and the separator percent-escaped as
-/// in URLs. So the separator and a `%` without two hex digits behind it do not occur in what it
-/// writes.
+/// A writer that percent-escapes `%`, control characters and the separator as in URLs. So its
+/// output has neither the separator nor a `%` without two hex digits.
 ///
-/// Once the limit is reached, everything further is refused: a huge value is neither copied nor
-/// looked through.
+/// It refuses everything beyond the limit: a huge value is neither copied nor scanned.
 pub(super) struct Escaping<'o> {
     out: &'o mut String,
-    /// The most bytes that `out` may have.
+    /// Maximum length of `out` in bytes.
     limit: usize,
     separator: char,
     overflown: bool,
@@ -23,7 +21,7 @@ impl<'o> Escaping<'o> {
         Self { out, limit, separator, overflown: false }
     }
 
-    /// Whether something was refused, also where a `Display` implementation has hidden that.
+    /// Whether something was refused, even if a `Display` implementation swallowed the error.
     pub(super) fn overflown(&self) -> bool {
         self.overflown
     }
@@ -50,7 +48,7 @@ impl<'o> Escaping<'o> {
 
 impl Write for Escaping<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        // Escapes only make it longer.
+        // Escaping never shortens a part.
         self.make_room(part.len())?;
         let separator = self.separator;
         let first_byte = separator.encode_utf8(&mut [0; 4]).as_bytes()[0];
@@ -74,7 +72,7 @@ impl Write for Escaping<'_> {
 mod tests {
     use super::*;
 
-    /// Writes parts one after the other, whatever becomes of them, and gives what was accepted and what is there then.
+    /// Writes the parts in order, ignoring refusals; returns which were accepted, and the output.
     fn written(limit: usize, parts: &[&str]) -> (Vec<bool>, String) {
         let mut out = String::from("p:");
         let mut escaping = Escaping::new(&mut out, limit, ':');
@@ -86,9 +84,9 @@ mod tests {
 
     #[test]
     fn a_part_that_cannot_fit_is_refused_before_it_is_looked_through() {
-        // As it is it has 5 bytes, for which there is no room; its beginning would have had.
+        // Unescaped it has 5 bytes, which do not fit; its prefix would.
         assert_eq!(written(6, &["a:b%c"]), (vec![false], "p:".to_owned()));
-        // Here it only turns out while it is being escaped.
+        // Here only the escaped form does not fit.
         assert_eq!(written(8, &["a:b%c"]), (vec![false], "p:a%3Ab".to_owned()));
     }
 

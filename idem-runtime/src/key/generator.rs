@@ -1,14 +1,14 @@
-//! Keys of calls whose caller gives none.
+//! Generated keys.
 
 use super::text::Key;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 
-/// Makes the key of a call whose caller gives none: of
-/// [`generate_key`](crate::Operation::generate_key), and of an annotated function without `key`.
+/// Generates the key of a call without one: of [`generate_key`](crate::Operation::generate_key),
+/// and of an annotated function without `key`.
 ///
-/// A handle has one: [`IdempotencyBuilder::key_generator`](crate::IdempotencyBuilder::key_generator).
-/// A closure is one too:
+/// Set it with [`IdempotencyBuilder::key_generator`](crate::IdempotencyBuilder::key_generator). A
+/// closure works too:
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -25,16 +25,16 @@ use crate::fingerprint::Fingerprint;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait KeyGenerator: Send + Sync {
-    /// Makes a key for a call of `operation` with the arguments of this fingerprint.
+    /// Generates a key for a call of `operation` whose arguments have this fingerprint.
     ///
-    /// - Calls that are one effect must get equal keys, all others different ones. A key that two
-    ///   fingerprints share is refused as a [`Mismatch`](crate::ErrorKind::Mismatch).
+    /// - Calls for the same effect must get equal keys, all others different ones. A key shared by
+    ///   two fingerprints is refused as a [`Mismatch`](crate::ErrorKind::Mismatch).
     /// - It is called from many threads at once and must not block.
     ///
     /// # Errors
     ///
-    /// [`KeyGeneration`](crate::ErrorKind::KeyGeneration) when there is no valid key. The
-    /// operation does not run then.
+    /// [`KeyGeneration`](crate::ErrorKind::KeyGeneration) when there is no valid key; the operation
+    /// does not run.
     fn generate(&self, operation: &str, args: Fingerprint) -> Result<Key, Error>;
 }
 

@@ -1,5 +1,4 @@
-//! Keys: what names one intended effect, how a template makes one, and what a storage calls its
-//! record.
+//! Keys, key templates, and the names of records.
 
 mod call_name;
 mod escape;

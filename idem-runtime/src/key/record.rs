@@ -1,4 +1,4 @@
-//! The names under which storages hold records.
+//! The names of records in storages.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -19,9 +19,9 @@ const SEPARATOR: char = ':';
 /// The name of a record in a storage: `namespace:tenant:space:key`.
 ///
 /// In namespace and tenant `%`, `:` and control characters are percent-escaped, the
-/// [space](Key#key-spaces) is a word, and the key's text is as it is. So the first three colons are
-/// the separators, and no two keys of any tenants give the same name. Without a tenant its part is
-/// empty, which no tenant's is.
+/// [space](Key#key-spaces) is a word, and the key's text is not escaped. So the first three colons
+/// are the separators, and different keys or tenants never share a name. Without a tenant its part
+/// is empty; a tenant is never empty.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -36,16 +36,16 @@ const SEPARATOR: char = ':';
 /// # Ok::<(), idem_runtime::Error>(())
 /// ```
 ///
-/// `Display` and `Debug` show the whole name, for tools that list records. It may hold personal data:
-/// in logs use [`key_hash`](Self::key_hash), as this crate does, which logs no names.
+/// `Display` and `Debug` show the whole name, for tools that list records. It may hold personal
+/// data: in logs use [`key_hash`](Self::key_hash). This crate never logs names.
 #[derive(Clone)]
 pub struct RecordKey {
     name: Arc<str>,
-    /// Of the name; several tables of this process look for it.
+    /// Hash of the name, shared by several tables of this process.
     hash: u64,
 }
 
-/// Seeded at random, so that nobody can choose keys that collide.
+/// Seeded at random, so that no caller can choose colliding keys.
 static HASHER: Lazy<DefaultHashBuilder> = Lazy::new(DefaultHashBuilder::default);
 
 impl RecordKey {
@@ -55,17 +55,16 @@ impl RecordKey {
         + SEPARATOR.len_utf8()
         + Key::MAX_LEN;
 
-    /// Longest namespace, and longest tenant, in bytes and as they are written: an escape counts as
-    /// three.
+    /// Longest namespace, and longest tenant, in bytes after escaping: an escape counts as three.
     pub const MAX_SCOPE_LEN: usize = 128;
 
-    /// The name of `key`'s record in `namespace`, for `tenant` where there is one.
+    /// The name of `key`'s record in `namespace`, for an optional `tenant`.
     ///
     /// # Errors
     ///
     /// [`KeyGeneration`](ErrorKind::KeyGeneration) when the namespace or the tenant is longer than
-    /// [`MAX_SCOPE_LEN`](Self::MAX_SCOPE_LEN), or when the tenant is given but empty: a tenant that
-    /// got lost on the way must not end up among those who have none.
+    /// [`MAX_SCOPE_LEN`](Self::MAX_SCOPE_LEN), or when the tenant is given but empty: a lost tenant
+    /// must not share the records of calls without a tenant.
     pub fn new(namespace: &str, tenant: Option<&str>, key: &Key) -> Result<Self, Error> {
         if tenant == Some("") {
             return Err(Error::new(ErrorKind::KeyGeneration, "the tenant is empty"));
@@ -82,7 +81,7 @@ impl RecordKey {
         Ok(Self::from_stored(name))
     }
 
-    /// The name as a storage found it, for [`scan`](crate::storage::Storage::scan).
+    /// Wraps a stored name, for [`scan`](crate::storage::Storage::scan).
     pub fn from_stored(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
         Self { hash: HASHER.hash_one(&*name), name }
@@ -93,11 +92,11 @@ impl RecordKey {
         &self.name
     }
 
-    /// What this crate's log lines and spans show in place of the name, as their field `key_hash`:
-    /// sixteen hex digits of SHA-256, the same in every process. So the record of a log line is found
-    /// among those of a [`scan`](crate::storage::Storage::scan).
+    /// The field `key_hash` of this crate's log lines and spans: sixteen hex digits of SHA-256 of
+    /// the name, the same in every process. A [`scan`](crate::storage::Storage::scan) finds the
+    /// record of a log line by it.
     ///
-    /// It hides a name from those who read over a shoulder, not from those who can guess it.
+    /// It hides a name from casual readers, not from anyone who can guess it.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -111,12 +110,12 @@ impl RecordKey {
         key_hash(self.as_str())
     }
 
-    /// The name, to be shared.
+    /// The name, shared.
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// A hash of the name, another one in every process.
+    /// A hash of the name, different in every process.
     pub(crate) fn name_hash(&self) -> u64 {
         self.hash
     }
@@ -133,7 +132,7 @@ fn write_scope(name: &mut String, scope: &str) -> fmt::Result {
     Escaping::new(name, limit, SEPARATOR).write_str(scope)
 }
 
-/// Fails where a namespace or a tenant is too long for any name.
+/// Fails for a namespace or tenant that is too long.
 pub(crate) fn check_scope(scope: &str) -> fmt::Result {
     write_scope(&mut String::new(), scope)
 }
@@ -158,7 +157,7 @@ impl Ord for RecordKey {
     }
 }
 
-/// As the name's, so that tables of keys can be asked for a name.
+/// Equals the hash of the name, so that tables of keys can be searched by name.
 impl Hash for RecordKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);

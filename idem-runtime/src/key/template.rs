@@ -1,4 +1,4 @@
-//! Keys from templates, at run time.
+//! Key templates at run time.
 
 use std::fmt::{Display, Write};
 
@@ -6,14 +6,14 @@ use super::escape::Escaping;
 use super::text::{Key, Space};
 use crate::error::{Error, ErrorKind};
 
-/// Around each value.
+/// Delimiters of a value.
 const BEGIN: char = '(';
 const END: char = ')';
 
-/// Puts a key together from the literals and values of a template.
+/// Builds a key from the literals and values of a template.
 ///
-/// The attribute takes a template such as `payment:{user}:{order}` apart at compile time and emits
-/// the calls that put the values in:
+/// The attribute parses a template such as `payment:{user}:{order}` at compile time and generates
+/// these calls:
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -32,25 +32,25 @@ const END: char = ')';
 ///
 /// # Why no two templates give the same key
 ///
-/// Values stand in parentheses. A literal has no `(` and a value no `)`: they are percent-escaped
-/// there, as are `%` and control characters in both. So whoever reads a key from the left finds
-/// where each value begins and ends, without knowing the template, and undoes the escapes. Another
-/// template or other values give another key: `order:{region}:{id}` gives `order:(refund):(5)`, and
-/// `order:refund:{id}` gives `order:refund:(5)`.
+/// Values are in parentheses. `(` is percent-escaped in literals, `)` in values, and `%` and
+/// control characters in both. So a key, read from the left, shows where each value begins and
+/// ends, without its template. Another template or other values give another key:
+/// `order:{region}:{id}` gives `order:(refund):(5)`, and `order:refund:{id}` gives
+/// `order:refund:(5)`.
 ///
 /// Equal templates of two operations give equal keys, and the second call is a
-/// [`Mismatch`](ErrorKind::Mismatch). A template begins with a literal, so that operations are apart
-/// whatever the values are.
+/// [`Mismatch`](ErrorKind::Mismatch). A template begins with a literal, which separates operations
+/// whatever the values.
 #[derive(Debug)]
 #[must_use]
 pub struct KeyBuilder {
     text: String,
-    /// Whether the literal that the key begins with is more than separators.
+    /// Whether the key begins with a literal that has a letter or a digit.
     named: bool,
 }
 
 impl KeyBuilder {
-    /// Begins a key that is expected to have `capacity` bytes.
+    /// Begins a key with an expected length of `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
         Self { text: String::with_capacity(capacity.min(Key::MAX_LEN)), named: false }
     }
@@ -73,7 +73,7 @@ impl KeyBuilder {
     ///
     /// `KeyGeneration`, naming the placeholder, when no literal with a letter or a digit comes
     /// before it, when the value is empty, when its `Display` implementation fails, or when the key
-    /// gets longer than [`Key::MAX_LEN`]; a value is not read further than that.
+    /// gets longer than [`Key::MAX_LEN`]; the rest of a longer value is not read.
     pub fn value<T: Display + ?Sized>(
         mut self,
         placeholder: &str,

@@ -1,4 +1,4 @@
-//! Keys: what names one intended effect.
+//! The type [`Key`] and its spaces.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::scan;
 /// Names one intended effect, within a namespace and a tenant: calls with equal keys are one call.
 ///
 /// A key is text of 1 to [`Key::MAX_LEN`] bytes without control characters, so that every storage
-/// can hold it and a person can read it there.
+/// can hold it and people can read it.
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -26,8 +26,8 @@ use crate::scan;
 ///
 /// # Key spaces
 ///
-/// Keys are equal when their texts are equal and they were made in the same way. So a text that
-/// somebody else chose never meets a key of another kind:
+/// Two keys are equal when they have equal texts and the same space, which depends on the
+/// constructor. So a text from outside never equals a key of another space:
 ///
 /// | made by | space | text |
 /// |---|---|---|
@@ -37,18 +37,18 @@ use crate::scan;
 /// | [`http`](Self::http), the HTTP layer | `http` | the client's |
 ///
 /// **The space `key` has no structure.** Two operations whose whole keys come from outside, such as
-/// the ids of messages, meet where the ids are equal, and the second is refused as a
-/// [`Mismatch`](ErrorKind::Mismatch). Make such keys with a [`KeyBuilder`](crate::key::KeyBuilder), which
-/// begins with a literal of the operation's own.
+/// message ids, collide on equal ids, and the second call is refused as a
+/// [`Mismatch`](ErrorKind::Mismatch). Make such keys with a [`KeyBuilder`](crate::key::KeyBuilder),
+/// which begins with a literal for the operation.
 ///
-/// [`RecordKey`](crate::key::RecordKey) has the space in the record's name.
+/// The name of the record ([`RecordKey`](crate::key::RecordKey)) includes the space.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     space: Space,
     text: String,
 }
 
-/// How a key was made. It is a part of the record's name.
+/// The constructor of a key. It is part of the record's name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Space {
     Whole,
@@ -58,7 +58,7 @@ pub(super) enum Space {
 }
 
 impl Space {
-    /// In records' names. Storages keep them: they never change.
+    /// Part of stored records' names: never changes.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Whole => "key",
@@ -73,7 +73,7 @@ impl Key {
     /// Longest key in bytes.
     pub const MAX_LEN: usize = 512;
 
-    /// A key with this text, which is the application's as a whole: see [key spaces](#key-spaces).
+    /// A key with this text, in the space `key`: see [key spaces](#key-spaces).
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Key {
         Err(Error::new(ErrorKind::KeyGeneration, defect))
     }
 
-    /// A key with this text, as it comes in a message's header for instance.
+    /// A key with this text, for example from a message header.
     ///
     /// # Errors
     ///
@@ -110,16 +110,15 @@ impl Key {
         }
     }
 
-    /// A key that nobody else has: a UUID of version 7, so that later keys sort after earlier ones.
+    /// A unique key: a version 7 UUID, so that later keys sort after earlier ones.
     ///
-    /// Whoever makes it has to keep it for the retries; a new key for each attempt protects from
-    /// nothing.
+    /// Keep it for the retries: a new key for each attempt gives no protection.
     pub fn random() -> Self {
         Self { space: Space::Whole, text: Uuid::now_v7().to_string() }
     }
 
-    /// The key that an HTTP client sent in the header `Idempotency-Key`. It never equals a key of
-    /// the application.
+    /// The key from an HTTP client's header `Idempotency-Key`. It never equals a key of the
+    /// application.
     ///
     /// # Errors
     ///
@@ -150,7 +149,7 @@ impl Key {
         Self::from_fingerprint(prefix, Fingerprint::of(prefix, args)?)
     }
 
-    /// The key `prefix:j1-…` for a fingerprint that has been computed already.
+    /// The key `prefix:j1-…` for a computed fingerprint.
     ///
     /// A fingerprint's text has no colon and a fixed length, so no two pairs give the same key.
     ///

@@ -1,12 +1,14 @@
-//! Which instance of a function runs: its type and const parameters, its `Self`, the functions that it is nested in.
+//! The instance of a function: its type and const parameters, its `Self`, the functions around it.
 //!
-//! An attribute on a function sees neither the `impl` block around it nor the types that it is called with. A closure in the function does:
-//! its type's name is the path of the function with all of that, also what no token can name, such as the type of an `impl Trait` argument.
+//! An attribute on a function sees neither the surrounding `impl` block nor the types of a call. A
+//! closure in the function does: its type's name is the function's path with all of them, including
+//! types that no token can name, such as that of an `impl Trait` argument.
 //!
-//! A free function that is not generic has nothing of this and gets no instance: its operation is known by `module_path!` alone. Otherwise the
-//! compiler's text is brought into one form, because `std` does not promise that it stays the same: without lifetimes (which compilers before
-//! 1.91 do not print), with `std` for `core` and `alloc`, and relative to the function's module. Whoever wants to depend on no compiler says what the
-//! instance is: `instance = …`.
+//! A free function that is not generic has no instance: `module_path!` alone identifies its
+//! operation. Otherwise the compiler's text is normalised, since `std` does not guarantee it:
+//! without lifetimes (which compilers before 1.91 do not print), with `std` for `core` and `alloc`,
+//! and relative to the function's module. The option `instance = …` avoids the dependency on the
+//! compiler.
 
 use std::any::type_name_of_val;
 use std::fmt::Write;
@@ -14,11 +16,12 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind};
 
-/// The instance of the function that `closure` is in; none where the function has only one.
+/// The instance of the function around `closure`; none where the function has only one.
 ///
 /// # Errors
 ///
-/// `KeyGeneration` where a type parameter is a type without a name, such as a closure's: two of them could not be told apart.
+/// `KeyGeneration` where a type parameter is a type without a name, such as a closure's: two of
+/// them would be indistinguishable.
 pub fn instance<F>(module: &str, function: &str, closure: &F) -> Result<Option<String>, Error> {
     of_path(module, function, type_name_of_val(closure))
 }
@@ -37,12 +40,12 @@ fn of_path(module: &str, function: &str, path: &str) -> Result<Option<String>, E
     Ok((path != "self").then_some(path))
 }
 
-/// Brings the compiler's text into one form.
+/// Normalises the compiler's text.
 struct Reader<'p> {
     module: &'p str,
     rest: &'p str,
     out: String,
-    /// How many brackets are open.
+    /// Number of open brackets.
     depth: usize,
     /// The last name outside of brackets so far; after the last one, the function's.
     last: Range<usize>,
@@ -53,7 +56,8 @@ impl<'p> Reader<'p> {
         Self { module, rest: path, out: String::with_capacity(path.len()), depth: 0, last: 0..0 }
     }
 
-    /// The path without the function's own name, which `name` may have replaced; none where it has a type without a name.
+    /// The path without the function's own name, which `name` may have replaced; none where it has
+    /// an unnamed type.
     fn read(mut self) -> Option<String> {
         while let Some(next) = self.rest.chars().next() {
             match next {
@@ -80,14 +84,15 @@ impl<'p> Reader<'p> {
         Some(self.out)
     }
 
-    /// Copies some bytes, which are whole characters.
+    /// Copies `len` bytes, which are whole characters.
     fn take(&mut self, len: usize) {
         let (taken, rest) = self.rest.split_at(len);
         self.out.push_str(taken);
         self.rest = rest;
     }
 
-    /// A name; at the beginning of a path the function's module is `self`, and `core` and `alloc` are `std`.
+    /// Reads a name; at the start of a path the function's module becomes `self`, and `core` and
+    /// `alloc` become `std`.
     fn name(&mut self) {
         if !self.out.ends_with(':') {
             if let Some(rest) = self.rest.strip_prefix(self.module)
@@ -105,7 +110,7 @@ impl<'p> Reader<'p> {
                 }
             }
         }
-        // Raw or not: the same name.
+        // A raw identifier is the same name.
         self.rest = self.rest.strip_prefix("r#").unwrap_or(self.rest);
         let len = self.rest.find(|c| !is_of_name(c)).unwrap_or(self.rest.len());
         if self.depth == 0 {
@@ -114,7 +119,7 @@ impl<'p> Reader<'p> {
         self.take(len);
     }
 
-    /// A character that a const parameter is, or a lifetime.
+    /// Reads a character, as a const parameter, or a lifetime.
     fn quote(&mut self) {
         let inner = &self.rest[1..];
         let character = inner.chars().next().map_or(0, char::len_utf8);
@@ -129,7 +134,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// A character of this many bytes with the quote behind it, by its bytes: it may be a bracket.
+    /// Writes a character of this many bytes, with its closing quote, as hex: it may be a bracket.
     fn character(&mut self, len: usize) {
         let (character, rest) = self.rest[1..].split_at(len);
         for byte in character.strip_suffix('\'').unwrap_or(character).bytes() {
@@ -139,7 +144,7 @@ impl<'p> Reader<'p> {
         self.rest = rest;
     }
 
-    /// Drops a lifetime, and what it leaves behind: a comma, empty brackets, `for`, `+`.
+    /// Drops a lifetime with its comma, empty brackets, `for` or `+`.
     fn lifetime(&mut self) {
         let inner = &self.rest[1..];
         let len = inner.find(|c| !is_of_name(c)).unwrap_or(inner.len());
@@ -160,8 +165,8 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// A part of a path without a name, `{{closure}}`: dropped where something with a name is inside of it, and where it is the closure that was
-    /// asked; none where it is a type by itself.
+    /// Reads an unnamed part of a path, `{{closure}}`: dropped if it contains a named item or is
+    /// the closure under inspection; none if it is a type by itself.
     fn anonymous(&mut self) -> Option<()> {
         let len = self.rest.find(|c| c != '{').unwrap_or(self.rest.len());
         let end = self.rest.find('}')?;
@@ -193,7 +198,7 @@ mod tests {
         assert_eq!(instance_of("a::m::r#run::{closure#0}"), None);
     }
 
-    /// Records of these stay in storages: what this test says never changes.
+    /// Stored records depend on these texts: they never change.
     #[test]
     fn instances_are_the_same_for_every_compiler() {
         for (paths, instance) in [

@@ -1,4 +1,4 @@
-//! Nothing is counted: the feature `metrics` is off.
+//! No metrics: the feature `metrics` is off.
 
 /// Measures nothing.
 pub(crate) struct Timer;

@@ -12,7 +12,7 @@ impl Timer {
         Self(Instant::now())
     }
 
-    /// Counts the call as `outcome`.
+    /// Counts the call with `outcome`.
     pub(crate) fn stop(self, operation: &str, outcome: &'static str) {
         let labels = [
             metrics::Label::new("operation", operation.to_owned()),
@@ -24,7 +24,7 @@ impl Timer {
     }
 }
 
-/// Describes the metrics to the recorder that is installed.
+/// Describes the metrics to the installed recorder.
 pub(crate) fn describe() {
     metrics::describe_counter!("idempotency_calls_total", "calls, by operation and outcome");
     metrics::describe_histogram!(
@@ -43,12 +43,12 @@ pub(crate) fn describe() {
     );
 }
 
-/// Counts a record that was parked.
+/// Counts a parked record.
 pub(crate) fn count_parked(operation: &str) {
     metrics::counter!("idempotency_parked_total", "operation" => operation.to_owned()).increment(1);
 }
 
-/// Counts records that wait for a person, as far as this process knows.
+/// Adjusts the gauge of parked records that this process knows to be unresolved.
 pub(crate) fn count_waiting_parked(operation: &str, change: i32) {
     metrics::gauge!("idempotency_parked", "operation" => operation.to_owned())
         .increment(f64::from(change));

@@ -1,8 +1,9 @@
-//! Spans, and counters where the feature `metrics` is on.
+//! Spans, and metrics with the feature `metrics`.
 //!
-//! Every call is a span `idempotent` at debug level with the operation's name and a hash of the key, never the key. What the feature `metrics`
-//! counts is in `docs/metrics.md`, which tests hold against what is counted; a key is never a label. Metrics are described to the recorder
-//! that is installed when a handle is built.
+//! Every call has a span `idempotent` at debug level with the operation's name and a hash of the
+//! key, never the key. `docs/metrics.md` lists the metrics, and tests compare the list with the
+//! recorded ones; a key is never a label. Building a handle describes the metrics to the installed
+//! recorder.
 
 #[cfg(feature = "metrics")]
 #[path = "metrics_on.rs"]
@@ -26,19 +27,19 @@ pub(crate) fn span(name: &CallName) -> Span {
     tracing::debug_span!("idempotent", operation = %name.operation, key_hash = name.record.key_hash())
 }
 
-/// A call was refused before anything could be done for it.
+/// Counts a call that failed before it reached the storage.
 #[cold]
 pub(crate) fn refused(operation: &str, error: &Error) {
     Timer::start().stop(operation, error.kind().as_str());
 }
 
-/// A record was parked: somebody has to look.
+/// Counts and logs a parked record, which needs an operator.
 pub(crate) fn parked(name: &CallName) {
     metrics::count_parked(&name.operation);
     tracing::warn!(
         operation = %name.operation,
         key_hash = name.record.key_hash(),
-        "an operation is parked: its owner died half way and its outcome is unknown; find out whether it took effect, then resolve its \
+        "an operation is parked: its owner crashed and its outcome is unknown; find out whether it took effect, then resolve its \
          record"
     );
 }
