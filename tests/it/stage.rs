@@ -27,7 +27,7 @@ mod gate;
 mod process;
 
 pub(crate) use connect::{mysql, postgres};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, begin_waiting};
 pub(crate) use process::{Heard, Process, Running};
 
 /// Far longer than anything takes, on a machine that is busy with other things.

@@ -6,7 +6,7 @@ use idem_runtime::record::CrashPolicy;
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind};
 
-use crate::stage::{LEASE, PATIENCE, Stage, in_time};
+use crate::stage::{LEASE, PATIENCE, Stage, begin_waiting, in_time};
 
 on_every_backend!(
     every_replay_is_heard_and_nothing_else,
@@ -29,11 +29,8 @@ async fn every_replay_is_heard_and_nothing_else(stage: Stage) {
     assert_eq!(process.heard.replays(), 4);
     // A duplicate in the same process is a replay as well.
     let running = process.begin(&stage, "running", "first", |op| op).await;
-    let waiter = tokio::spawn({
-        let (stage, call) = (stage.clone(), process.charge("running").wait(PATIENCE));
-        async move { call.run(stage.body("running", "other")).await }
-    });
-    tokio::time::sleep(LEASE / 10).await;
+    let duplicate = process.charge("running").wait(PATIENCE).run(stage.body("running", "other"));
+    let waiter = begin_waiting(duplicate).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     in_time(waiter).await.unwrap().unwrap();
     assert_eq!(process.heard.replays(), 5);

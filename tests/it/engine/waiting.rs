@@ -8,7 +8,9 @@ use testkit::redis::RedisServer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{Gate, PATIENCE, Process, Running, Stage, TTL, in_time, kind, until};
+use crate::stage::{
+    Gate, PATIENCE, Process, Running, Stage, TTL, begin_waiting, in_time, kind, until,
+};
 
 on_every_backend!(
     waiting_in_one_process_asks_the_storage_nothing,
@@ -21,15 +23,14 @@ on_every_backend!(
     one_of_many_waiters_elsewhere_asks_for_all_of_its_process,
 );
 
-/// Makes calls that have to wait, in tasks; when this returns all of them have been made.
+/// Makes calls that have to wait, in tasks; when this returns all of them [wait](Gate::waits).
 async fn wait_in(
     process: &Process,
     stage: &Stage,
     key: &str,
     calls: usize,
 ) -> JoinSet<(bool, Instant)> {
-    let made = Gate::default();
-    made.open();
+    let gate = Gate::default();
     let mut waiting = JoinSet::new();
     for _ in 0..calls {
         let call = process
@@ -37,25 +38,27 @@ async fn wait_in(
             .lease(TTL)
             .wait(PATIENCE)
             .run_with_outcome(stage.body(key, "other"));
-        let made = made.clone();
-        waiting.spawn(async move {
-            made.pass().await;
-            (call.await.unwrap().is_replayed(), Instant::now())
-        });
+        let gate = gate.clone();
+        waiting
+            .spawn(async move { (gate.waits(call).await.unwrap().is_replayed(), Instant::now()) });
     }
     for _ in 0..calls {
-        made.begun().await;
+        gate.begun().await;
     }
     waiting
 }
 
 async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
-    let process = stage.process().await;
+    let (process, elsewhere) = (stage.process().await, stage.process().await);
     let running = process.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
     let waiting = wait_in(&process, &stage, "k", 64).await;
-    sleep(Duration::from_millis(300)).await;
+    // For as long as it takes another process, which has to ask, to ask several times.
+    let asking = wait_in(&elsewhere, &stage, "k", 1).await;
+    until("others have asked", || elsewhere.faults.calls(Verb::Claim) > 4).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
-    assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
+    for waiting in [waiting, asking] {
+        assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
+    }
     assert_eq!(process.faults.calls(Verb::Claim), 1);
     assert_eq!(process.faults.calls(Verb::Complete), 1);
     for unused in [Verb::Renew, Verb::Release, Verb::Load, Verb::Watch] {
@@ -63,7 +66,7 @@ async fn waiting_in_one_process_asks_the_storage_nothing(stage: Stage) {
     }
 }
 
-/// By then the pauses between polls are half a second and more.
+/// So long after its first look the pauses between a waiter's polls are half a second and more.
 const POLLS_ARE_RARE: Duration = Duration::from_millis(1_200);
 /// So many that the median of them is not back this soon by chance, as polls would have it.
 const WAITERS: usize = 9;
@@ -82,7 +85,9 @@ async fn assert_woken(stage: Stage, end: impl AsyncFn(Running)) {
         let running = runner.begin(&stage, &key, "first", |op| op.lease(TTL)).await;
         let mut waiting = Vec::new();
         for process in &waiters {
+            let asked = process.faults.calls(Verb::Claim);
             waiting.push(wait_in(process, &stage, &key, 1).await);
+            until("it has looked again", || process.faults.calls(Verb::Claim) > asked + 1).await;
         }
         sleep(POLLS_ARE_RARE).await;
         let ended = Instant::now();
@@ -126,7 +131,7 @@ async fn waiter_gets_the_result_in_spite_of(stage: Stage, fault: Fault) {
     let waiter = stage.process().await;
     waiter.faults.always(Verb::Watch, fault);
     let waiting = wait_in(&waiter, &stage, "k", 1).await;
-    sleep(Duration::from_millis(200)).await;
+    until("it has subscribed", || waiter.faults.calls(Verb::Watch) > 0).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     let ended = Instant::now();
     let [(replayed, _)] = in_time(waiting.join_all()).await[..] else { panic!("one waiter") };
@@ -150,11 +155,12 @@ async fn waiters_get_the_failure_that_the_runner_had(stage: Stage) {
         }
     });
     gate.begun().await;
-    let waiters = [runner, elsewhere].map(|process| {
-        let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
-        tokio::spawn(async move { call.run(stage.body("k", "other")).await })
-    });
-    sleep(Duration::from_millis(50)).await;
+    let mut waiters = Vec::new();
+    for process in [&runner, &elsewhere] {
+        let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
+        waiters.push(begin_waiting(call).await);
+    }
+    elsewhere.waits_elsewhere().await;
     gate.open();
     assert_eq!(kind(in_time(failing).await.unwrap()), ErrorKind::Configuration);
     for waiter in waiters {
@@ -185,7 +191,7 @@ async fn one_of_many_waiters_elsewhere_asks_for_all_of_its_process(stage: Stage)
     let (runner, elsewhere) = (stage.process().await, stage.process().await);
     let running = runner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
     let waiting = wait_in(&elsewhere, &stage, "k", 100).await;
-    sleep(Duration::from_millis(400)).await;
+    until("it has asked several times", || elsewhere.faults.calls(Verb::Claim) > 4).await;
     assert_eq!(running.finish().await.unwrap().value, "first");
     assert!(in_time(waiting.join_all()).await.into_iter().all(|(replayed, _)| replayed));
     let claims = elsewhere.faults.calls(Verb::Claim);

@@ -161,15 +161,14 @@ async fn retention_counts_from_completion(stage: Stage) {
 async fn a_replay_does_not_prolong_retention(stage: Stage) {
     let process = stage.process().await;
     process.charge("k").run(stage.body("k", "first")).await.unwrap();
-    let before = stage.record("k").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Longer than what a record's time may be read too early or too late by.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(
         process.charge("k").run_with_outcome(stage.body("k", "again")).await.unwrap().is_replayed()
     );
-    let after = stage.record("k").await.unwrap();
-    // A server that tells how much time is left may read a little more or less.
-    let moved = after.expires_at.as_millis().abs_diff(before.expires_at.as_millis());
-    assert!(moved < 100, "{moved} ms");
+    let record = stage.record("k").await;
+    assert!(record.is_some());
+    assert_kept_for(TTL, record.as_ref());
 }
 
 async fn different_keys_run_side_by_side(stage: Stage) {

@@ -1,5 +1,5 @@
 //! G6: a dropped future or a panic is a crash that was seen; its policy applies at once, it is told to a hook, and no key stays locked past
-//! its lease. A drop before the body or after it is no crash. With `on_cancel = "finish"` the body runs to its end without its caller.
+//! its lease. A drop before the body or after it is no crash.
 
 use std::time::Duration;
 
@@ -7,9 +7,11 @@ use idem_runtime::hooks::AbandonReason::{Cancelled, Panicked};
 use idem_runtime::record::{CrashPolicy, Status};
 use idem_runtime::testing::{Fault, Verb};
 use idem_runtime::{Error, ErrorKind, Operation, Source};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::stage::{Gate, LEASE, PATIENCE, Process, Stage, TTL, in_time, kind, until};
+use crate::stage::{
+    Gate, LEASE, PATIENCE, Process, Stage, TTL, begin_waiting, in_time, kind, until,
+};
 
 on_every_backend!(
     dropped_while_claiming_leaves_no_lock,
@@ -29,49 +31,51 @@ on_every_backend!(
     dropped_by_a_panic_of_its_caller_is_cancelled,
     a_hook_that_panics_leaves_no_lock,
     a_panic_waits_no_longer_than_a_second_for_its_policy,
-    finishing_body_runs_to_its_end_without_its_caller,
-    finishing_body_gives_its_result_to_those_who_wait,
-    finishing_body_that_fails_without_its_caller_is_recorded,
-    finishing_body_that_panics_without_its_caller_is_a_crash,
-    finishing_call_that_is_dropped_before_its_body_leaves_no_lock,
-    finishing_body_that_loses_its_runtime_is_a_crash,
-    drain_waits_for_bodies_without_a_caller_on_every_runtime,
-    drain_waits_for_what_is_written_in_the_background,
     release_that_hangs_locks_the_key_no_longer_than_its_lease,
 );
 
 /// A lease that no test waits for: what is free within [`PATIENCE`] was freed, and did not run out.
 const LONG: Duration = Duration::from_secs(300);
 
-fn long(operation: Operation) -> Operation {
+pub(super) fn long(operation: Operation) -> Operation {
     operation.lease(LONG)
 }
 
-/// Drops a call soon after it has come to a verb, which must not let it pass so soon.
+/// Drops a call when it has come to a verb, which must not let it pass so soon.
 async fn drop_at<F: Future>(process: &Process, verb: Verb, call: F)
 where
     F::Output: std::fmt::Debug,
 {
-    let come = async {
-        until("the call has come to the verb", || process.faults.calls(verb) > 0).await;
-        sleep(Duration::from_millis(30)).await;
-    };
-    tokio::select! {
-        ended = call => panic!("{ended:?}"),
-        () = come => {}
-    }
+    let come = until("the call has come to the verb", || process.faults.calls(verb) > 0);
+    drop_when(come, call).await;
 }
 
-/// Drops a call that has to wait.
-async fn drop_waiting<F: Future>(call: F)
+/// Drops a call whose verb was applied and is not answered, when the record shows it.
+pub(super) async fn drop_applied<F: Future>(stage: &Stage, key: &str, status: Status, call: F)
 where
     F::Output: std::fmt::Debug,
 {
-    timeout(Duration::from_millis(100), call).await.unwrap_err();
+    let applied = async {
+        while stage.status(key).await != Some(status) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    drop_when(in_time(applied), call).await;
+}
+
+async fn drop_when<F: Future>(come: impl Future<Output = ()>, call: F)
+where
+    F::Output: std::fmt::Debug,
+{
+    tokio::select! {
+        biased;
+        () = come => {}
+        ended = call => panic!("{ended:?}"),
+    }
 }
 
 /// The key is free: another process runs.
-async fn assert_free(stage: &Stage, key: &str) {
+pub(super) async fn assert_free(stage: &Stage, key: &str) {
     let other = stage.process().await;
     let call =
         other.charge(key).lease(LONG).wait(PATIENCE).run_with_outcome(stage.body(key, "other"));
@@ -79,7 +83,7 @@ async fn assert_free(stage: &Stage, key: &str) {
     assert_eq!(outcome.source, Source::Executed { recovered: false });
 }
 
-async fn idle(process: &Process) {
+pub(super) async fn idle(process: &Process) {
     until("nothing is under way", || process.idem.in_flight() == 0).await;
 }
 
@@ -98,7 +102,7 @@ async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::HangAfter);
     let call = long(process.charge("k")).run_with_outcome(stage.body("k", "dropped"));
-    drop_at(&process, Verb::Claim, call).await;
+    drop_applied(&stage, "k", Status::Processing, call).await;
     idle(&process).await;
     assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_free(&stage, "k").await;
@@ -151,7 +155,11 @@ async fn dropped_while_completing_goes_on_completing(stage: Stage) {
         let process = stage.process().await;
         process.faults.next(Verb::Complete, fault);
         let call = long(process.charge(key)).run_with_outcome(stage.body(key, "first"));
-        drop_at(&process, Verb::Complete, call).await;
+        if matches!(fault, Fault::HangAfter) {
+            drop_applied(&stage, key, Status::Completed, call).await;
+        } else {
+            drop_at(&process, Verb::Complete, call).await;
+        }
         idle(&process).await;
         let other = stage.process().await;
         let replay = other.charge(key).run_with_outcome(stage.body(key, "other")).await.unwrap();
@@ -174,8 +182,9 @@ async fn dropped_while_releasing_goes_on_releasing(stage: Stage) {
 async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
     let process = stage.process().await;
     let running = process.begin(&stage, "k", "first", long).await;
-    drop_waiting(long(process.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter")))
-        .await;
+    let call = long(process.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter"));
+    let gate = Gate::default();
+    drop_when(gate.begun(), gate.waits(call)).await;
     assert_eq!(process.idem.in_flight(), 1);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
     assert_eq!(process.faults.calls(Verb::Release), 0);
@@ -185,7 +194,8 @@ async fn dropped_while_waiting_for_this_process_disturbs_nobody(stage: Stage) {
 async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage) {
     let (one, two) = (stage.process().await, stage.process().await);
     let running = one.begin(&stage, "k", "first", long).await;
-    drop_waiting(long(two.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter"))).await;
+    let call = long(two.charge("k")).wait(TTL).run_with_outcome(stage.body("k", "waiter"));
+    drop_when(two.waits_elsewhere(), call).await;
     idle(&two).await;
     assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
     assert_eq!(running.finish().await.unwrap().source, Source::Executed { recovered: false });
@@ -196,14 +206,11 @@ async fn dropped_while_waiting_for_another_process_disturbs_nobody(stage: Stage)
 async fn dropped_leader_hands_over_to_a_follower(stage: Stage) {
     let process = stage.process().await;
     let leader = process.begin(&stage, "k", "leader", long).await;
-    let followers: Vec<_> = (0..10)
-        .map(|_| {
-            let call = long(process.charge("k")).wait(PATIENCE);
-            let stage = stage.clone();
-            tokio::spawn(async move { call.run_with_outcome(stage.body("k", "follower")).await })
-        })
-        .collect();
-    sleep(Duration::from_millis(30)).await;
+    let mut followers = Vec::new();
+    for _ in 0..10 {
+        let call = long(process.charge("k")).wait(PATIENCE);
+        followers.push(begin_waiting(call.run_with_outcome(stage.body("k", "follower"))).await);
+    }
     leader.cancel().await;
     let mut executed = 0;
     for follower in followers {
@@ -242,7 +249,7 @@ async fn dropped_body_is_gone_before_its_key_is_released(stage: Stage) {
     gate.begun().await;
     let waiter = long(two.charge("k")).wait(PATIENCE).run_with_outcome(stage.body("k", "second"));
     let drop = async {
-        sleep(Duration::from_millis(50)).await;
+        two.waits_elsewhere().await;
         task.abort();
     };
     let (second, ()) = in_time(async { tokio::join!(waiter, drop) }).await;
@@ -334,174 +341,4 @@ async fn release_that_hangs_locks_the_key_no_longer_than_its_lease(stage: Stage)
     let call = process.charge("k").wait(PATIENCE).run(stage.body("k", "second"));
     assert_eq!(in_time(call).await.unwrap(), "second");
     assert!(dropped.elapsed() < LEASE + PATIENCE / 2, "{:?}", dropped.elapsed());
-}
-
-/// A call with `on_cancel = "finish"` whose body has begun and waits at the gate when the call is dropped.
-async fn finishing(process: &Process, stage: &Stage, key: &str, park: bool) -> Gate {
-    let gate = Gate::default();
-    let policy = if park { CrashPolicy::Park } else { CrashPolicy::Retry };
-    let operation = process.charge(key).on_crash(policy).finish_on_cancel();
-    let body = {
-        let (stage, key, gate) = (stage.clone(), key.to_owned(), gate.clone());
-        async move { stage.gated(&key, "first", &gate).await }
-    };
-    tokio::select! {
-        outcome = operation.run_with_outcome(body) => panic!("{outcome:?}"),
-        () = gate.begun() => {}
-    }
-    gate
-}
-
-async fn finishing_body_runs_to_its_end_without_its_caller(stage: Stage) {
-    let process = stage.process().await;
-    let gate = finishing(&process, &stage, "k", false).await;
-    // Its lease is kept up: for others it is a call like any other.
-    sleep(LEASE * 3).await;
-    assert_eq!(stage.record("k").await.unwrap().status(), Status::Processing);
-    assert_eq!((process.idem.in_flight(), process.heard.abandoned()), (1, vec![]));
-    gate.open();
-    in_time(process.idem.drain()).await;
-    let other = stage.process().await;
-    for process in [process, other] {
-        let replay = process.charge("k").run_with_outcome(stage.body("k", "other")).await.unwrap();
-        assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
-    }
-    assert_eq!(stage.ledger.executions("k"), 1);
-}
-
-async fn finishing_body_gives_its_result_to_those_who_wait(stage: Stage) {
-    let (one, two) = (stage.process().await, stage.process().await);
-    let gate = finishing(&one, &stage, "k", false).await;
-    let waiters = [&one, &two].map(|process| {
-        let (stage, call) = (stage.clone(), process.charge("k").wait(PATIENCE));
-        tokio::spawn(async move { call.run_with_outcome(stage.body("k", "waiter")).await })
-    });
-    sleep(Duration::from_millis(30)).await;
-    gate.open();
-    for waiter in waiters {
-        let outcome = in_time(waiter).await.unwrap().unwrap();
-        assert_eq!((outcome.value.as_str(), outcome.is_replayed()), ("first", true));
-    }
-    assert_eq!(stage.ledger.executions("k"), 1);
-}
-
-/// A body that waits at a gate and then ends in its own way.
-async fn ends_without_its_caller(
-    process: &Process,
-    policy: CrashPolicy,
-    ends: impl FnOnce() -> Result<String, Error> + Send + 'static,
-) {
-    let gate = Gate::default();
-    let body = {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            ends()
-        }
-    };
-    let operation = long(process.charge("k")).on_crash(policy).finish_on_cancel();
-    tokio::select! {
-        outcome = operation.run_with_outcome(body) => panic!("{outcome:?}"),
-        () = gate.begun() => {}
-    }
-    gate.open();
-    in_time(process.idem.drain()).await;
-}
-
-async fn finishing_body_that_fails_without_its_caller_is_recorded(stage: Stage) {
-    let process = stage.process().await;
-    let declined = || Err(Error::new(ErrorKind::Configuration, "declined"));
-    ends_without_its_caller(&process, CrashPolicy::Retry, declined).await;
-    assert_eq!(process.heard.abandoned(), []);
-    let other = stage.process().await;
-    let call = other.charge("k").run(stage.body("k", "other"));
-    assert_eq!(kind(in_time(call).await), ErrorKind::PreviouslyFailed);
-}
-
-async fn finishing_body_that_panics_without_its_caller_is_a_crash(stage: Stage) {
-    let process = stage.process().await;
-    let panics = || panic!("on purpose");
-    ends_without_its_caller(&process, CrashPolicy::Retry, panics).await;
-    assert_eq!(process.heard.abandoned(), [Panicked]);
-    let other = stage.process().await;
-    let call = long(other.charge("k")).wait(PATIENCE).on_crash(CrashPolicy::Park);
-    assert_eq!(in_time(call.run(stage.body("k", "other"))).await.unwrap(), "other");
-}
-
-async fn finishing_call_that_is_dropped_before_its_body_leaves_no_lock(stage: Stage) {
-    let process = stage.process().await;
-    process.faults.next(Verb::Claim, Fault::HangAfter);
-    let call =
-        long(process.charge("k")).finish_on_cancel().run_with_outcome(stage.body("k", "dropped"));
-    drop_at(&process, Verb::Claim, call).await;
-    idle(&process).await;
-    assert_free(&stage, "k").await;
-    assert_eq!((stage.ledger.executions("k"), process.heard.abandoned()), (1, vec![]));
-}
-
-async fn finishing_body_that_loses_its_runtime_is_a_crash(stage: Stage) {
-    let process = stage.process().await;
-    let (theirs, on) = (process.clone(), stage.clone());
-    let ended = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(finishing(&theirs, &on, "k", false));
-        runtime.shutdown_timeout(PATIENCE);
-    });
-    until("the runtime has ended", || ended.is_finished()).await;
-    ended.join().unwrap();
-    assert_eq!(process.heard.abandoned(), [Cancelled]);
-    let other = stage.process().await;
-    let call = other.charge("k").wait(PATIENCE).run(stage.body("k", "other"));
-    assert_eq!(in_time(call).await.unwrap(), "other");
-    assert_eq!(stage.ledger.max_concurrent("k"), 1);
-}
-
-async fn drain_waits_for_bodies_without_a_caller_on_every_runtime(stage: Stage) {
-    let process = stage.process().await;
-    assert_eq!(process.idem.drain_within(PATIENCE).await, 0);
-    let here = finishing(&process, &stage, "here", false).await;
-    let elsewhere = tokio::runtime::Runtime::new().unwrap();
-    let there = {
-        let (process, stage) = (process.clone(), stage.clone());
-        let begins = async move { finishing(&process, &stage, "there", true).await };
-        in_time(elsewhere.spawn(begins)).await.unwrap()
-    };
-    assert_eq!(process.idem.drain_within(Duration::from_millis(50)).await, 2);
-    let drained = tokio::spawn({
-        let idem = process.idem.clone();
-        async move { idem.drain().await }
-    });
-    here.open();
-    until("one body has ended", || process.idem.in_flight() == 1).await;
-    // Calls are served meanwhile.
-    assert_eq!(process.charge("new").run(stage.body("new", "new")).await.unwrap(), "new");
-    assert!(!drained.is_finished());
-    there.open();
-    in_time(drained).await.unwrap();
-    elsewhere.shutdown_background();
-    for key in ["here", "there"] {
-        let replay = process.charge(key).run_with_outcome(stage.body(key, "other")).await.unwrap();
-        assert_eq!((replay.value.as_str(), replay.is_replayed()), ("first", true));
-    }
-}
-
-async fn drain_waits_for_what_is_written_in_the_background(stage: Stage) {
-    let process = stage.process().await;
-    for (verb, key) in [(Verb::Complete, "completed"), (Verb::Release, "released")] {
-        let before = process.faults.calls(verb);
-        // Its own write, and the one in the background.
-        process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
-        process.faults.next(verb, Fault::Delay(Duration::from_millis(300)));
-        let call = long(process.charge(key)).store_if(move |_: &String| verb == Verb::Complete);
-        let call = call.run_with_outcome(stage.body(key, "first"));
-        tokio::select! {
-            outcome = call => panic!("{outcome:?}"),
-            () = until("it is written", || process.faults.calls(verb) > before) => {}
-        }
-        assert_eq!(process.idem.in_flight(), 1);
-        in_time(process.idem.drain()).await;
-        let record = stage.record(key).await;
-        let status = record.map(|record| record.status());
-        assert_ne!(status, Some(Status::Processing), "{key}");
-    }
 }

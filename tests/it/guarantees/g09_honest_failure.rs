@@ -1,7 +1,6 @@
 //! G9: storage down before the body: it does not run. Storage down after it: the caller gets the value, and the loss is not hidden.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use idem_runtime::record::Status;
 use idem_runtime::storage::StorageErrorKind;
@@ -230,7 +229,9 @@ async fn redis_that_is_unreachable_for_a_while_costs_nothing_but_time() {
     let running = process.begin(&stage, "k", "first", |op| op).await;
     proxy.refuse();
     proxy.cut();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = process.faults.calls(Verb::Renew);
+    let failed = || process.faults.calls(Verb::Renew) > before + 2;
+    until("heartbeats have failed", failed).await;
     proxy.accept();
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });

@@ -8,6 +8,7 @@ mod g04_faithful_replay;
 mod g05_crash_recovery;
 mod g05_parked_records;
 mod g06_cancellation;
+mod g06_finish_on_cancel;
 mod g07_instances;
 mod g07_mismatch_first;
 mod g08_isolation;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use idem_runtime::record::CrashPolicy;
+use idem_runtime::testing::Verb;
 use idem_runtime::{ErrorKind, Source};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::sql::{Product, SqlServer, query};
@@ -91,7 +92,9 @@ async fn server_that_is_unreachable_for_a_while_costs_nothing_but_time(product: 
     let running = process.begin(&stage, "k", "first", |op| op).await;
     proxy.refuse();
     proxy.cut();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = process.faults.calls(Verb::Renew);
+    let failed = || process.faults.calls(Verb::Renew) > before + 2;
+    until("heartbeats have failed", failed).await;
     proxy.accept();
     let outcome = running.finish().await.unwrap();
     assert_eq!(outcome.source, Source::Executed { recovered: false });

@@ -11,6 +11,7 @@ use idem_runtime::storage::{
 use idem_runtime::{Error, ErrorKind, Idempotency, Source};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool};
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::app_pool::AppPool;
@@ -82,14 +83,19 @@ async fn a_runtime_that_stands_still_keeps_no_other_one_waiting(kind: Kind) {
     let database = Database::migrated(kind).await;
     let storage = database.storage().await;
     let theirs = storage.clone();
+    let (tell, told) = oneshot::channel();
     let stuck = thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let claims: Vec<_> = (0..20).map(|n| claim(&key(&format!("stuck-{n}")))).collect();
         let claiming = join_all(claims.iter().map(|claim| theirs.claim(claim)));
-        let standing_still = async { thread::sleep(Duration::from_secs(3)) };
+        // Polled after the claims.
+        let standing_still = async {
+            tell.send(()).unwrap();
+            thread::sleep(Duration::from_secs(3));
+        };
         runtime.block_on(join(claiming, standing_still)).0
     });
-    sleep(Duration::from_millis(200)).await;
+    in_time(told).await.unwrap();
     let begun = Instant::now();
     // Of every kind.
     let done = in_time(run_once(&storage)).await;

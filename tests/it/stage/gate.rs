@@ -1,8 +1,11 @@
-//! Calls that are held back at a place that a test knows.
+//! Calls that are held back, or wait, at a place that a test knows.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::in_time;
 
@@ -27,6 +30,25 @@ impl Gate {
         drop(self.opened.acquire().await.unwrap());
     }
 
+    /// What `future` gives, having told the gate as soon as it has been polled and has to wait.
+    ///
+    /// A call that has to wait has then attached to the call in this process that it waits for, or
+    /// its request to the storage is under way.
+    pub(crate) async fn waits<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut begun = Some(&self.begun);
+        poll_fn(|context| {
+            let poll = future.as_mut().poll(context);
+            if poll.is_pending()
+                && let Some(begun) = begun.take()
+            {
+                begun.add_permits(1);
+            }
+            poll
+        })
+        .await
+    }
+
     /// Waits until a body has come to the gate.
     pub(crate) async fn begun(&self) {
         in_time(self.begun.acquire()).await.unwrap().forget();
@@ -36,4 +58,18 @@ impl Gate {
     pub(crate) fn open(&self) {
         self.opened.add_permits(1);
     }
+}
+
+/// Makes a call that has to wait, in a task; when this returns it [waits](Gate::waits).
+pub(crate) async fn begin_waiting<F>(call: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let gate = Gate::default();
+    let waiting = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.waits(call).await }
+    });
+    gate.begun().await;
+    waiting
 }

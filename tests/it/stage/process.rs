@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idem_runtime::hooks::AbandonReason;
-use idem_runtime::testing::Faults;
+use idem_runtime::testing::{Faults, Verb};
 use idem_runtime::{Error, Idempotency, Operation, Outcome};
 use idem_tests::Job;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::gate::Gate;
-use super::{Stage, in_time};
+use super::{Stage, in_time, until};
 
 /// Stands for a process: a handle of its own, on a connection of its own.
 #[derive(Clone)]
@@ -36,6 +36,12 @@ impl Process {
     /// A call of the operation that most tests are about.
     pub(crate) fn charge(&self, key: &str) -> Operation {
         self.idem.operation(Job::OPERATION).key(key)
+    }
+
+    /// Waits until this process has asked the storage again for a key that is another's: its call is
+    /// subscribed by then, and waits.
+    pub(crate) async fn waits_elsewhere(&self) {
+        until("the call has looked again", || self.faults.calls(Verb::Claim) > 1).await;
     }
 
     /// Calls and holds the body back at `gate`, in a task; when this returns the body has begun.

@@ -97,11 +97,11 @@ async fn a_duplicate_waits_for_the_transaction_of_the_first() {
     let mut first = stage.begin().await;
     on_mysql(&stage.idem, &mut first, &request, "first").await.unwrap();
     let (idem, mut second) = (stage.idem.clone(), stage.begin().await);
-    let waiting = tokio::spawn(async move {
+    let waiting = crate::stage::begin_waiting(async move {
         let request = Request { id: 1, amount: 100 };
         on_mysql(&idem, &mut second, &request, "second").await
-    });
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    })
+    .await;
     stage.idem.commit(first).await.unwrap();
     let receipt = crate::stage::in_time(waiting).await.unwrap().unwrap();
     assert_eq!(receipt, Receipt { balance: 100, note: "first".to_owned() });

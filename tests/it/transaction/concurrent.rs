@@ -9,10 +9,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, MySql, Pool, Postgres, Sqlite};
 use testkit::proxy::{FaultProxy, Loss};
 use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 
 use super::stage::{Db, Failed, Stage, Tx, deposit, on_every_database};
 use crate::outbox::stage::{Db as _, inside};
-use crate::stage::{in_time, until};
+use crate::stage::{Gate, in_time, until};
 
 /// Far longer than it takes to be told something, and shorter than anybody waits for a lock.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -27,13 +28,37 @@ async fn holding<'t, DB: Db>(stage: &Stage<DB>, key: &str) -> Tx<'t, DB> {
 
 /// A call with the key in another transaction, which is committed where it has a result.
 async fn call<DB: Db>(
+    elsewhere: (Pool<DB>, Idempotency),
+    key: &str,
+    wait: Duration,
+) -> Result<Outcome<i64>, Error> {
+    call_telling(&Gate::default(), elsewhere, key, wait).await
+}
+
+/// The same in a task; when this returns its transaction has begun and its claim is under way.
+async fn begin_call<DB: Db>(
+    stage: &Stage<DB>,
+    key: &'static str,
+    wait: Duration,
+) -> JoinHandle<Result<Outcome<i64>, Error>> {
+    let (gate, elsewhere) = (Gate::default(), stage.elsewhere().await);
+    let waiting = tokio::spawn({
+        let gate = gate.clone();
+        async move { call_telling(&gate, elsewhere, key, wait).await }
+    });
+    gate.begun().await;
+    waiting
+}
+
+async fn call_telling<DB: Db>(
+    gate: &Gate,
     (pool, idem): (Pool<DB>, Idempotency),
     key: &str,
     wait: Duration,
 ) -> Result<Outcome<i64>, Error> {
     let mut tx = pool.begin().await.unwrap();
     let operation = idem.in_transaction(&mut tx).operation("deposit").key(key).wait(wait);
-    let outcome = operation.run_with_outcome(async |_| Ok::<_, Error>(0)).await?;
+    let outcome = gate.waits(operation.run_with_outcome(async |_| Ok::<_, Error>(0))).await?;
     idem.commit(tx).await?;
     Ok(outcome)
 }
@@ -55,9 +80,7 @@ async fn a_second_transaction_is_told_at_once<DB: Db>(stage: Stage<DB>) {
 
 async fn a_transaction_that_waits_gets_the_result_once_it_is_committed<DB: Db>(stage: Stage<DB>) {
     let first = holding(&stage, "1").await;
-    let elsewhere = stage.elsewhere().await;
-    let waiting = tokio::spawn(async move { call(elsewhere, "1", crate::stage::PATIENCE).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waiting = begin_call(&stage, "1", crate::stage::PATIENCE).await;
     assert!(!waiting.is_finished());
     stage.idem.commit(first).await.unwrap();
     let outcome = in_time(waiting).await.unwrap().unwrap();
@@ -66,9 +89,7 @@ async fn a_transaction_that_waits_gets_the_result_once_it_is_committed<DB: Db>(s
 
 async fn a_transaction_that_waits_runs_once_the_first_is_rolled_back<DB: Db>(stage: Stage<DB>) {
     let first = holding(&stage, "1").await;
-    let elsewhere = stage.elsewhere().await;
-    let waiting = tokio::spawn(async move { call(elsewhere, "1", crate::stage::PATIENCE).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waiting = begin_call(&stage, "1", crate::stage::PATIENCE).await;
     first.rollback().await.unwrap();
     assert!(!in_time(waiting).await.unwrap().unwrap().is_replayed());
 }
@@ -114,10 +135,8 @@ on_every_server!(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_sqlite_a_second_transaction_waits_for_its_turn_and_replays() {
     let stage = Stage::<Sqlite>::new().await;
-    let elsewhere = stage.elsewhere().await;
     let first = holding(&stage, "1").await;
-    let second = tokio::spawn(async move { call(elsewhere, "1", Duration::ZERO).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let second = begin_call(&stage, "1", Duration::ZERO).await;
     assert!(!second.is_finished());
     stage.idem.commit(first).await.unwrap();
     let outcome = in_time(second).await.unwrap().unwrap();
