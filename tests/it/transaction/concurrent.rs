@@ -37,11 +37,11 @@ async fn call<DB: Db>(
 
 /// The same in a task; when this returns its transaction has begun and its claim is under way.
 async fn begin_call<DB: Db>(
-    stage: &Stage<DB>,
+    elsewhere: (Pool<DB>, Idempotency),
     key: &'static str,
     wait: Duration,
 ) -> JoinHandle<Result<Outcome<i64>, Error>> {
-    let (gate, elsewhere) = (Gate::default(), stage.elsewhere().await);
+    let gate = Gate::default();
     let waiting = tokio::spawn({
         let gate = gate.clone();
         async move { call_telling(&gate, elsewhere, key, wait).await }
@@ -80,7 +80,7 @@ async fn a_second_transaction_is_told_at_once<DB: Db>(stage: Stage<DB>) {
 
 async fn a_transaction_that_waits_gets_the_result_once_it_is_committed<DB: Db>(stage: Stage<DB>) {
     let first = holding(&stage, "1").await;
-    let waiting = begin_call(&stage, "1", crate::stage::PATIENCE).await;
+    let waiting = begin_call(stage.elsewhere().await, "1", crate::stage::PATIENCE).await;
     assert!(!waiting.is_finished());
     stage.idem.commit(first).await.unwrap();
     let outcome = in_time(waiting).await.unwrap().unwrap();
@@ -89,7 +89,7 @@ async fn a_transaction_that_waits_gets_the_result_once_it_is_committed<DB: Db>(s
 
 async fn a_transaction_that_waits_runs_once_the_first_is_rolled_back<DB: Db>(stage: Stage<DB>) {
     let first = holding(&stage, "1").await;
-    let waiting = begin_call(&stage, "1", crate::stage::PATIENCE).await;
+    let waiting = begin_call(stage.elsewhere().await, "1", crate::stage::PATIENCE).await;
     first.rollback().await.unwrap();
     assert!(!in_time(waiting).await.unwrap().unwrap().is_replayed());
 }
@@ -135,8 +135,9 @@ on_every_server!(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_sqlite_a_second_transaction_waits_for_its_turn_and_replays() {
     let stage = Stage::<Sqlite>::new().await;
+    let elsewhere = stage.elsewhere().await;
     let first = holding(&stage, "1").await;
-    let second = begin_call(&stage, "1", Duration::ZERO).await;
+    let second = begin_call(elsewhere, "1", Duration::ZERO).await;
     assert!(!second.is_finished());
     stage.idem.commit(first).await.unwrap();
     let outcome = in_time(second).await.unwrap().unwrap();
