@@ -102,7 +102,7 @@ async fn dropped_after_the_claim_was_applied_leaves_no_lock(stage: Stage) {
     let process = stage.process().await;
     process.faults.next(Verb::Claim, Fault::HangAfter);
     let call = long(process.charge("k")).run_with_outcome(stage.body("k", "dropped"));
-    drop_applied(&stage, "k", Status::Processing, call).await;
+    Box::pin(drop_applied(&stage, "k", Status::Processing, call)).await;
     idle(&process).await;
     assert_eq!(stage.status("k").await, Some(Status::Released));
     assert_free(&stage, "k").await;
@@ -156,7 +156,7 @@ async fn dropped_while_completing_goes_on_completing(stage: Stage) {
         process.faults.next(Verb::Complete, fault);
         let call = long(process.charge(key)).run_with_outcome(stage.body(key, "first"));
         if matches!(fault, Fault::HangAfter) {
-            drop_applied(&stage, key, Status::Completed, call).await;
+            Box::pin(drop_applied(&stage, key, Status::Completed, call)).await;
         } else {
             drop_at(&process, Verb::Complete, call).await;
         }

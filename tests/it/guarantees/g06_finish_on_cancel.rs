@@ -121,7 +121,7 @@ async fn finishing_call_that_is_dropped_before_its_body_leaves_no_lock(stage: St
     process.faults.next(Verb::Claim, Fault::HangAfter);
     let call =
         long(process.charge("k")).finish_on_cancel().run_with_outcome(stage.body("k", "dropped"));
-    drop_applied(&stage, "k", Status::Processing, call).await;
+    Box::pin(drop_applied(&stage, "k", Status::Processing, call)).await;
     idle(&process).await;
     assert_free(&stage, "k").await;
     assert_eq!((stage.ledger.executions("k"), process.heard.abandoned()), (1, vec![]));
