@@ -3,8 +3,8 @@
 //! The names of the files are the specification. Those in `accepts` are modules of this test, those in
 //! `pass` programs: each asserts that duplicates execute once and get a faithful replay. Those in
 //! `fail` have one error each, at the place of the mistake, with a `= help:` line; those whose names
-//! begin with `several_mistakes` have one for each mistake. In `warns` are the warnings that the
-//! attribute does not hide.
+//! begin with `several_mistakes` have one for each mistake. A check of the types alone does not find
+//! those in `fail_when_built`. In `warns` are the warnings that the attribute does not hide.
 
 #[allow(
     clippy::all,
@@ -26,15 +26,19 @@ fn refused_functions() {
     cases.compile_fail("warns/*.rs");
 }
 
+/// Beside programs that run, trybuild builds the refused ones too.
 #[test]
-fn accepted_programs() {
-    trybuild::TestCases::new().pass("pass/*.rs");
+fn built_programs() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("pass/*.rs");
+    cases.compile_fail("fail_when_built/*.rs");
 }
 
 /// `compile_fail` alone would accept a second error that somebody let slip into a `.stderr`.
 #[test]
 fn refusals_are_one_error_with_help() {
-    let files = std::fs::read_dir("fail").unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["fail", "fail_when_built"].map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     let outputs: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|kind| kind == "stderr")).collect();
     assert!(outputs.len() >= 35, "{} refused shapes", outputs.len());
