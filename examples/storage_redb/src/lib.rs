@@ -3,9 +3,10 @@
 //! What it can lose: nothing that was answered, as long as the disk keeps what it was told to flush. One process opens the file at a time, and
 //! within it the clones of one [`RedbStorage`] share the records and wake each other's waiters.
 //!
-//! What it cannot do: write after a flush has failed. redb then refuses every write until the file is opened again, since nobody knows what
-//! is on the disk. Results that were recorded are still replayed, everything else fails, and so does
-//! [`ping`](idempotency::Idempotency::ping): have it decide whether the process is ready, and restart a process that is not.
+//! It cannot write after a flush has failed: redb then refuses every write until the file is opened
+//! again, since the state on disk is unknown. Recorded results are still replayed; everything else
+//! fails, [`ping`](idempotency::Idempotency::ping) included. Use it as the readiness probe, and
+//! restart a process that is not ready.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

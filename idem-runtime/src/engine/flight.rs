@@ -279,8 +279,8 @@ impl Flight {
         self.recovered.load(Ordering::Relaxed)
     }
 
-    /// Wakes whoever waits for a change, after it. Whoever waits says so before looking, in an order that all agree on: so either this sees
-    /// the waiter, or the waiter sees the change.
+    /// Wakes the waiters, after a change. A waiter registers before it reads the phase, with
+    /// sequential consistency: either this sees the waiter, or the waiter sees the change.
     fn notify(&self) {
         if self.awaited.load(Ordering::SeqCst) {
             self.changed.notify_waiters();

@@ -61,8 +61,8 @@ impl Renewer {
         }
     }
 
-    /// The library's own runtime, for what must go on whatever becomes of the application's. `None` where there is none, and for a handle
-    /// in a test's time: that runtime has another, and a test wants to be alone with its calls.
+    /// The library's own runtime, for work that must outlive the application's runtimes. `None` if it
+    /// could not be started, and for a handle in paused time: the clock of that runtime is not paused.
     pub(crate) fn driver(&self) -> Option<&'static Handle> {
         if self.in_paused_time.load(Ordering::Relaxed) { None } else { driver::engine() }
     }

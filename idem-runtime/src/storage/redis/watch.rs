@@ -7,9 +7,9 @@
 //! to another node, whatever is still waited for is subscribed to again, and its waiters are woken,
 //! for a message may have been missed.
 //!
-//! Subscriptions come and go on the library's own thread, whatever becomes of the waiter for whom
-//! that was begun and of its runtime. A key counts as subscribed to from before the command is
-//! sent: the server may subscribe although its answer is not heard.
+//! The library's own thread subscribes and unsubscribes, so that a dropped waiter or runtime does not
+//! interrupt it. A key counts as subscribed before the command is sent: the server may subscribe
+//! even if its reply is lost.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +39,8 @@ struct Inner {
     watchers: Watchers,
     connection: Box<dyn Transport>,
     subscriptions: Mutex<HashMap<RecordKey, Subscription>>,
-    /// Whoever changes a key's subscription holds the lock that the key falls to, so that coming
-    /// and going do not overtake each other.
+    /// A change of a key's subscription holds the key's lock, so that subscribing and unsubscribing
+    /// stay in order.
     changing: [tokio::sync::Mutex<()>; STRIPES],
     hasher: DefaultHashBuilder,
     /// The server or this user has no sharded pub/sub: waiters poll.
@@ -122,7 +122,7 @@ impl Inner {
         if self.is_acknowledged(key.as_str()) {
             return Ok(false);
         }
-        // It may be that its waiter has gone, and with it whoever would unsubscribe.
+        // If its waiter was dropped meanwhile, nothing else unsubscribes.
         if !self.watchers.is_watched(key) {
             return Ok(false);
         }

@@ -2,9 +2,9 @@
 //!
 //! # Settings
 //!
-//! Statements rely on what a session may have otherwise: each commits by itself, none waits long
-//! for a lock, and a value that does not fit is refused. So every connection is told so once
-//! ([`SETTINGS`]), after the server's `init_connect` and the application's hooks.
+//! Statements rely on session settings that a server may set differently: autocommit, a short lock
+//! wait, and strict mode. Every connection sets them once ([`SETTINGS`]), after the server's
+//! `init_connect` and the application's hooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +46,8 @@ pub(super) struct Server {
     pub(super) rolls_back: bool,
 }
 
-/// What a session is told before its first statement. Locks are waited for in whole seconds. With
-/// statements in its binary log the server refuses to write under `READ COMMITTED`.
+/// Sent before a session's first statement. Lock waits are in whole seconds. A server with
+/// `binlog_format = STATEMENT` refuses to write under `READ COMMITTED`.
 pub const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, \
                         sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'; \
                         SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";

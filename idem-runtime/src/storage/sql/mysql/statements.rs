@@ -34,8 +34,8 @@ const CLAIM: &[(&str, &str)] = &[
     ("ttl_ms", "BIGINT"),
 ];
 
-/// Likewise of a claim of a key whose last owner has this fence, and has died (1) or released the
-/// key (0).
+/// The same for a claim of a key whose last owner had this fence, and died (1) or released the key
+/// (0).
 const TAKEOVER: &[(&str, &str)] = &[
     CLAIM[0],
     CLAIM[1],

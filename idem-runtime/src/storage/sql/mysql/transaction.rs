@@ -39,8 +39,8 @@ impl Records for MySql {
     /// It rolls back by itself, and what follows commits by itself.
     const ENDS_BY_ITSELF: bool = true;
 
-    /// What is set is that of the next transaction alone. One text, so that a caller who goes away
-    /// leaves nothing behind.
+    /// The isolation level applies to the next transaction alone. Both statements are one request,
+    /// so that a cancelled caller does not leave the level set.
     fn begin(isolation: Option<Isolation>) -> &'static str {
         match isolation {
             None => "BEGIN",
