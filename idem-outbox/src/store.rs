@@ -183,11 +183,11 @@ impl<DB: OutboxDatabase> Shared<DB> {
         self.on_connection(move |connection| {
             Box::pin(async move {
                 if let Some(begin) = DB::BEGIN {
-                    DB::run(connection, begin.to_owned()).await?;
+                    DB::run_raw(connection, begin.to_owned()).await?;
                 }
                 let answer = work(connection).await?;
                 if DB::BEGIN.is_some() {
-                    DB::run(connection, "COMMIT".to_owned()).await?;
+                    DB::run_raw(connection, "COMMIT".to_owned()).await?;
                 }
                 Ok(answer)
             })

@@ -26,7 +26,10 @@ pub mod sql {
     pub use crate::storage::sql::connections::{
         Address, Connections, Lent, PATIENCE, Share, address_of,
     };
-    pub use crate::storage::sql::migrate::{Migration, is_up_to_date, pending};
+    pub use crate::storage::sql::dialect::Dialect;
+    pub use crate::storage::sql::migrate::{
+        Migration, MigrationError, Migrations, migrate, newer_version,
+    };
     #[cfg(feature = "mysql")]
     pub use crate::storage::sql::mysql::SETTINGS as MYSQL_SETTINGS;
     pub use crate::storage::sql::table::{Quote, Table};

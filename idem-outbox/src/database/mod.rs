@@ -22,8 +22,7 @@ use futures_util::future::BoxFuture;
 use sqlx::Transaction;
 use sqlx::error::DatabaseError;
 
-use idem_runtime::internal::sql::Migration;
-use idem_runtime::internal::sql::{Quote, Table};
+use idem_runtime::internal::sql::{self, Migrations, Quote, Table};
 
 /// The outbox's table in Postgres, as `migrate()` makes it under its default name.
 ///
@@ -54,9 +53,9 @@ pub(crate) const DEFAULT_TABLE: &str = "idempotency_outbox";
 
 /// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`], each with its feature. It is sealed.
 #[expect(private_bounds, reason = "that is what seals a trait")]
-pub trait OutboxDatabase: Dialect {}
+pub trait OutboxDatabase: OutboxDialect {}
 
-impl<DB: Dialect> OutboxDatabase for DB {}
+impl<DB: OutboxDialect> OutboxDatabase for DB {}
 
 /// An argument of a statement.
 #[derive(Clone, Debug)]
@@ -135,15 +134,13 @@ pub(crate) enum Trouble {
 pub(crate) type Rows<'c, DB> = BoxFuture<'c, sqlx::Result<Vec<<DB as sqlx::Database>::Row>>>;
 
 /// How a database is talked to.
-pub(crate) trait Dialect: sqlx::Database {
+pub(crate) trait OutboxDialect: sql::Dialect {
     /// Its name in errors.
     const CALLED: &'static str;
     const QUOTE: Quote;
-    const MIGRATIONS: &'static [Migration];
+    const MIGRATIONS: Migrations;
     /// Where those who make the tables themselves find the statements.
     const SCHEMA: &'static str;
-    /// The type of a version in the table of migrations.
-    const VERSION: &'static str;
 
     /// What the statements of one look at the table, or one write to it, begin with where they are a transaction of their own, so that
     /// no setting of the session matters to them. Behind a pooler a session's settings would be somebody else's next.
@@ -169,9 +166,6 @@ pub(crate) trait Dialect: sqlx::Database {
         sql: Arc<str>,
         arguments: Vec<Value>,
     ) -> BoxFuture<'_, sqlx::Result<u64>>;
-
-    /// Runs statements that give nothing, unprepared.
-    fn run(connection: &mut Self::Connection, sql: String) -> BoxFuture<'_, sqlx::Result<()>>;
 
     /// What the next lanes have.
     fn survey(
@@ -199,13 +193,6 @@ pub(crate) trait Dialect: sqlx::Database {
         connection: &mut Self::Connection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>>;
 
-    /// The statement that notes a version of the tables, which may have been noted before.
-    fn note_version(migrations: &str, version: i64) -> String;
-
-    /// Takes the lock that other migrations wait for, where the database has one that a transaction holds.
-    fn lock_migrations(table: &str) -> Option<String>;
-
-    fn integer(row: &Self::Row, column: usize) -> sqlx::Result<i64>;
     fn text(row: &Self::Row, column: usize) -> sqlx::Result<String>;
     fn optional_text(row: &Self::Row, column: usize) -> sqlx::Result<Option<String>>;
     fn bytes(row: &Self::Row, column: usize) -> sqlx::Result<Vec<u8>>;
@@ -251,20 +238,6 @@ macro_rules! speaks {
             })
         }
 
-        fn run(
-            connection: &mut Self::Connection,
-            sql: String,
-        ) -> futures_util::future::BoxFuture<'_, sqlx::Result<()>> {
-            Box::pin(async move {
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
-                Ok(())
-            })
-        }
-
-        fn integer(row: &Self::Row, column: usize) -> sqlx::Result<i64> {
-            sqlx::Row::try_get(row, column)
-        }
-
         fn text(row: &Self::Row, column: usize) -> sqlx::Result<String> {
             sqlx::Row::try_get(row, column)
         }
@@ -281,7 +254,7 @@ macro_rules! speaks {
 use speaks;
 
 /// The rows of a survey.
-fn seen<DB: Dialect>(rows: &[DB::Row]) -> sqlx::Result<Vec<Seen>> {
+fn seen<DB: OutboxDialect>(rows: &[DB::Row]) -> sqlx::Result<Vec<Seen>> {
     let seen = |row| {
         let is_free = DB::integer(row, 2)? != 0;
         Ok(Seen { lane: DB::integer(row, 0)?, seq: DB::integer(row, 1)?, is_free })

@@ -7,30 +7,34 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use idem_runtime::internal::sql::{Dialect, MYSQL_SETTINGS, Migration, Migrations, Quote, Table};
 use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySql, Transaction};
 
-use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use idem_runtime::internal::sql::MYSQL_SETTINGS;
-use idem_runtime::internal::sql::Migration;
-use idem_runtime::internal::sql::{Quote, Table};
+use super::{
+    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
+};
 
 /// This moment, in milliseconds since the Unix epoch, in no session's time zone.
 const NOW: &str =
     "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)";
 
-impl Dialect for MySql {
+impl OutboxDialect for MySql {
     const CALLED: &'static str = "mysql";
     const QUOTE: Quote = Quote::Backtick;
-    const MIGRATIONS: &'static [Migration] = &[Migration { version: 1, sql: super::MYSQL_SCHEMA }];
+    const MIGRATIONS: Migrations = Migrations {
+        table: DEFAULT_TABLE,
+        steps: &[Migration { version: 1, sql: super::MYSQL_SCHEMA }],
+    };
     const SCHEMA: &'static str = "`idempotency::outbox::MYSQL_SCHEMA`";
-    const VERSION: &'static str = "version bigint NOT NULL PRIMARY KEY, applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP";
 
     speaks!();
 
     fn prepare(connection: &mut MySqlConnection) -> BoxFuture<'_, sqlx::Result<()>> {
-        Self::run(connection, MYSQL_SETTINGS.to_owned())
+        Box::pin(
+            async move { Self::run_raw(connection, MYSQL_SETTINGS.to_owned()).await.map(drop) },
+        )
     }
 
     fn statements(table: &Table) -> Statements {
@@ -169,15 +173,6 @@ impl Dialect for MySql {
         connection: &mut MySqlConnection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
         Box::pin(connection.begin())
-    }
-
-    fn note_version(migrations: &str, version: i64) -> String {
-        format!("INSERT IGNORE INTO {migrations} (version) VALUES ({version})")
-    }
-
-    /// A lock would be part of the session, and a transaction would not survive the statements. The migrations may run twice instead.
-    fn lock_migrations(_table: &str) -> Option<String> {
-        None
     }
 
     fn trouble(error: &dyn DatabaseError) -> Trouble {

@@ -1,28 +1,28 @@
 //! Postgres.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use idem_runtime::internal::sql::{Migration, Migrations, Quote, Table};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Postgres, Transaction};
 
-use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use idem_runtime::internal::sql::Migration;
-use idem_runtime::internal::sql::{Quote, Table};
+use super::{
+    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
+};
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-impl Dialect for Postgres {
+impl OutboxDialect for Postgres {
     const CALLED: &'static str = "postgres";
     const QUOTE: Quote = Quote::Double;
-    const MIGRATIONS: &'static [Migration] =
-        &[Migration { version: 1, sql: super::POSTGRES_SCHEMA }];
+    const MIGRATIONS: Migrations = Migrations {
+        table: DEFAULT_TABLE,
+        steps: &[Migration { version: 1, sql: super::POSTGRES_SCHEMA }],
+    };
     const SCHEMA: &'static str = "`idempotency::outbox::POSTGRES_SCHEMA`";
-    const VERSION: &'static str =
-        "version bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()";
 
     const BEGIN: Option<&'static str> = Some(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
@@ -147,15 +147,6 @@ impl Dialect for Postgres {
         connection: &mut PgConnection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
         Box::pin(connection.begin())
-    }
-
-    fn note_version(migrations: &str, version: i64) -> String {
-        format!("INSERT INTO {migrations} (version) VALUES ({version}) ON CONFLICT DO NOTHING")
-    }
-
-    fn lock_migrations(table: &str) -> Option<String> {
-        let lock = BuildHasherDefault::<DefaultHasher>::default().hash_one(table).cast_signed();
-        Some(format!("SELECT pg_advisory_xact_lock({lock})"))
     }
 
     fn trouble(error: &dyn DatabaseError) -> Trouble {

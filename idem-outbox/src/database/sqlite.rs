@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use idem_runtime::internal::sql::{Migration, Migrations, Quote, Table};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
-use super::{Dialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks};
-use idem_runtime::internal::sql::Migration;
-use idem_runtime::internal::sql::{Quote, Table};
+use super::{
+    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
+};
 
 /// This moment, in milliseconds since the Unix epoch: the same in a whole statement.
 const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 
-impl Dialect for Sqlite {
+impl OutboxDialect for Sqlite {
     const CALLED: &'static str = "sqlite";
     const QUOTE: Quote = Quote::Double;
-    const MIGRATIONS: &'static [Migration] = &[Migration { version: 1, sql: super::SQLITE_SCHEMA }];
+    const MIGRATIONS: Migrations = Migrations {
+        table: DEFAULT_TABLE,
+        steps: &[Migration { version: 1, sql: super::SQLITE_SCHEMA }],
+    };
     const SCHEMA: &'static str = "`idempotency::outbox::SQLITE_SCHEMA`";
-    const VERSION: &'static str =
-        "version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP";
 
     speaks!();
 
@@ -129,15 +131,6 @@ impl Dialect for Sqlite {
         connection: &mut SqliteConnection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
         Box::pin(connection.begin_with("BEGIN IMMEDIATE"))
-    }
-
-    fn note_version(migrations: &str, version: i64) -> String {
-        format!("INSERT INTO {migrations} (version) VALUES ({version}) ON CONFLICT DO NOTHING")
-    }
-
-    /// A transaction that writes is alone anyway.
-    fn lock_migrations(_table: &str) -> Option<String> {
-        None
     }
 
     fn trouble(error: &dyn DatabaseError) -> Trouble {

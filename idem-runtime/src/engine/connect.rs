@@ -15,9 +15,9 @@ impl Idempotency {
     /// | `redis://[user:password@]host[:port][/db]`, `rediss://…`, `valkey://…`, `unix:///path` | Redis or Valkey | `redis` (`redis-tls`) |
     /// | `redis-sentinel://[user:password@]host:port,…/primary[/db]` | the primary that Sentinel names | `redis-sentinel` |
     /// | `redis-cluster://[user:password@]host:port,…` | Redis Cluster | `redis-cluster` |
-    /// | `postgres://[user:password@]host[:port]/database` | Postgres, whose tables [`migrate`](crate::storage::sql) has made | `postgres` |
-    /// | `mysql://[user:password@]host[:port]/database`, `mariadb://…` | MySQL or MariaDB, likewise | `mysql` |
-    /// | `sqlite:FILE`, `sqlite::memory:` | SQLite; the file and its tables are made if they are not there | `sqlite` |
+    /// | `postgres://[user:password@]host[:port]/database` | Postgres; missing tables are [made](crate::storage::sql#tables) | `postgres` |
+    /// | `mysql://[user:password@]host[:port]/database`, `mariadb://…` | MySQL or MariaDB; missing tables are made | `mysql` |
+    /// | `sqlite:FILE`, `sqlite::memory:` | SQLite; a missing file and missing tables are made | `sqlite` |
     /// | any other scheme | a storage that somebody else wrote, if [`register_scheme`](Self::register_scheme) was called for it | |
     ///
     /// `rediss` trusts the authorities that the system trusts, or those in the file that the environment variable `SSL_CERT_FILE` names.
@@ -131,10 +131,7 @@ async fn postgres(_url: &str) -> Result<IdempotencyBuilder, Error> {
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(url: &str) -> Result<IdempotencyBuilder, Error> {
-    let storage = crate::storage::SqliteStorage::connect(url).await?;
-    // The file belongs to this program, unlike a server's database.
-    storage.migrate().await?;
-    Ok(Idempotency::builder(storage))
+    Ok(Idempotency::builder(crate::storage::SqliteStorage::connect(url).await?))
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -12,6 +12,7 @@ mod purging;
 mod rights;
 mod settings;
 mod sqlite;
+mod tables;
 mod unfit;
 
 use std::time::Duration;

@@ -86,7 +86,7 @@ async fn a_postgres_pool_finds_its_tables_by_the_path_of_its_hook() {
     assert_ne!(database.run("SELECT count(*) FROM app.idempotency_records").await, "0");
     // Elsewhere there is none.
     let pool = AppPool::with_hook(&database, 1, "SET search_path = empty").await;
-    refused_before_the_body(pool.handle(), "idempotency_records is not there").await;
+    refused_before_the_body(pool.handle(), "idempotency_records does not exist").await;
 }
 
 /// What a pool of the application's may have told its sessions.

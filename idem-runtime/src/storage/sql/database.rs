@@ -1,12 +1,15 @@
 //! What a database brings to the storage that all databases share.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Database;
 
+use super::connections::Lent;
+use super::dialect::Dialect;
 use super::group::Runs;
+use super::migrate::Migrations;
 use super::row::Found;
+use super::statement_error::StatementError;
 use super::table::Table;
 use super::wakeups::Polls;
 use crate::key::RecordKey;
@@ -25,6 +28,12 @@ pub(crate) trait SqlDatabase: Database {
 pub(crate) trait SqlBackend:
     Runs<Claim> + Runs<Renew> + Runs<Complete> + Runs<Release> + Polls
 {
+    /// Whose statements it runs.
+    type Database: Dialect;
+
+    /// The migrations of the storage's tables.
+    const MIGRATIONS: Migrations;
+
     /// Batches of claims, and of completions, that are under way at once.
     const LANES: usize = 1;
 
@@ -40,8 +49,13 @@ pub(crate) trait SqlBackend:
     /// How long the caller of a verb waits for what runs on the driver.
     fn limit(&self) -> Duration;
 
-    /// Makes the tables, or upgrades them.
-    fn migrate(self: Arc<Self>) -> impl Future<Output = Result<(), StorageError>> + Send;
+    /// A connection of the storage's own, with the settings on which statements rely.
+    fn acquire(
+        &self,
+    ) -> impl Future<Output = Result<Lent<'_, Self::Database>, StatementError>> + Send;
+
+    /// The error of a statement of a migration.
+    fn explain_migration(&self, error: sqlx::Error) -> StorageError;
 
     /// The settings under which records can be lost.
     fn warnings(&self) -> impl Future<Output = Result<Vec<StorageWarning>, StorageError>> + Send;

@@ -17,10 +17,14 @@
 //!
 //! # Tables
 //!
-//! `migrate()` makes the tables, and every process may call it at its start: it works in a
-//! transaction and under a lock, or, in MySQL, which has no transactional DDL, in steps that may run
-//! twice. A migrations table lists what has been applied. Applications that run their own migrations
-//! take the schema from [`POSTGRES_SCHEMA`], [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`] instead. A storage
+//! `connect(url)` makes missing tables and upgrades older ones. A storage that is built from the
+//! application's pool does so only in `migrate()`. Every process may call either at its start: a
+//! migration runs in a transaction and under a lock, or, in MySQL, which has no transactional DDL, in
+//! steps that may run twice. A migrations table lists what has been applied, and where the tables are
+//! up to date it is read, without a lock and without the right to create tables.
+//!
+//! Applications that run their own migrations take the schema from [`POSTGRES_SCHEMA`],
+//! [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`]; `connect` leaves tables that work as they are. A storage
 //! without its tables answers with an error of kind
 //! [`Configuration`](super::StorageErrorKind::Configuration). Table and schema can be named; keys are
 //! compared byte by byte whatever the database's collation.
@@ -121,10 +125,12 @@
 //!   sets; the last commits at a power failure otherwise, which [`SqliteStorage::check`] reports.
 //!   In memory, everything when the process ends.
 
+mod advisory_lock;
 mod answers;
 mod conditions;
 pub(crate) mod connections;
 mod database;
+pub(crate) mod dialect;
 #[cfg(all(feature = "_fuzzing", feature = "sqlite"))]
 #[doc(hidden)]
 pub mod fuzzing;

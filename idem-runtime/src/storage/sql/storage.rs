@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::on_driver;
 use super::database::{Purged, SqlBackend, SqlDatabase};
 use super::group::Group;
+use super::migrate::{self, Listed, MAX_MIGRATION, MigrationError};
 use super::trial::{Trial, Untried, name_right};
 use super::wakeups::Wakeups;
 use super::{janitor, row};
@@ -25,6 +26,9 @@ use crate::storage::{
 /// Clones share its connections and its batches. See the [module](super).
 #[expect(private_bounds, reason = "the databases are those that this library knows")]
 pub struct SqlStorage<DB: SqlDatabase>(Arc<Inner<DB::Backend>>);
+
+/// A database as the migrator talks to it.
+type DialectOf<DB> = <<DB as SqlDatabase>::Backend as SqlBackend>::Database;
 
 struct Inner<B: SqlBackend> {
     backend: Arc<B>,
@@ -56,7 +60,7 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     }
 
     /// Makes the tables, or upgrades them. It does nothing where they are up to date, and every
-    /// process may call it at its start.
+    /// process may call it at its start. [`connect`](Self::connect) does so by itself.
     ///
     /// # Errors
     ///
@@ -65,7 +69,62 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not
     /// create tables, or the database is read-only.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        Arc::clone(self.backend()).migrate().await
+        let backend = Arc::clone(self.backend());
+        let migrating = async move {
+            let mut lent = backend.acquire().await?;
+            let migrated = migrate::migrate::<DialectOf<DB>>(
+                &mut lent.connection,
+                backend.table(),
+                DB::Backend::MIGRATIONS,
+            );
+            let explain = |error| backend.explain_migration(error);
+            migrated.await.map_err(|error| migrate::explain(error, explain))?;
+            lent.give_back();
+            Ok(())
+        };
+        on_driver(MAX_MIGRATION, migrating).await
+    }
+
+    /// Makes the tables where a storage that connects lacks them: see [`migrate`]. Rights are tried
+    /// on tables that exist. A user who makes them may lack the rights of verbs, and the first claim
+    /// tries those.
+    pub(super) async fn ensure_tables(&self) -> Result<(), StorageError> {
+        let listed = self.on_driver(async move |backend: Arc<DB::Backend>| {
+            let mut lent = backend.acquire().await?;
+            let listed = migrate::listed::<DialectOf<DB>>(
+                &mut lent.connection,
+                backend.table(),
+                DB::Backend::MIGRATIONS,
+            );
+            let listed = listed.await.map_err(|error| backend.explain_migration(error))?;
+            lent.give_back();
+            Ok(listed)
+        });
+        let newer = match listed.await? {
+            Listed::UpToDate => return self.try_rights().await,
+            Listed::Older => return self.migrate().await,
+            Listed::Newer(applied) => Some(MigrationError::NewerVersion(applied)),
+            Listed::Unlisted => None,
+        };
+        match self.try_tables().await {
+            // The tables work as they are, or nothing can be made here.
+            Ok(()) | Err(Untried::ReadOnly) => Ok(()),
+            Err(Untried::Refused(error)) if DB::Backend::HAS_RIGHTS => Err(error),
+            Err(Untried::Transient(error)) => Err(error),
+            Err(Untried::NoTables | Untried::Refused(_)) => match newer {
+                Some(newer) => {
+                    Err(migrate::explain(newer, |error| self.backend().explain_migration(error)))
+                }
+                None => self.migrate().await,
+            },
+        }
+    }
+
+    /// Reads, which finds missing tables whatever other rights the user lacks, and makes the verbs.
+    async fn try_tables(&self) -> Result<(), Untried> {
+        let key = RecordKey::from_stored(format!("probe:{}", OwnerId::random()));
+        self.load(&key).await.map_err(|error| Untried::of("SELECT", error))?;
+        self.make_verbs().await
     }
 
     /// Removes expired records every `every`, until `stop` is cancelled; see

@@ -70,15 +70,23 @@ impl Table {
         self.qualified("_migrations")
     }
 
-    /// A statement of the `.sql` files for this table instead of the default one.
-    pub(super) fn adapt(&self, statement: &str) -> String {
-        let index = format!("{DEFAULT_TABLE}_purge_after");
-        let migrations = format!("{DEFAULT_TABLE}_migrations");
-        let mut adapted = statement.replace(&index, "\u{1}").replace(&migrations, "\u{2}");
-        adapted = adapted.replace(DEFAULT_TABLE, &self.records());
-        // An index lives where its table lives, and SQL refuses a schema there.
-        adapted = adapted.replace('\u{1}', &self.quoted(&format!("{}_purge_after", self.name)));
-        adapted.replace('\u{2}', &self.migrations())
+    /// The statements of a `.sql` file, which are for the table `default`, for this table. Every
+    /// other name that begins with `default` is that of an index.
+    pub(super) fn adapt(&self, statements: &str, default: &str) -> String {
+        let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let mut adapted = String::new();
+        let mut rest = statements;
+        while let Some((before, after)) = rest.split_once(default) {
+            let end = after.find(|char| !is_part(char)).unwrap_or(after.len());
+            let (suffix, after) = after.split_at(end);
+            adapted.push_str(before);
+            adapted.push_str(&match suffix {
+                "" | "_migrations" => self.qualified(suffix),
+                _ => self.index(suffix.trim_start_matches('_')),
+            });
+            rest = after;
+        }
+        adapted + rest
     }
 
     /// An index of the table. It lives where its table lives, and SQL refuses a schema there.
@@ -159,7 +167,7 @@ mod tests {
                          INSERT INTO idempotency_records_migrations VALUES (1)";
         let table = Table::new(Some("app"), "once", Quote::Double).unwrap();
         assert_eq!(
-            table.adapt(statement),
+            table.adapt(statement, "idempotency_records"),
             "CREATE INDEX \"once_purge_after\" ON \"app\".\"once\" (purge_after); \
              INSERT INTO \"app\".\"once_migrations\" VALUES (1)"
         );

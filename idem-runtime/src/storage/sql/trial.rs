@@ -27,8 +27,10 @@ pub(super) struct Trial {
 pub(super) enum Untried {
     /// The user lacks a right, or the configuration is wrong.
     Refused(StorageError),
-    /// There are no tables yet, or the server is read-only: the claim itself reports that.
-    Undecided,
+    /// There are no tables, or they lack columns: the claim itself reports that.
+    NoTables,
+    /// The server or the session is read-only: the claim itself reports that.
+    ReadOnly,
     /// Try again.
     Transient(StorageError),
 }
@@ -57,7 +59,7 @@ impl Trial {
                     trial.is_done.store(true, Ordering::Release);
                     Ok(())
                 }
-                Err(Untried::Undecided) => Ok(()),
+                Err(Untried::NoTables | Untried::ReadOnly) => Ok(()),
                 Err(Untried::Refused(error)) => Err(error),
                 Err(Untried::Transient(error)) => Err(not_claimed(error)),
             }
@@ -83,10 +85,10 @@ impl Untried {
     pub(super) fn of(right: &str, error: StorageError) -> Self {
         match (error.kind(), code(&error).as_str()) {
             // No table, no schema, no database, no column.
-            (_, "42P01" | "3F000" | "3D000" | "42703" | "42S02" | "42S22") => Self::Undecided,
+            (_, "42P01" | "3F000" | "3D000" | "42703" | "42S02" | "42S22") => Self::NoTables,
             // The whole server or session is read-only. Not every database has a code for that.
             (StorageErrorKind::NotApplied, _) if error.to_string().contains("read-only") => {
-                Self::Undecided
+                Self::ReadOnly
             }
             (StorageErrorKind::Configuration, _) => Self::Refused(name_right(right, error)),
             _ => Self::Transient(error),

@@ -104,11 +104,13 @@ async fn rights_on_tables_and_on_their_schema_are_told_apart() {
          CREATE SCHEMA hidden",
     );
     let at = |user| signed_in(&url, user, "password");
-    let reader = PostgresStorage::connect(at("reader")).await.unwrap();
-    let error = reader.migrate().await.unwrap_err();
+    let error = PostgresStorage::connect(at("reader")).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration, "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("may not make or change the table") && text.contains("CREATE"), "{text}");
+    assert!(
+        text.contains("may not create or change the table") && text.contains("CREATE"),
+        "{text}"
+    );
     assert!(!text.contains("read and write"), "{text}");
 
     PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();

@@ -11,7 +11,7 @@ use super::{claim, migrated, replay, result, run};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_table_says_how_to_make_it() {
     let url = shared(Product::MySql).new_database();
-    let storage = MySqlStorage::connect(&url).await.unwrap();
+    let storage = MySqlStorage::new(MySqlPool::connect(&url).await.unwrap());
     let error = storage.claim(&claim("key")).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration);
     assert!(error.to_string().contains("migrate()"), "{error}");
@@ -32,8 +32,7 @@ async fn wrong_addresses_are_told_apart_and_passwords_kept() {
         assert!(error.to_string().contains(says), "{url}: {error}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
-    let storage = MySqlStorage::connect(format!("{right}/")).await.unwrap();
-    let error = storage.claim(&claim("key")).await.unwrap_err();
+    let error = MySqlStorage::connect(format!("{right}/")).await.unwrap_err();
     assert!(error.to_string().contains("names no database"), "{error}");
 }
 
@@ -52,8 +51,8 @@ async fn a_url_makes_a_handle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrating_again_or_side_by_side_changes_nothing() {
     let url = shared(Product::MySql).new_database();
-    let storages = join_all((0..4).map(|_| MySqlStorage::connect(&url))).await;
-    let storages: Vec<_> = storages.into_iter().map(Result::unwrap).collect();
+    let pool = MySqlPool::connect(&url).await.unwrap();
+    let storages = [(); 4].map(|()| MySqlStorage::new(pool.clone()));
     for migrated in join_all(storages.iter().map(MySqlStorage::migrate)).await {
         migrated.unwrap();
     }
@@ -102,7 +101,7 @@ async fn a_read_only_server_applies_nothing() {
     server.query("GRANT SELECT, INSERT, UPDATE, DELETE ON idem.* TO app@'%'");
     server.query("SET GLOBAL read_only = ON");
     let url = format!("mysql://app@127.0.0.1:{}/idem", server.port());
-    let storage = MySqlStorage::connect(&url).await.unwrap();
+    let storage = MySqlStorage::new(MySqlPool::connect(&url).await.unwrap());
     let error = storage.claim(&claim("key")).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error}");
     assert!(error.to_string().contains("read-only"), "{error}");

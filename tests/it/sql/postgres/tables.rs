@@ -15,9 +15,9 @@ async fn many_processes_migrate_at_once() {
     let url = shared(Product::Postgres).new_database();
     let mut processes = JoinSet::new();
     for _ in 0..8 {
-        let url = url.clone();
+        let pool = PgPool::connect(&url).await.unwrap();
         processes.spawn(async move {
-            let storage = stage::postgres(url).await;
+            let storage = PostgresStorage::builder().connection_timeout(BUSY).build(pool).unwrap();
             storage.migrate().await.unwrap();
             run_once(&storage).await;
         });
@@ -32,7 +32,7 @@ async fn many_processes_migrate_at_once() {
 #[tokio::test]
 async fn storage_without_its_tables_says_what_to_do() {
     let url = shared(Product::Postgres).new_database();
-    let storage = stage::postgres(&url).await;
+    let storage = PostgresStorage::new(PgPool::connect(&url).await.unwrap());
     let error = storage.claim(&claim(&fresh_key())).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration);
     assert!(error.to_string().contains("migrate()"), "{error}");

@@ -57,12 +57,12 @@ async fn records_survive_the_storage_that_wrote_them() {
 async fn storage_without_its_tables_says_what_to_do() {
     let dir = TempDir::new().unwrap();
     let url = format!("sqlite://{}", dir.path().join("records.db").display());
-    let storage = SqliteStorage::connect(&url).await.unwrap();
+    let direct = SqlitePool::connect(&format!("{url}?mode=rwc")).await.unwrap();
+    let storage = SqliteStorage::new(direct.clone());
     let error = storage.claim(&claim(&fresh_key())).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration);
     assert!(error.to_string().contains("migrate()"), "{error}");
 
-    let direct = SqlitePool::connect(&url).await.unwrap();
     sqlx::raw_sql(SQLITE_SCHEMA).execute(&direct).await.unwrap();
     run_once(&storage).await;
     storage.migrate().await.unwrap();

@@ -130,7 +130,7 @@ impl MySqlBuilder {
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
-        storage.try_rights().await?;
+        storage.ensure_tables().await?;
         Ok(storage)
     }
 }

@@ -73,16 +73,20 @@ impl Link {
         (self.patience + self.response_timeout) * 2
     }
 
+    /// A connection with our settings.
+    pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, MySql>, StatementError> {
+        let acquired = self.connections.acquire_within(share, self.patience).await;
+        let mut lent = acquired.map_err(|error| on_acquire(error, &self.table))?;
+        if lent.is_new {
+            self.within(&mut lent.connection).run(SETTINGS.to_owned()).await?;
+        }
+        Ok(lent)
+    }
+
     /// A connection, for the statements of one batch.
     pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, StatementError> {
-        let acquired = self.connections.acquire_within(share, self.patience).await;
-        let lent = acquired.map_err(|error| on_acquire(error, &self.table))?;
-        let is_new = lent.is_new;
-        let mut session = Session::new(SessionKind::Autocommit { lent, share }, self);
-        if is_new {
-            session.run(SETTINGS.to_owned()).await?;
-        }
-        Ok(session)
+        let lent = self.acquire(share).await?;
+        Ok(Session::new(SessionKind::Autocommit { lent, share }, self))
     }
 
     /// The application's connection, for statements that are part of the transaction that it is in.
@@ -152,10 +156,6 @@ impl<'a> Session<'a> {
             *self = self.link.session(*share).await?;
         }
         Ok(())
-    }
-
-    pub(super) fn connection(&mut self) -> &mut MySqlConnection {
-        self.kind.connection()
     }
 
     /// Lets others have the connection, if it is the storage's own and of any use.

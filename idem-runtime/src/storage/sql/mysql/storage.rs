@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sqlx::MySql;
 
-use super::super::connections::Share;
+use super::super::connections::{Lent, Share};
 use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::migrate::Migrations;
 use super::super::row::{self, Found};
 use super::super::statement_error::StatementError;
 use super::super::storage::SqlStorage;
@@ -43,6 +44,10 @@ impl SqlDatabase for MySql {
 }
 
 impl SqlBackend for Backend {
+    type Database = MySql;
+
+    const MIGRATIONS: Migrations = migrate::MIGRATIONS;
+
     /// The server commits the batches of several connections together.
     const LANES: usize = 2;
 
@@ -56,8 +61,12 @@ impl SqlBackend for Backend {
         self.link.limit()
     }
 
-    async fn migrate(self: Arc<Self>) -> Result<(), StorageError> {
-        migrate::migrate(self).await
+    async fn acquire(&self) -> Result<Lent<'_, MySql>, StatementError> {
+        self.link.acquire(Share::Claims).await
+    }
+
+    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
+        migrate::explain(error, &self.link.table)
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {

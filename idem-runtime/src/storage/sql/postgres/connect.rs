@@ -143,7 +143,7 @@ impl PostgresBuilder {
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }
-        storage.try_rights().await?;
+        storage.ensure_tables().await?;
         Ok(storage)
     }
 }

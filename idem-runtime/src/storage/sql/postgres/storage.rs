@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use sqlx::Postgres;
 
-use super::super::connections::Share;
+use super::super::connections::{Lent, Share};
 use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::migrate::Migrations;
 use super::super::row::{self, Found};
+use super::super::statement_error::StatementError;
 use super::super::storage::SqlStorage;
 use super::super::table::Table;
 use super::check::{self, PostgresWarning};
@@ -40,6 +42,10 @@ impl SqlDatabase for Postgres {
 }
 
 impl SqlBackend for Backend {
+    type Database = Postgres;
+
+    const MIGRATIONS: Migrations = migrate::MIGRATIONS;
+
     fn table(&self) -> &Table {
         &self.link.table
     }
@@ -48,8 +54,12 @@ impl SqlBackend for Backend {
         self.link.limit()
     }
 
-    async fn migrate(self: Arc<Self>) -> Result<(), StorageError> {
-        migrate::migrate(self).await
+    async fn acquire(&self) -> Result<Lent<'_, Postgres>, StatementError> {
+        self.link.acquire(Share::Claims).await
+    }
+
+    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
+        migrate::explain(error, &self.link.table)
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {

@@ -122,9 +122,7 @@ impl SqliteBuilder {
             move || options.clone(),
             table,
         ));
-        if in_memory {
-            storage.migrate().await?;
-        }
+        storage.ensure_tables().await?;
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }

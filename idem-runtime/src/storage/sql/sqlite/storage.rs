@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use sqlx::Sqlite;
 
-use super::super::connections::Share;
+use super::super::connections::{Lent, Share};
 use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::migrate::Migrations;
 use super::super::row::{self, Found};
+use super::super::statement_error::StatementError;
 use super::super::storage::SqlStorage;
 use super::super::table::Table;
 use super::check::{self, SqliteWarning};
+use super::error::on_statement;
 use super::link::{Bound, Link};
 use super::migrate;
 use super::verbs::Backend;
@@ -40,6 +43,10 @@ impl SqlDatabase for Sqlite {
 }
 
 impl SqlBackend for Backend {
+    type Database = Sqlite;
+
+    const MIGRATIONS: Migrations = migrate::MIGRATIONS;
+
     /// Who may write one row of a file may write all, and a claim writes one.
     const HAS_RIGHTS: bool = false;
 
@@ -51,8 +58,12 @@ impl SqlBackend for Backend {
         Link::limit()
     }
 
-    async fn migrate(self: Arc<Self>) -> Result<(), StorageError> {
-        migrate::migrate(self).await
+    async fn acquire(&self) -> Result<Lent<'_, Sqlite>, StatementError> {
+        self.link.acquire(Share::Claims).await
+    }
+
+    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
+        on_statement(error, &self.link.table).into()
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {

@@ -232,15 +232,5 @@ pub(super) fn is_nested<DB: sqlx::Database>(connection: &DB::Connection) -> bool
 /// for each other, and nothing worse.
 #[cfg(feature = "postgres")]
 pub(super) fn lock(table: &super::table::Table, key: &crate::key::RecordKey) -> i64 {
-    use sha2::{Digest, Sha256};
-
-    let mut hasher = Sha256::new();
-    hasher.update("idempotency");
-    // A table's name has no control character.
-    hasher.update([0]);
-    hasher.update(table.records());
-    hasher.update([0]);
-    hasher.update(key.as_str());
-    let hash: [u8; 32] = hasher.finalize().into();
-    hash.first_chunk().map_or(0, |head| i64::from_be_bytes(*head))
+    super::advisory_lock::advisory_lock("transaction", &[&table.records(), key.as_str()])
 }
