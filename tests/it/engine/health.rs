@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use idem_runtime::storage::{StorageErrorKind, StorageWarning};
+use idem_runtime::storage::{
+    MySqlStorage, PostgresStorage, SharedStorage, StorageErrorKind, StorageWarning,
+};
 use idem_runtime::testing::{Fault, FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency};
+use sqlx::{MySqlPool, PgPool};
 use tempfile::TempDir;
 use testkit::proxy::Loss;
 use testkit::redis::{ClusterSetup, RedisServer, SentinelSetup};
@@ -67,9 +70,18 @@ async fn a_storage_that_does_not_answer_is_told_within_the_budget_and_recovers(s
     in_time(again).await;
 }
 
-/// A handle on a database without tables, connected as users do.
+/// A handle on a database without tables, beside the application's pool.
 async fn without_tables(product: Product) -> Error {
-    let idem = Idempotency::connect(&shared(product).new_database()).await.unwrap();
+    let url = shared(product).new_database();
+    let storage = match product {
+        Product::Postgres => {
+            SharedStorage::new(PostgresStorage::new(PgPool::connect(&url).await.unwrap()))
+        }
+        Product::MySql => {
+            SharedStorage::new(MySqlStorage::new(MySqlPool::connect(&url).await.unwrap()))
+        }
+    };
+    let idem = Idempotency::new(storage).unwrap();
     in_time(idem.ping()).await.unwrap_err()
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use idem_runtime::storage::{MySqlStorage, PostgresStorage, SharedStorage};
+use idem_runtime::storage::{MySqlStorage, PostgresStorage, SharedStorage, SqliteStorage};
 use idem_runtime::{Error, ErrorKind, Idempotency};
-use sqlx::{MySqlPool, PgPool};
+use sqlx::{MySqlPool, PgPool, SqlitePool};
 use testkit::sql::query;
 
 use super::app_pool::AppPool;
@@ -113,7 +113,9 @@ async fn reader_of(database: &Database) -> Idempotency {
     };
     // From a pool: to connect, a storage asks for what bodies need.
     let storage = match database.kind {
-        Kind::Sqlite => database.at(url).storage().await,
+        Kind::Sqlite => {
+            SharedStorage::new(SqliteStorage::new(SqlitePool::connect(&url).await.unwrap()))
+        }
         Kind::Postgres => {
             SharedStorage::new(PostgresStorage::new(PgPool::connect(&url).await.unwrap()))
         }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::super::{claim, fresh_key, run_once};
 use super::database;
-use crate::stage;
+use crate::stage::BUSY;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_processes_migrate_at_once() {

@@ -1,6 +1,7 @@
 //! Making a [`SqliteStorage`].
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -123,6 +124,8 @@ impl SqliteBuilder {
             table,
         ));
         storage.ensure_tables().await?;
+        let trying = async |backend: Arc<Backend>| Ok(backend.link.require_writable().await?);
+        storage.on_driver(trying).await?;
         for warning in storage.check().await? {
             tracing::warn!("{warning}");
         }

@@ -216,6 +216,18 @@ impl Link {
         self.run(share, sql, bind).await
     }
 
+    /// Fails where the file cannot be written by this process. It waits for no other writer.
+    pub(super) async fn require_writable(&self) -> Result<(), StatementError> {
+        let mut lent = self.acquire(Share::Claims).await?;
+        let locking = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut lent.connection);
+        let locked = timeout(RESPONSE_TIMEOUT, locking).await.map_err(|_| stuck())?;
+        lent.give_back();
+        match locked {
+            Err(error) if !is_busy(&error) => Err(on_statement(error, &self.table)),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails while others have the write lock, and leaves owners time to renew their leases where
     /// nobody has it.
     pub(super) async fn let_owners_go_first(&self) -> Result<(), StatementError> {
