@@ -154,7 +154,7 @@ async fn sentinel_and_cluster_tell_of_their_settings_and_answer_pings() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn databases_tell_of_their_settings() {
     let url = shared(Product::Postgres).new_database();
-    idem_runtime::storage::PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
+    PostgresStorage::connect(&url).await.unwrap().migrate().await.unwrap();
     let name = url.rsplit('/').next().unwrap();
     query(&url, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).unwrap();
     let told = warned(&url).await;
@@ -162,7 +162,7 @@ async fn databases_tell_of_their_settings() {
 
     let server =
         SqlServer::builder(Product::MySql).setting("innodb-flush-log-at-trx-commit", "2").start();
-    let storage = idem_runtime::storage::MySqlStorage::connect(server.url()).await.unwrap();
+    let storage = MySqlStorage::connect(server.url()).await.unwrap();
     storage.migrate().await.unwrap();
     assert_eq!(warned(&server.url()).await, ["innodb_flush_log_at_trx_commit"]);
 }

@@ -84,11 +84,6 @@ impl Database {
         database
     }
 
-    /// The same by another address.
-    pub(super) fn at(&self, url: String) -> Self {
-        Self { url, ..self.clone() }
-    }
-
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
         match self.kind {
             Kind::Postgres => {

@@ -13,10 +13,11 @@
 //! | listed as newer, and they work | leaves them as they are | `NewerVersion` |
 //! | listed as newer, and they do not work | `NewerVersion` | `NewerVersion` |
 //!
-//! In a rolling upgrade a process of the older version may restart after the tables are upgraded, so
-//! `connect` takes newer tables that work. A storage that is built from the application's pool does not migrate by itself: that pool's user
-//! and schema belong to the application. So a user who may not create tables, or a read-only
-//! replica, needs tables that are up to date and nothing else.
+//! In a rolling upgrade a process of the older version may restart after the tables are upgraded,
+//! so `connect` takes newer tables that work. A storage that is built from the application's pool
+//! does not migrate by itself: that pool's user and schema belong to the application. So a user who
+//! may not create tables, or a read-only replica, needs tables that are up to date and nothing
+//! else.
 //!
 //! # Concurrency
 //!

@@ -216,15 +216,18 @@ impl Link {
         self.run(share, sql, bind).await
     }
 
-    /// Fails where the file cannot be written by this process. It waits for no other writer.
+    /// Fails where this process cannot write the file. It waits for no other writer.
     pub(super) async fn require_writable(&self) -> Result<(), StatementError> {
         let mut lent = self.acquire(Share::Claims).await?;
-        let locking = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut lent.connection);
-        let locked = timeout(RESPONSE_TIMEOUT, locking).await.map_err(|_| stuck())?;
-        lent.give_back();
-        match locked {
+        // `BEGIN IMMEDIATE` reads where the file is read-only, and does not fail.
+        let delete = format!("DELETE FROM {} WHERE false", self.table.records());
+        let writing = sqlx::raw_sql(AssertSqlSafe(delete)).execute(&mut lent.connection);
+        match timeout(RESPONSE_TIMEOUT, writing).await.map_err(|_| stuck())? {
             Err(error) if !is_busy(&error) => Err(on_statement(error, &self.table)),
-            _ => Ok(()),
+            _ => {
+                lent.give_back();
+                Ok(())
+            }
         }
     }
 
