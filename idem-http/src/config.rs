@@ -57,6 +57,7 @@ pub(crate) struct Limit {
 
 /// The treatment of a body that exceeds its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OverLimit {
     /// A request is refused with a 413 and not handled. A response reaches its caller, and its duplicates are refused with
     /// [`ResponseNotStored`](ProblemKind::ResponseNotStored): the request is handled once in any case.

@@ -106,6 +106,7 @@
 //! continues in a task of its own, inside the spans of the outer middleware, but without its task-locals.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::exhaustive_enums)]
 
 mod answer;
 mod body;

@@ -82,6 +82,7 @@
 //! `postgres`, `mysql` and `sqlite`; `RedisStreams` needs `redis`, and `JetStream` needs `nats`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::exhaustive_enums)]
 
 #[cfg(feature = "_sql")]
 mod database;

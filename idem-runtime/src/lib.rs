@@ -2,6 +2,7 @@
 //! `idempotency`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::exhaustive_enums)]
 // `tests/schedules` builds these sources a second time; their own tests run here alone.
 #![cfg(not(all(idem_shuttle, test)))]
 

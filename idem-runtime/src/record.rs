@@ -163,6 +163,7 @@ impl fmt::Display for Fence {
 ///
 /// Exhaustive, as all enums of the storage contract are: a storage has to handle every variant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum CrashPolicy {
     /// The next caller runs the body again: at least once.
     #[default]
@@ -244,6 +245,7 @@ impl fmt::Debug for Failure {
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum Finish {
     /// With a result.
     Completed(Payload),
@@ -274,6 +276,7 @@ pub struct Finished {
 
 /// A record's status, with the fields of that status.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum State {
     /// An owner is running the body, or died.
     Processing {
@@ -296,6 +299,7 @@ pub enum State {
 
 /// Status of a record; no record at all is "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum Status {
     /// An owner is running the body, or died and was not taken over yet.
     Processing,

@@ -109,7 +109,7 @@ async fn storage_on_a_disk_whose_power_fails_conforms() {
     let unsupported = report
         .cases()
         .iter()
-        .filter(|case| matches!(case.outcome(), conformance::Outcome::Unsupported(_)))
+        .filter(|case| matches!(case.outcome(), conformance::CaseOutcome::Unsupported(_)))
         .filter(|case| !case.name().starts_with("lost::"));
     assert_eq!(unsupported.count(), 0, "{report}");
 }

@@ -6,6 +6,7 @@ use crate::error::{OutboxError, OutboxErrorKind};
 
 /// What happens to later events of a key when one of them is put aside as a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AfterDeath {
     /// They go on without it. Consumers see a gap, and perhaps later the event that was redriven.
     #[default]

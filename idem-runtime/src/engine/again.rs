@@ -30,14 +30,17 @@ trait Sealed<K> {}
 pub mod kinds {
     /// It is a [`std::error::Error`] itself.
     #[derive(Debug)]
+    #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum Plain {}
 
     /// It has a `dyn Error + Send + Sync` inside.
     #[derive(Debug)]
+    #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum Boxed {}
 
     /// It has a `dyn Error` inside.
     #[derive(Debug)]
+    #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum BoxedHere {}
 }
 

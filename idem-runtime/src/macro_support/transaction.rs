@@ -27,6 +27,7 @@ pub fn require_transaction<C: Transactional + ?Sized>(_transaction: &C) {}
 
 /// Whether there is a body to run.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum Turn<R, X> {
     /// There is not: this is the result.
     Ended(R),

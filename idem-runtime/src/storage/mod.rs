@@ -100,6 +100,7 @@ pub struct Claim {
 
 /// The answer to a [`Claim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum Claimed {
     /// The caller is the owner and runs the body.
     Acquired {
@@ -155,6 +156,7 @@ pub struct Release {
 
 /// The answer to an owner's write.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum Written {
     /// The write is applied, now or by an earlier identical request.
     Done,
@@ -164,6 +166,7 @@ pub enum Written {
 
 /// The state of a key whose lease the caller has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a storage handles every variant")]
 pub enum Lost {
     /// No owner: the record was released and not claimed since, expired, or was lost by the server.
     Gone,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use idem_runtime::clock::Clock;
 use idem_runtime::record::Timestamp;
 use idem_runtime::storage::MemoryStorage;
-use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened, Outcome};
+use idem_runtime::testing::conformance::{self, CaseOutcome, Harm, Harness, Inflicted, Opened};
 use idem_runtime::testing::{Fault, Faults, FaultyStorage, ManualClock, Verb};
 
 use super::memory::{NO_BYTES, OnManualClock};
@@ -67,7 +67,7 @@ async fn faulty_storage_conforms_when_requests_and_replies_are_lost() {
     let lost: Vec<_> =
         report.cases().iter().filter(|case| case.name().contains("_is_lost")).collect();
     assert!(lost.len() >= 6);
-    assert!(lost.iter().all(|case| *case.outcome() == Outcome::Passed), "{report}");
+    assert!(lost.iter().all(|case| *case.outcome() == CaseOutcome::Passed), "{report}");
 }
 
 async fn conforms_with(faults: impl Fn(&Faults)) {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use idem_runtime::testing::conformance::{self, Outcome, Report};
+use idem_runtime::testing::conformance::{self, CaseOutcome, Report};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::flawed::{FLAWS, FOUND_ON_A_SHARED_STORE, Flaw, OnFlawed};
@@ -18,7 +18,7 @@ async fn run(flaw: Flaw) -> Report {
 async fn storage_without_a_flaw_passes_every_case() {
     let report = run(Flaw::None).await;
     report.assert_passed();
-    assert!(report.cases().iter().all(|case| *case.outcome() == Outcome::Passed), "{report}");
+    assert!(report.cases().iter().all(|case| *case.outcome() == CaseOutcome::Passed), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +65,7 @@ async fn flaws_of_a_shared_store_are_found() {
 async fn failures_name_key_call_and_difference() {
     let told = |report: &Report, case: &str| {
         let found = report.failures().find(|found| found.name() == case);
-        let Some(Outcome::Failed(what)) = found.map(conformance::CaseReport::outcome) else {
+        let Some(CaseOutcome::Failed(what)) = found.map(conformance::CaseReport::outcome) else {
             panic!("{case} found nothing: {report}");
         };
         what.clone()

@@ -10,6 +10,7 @@ thread_local! {
 
 /// A mistake in the order of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mistake {
     /// A waiter registers when it waits, not before it looks.
     RegistersLate,

@@ -63,6 +63,7 @@ pub struct AsTarget;
 
 /// A wrapper, or what was read back of one.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum Held<V, T> {
     /// The wrapper.
     Whole(V),

@@ -42,6 +42,7 @@ pub type Address<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// Which connections a statement may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum Share {
     /// Claims, which may wait for locks, and reads.
     Claims,

@@ -60,6 +60,7 @@ pub struct Migrations {
 
 /// Why tables were not migrated.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum MigrationError {
     /// A statement failed.
     Statement(sqlx::Error),

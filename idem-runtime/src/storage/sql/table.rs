@@ -15,6 +15,7 @@ const LONGEST: usize = 48;
 
 /// How a database quotes names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum Quote {
     /// `"name"`: Postgres and SQLite.
     #[cfg_attr(

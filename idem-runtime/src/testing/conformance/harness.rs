@@ -59,6 +59,7 @@ pub trait Harness: Sized + Send + Sync + 'static {
 /// The result of opening a handle.
 #[derive(Clone, Debug)]
 #[must_use]
+#[expect(clippy::exhaustive_enums, reason = "a harness may wrap another one")]
 pub enum Opened<T> {
     /// It was.
     Done(T),
@@ -88,6 +89,7 @@ pub enum Harm<'a> {
 /// The result of inflicting harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[expect(clippy::exhaustive_enums, reason = "a harness may wrap another one")]
 pub enum Inflicted {
     /// It was.
     Done,

@@ -83,5 +83,5 @@ mod suite;
 mod trail;
 
 pub use harness::{Harm, Harness, Inflicted, Opened};
-pub use report::{CaseReport, Outcome, Report};
+pub use report::{CaseOutcome, CaseReport, Report};
 pub use suite::run;

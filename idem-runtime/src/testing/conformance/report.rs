@@ -17,13 +17,14 @@ pub struct Report {
 pub struct CaseReport {
     pub(super) name: &'static str,
     pub(super) contract: &'static str,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CaseOutcome,
     pub(super) took: Duration,
 }
 
 /// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+#[non_exhaustive]
+pub enum CaseOutcome {
     /// The storage meets the contract.
     Passed,
     /// The storage violates the contract: the difference, and the preceding calls with their keys
@@ -47,7 +48,7 @@ impl Report {
 
     /// The cases that failed.
     pub fn failures(&self) -> impl Iterator<Item = &CaseReport> {
-        self.cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_)))
+        self.cases.iter().filter(|case| matches!(case.outcome, CaseOutcome::Failed(_)))
     }
 
     /// Whether no case failed.
@@ -82,7 +83,7 @@ impl CaseReport {
     }
 
     /// The outcome.
-    pub fn outcome(&self) -> &Outcome {
+    pub fn outcome(&self) -> &CaseOutcome {
         &self.outcome
     }
 
@@ -105,9 +106,9 @@ impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, contract, outcome, took } = self;
         match outcome {
-            Outcome::Passed => write!(f, "  ok           {name} ({took:.1?})"),
-            Outcome::Unsupported(why) => write!(f, "  unsupported  {name}: {why}"),
-            Outcome::Failed(what) => {
+            CaseOutcome::Passed => write!(f, "  ok           {name} ({took:.1?})"),
+            CaseOutcome::Unsupported(why) => write!(f, "  unsupported  {name}: {why}"),
+            CaseOutcome::Failed(what) => {
                 write!(
                     f,
                     "  FAILED       {name} ({took:.1?})\n    must: {contract}\n    but: {what}"

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::cases::{self, Case, Turn};
 use super::check::Complaint;
 use super::harness::Harness;
-use super::report::{CaseReport, Outcome, Report};
+use super::report::{CaseOutcome, CaseReport, Report};
 use super::stage::Stage;
 
 /// Far more than a case needs: a storage that hangs fails its case and does not hang the suite.
@@ -56,12 +56,12 @@ pub async fn run<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
 async fn report<H: Harness>(case: Case<H>, stage: Stage<H>) -> CaseReport {
     let start = Instant::now();
     let trail = stage.trail();
-    let failed = |what: &str| Outcome::Failed(format!("{what}\n    after:{}", trail.render()));
+    let failed = |what: &str| CaseOutcome::Failed(format!("{what}\n    after:{}", trail.render()));
     let run = AssertUnwindSafe((case.run)(stage)).catch_unwind();
     let outcome = match timeout(PATIENCE, run).await {
-        Ok(Ok(Ok(()))) => Outcome::Passed,
+        Ok(Ok(Ok(()))) => CaseOutcome::Passed,
         Ok(Ok(Err(Complaint::Violated(what)))) => failed(&what),
-        Ok(Ok(Err(Complaint::Unsupported(why)))) => Outcome::Unsupported(why.to_owned()),
+        Ok(Ok(Err(Complaint::Unsupported(why)))) => CaseOutcome::Unsupported(why.to_owned()),
         Ok(Err(_)) => failed("a call panicked"),
         Err(_) => failed(&format!("the case did not finish within {PATIENCE:?}")),
     };

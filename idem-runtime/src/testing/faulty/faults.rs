@@ -11,6 +11,7 @@ use crate::sync::Mutex;
 
 /// A verb of [`Storage`](crate::storage::Storage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verb {
     /// [`Storage::claim`](crate::storage::Storage::claim)
     Claim,
