@@ -165,8 +165,12 @@ impl Link {
     ) -> Result<Vec<SqliteRow>, StatementError> {
         let mut lent = self.acquire(share).await?;
         let running = prepared(Arc::clone(sql), bind).fetch_all(&mut lent.connection);
-        let Ok(rows) = timeout(RESPONSE_TIMEOUT, running).await else { return Err(stuck()) };
-        lent.give_back();
+        let rows = timeout(RESPONSE_TIMEOUT, running).await.map_err(|_| stuck())?;
+        // A connection that misses a table reads the schema again, unless the file is locked: then
+        // it would go on to miss tables that were made meanwhile. A new connection says `busy`.
+        if rows.as_ref().map_or_else(is_busy, |_| true) {
+            lent.give_back();
+        }
         rows.map_err(|error| on_statement(error, &self.table))
     }
 
