@@ -1,8 +1,11 @@
-//! Clients that go away, and servers that shut down.
+//! Clients that disconnect, and servers that shut down.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use futures_util::FutureExt;
 use idempotency::http::{IdempotencyLayer, anonymous};
 use idempotency::testing::Verb;
@@ -12,11 +15,57 @@ use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::service::{Counting, Gate, serve};
-use crate::stage::{PATIENCE, Stage};
+use crate::stage::{Count, PATIENCE, Stage};
 use crate::wire::begin;
 
 const POST: &str =
     "POST /a HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\ncontent-length: 1\r\n\r\nx";
+
+/// The requests that a server has received, and those that it has dropped before their response.
+#[derive(Clone, Default)]
+struct Requests {
+    begun: Count,
+    dropped: Count,
+}
+
+impl Requests {
+    async fn until_begun(&self, count: usize) {
+        let begun = || self.begun.load(Ordering::SeqCst) >= count;
+        testkit::wait::until_async("requests have begun", PATIENCE, begun).await;
+    }
+
+    async fn until_dropped(&self, count: usize) {
+        let dropped = || self.dropped.load(Ordering::SeqCst) >= count;
+        testkit::wait::until_async("the server has dropped requests", PATIENCE, dropped).await;
+    }
+}
+
+/// Counts a request when it is dropped, unless it has its response.
+struct Unanswered(Option<Count>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.take().map(|dropped| dropped.fetch_add(1, Ordering::SeqCst));
+    }
+}
+
+/// Counts the requests that are dropped outside of the layer, as a server does when a client has
+/// disconnected.
+fn observed(router: Router) -> (Router, Requests) {
+    let requests = Requests::default();
+    let counted = requests.clone();
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        let Requests { begun, dropped } = counted.clone();
+        async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let mut unanswered = Unanswered(Some(dropped));
+            let response = next.run(request).await;
+            unanswered.0 = None;
+            response
+        }
+    }));
+    (router, requests)
+}
 
 on_every_storage! {
     work_goes_on_and_is_recorded_when_its_client_goes_away,
@@ -28,12 +77,12 @@ async fn work_goes_on_and_is_recorded_when_its_client_goes_away(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous());
     let tasks = layer.tasks();
-    let addr = serve(Router::new().route("/a", gate.handler()).layer(layer)).await;
+    let (router, requests) = observed(Router::new().route("/a", gate.handler()).layer(layer));
+    let addr = serve(router).await;
     let client = begin(addr, POST).await;
     gate.until_begun(1).await;
     drop(client);
-    // The server notices that on the connection, and it is no news for the handler.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    requests.until_dropped(1).await;
     assert_eq!((tasks.len(), gate.ended()), (1, 0));
     gate.open();
     timeout(PATIENCE, tasks.drain()).await.expect("it comes to its end");
@@ -46,10 +95,13 @@ async fn work_goes_on_and_is_recorded_when_its_client_goes_away(stage: Stage) {
 async fn a_client_that_goes_away_while_it_waits_disturbs_nobody(stage: Stage) {
     let gate = Gate::default();
     let layer = IdempotencyLayer::new(stage.idem(), anonymous()).wait(PATIENCE);
-    let addr = serve(Router::new().route("/a", gate.handler()).layer(layer)).await;
+    let (router, requests) = observed(Router::new().route("/a", gate.handler()).layer(layer));
+    let addr = serve(router).await;
     let clients = [begin(addr, POST).await, begin(addr, POST).await, begin(addr, POST).await];
     gate.until_begun(1).await;
+    requests.until_begun(3).await;
     drop(clients);
+    requests.until_dropped(3).await;
     gate.open();
     let again = Client::new(addr).post("/a", "k", "x").await;
     assert!(again.is_replayed());

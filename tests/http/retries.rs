@@ -1,16 +1,22 @@
-//! The client's side, on a network that loses things and against a service that is not always able to answer.
+//! The client's side, on a network that loses packets and against a service that does not always
+//! answer.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::any;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client as HyperClient;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client as HyperClient, Error};
 use hyper_util::rt::TokioExecutor;
 use idempotency::http::client::{RetryLayer, RetryService};
 use idempotency::http::{IdempotencyLayer, anonymous};
@@ -24,14 +30,49 @@ use crate::service::{Gate, counting, serve};
 use crate::stage::{Count, PATIENCE, Stage};
 use crate::wire::begin;
 
-type Retrying = RetryService<HyperClient<HttpConnector, Full<Bytes>>>;
+type Hyper = HyperClient<HttpConnector, Full<Bytes>>;
+type Retrying = RetryService<Attempts>;
+
+/// Counts the requests that have ended, in an answer or an error.
+#[derive(Clone)]
+struct Attempts {
+    hyper: Hyper,
+    ended: Count,
+}
+
+impl Service<Request<Full<Bytes>>> for Attempts {
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Response<Incoming>, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Service::poll_ready(&mut self.hyper, context)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let (answer, ended) = (Service::call(&mut self.hyper, request), Arc::clone(&self.ended));
+        answer.inspect(move |_| _ = ended.fetch_add(1, Ordering::SeqCst)).boxed()
+    }
+}
 
 fn client() -> Retrying {
     retrying(&RetryLayer::new())
 }
 
 fn retrying(layer: &RetryLayer) -> Retrying {
-    layer.layer(HyperClient::builder(TokioExecutor::new()).build_http())
+    counted(layer).0
+}
+
+/// A client, and how many of its attempts have ended.
+fn counted(layer: &RetryLayer) -> (Retrying, Count) {
+    let ended = Count::default();
+    let hyper = HyperClient::builder(TokioExecutor::new()).build_http();
+    (layer.layer(Attempts { hyper, ended: Arc::clone(&ended) }), ended)
+}
+
+async fn until_an_attempt_has_ended(ended: &Count) {
+    let has_ended = || ended.load(Ordering::SeqCst) > 0;
+    testkit::wait::until_async("an attempt has ended", PATIENCE, has_ended).await;
 }
 
 fn request(method: Method, to: impl std::fmt::Display) -> Request<Full<Bytes>> {
@@ -183,8 +224,9 @@ async fn a_service_that_comes_back_gets_the_request_once() {
     let proxy = FaultProxy::start(addr);
     proxy.refuse();
     let to = proxy.addr();
-    let request = tokio::spawn(async move { send(&mut client(), request(Method::POST, to)).await });
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let (mut client, ended) = counted(&RetryLayer::new());
+    let request = tokio::spawn(async move { send(&mut client, request(Method::POST, to)).await });
+    until_an_attempt_has_ended(&ended).await;
     proxy.accept();
     let (status, _, text) = request.await.unwrap();
     assert_eq!((status.as_u16(), text.as_str()), (200, "run 1 of x"));
@@ -200,7 +242,7 @@ async fn nobody_there_is_an_error_in_the_end() {
     assert!(outcome.unwrap().unwrap_err().is_connect());
 }
 
-/// The first client is somebody else; the second one comes back when it is told to, and gets the first one's response.
+/// The second client retries as `Retry-After` says, and gets the response of the first.
 #[tokio::test]
 async fn a_request_that_is_being_handled_is_waited_for() {
     let gate = Gate::default();
@@ -211,12 +253,13 @@ async fn a_request_that_is_being_handled_is_waited_for() {
     let first = "POST /a HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\ncontent-length: 1\r\n\r\nx";
     let _first = begin(addr, first).await;
     gate.until_begun(1).await;
+    let (mut client, ended) = counted(&RetryLayer::new());
     let second = tokio::spawn(async move {
         let mut request = request(Method::POST, addr);
         request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
-        send(&mut client(), request).await
+        send(&mut client, request).await
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until_an_attempt_has_ended(&ended).await;
     gate.open();
     let (status, headers, text) = second.await.unwrap();
     assert_eq!((status.as_u16(), text.as_str(), gate.begun()), (200, "run 1", 1));

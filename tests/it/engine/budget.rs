@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use idem_runtime::storage::Storage;
+use idem_runtime::testing::{FaultyStorage, Verb};
 use idem_runtime::{Error, ErrorKind, Idempotency, Source};
 use idempotency::idempotent;
 use testkit::proxy::{FaultProxy, Loss};
@@ -23,7 +25,11 @@ const SLACK: Duration = Duration::from_secs(5);
 
 /// A handle through `proxy`.
 async fn through(stage: &Stage, proxy: &FaultProxy) -> Idempotency {
-    let builder = Idempotency::builder(stage.storage_through(proxy).await);
+    on(stage, stage.storage_through(proxy).await)
+}
+
+fn on(stage: &Stage, storage: impl Storage) -> Idempotency {
+    let builder = Idempotency::builder(storage);
     builder.namespace(&stage.namespace).ttl(TTL).claim_timeout(BUDGET).build().unwrap()
 }
 
@@ -88,15 +94,18 @@ async fn a_server_that_hangs_while_a_duplicate_waits_costs_it_its_wait_and_the_b
     stage: Stage,
 ) {
     let proxy = stage.proxy().unwrap();
-    let idem = through(&stage, &proxy).await;
+    let storage = FaultyStorage::new(stage.storage_through(&proxy).await);
+    let calls = storage.faults().clone();
+    let idem = on(&stage, storage);
     let owner = stage.process().await;
     let running = owner.begin(&stage, "k", "first", |op| op.lease(TTL)).await;
-    let wait = Duration::from_secs(2);
+    let wait = Duration::from_secs(5);
     let begun = Instant::now();
     let waiting =
         tokio::spawn(idem.operation("charge").key("k").wait(wait).run(stage.body("k", "")));
-    tokio::time::sleep(wait / 4).await;
+    until("the call has looked again", || calls.calls(Verb::Claim) > 1).await;
     hang(&proxy);
+    assert!(!waiting.is_finished(), "the call waits");
     let error = in_time(waiting).await.unwrap().unwrap_err();
     assert!(error.is_retryable(), "{error}");
     let elapsed = begun.elapsed();

@@ -1,13 +1,19 @@
 //! Servers that fail.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use idem_runtime::record::{Fence, OwnerId};
 use idem_runtime::storage::{Claimed, RedisStorage, Storage, StorageErrorKind, Written};
 use testkit::proxy::{FaultProxy, Loss};
 use testkit::redis::RedisServer;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{claim, complete, connect, fresh_key, renew};
+use crate::stage::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushed_scripts_are_sent_again() {
@@ -30,16 +36,38 @@ async fn flushed_scripts_are_sent_again() {
     assert!(storage.load(&keys[1]).await.unwrap().is_some());
 }
 
+/// A URL of the server on `port`, and how many connections to it both sides have not closed yet.
+async fn observed(port: u16) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let open = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let open = Arc::clone(&count);
+            open.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+                // Passes the end of each direction on, and ends when both have.
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (url, open)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_connection_costs_an_idle_storage_nothing() {
     let server = RedisServer::start();
-    let storage = connect(&server.url()).await;
+    let (url, open) = observed(server.port()).await;
+    let storage = connect(&url).await;
     let (key, owner) = (fresh_key(), OwnerId::random());
     for _ in 0..5 {
         storage.claim(&claim(&key, owner)).await.unwrap();
+        assert_ne!(open.load(Ordering::SeqCst), 0);
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-        // Until the client has heard of it.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until("the client has closed its side", || open.load(Ordering::SeqCst) == 0).await;
     }
     assert_eq!(storage.complete(&complete(&key, owner, "1")).await.unwrap(), Written::Done);
 }

@@ -1,16 +1,18 @@
 //! What is tried again, and what is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use idem_runtime::transaction::Tx;
 use idem_runtime::{ErrorKind, Idempotency};
+use sqlx::pool::PoolOptions;
 use sqlx::{MySql, Pool, Postgres, Sqlite};
 use tokio::sync::Barrier;
 
 use super::super::stage::{Db, Failed, Stage, deposit, on_every_database};
 use super::{Runs, deposit_once};
 use crate::outbox::stage::inside;
-use crate::stage::in_time;
+use crate::stage::{in_time, until};
 
 on_every_database!(
     attempts_are_bounded_and_the_last_error_is_told,
@@ -197,8 +199,13 @@ async fn a_writer_that_holds_the_file_is_waited_for() {
 
     let stage = Stage::<Sqlite>::new().await;
     let options = sqlx::sqlite::SqliteConnectOptions::from_str(&stage.url).unwrap();
-    let pool = Pool::<Sqlite>::connect_with(options.busy_timeout(Duration::from_millis(1)));
-    let pool = pool.await.unwrap();
+    let attempts = Arc::<Runs>::default();
+    let counted = Arc::clone(&attempts);
+    let pool = PoolOptions::<Sqlite>::new().after_release(move |_, _| {
+        counted.next();
+        Box::pin(std::future::ready(Ok(true)))
+    });
+    let pool = pool.connect_with(options.busy_timeout(Duration::from_millis(1))).await.unwrap();
     let writer = stage.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let runs = Runs::default();
     let paid = async {
@@ -209,7 +216,8 @@ async fn a_writer_that_holds_the_file_is_waited_for() {
         in_time(paid).await.unwrap()
     };
     let freed = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = attempts.count();
+        until("attempts have failed", || attempts.count() > before + 2).await;
         writer.rollback().await.unwrap();
     };
     let (balance, ()) = tokio::join!(paid, freed);
