@@ -1,4 +1,5 @@
-/// Outside of the layer: whether Stripe sent it, and its id as the key.
+/// Before the layer: verifies the signature, and takes the event's id as the
+/// key.
 async fn from_stripe(
     State(app): State<App>,
     request: Request,
@@ -21,7 +22,7 @@ async fn from_stripe(
 fn hooks(app: App) -> Router {
     let stripe = |_: &Parts| Some(Principal::named("stripe"));
     let layer = IdempotencyLayer::new(app.idem.clone(), stripe)
-        .ttl(Duration::from_secs(30 * 24 * 3600)) // longer than it tries
+        .ttl(Duration::from_secs(30 * 24 * 3600)) // longer than Stripe retries
         .fingerprint_body(|_, body| {
             BodyFingerprint::json_without(body, &["pending_webhooks"])
         });
