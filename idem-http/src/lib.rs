@@ -31,28 +31,31 @@
 //! 3. It has two keys: 400 `key-repeated`.
 //! 4. The key is malformed or too long: 400 `key-malformed`, `key-too-long`.
 //! 5. The principal resolver does not know the sender: 403 `principal-unknown`.
-//! 6. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without idempotency, and the response says
-//!    `Idempotency-Bypassed`.
+//! 6. Its body has more bytes than the limit: 413 `body-too-large`; or it is handled without
+//!    idempotency, and the response has the header `Idempotency-Bypassed`.
 //! 7. Its body does not arrive: 408 `body-timeout`, 400 `body-unreadable`. Nothing has been claimed yet.
-//! 8. The storage is down, or does not answer within the handle's `claim_timeout`: 503 `storage-unavailable`, and the request is not handled; or, where the layer
+//! 8. The storage is down, or does not answer within the handle's `claim_timeout`: 503
+//!    `storage-unavailable`, and the request is not handled; or, if the layer
 //!    [fails open](IdempotencyLayer::fail_open), it is handled without idempotency.
 //! 9. The principal used the key before for another request, whatever its outcome: 422 `key-reused`. Another request
 //!    has another method, path, query, `Content-Type`, `Content-Encoding` or body. Bodies are compared by their
 //!    [content type](#fingerprints).
-//! 10. A request with the key is being handled: it is [waited for](IdempotencyLayer::wait), and then 409 `in-progress` with a short `Retry-After`.
+//! 10. A request with the key is in progress: this one [waits](IdempotencyLayer::wait) for its
+//!     response, and then gets a 409 `in-progress` with a short `Retry-After`.
 //! 11. A request with the key was handled: its response, with `Idempotent-Replayed: true`.
 //! 12. A request with the key was handled and its response could not be stored: 409 `response-not-stored`. Its process
 //!     died and the crash policy is to park: 409 `outcome-unknown`.
 //! 13. The principal has used up its [quota](IdempotencyLayer::quota) of new keys: 429 `quota-exceeded` with `Retry-After`.
 //! 14. Otherwise the handler runs, to completion even if the client disconnects. A panic is a crash, resolved by the
 //!     crash policy, and a 500 `handler-failed`; so is a response that breaks off while it is read.
-//! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error with `Retry-After`: it goes to the client
-//!     and the key is released, so that a repeated request is handled again, and another one with the key is still refused by line 9.
+//! 15. Its response has a status that is not stored (401, 408, 425, 429, 5xx), or is another error
+//!     with `Retry-After`: it goes to the client and the key is released, so that a retry is handled
+//!     again, and another request with the key is still refused by line 9.
 //! 16. Its response is a stream of server-sent events or an upgrade to another protocol: as in line 15, without being
-//!     read. Its body exceeds the limit: it goes to the client; duplicates get line 12, or the key is released and the
-//!     response says `Idempotency-Bypassed`.
-//! 17. Its body is read to its end. Its status, the listed headers, its body and its trailers are stored, and the response goes to the client as the
-//!     handler made it.
+//!     read. Its body exceeds the limit: it goes to the client; duplicates get line 12, or the key is
+//!     released and the response has the header `Idempotency-Bypassed`.
+//! 17. Its body is read completely. Its status, the listed headers, its body and its trailers are
+//!     stored, and the response goes to the client unchanged.
 //!
 //! # Fingerprints
 //!
@@ -60,8 +63,8 @@
 //!
 //! | body | compared | byte for byte where |
 //! |---|---|---|
-//! | `application/json`, `…+json` | its [canonical JSON](idem_runtime::canonical::from_json): not the order of members, white space or the spelling of strings and numbers | it is no JSON, a name occurs twice in an object, it is nested deeper than 127, its `charset` is not UTF-8 |
-//! | `multipart/…` | its parts in their order, each one's headers byte for byte and its content, which may be JSON: not the boundary | there is text before the first part or behind the last, or the boundary is anywhere but between parts |
+//! | `application/json`, `…+json` | as [canonical JSON](idem_runtime::canonical::from_json): without the order of members, white space and the spelling of strings and numbers | it is no JSON, a name occurs twice in an object, it is nested deeper than 127, its `charset` is not UTF-8 |
+//! | `multipart/…` | part by part, in their order: headers byte for byte, content by its type; without the boundary | there is text before the first part or behind the last, or the boundary is anywhere but between parts |
 //! | with a `Content-Encoding` | byte for byte | always |
 //! | anything else | byte for byte | always |
 //!
@@ -71,9 +74,9 @@
 //!
 //! ## Webhooks
 //!
-//! A webhook is delivered again until its sender gets a 2xx, often with fields that change from delivery to delivery: Stripe counts down
-//! `pending_webhooks`. Take the event's id as the key, and leave out of the comparison what is about the delivery and cannot change which
-//! effect is meant:
+//! The sender of a webhook redelivers an event until it gets a 2xx, often with fields that change
+//! between deliveries: Stripe counts down `pending_webhooks`. Use the event's id as the key, and ignore
+//! the data of the delivery, which cannot change the effect:
 //!
 //! ```
 //! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -87,14 +90,16 @@
 //! # let _ = layer;
 //! ```
 //!
-//! The whole recipe, with where the key comes from and other senders, is
+//! The complete recipe, with the source of the key and other senders, is
 //! [a page of its own](https://github.com/idempotency-rs/idempotency/blob/main/docs/http-fingerprints.md#webhooks).
 //!
 //! # What is stored
 //!
-//! Of the headers: `Cache-Control`, `Content-Disposition`, `Content-Encoding`, `Content-Language`, `Content-Location`, `Content-Range`,
-//! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`, `Location`, `Vary`, and those that
-//! [`replay_header`](IdempotencyLayer::replay_header) adds. Never: `Set-Cookie`, `Date`, credentials, and what is about one connection.
+//! The status, the body, its trailers, and these headers: `Cache-Control`, `Content-Disposition`,
+//! `Content-Encoding`, `Content-Language`, `Content-Location`, `Content-Range`,
+//! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`, `Location`,
+//! `Vary`, and the headers of [`replay_header`](IdempotencyLayer::replay_header). Never: `Set-Cookie`,
+//! `Date`, credentials, and headers of one connection.
 //!
 //! # The client's side
 //!

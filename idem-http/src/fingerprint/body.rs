@@ -1,4 +1,4 @@
-//! What of a body is compared, and the user's say in it.
+//! Which part of a body is compared, and the user's function that decides it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use idem_runtime::canonical::{from_json_without, to_vec};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What of a request's body is fingerprinted: the answer of the function that
-/// [`fingerprint_body`](crate::IdempotencyLayer::fingerprint_body) takes.
+/// The fingerprinted part of a request's body, which the function of
+/// [`fingerprint_body`](crate::IdempotencyLayer::fingerprint_body) returns.
 ///
-/// Two requests with one key whose answers are equal are the same request to the layer, whatever else their bodies say.
+/// Two requests with one key and equal fingerprints are the same request to the layer.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct BodyFingerprint(Answer);
@@ -25,7 +25,8 @@ enum Answer {
 }
 
 impl BodyFingerprint {
-    /// As without the function: [by content type](crate#fingerprints), or byte for byte where the layer was told so.
+    /// As without the function: [by content type](crate#fingerprints), or byte for byte under
+    /// [`exact_bodies`](crate::IdempotencyLayer::exact_bodies).
     pub fn by_content_type() -> Self {
         Self(Answer::ByContentType)
     }
@@ -35,8 +36,8 @@ impl BodyFingerprint {
         Self(Answer::Exact)
     }
 
-    /// This value in place of the body, in its [canonical form](idem_runtime::canonical). The body byte for byte, where the value has
-    /// none, as a float that is not finite.
+    /// This value in place of the body, in its [canonical form](idem_runtime::canonical). If it has
+    /// none, because of a float that is not finite, the body is compared byte for byte.
     ///
     /// ```
     /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -57,8 +58,9 @@ impl BodyFingerprint {
         Self(to_vec(value).map_or(Answer::Exact, Answer::Own))
     }
 
-    /// The JSON object that the body is, without these members: those that differ between deliveries of one event. Members of these names
-    /// inside of other objects count. The body byte for byte, where it is no such JSON.
+    /// The body's JSON object without these members, such as those that differ between deliveries of
+    /// one event. Members of nested objects are compared. A body that is not such JSON is compared
+    /// byte for byte.
     ///
     /// ```
     /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -75,7 +77,7 @@ impl BodyFingerprint {
 }
 
 impl fmt::Debug for BodyFingerprint {
-    /// Without what the body says.
+    /// Without the body's content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Answer::ByContentType => "BodyFingerprint(by content type)",
@@ -90,7 +92,7 @@ type Hook = dyn Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync;
 /// A layer's settings about bodies.
 #[derive(Clone, Default)]
 pub(crate) struct Bodies {
-    /// Byte for byte, whatever they are.
+    /// All bodies byte for byte.
     pub(crate) exact: bool,
     hook: Option<Arc<Hook>>,
 }
@@ -103,34 +105,34 @@ impl Bodies {
         self.hook = Some(Arc::new(hook));
     }
 
-    /// What the user's function says, where there is one and it does not leave it to the layer.
-    pub(super) fn by_hook(&self, request: &Parts, body: &Bytes) -> Option<Said> {
+    /// The user's function's decision, unless it leaves the decision to the layer.
+    pub(super) fn by_hook(&self, request: &Parts, body: &Bytes) -> Option<BodyContent> {
         match self.hook.as_ref()?(request, body).0 {
             Answer::ByContentType => None,
-            Answer::Exact => Some(Said::Exact),
-            Answer::Own(json) => Some(Said::Own(json)),
+            Answer::Exact => Some(BodyContent::Exact),
+            Answer::Own(json) => Some(BodyContent::Own(json)),
         }
     }
 }
 
-/// What a body says.
-pub(crate) enum Said {
+/// The compared content of a body.
+pub(crate) enum BodyContent {
     /// Its bytes.
     Exact,
     /// Canonical JSON.
     Json(Vec<u8>),
     /// The hash of its parts.
     Multipart([u8; 32]),
-    /// What the user's function made of it.
+    /// The value of the user's function.
     Own(Vec<u8>),
 }
 
-impl Said {
+impl BodyContent {
     pub(super) fn is_exact(&self) -> bool {
         matches!(self, Self::Exact)
     }
 
-    /// Part of the fingerprint: bytes of one kind are never those of another.
+    /// The kind is part of the fingerprint, so that two kinds with equal bytes differ.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Exact => "bytes",

@@ -1,26 +1,26 @@
-//! What a `Content-Type` says of a body.
+//! The media type of a body, from its `Content-Type`.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use mime::Mime;
 use serde::{Serialize, Serializer};
 
-/// Longer lines than this are read by nobody.
+/// The longest header line that is parsed.
 const LONGEST: usize = 1_024;
 
-/// A media type, of which each parameter occurs once. Types and names of parameters are the same in any case of letters, and values with
-/// and without quotes.
+/// A media type with distinct parameters. Letter case of types and parameter names, and quotes around
+/// values, make no difference.
 pub(super) struct MediaType(Mime);
 
 impl MediaType {
-    /// `None` where there is not exactly one line, or it cannot be read.
+    /// `None` unless there is exactly one line, and it can be parsed.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(CONTENT_TYPE).iter();
         let line = lines.next().filter(|_| lines.next().is_none())?;
         Self::parse(line.to_str().ok()?)
     }
 
-    /// `None` where it cannot be read, or not in one way alone.
+    /// `None` if it is malformed or ambiguous.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let line = line.trim_ascii();
         let media_type: Mime = (line.len() <= LONGEST).then_some(line)?.parse().ok()?;
@@ -29,14 +29,14 @@ impl MediaType {
         (!(0..names.len()).any(is_repeated)).then_some(Self(media_type))
     }
 
-    /// JSON, in the encoding that JSON is sent in.
+    /// Whether it is JSON in UTF-8.
     pub(super) fn is_json(&self) -> bool {
         let essence = self.0.essence_str();
         let is_utf8 = self.0.get_param("charset").is_none_or(|charset| charset == "utf-8");
         is_utf8 && (essence == "application/json" || essence.ends_with("+json"))
     }
 
-    /// What divides the parts of a multipart body. `None` also where it has characters that no boundary may have.
+    /// The boundary of a multipart body; `None` if it has a character that is invalid in boundaries.
     pub(super) fn boundary(&self) -> Option<&str> {
         let boundary = self.0.get_param("boundary")?.as_str();
         let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
@@ -50,7 +50,7 @@ impl MediaType {
         self.0.type_() == mime::MULTIPART
     }
 
-    /// Whether a parameter only says how the body is spelt.
+    /// Whether a parameter concerns only the spelling of the body.
     fn is_spelling(&self, parameter: mime::Name<'_>) -> bool {
         (parameter == mime::BOUNDARY && self.is_multipart())
             || (parameter == mime::CHARSET && self.is_json())
@@ -58,7 +58,7 @@ impl MediaType {
 }
 
 impl Serialize for MediaType {
-    /// As part of a fingerprint: an object, which the lines of a header are not written as.
+    /// As part of a fingerprint: an object, and so different from every header line.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Parsed<'m> {

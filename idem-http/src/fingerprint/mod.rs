@@ -1,15 +1,16 @@
-//! The fingerprint of a request: what it asks for, however it is spelt.
+//! The fingerprint of a request: its content, not its spelling.
 //!
-//! An honest retry says the same once more, but not always in the same bytes: a form is sent with a new boundary, a map is written in
-//! another order. What is compared depends on the body's content type:
+//! A retry may have the same content in other bytes: a form with a new boundary, a map in another
+//! order. The body's content type decides what is compared:
 //!
-//! | body | compared | where it is not that |
+//! | body | compared | otherwise |
 //! |---|---|---|
 //! | `application/json`, `…+json`, in UTF-8 | its [canonical JSON](idem_runtime::canonical::from_json) | its bytes |
 //! | `multipart/…` | its parts in their order, each by its headers' bytes and by its content: JSON as above, anything else byte for byte | its bytes |
 //! | with a `Content-Encoding`, and anything else | its bytes | |
 //!
-//! Each kind is hashed apart from the others, so that bytes which happen to be some other body's canonical form are another request.
+//! The kind is part of the hash, so that a body whose bytes are another body's canonical form is
+//! another request.
 
 mod body;
 mod media_type;
@@ -27,29 +28,29 @@ use idem_runtime::{Error, Fingerprint};
 use serde::Serialize;
 
 pub use body::BodyFingerprint;
-pub(crate) use body::{Bodies, Said};
+pub(crate) use body::{Bodies, BodyContent};
 use media_type::MediaType;
 
 /// Method, path, query, the headers named and the body.
 ///
-/// It does not depend on the operation's name: naming a route otherwise changes nothing for the keys that are stored.
+/// It does not contain the operation's name, so that stored keys stay valid if a route is renamed.
 pub(crate) fn fingerprint(
     request: &Parts,
     headers: &[HeaderName],
     bodies: &Bodies,
     body: &Bytes,
 ) -> Result<Fingerprint, Error> {
-    let uri = asked_for(request);
+    let uri = original_uri(request);
     let media_type = MediaType::of(&request.headers);
-    let said = said(request, bodies, media_type.as_ref(), body);
+    let content = body_content(request, bodies, media_type.as_ref(), body);
     let mut fingerprinter = Fingerprinter::new("http")
         .arg(request.method.as_str())?
         .arg(uri.path())?
         .arg(&uri.query())?
-        .arg(&(said.kind(), hex(&said.hash(body))))?;
+        .arg(&(content.kind(), hex(&content.hash(body))))?;
     for name in headers {
         fingerprinter = match &media_type {
-            Some(media_type) if *name == CONTENT_TYPE && !said.is_exact() => {
+            Some(media_type) if *name == CONTENT_TYPE && !content.is_exact() => {
                 fingerprinter.arg(&(name.as_str(), media_type))?
             }
             _ => {
@@ -61,23 +62,28 @@ pub(crate) fn fingerprint(
     Ok(fingerprinter.finish())
 }
 
-/// What a body says, by the layer's settings and its content type.
-fn said(request: &Parts, bodies: &Bodies, media_type: Option<&MediaType>, body: &Bytes) -> Said {
+/// The content of a body, by the layer's settings and its content type.
+fn body_content(
+    request: &Parts,
+    bodies: &Bodies,
+    media_type: Option<&MediaType>,
+    body: &Bytes,
+) -> BodyContent {
     if let Some(said) = bodies.by_hook(request, body) {
         return said;
     }
     let is_encoded = request.headers.contains_key(CONTENT_ENCODING);
     let Some(media_type) = media_type.filter(|_| !bodies.exact && !is_encoded) else {
-        return Said::Exact;
+        return BodyContent::Exact;
     };
     if media_type.is_json() {
-        return from_json(body).map_or(Said::Exact, Said::Json);
+        return from_json(body).map_or(BodyContent::Exact, BodyContent::Json);
     }
     let parts = media_type.boundary().and_then(|boundary| multipart::parts(body, boundary));
-    parts.map_or(Said::Exact, |parts| Said::Multipart(multipart::hash(&parts)))
+    parts.map_or(BodyContent::Exact, |parts| BodyContent::Multipart(multipart::hash(&parts)))
 }
 
-/// A header's line: most often a text, which no other bytes are written as.
+/// A header line, as text if it is visible ASCII, else as hex.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Line<'r> {
@@ -91,7 +97,7 @@ impl<'r> Line<'r> {
     }
 }
 
-/// A nested router takes the front of the path away, and two of them may have routes of the same name.
-fn asked_for(request: &Parts) -> &Uri {
+/// A nested router removes a prefix of the path, and two of them may have routes of the same name.
+fn original_uri(request: &Parts) -> &Uri {
     request.extensions.get::<OriginalUri>().map_or(&request.uri, |OriginalUri(uri)| uri)
 }

@@ -1,8 +1,8 @@
 //! Multipart bodies by their parts, without the boundary that divides them.
 //!
-//! Readers of such bodies differ in what they let pass: text before the first boundary and after the last, line ends without CR, a
-//! boundary that goes on. So whatever is not written as everybody writes it is compared byte for byte, and two bodies with equal parts
-//! have the same parts to every reader.
+//! Parsers differ in the deviations that they accept: text before the first boundary and after the
+//! last, line ends without CR, a boundary with a suffix. So a body with a deviation is compared byte
+//! for byte, and two bodies with equal parts have the same parts to every parser.
 
 use idem_runtime::canonical::from_json;
 use memchr::memmem;
@@ -17,9 +17,9 @@ pub(crate) struct Part<'b> {
     pub(crate) content: &'b [u8],
 }
 
-/// The parts of a body; `None` where that is not certain.
+/// The parts of a body; `None` if they are ambiguous.
 ///
-/// The boundary occurs nowhere but between them, neither in a line of its own nor as part of anything.
+/// The boundary occurs only between them, and nowhere inside of a part.
 pub(crate) fn parts<'b>(body: &'b [u8], boundary: &str) -> Option<Vec<Part<'b>>> {
     let dashed = [b"--", boundary.as_bytes()].concat();
     let boundary = memmem::Finder::new(&dashed);
@@ -40,7 +40,7 @@ impl<'b> Part<'b> {
         Some(Self { headers: &part[..end], content: &part[end + BLANK_LINE.len()..] })
     }
 
-    /// What the content says where that is JSON, as it would be in a body of its own.
+    /// The content as canonical JSON, if the headers declare unencoded JSON.
     fn json(&self) -> Option<Vec<u8>> {
         let mut media_type = None;
         for line in str::from_utf8(self.headers).ok()?.split("\r\n") {
@@ -57,7 +57,7 @@ impl<'b> Part<'b> {
     }
 }
 
-/// The same for equal parts in the same order, and for no others.
+/// A hash that is equal only for equal parts in the same order.
 pub(crate) fn hash(parts: &[Part<'_>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |kind: u8, piece: &[u8]| {
