@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::snapshot::{Restored, Snapshot};
 
 /// A handler's response. The first caller gets it unchanged; its [`Snapshot`] is stored and replayed.
-pub(crate) enum Answer<B> {
+pub(crate) enum HandlerAnswer<B> {
     /// A complete response.
     Whole { response: Parts, body: Whole, method: Method, config: Arc<Config> },
     /// A response that is not stored. The key is released or not.
@@ -27,7 +27,7 @@ pub(crate) enum Answer<B> {
     Restored(Restored),
 }
 
-impl<B: HttpBody<Data = Bytes>> Answer<B> {
+impl<B: HttpBody<Data = Bytes>> HandlerAnswer<B> {
     /// Reads a handler's response up to the limit; an error if it breaks off.
     pub(crate) async fn of(
         config: &Arc<Config>,
@@ -53,7 +53,7 @@ impl<B: HttpBody<Data = Bytes>> Answer<B> {
     }
 }
 
-impl<B> Answer<B> {
+impl<B> HandlerAnswer<B> {
     /// Whether the response, or the fact that it cannot be stored, is recorded. Otherwise the key is released.
     pub(crate) fn is_kept(&self) -> bool {
         match self {
@@ -103,7 +103,7 @@ fn asks_to_retry(response: &Parts) -> bool {
         && response.headers.contains_key(header::RETRY_AFTER)
 }
 
-impl<B> Serialize for Answer<B> {
+impl<B> Serialize for HandlerAnswer<B> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Whole { response, body, method, config } => {
@@ -114,7 +114,7 @@ impl<B> Serialize for Answer<B> {
     }
 }
 
-impl<'de, B> Deserialize<'de> for Answer<B> {
+impl<'de, B> Deserialize<'de> for HandlerAnswer<B> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Restored::deserialize(deserializer).map(Self::Restored)
     }

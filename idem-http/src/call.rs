@@ -20,7 +20,7 @@ use idem_runtime::{Error, Key, Operation, macro_support};
 use tokio::time::error::Elapsed;
 use tower_service::Service;
 
-use crate::answer::Answer;
+use crate::answer::HandlerAnswer;
 use crate::body::{Body, BoxError, Read, Whole};
 use crate::bypass::Bypass;
 use crate::config::{Config, OverLimit};
@@ -32,14 +32,14 @@ use crate::request::operation_name;
 use crate::unstoppable::Unstoppable;
 
 /// A request with a key and a principal.
-pub(crate) struct Call {
+pub(crate) struct KeyedRequest {
     pub(crate) config: Arc<Config>,
     pub(crate) key: String,
     pub(crate) principal: Principal,
 }
 
 /// The error of a call without an answer.
-enum CallError<E> {
+enum HandlerError<E> {
     /// The inner service's error: the key is released, and the server gets the error.
     Service(E),
     /// The handler panicked or its response broke off: the outcome is unknown.
@@ -51,19 +51,19 @@ enum CallError<E> {
 /// Records a crash as the crash policy says, and no other error.
 struct ByCrashPolicy(CrashPolicy);
 
-impl<E> ErrorPolicy<CallError<E>> for ByCrashPolicy {
-    fn record(&self, failed: &CallError<E>, _: &AnyCodec) -> Option<Failure> {
-        let parks = self.0 == CrashPolicy::Park && matches!(failed, CallError::Crashed);
+impl<E> ErrorPolicy<HandlerError<E>> for ByCrashPolicy {
+    fn record(&self, failed: &HandlerError<E>, _: &AnyCodec) -> Option<Failure> {
+        let parks = self.0 == CrashPolicy::Park && matches!(failed, HandlerError::Crashed);
         parks.then_some(Failure::Indeterminate)
     }
 
-    fn revive(&self, _: &Payload, _: &AnyCodec) -> Option<Result<CallError<E>, CodecError>> {
+    fn revive(&self, _: &Payload, _: &AnyCodec) -> Option<Result<HandlerError<E>, CodecError>> {
         None
     }
 }
 
 /// The next step after reading a request's body.
-pub(crate) enum Step<F, R: Send + 'static, E: Send + 'static> {
+pub(crate) enum AfterBody<F, R: Send + 'static, E: Send + 'static> {
     /// The inner service handles it without idempotency.
     Pass {
         response: F,
@@ -73,14 +73,14 @@ pub(crate) enum Step<F, R: Send + 'static, E: Send + 'static> {
     Handle(Unstoppable<Result<Response<Body<R>>, E>>),
 }
 
-impl Call {
+impl KeyedRequest {
     /// Lines 6 to 17 of the [list](crate).
     pub(crate) fn with_body<S, Q, R>(
         self,
         mut inner: S,
         mut head: Parts,
         body: Result<Result<Read<Q>, Q::Error>, Elapsed>,
-    ) -> Step<S::Future, R, S::Error>
+    ) -> AfterBody<S::Future, R, S::Error>
     where
         S: Service<Request<Body<Q>>, Response = Response<R>> + Send + 'static,
         S::Future: Send + 'static,
@@ -96,20 +96,23 @@ impl Call {
             Ok(Ok(Read::Whole(body))) => {
                 let (operation, record) = self.operation(&head, &body);
                 let request = Request::from_parts(head, Body::whole(body));
-                let caller = Caller { principal: self.principal, record };
+                let caller = RecordOwner { principal: self.principal, record };
                 let config = Arc::clone(config);
-                return Step::Handle(handle(config, caller, operation, inner, request));
+                return AfterBody::Handle(handle(config, caller, operation, inner, request));
             }
             Ok(Ok(Read::TooLarge(body))) if config.request_limit.over == OverLimit::Bypass => {
                 let why = Bypass::RequestTooLarge;
                 head.extensions.insert(why);
-                return Step::Pass { response: inner.call(Request::from_parts(head, body)), why };
+                return AfterBody::Pass {
+                    response: inner.call(Request::from_parts(head, body)),
+                    why,
+                };
             }
             Ok(Ok(Read::TooLarge(_))) => config.problem(ProblemKind::BodyTooLarge),
             Ok(Err(error)) => config.problem(classify_body_error(&*error.into())),
             Err(Elapsed { .. }) => config.problem(ProblemKind::BodyTimeout),
         };
-        Step::Respond(refused.into_response())
+        AfterBody::Respond(refused.into_response())
     }
 }
 
@@ -124,7 +127,7 @@ fn classify_body_error(error: &(dyn StdError + 'static)) -> ProblemKind {
 }
 
 /// The principal of a request, and the name of its record if the key is valid.
-struct Caller {
+struct RecordOwner {
     principal: Principal,
     record: Option<RecordKey>,
 }
@@ -132,7 +135,7 @@ struct Caller {
 /// The same call into the engine that an `#[idempotent]` function makes.
 fn handle<S, Q, R>(
     config: Arc<Config>,
-    caller: Caller,
+    caller: RecordOwner,
     operation: Operation,
     mut inner: S,
     request: Request<Body<Q>>,
@@ -147,10 +150,10 @@ where
 {
     let over_quota = |config: &Config, retry_after| {
         let problem = Problem::new(ProblemKind::QuotaExceeded).with_retry_after(retry_after);
-        Ok(Answer::Problem(config.adapt(problem)))
+        Ok(HandlerAnswer::Problem(config.adapt(problem)))
     };
     let (quota_config, run_config) = (Arc::clone(&config), Arc::clone(&config));
-    let Caller { principal, record } = caller;
+    let RecordOwner { principal, record } = caller;
     let counted = principal.clone();
     let run = async move {
         let config = run_config;
@@ -160,13 +163,13 @@ where
             return over_quota(&config, retry_after);
         }
         let method = request.method().clone();
-        let response = inner.call(request).await.map_err(CallError::Service)?;
-        Answer::of(&config, method, response).await.map_err(|_| CallError::Crashed)
+        let response = inner.call(request).await.map_err(HandlerError::Service)?;
+        HandlerAnswer::of(&config, method, response).await.map_err(|_| HandlerError::Crashed)
     };
     let operation = operation
         .errors(ByCrashPolicy(config.on_crash))
-        .store_if(Answer::is_kept)
-        .map_err(CallError::Engine);
+        .store_if(HandlerAnswer::is_kept)
+        .map_err(HandlerError::Engine);
     let answer = async move {
         match quota_config.over_quota(&principal, record.as_ref()).await {
             Some(retry_after) => over_quota(&quota_config, retry_after),
@@ -178,20 +181,20 @@ where
     // 500 and may retry.
     let answer = AssertUnwindSafe(answer)
         .catch_unwind()
-        .map(|answer| answer.unwrap_or(Err(CallError::Crashed)));
+        .map(|answer| answer.unwrap_or(Err(HandlerError::Crashed)));
     let response = answer.map(move |answer| match answer {
         Ok(answer) => Ok(answer.into_response()),
-        Err(CallError::Service(error)) => Err(error),
-        Err(CallError::Crashed) => {
+        Err(HandlerError::Service(error)) => Err(error),
+        Err(HandlerError::Crashed) => {
             tracing::error!("a handler panicked, or its response broke off");
             Ok(config.problem(ProblemKind::HandlerFailed).into_response())
         }
-        Err(CallError::Engine(error)) => Ok(config.failed(&error).into_response()),
+        Err(HandlerError::Engine(error)) => Ok(config.failed(&error).into_response()),
     });
     Unstoppable::new(tasks.track(response))
 }
 
-impl Call {
+impl KeyedRequest {
     /// The engine reports and counts mistakes in the key or the fingerprint.
     fn operation(&self, request: &Parts, body: &Whole) -> (Operation, Option<RecordKey>) {
         let config = &*self.config;

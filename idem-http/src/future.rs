@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::body::{Body, BoxError, Reading, read};
 use crate::bypass::Bypass;
-use crate::call::{Call, Step};
+use crate::call::{AfterBody, KeyedRequest};
 use crate::unstoppable::Unstoppable;
 
 pin_project! {
@@ -27,13 +27,13 @@ pin_project! {
         R: 'static,
     {
         #[pin]
-        stage: Stage<S, Q, R>,
+        stage: FutureStage<S, Q, R>,
     }
 }
 
 pin_project! {
     #[project = StageProjection]
-    enum Stage<S, Q, R>
+    enum FutureStage<S, Q, R>
     where
         S: Service<Request<Body<Q>>>,
         S::Error: Send,
@@ -46,7 +46,7 @@ pin_project! {
         /// The layer answers by itself.
         Ready { response: Option<Response<Body<R>>> },
         /// The request's body is being read.
-        Reading { #[pin] body: Timeout<Reading<Q>>, request: Option<(Call, S, Parts)> },
+        Reading { #[pin] body: Timeout<Reading<Q>>, request: Option<(KeyedRequest, S, Parts)> },
         /// The inner service handles the request once per key.
         Handling { handling: Unstoppable<Result<Response<Body<R>>, S::Error>> },
     }
@@ -59,11 +59,11 @@ where
     R: Send + 'static,
 {
     pub(crate) fn passing(response: S::Future) -> Self {
-        Self { stage: Stage::Passing { response, bypass: None } }
+        Self { stage: FutureStage::Passing { response, bypass: None } }
     }
 
     pub(crate) fn ready(response: Response<Body<R>>) -> Self {
-        Self { stage: Stage::Ready { response: Some(response) } }
+        Self { stage: FutureStage::Ready { response: Some(response) } }
     }
 }
 
@@ -74,9 +74,9 @@ where
     Q: HttpBody<Data = Bytes>,
     R: Send + 'static,
 {
-    pub(crate) fn reading(call: Call, inner: S, head: Parts, body: Q) -> Self {
+    pub(crate) fn reading(call: KeyedRequest, inner: S, head: Parts, body: Q) -> Self {
         let body = timeout(call.config.body_timeout, read(body, call.config.request_limit.bytes));
-        Self { stage: Stage::Reading { body, request: Some((call, inner, head)) } }
+        Self { stage: FutureStage::Reading { body, request: Some((call, inner, head)) } }
     }
 }
 
@@ -115,9 +115,11 @@ where
                 StageProjection::Handling { handling } => return Pin::new(handling).poll(context),
             };
             stage.set(match step {
-                Step::Pass { response, why } => Stage::Passing { response, bypass: Some(why) },
-                Step::Respond(response) => Stage::Ready { response: Some(response) },
-                Step::Handle(handling) => Stage::Handling { handling },
+                AfterBody::Pass { response, why } => {
+                    FutureStage::Passing { response, bypass: Some(why) }
+                }
+                AfterBody::Respond(response) => FutureStage::Ready { response: Some(response) },
+                AfterBody::Handle(handling) => FutureStage::Handling { handling },
             });
         }
     }

@@ -12,7 +12,7 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use crate::body::{Body, BoxError};
-use crate::call::Call;
+use crate::call::KeyedRequest;
 use crate::config::Config;
 use crate::extract::IdempotencyKey;
 use crate::future::ResponseFuture;
@@ -69,7 +69,7 @@ where
 }
 
 /// Lines 1 to 5 of the [list](crate): the call that a request is, or `None` if it passes through.
-fn classify(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, ProblemKind> {
+fn classify(config: &Arc<Config>, request: &Parts) -> Result<Option<KeyedRequest>, ProblemKind> {
     // Of two layers the outer one handles the request: the inner one would find the key in use by this very request.
     let has_outer_layer = request.extensions.get::<IdempotencyKey>().is_some();
     if has_outer_layer || !config.methods.contains(&request.method) {
@@ -81,7 +81,7 @@ fn classify(config: &Arc<Config>, request: &Parts) -> Result<Option<Call>, Probl
     let principal = config.principal.resolve(request);
     let principal = principal.filter(|principal| !principal.is_blank());
     let principal = principal.ok_or(ProblemKind::PrincipalUnknown)?;
-    Ok(Some(Call { config: Arc::clone(config), key, principal }))
+    Ok(Some(KeyedRequest { config: Arc::clone(config), key, principal }))
 }
 
 impl<S: fmt::Debug> fmt::Debug for IdempotencyService<S> {

@@ -84,7 +84,7 @@ impl Kept {
     ) -> Vec<(&'r HeaderName, &'r HeaderValue)> {
         // A response to HEAD announces the length of a body that it lacks; other lengths follow from the body.
         let keeps_length = method == Method::HEAD;
-        let of_connection = Connection::of(headers);
+        let of_connection = ConnectionOptions::of(headers);
         let keeps = |name: &HeaderName| {
             (self.has(name)
                 || keeps_length && name == header::CONTENT_LENGTH
@@ -101,9 +101,9 @@ fn is_never_kept(name: &HeaderName) -> bool {
 }
 
 /// The headers that `Connection` lists: they are about this connection alone.
-struct Connection<'r>(Vec<&'r str>);
+struct ConnectionOptions<'r>(Vec<&'r str>);
 
-impl<'r> Connection<'r> {
+impl<'r> ConnectionOptions<'r> {
     fn of(headers: &'r HeaderMap) -> Self {
         let lines =
             headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
@@ -190,9 +190,9 @@ struct ReadFields(HeaderMap);
 
 impl<'de> Deserialize<'de> for ReadFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names(PhantomData<HeaderMap>);
+        struct FieldNames(PhantomData<HeaderMap>);
 
-        impl<'de> Visitor<'de> for Names {
+        impl<'de> Visitor<'de> for FieldNames {
             type Value = ReadFields;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -210,6 +210,6 @@ impl<'de> Deserialize<'de> for ReadFields {
             }
         }
 
-        deserializer.deserialize_seq(Names(PhantomData))
+        deserializer.deserialize_seq(FieldNames(PhantomData))
     }
 }

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 /// Two requests with one key and equal fingerprints are the same request to the layer.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use]
-pub struct BodyFingerprint(Answer);
+pub struct BodyFingerprint(FingerprintChoice);
 
 #[derive(Clone, PartialEq, Eq)]
-enum Answer {
+enum FingerprintChoice {
     ByContentType,
     Exact,
     Own(Vec<u8>),
@@ -28,12 +28,12 @@ impl BodyFingerprint {
     /// As without the function: [by content type](crate#fingerprints), or byte for byte under
     /// [`exact_bodies`](crate::IdempotencyLayer::exact_bodies).
     pub fn by_content_type() -> Self {
-        Self(Answer::ByContentType)
+        Self(FingerprintChoice::ByContentType)
     }
 
     /// Byte for byte.
     pub fn exact() -> Self {
-        Self(Answer::Exact)
+        Self(FingerprintChoice::Exact)
     }
 
     /// This value in place of the body, in its [canonical form](idem_runtime::canonical). If it has
@@ -55,7 +55,7 @@ impl BodyFingerprint {
     /// # assert!(fields(&head, &Bytes::from("a=1&b=2")) == fields(&head, &Bytes::from("b=2&a=1")));
     /// ```
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
-        Self(to_vec(value).map_or(Answer::Exact, Answer::Own))
+        Self(to_vec(value).map_or(FingerprintChoice::Exact, FingerprintChoice::Own))
     }
 
     /// The body's JSON object without these members, such as those that differ between deliveries of
@@ -72,7 +72,10 @@ impl BodyFingerprint {
     /// assert!(first != of(r#"{"pending_webhooks":1,"id":"evt_2"}"#));
     /// ```
     pub fn json_without(body: &[u8], members: &[&str]) -> Self {
-        Self(from_json_without(body, members).map_or(Answer::Exact, Answer::Own))
+        Self(
+            from_json_without(body, members)
+                .map_or(FingerprintChoice::Exact, FingerprintChoice::Own),
+        )
     }
 }
 
@@ -80,21 +83,21 @@ impl fmt::Debug for BodyFingerprint {
     /// Without the body's content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Answer::ByContentType => "BodyFingerprint(by content type)",
-            Answer::Exact => "BodyFingerprint(exact)",
-            Answer::Own(_) => "BodyFingerprint(own)",
+            FingerprintChoice::ByContentType => "BodyFingerprint(by content type)",
+            FingerprintChoice::Exact => "BodyFingerprint(exact)",
+            FingerprintChoice::Own(_) => "BodyFingerprint(own)",
         })
     }
 }
 
-type Hook = dyn Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync;
+type FingerprintFn = dyn Fn(&Parts, &Bytes) -> BodyFingerprint + Send + Sync;
 
 /// A layer's settings about bodies.
 #[derive(Clone, Default)]
 pub(crate) struct Bodies {
     /// All bodies byte for byte.
     pub(crate) exact: bool,
-    hook: Option<Arc<Hook>>,
+    hook: Option<Arc<FingerprintFn>>,
 }
 
 impl Bodies {
@@ -108,9 +111,9 @@ impl Bodies {
     /// The user's function's decision, unless it leaves the decision to the layer.
     pub(super) fn by_hook(&self, request: &Parts, body: &Bytes) -> Option<BodyContent> {
         match self.hook.as_ref()?(request, body).0 {
-            Answer::ByContentType => None,
-            Answer::Exact => Some(BodyContent::Exact),
-            Answer::Own(json) => Some(BodyContent::Own(json)),
+            FingerprintChoice::ByContentType => None,
+            FingerprintChoice::Exact => Some(BodyContent::Exact),
+            FingerprintChoice::Own(json) => Some(BodyContent::Own(json)),
         }
     }
 }

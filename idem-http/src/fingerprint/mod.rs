@@ -54,7 +54,8 @@ pub(crate) fn fingerprint(
                 fingerprinter.arg(&(name.as_str(), media_type))?
             }
             _ => {
-                let lines: Vec<_> = request.headers.get_all(name).iter().map(Line::of).collect();
+                let lines: Vec<_> =
+                    request.headers.get_all(name).iter().map(FieldLine::of).collect();
                 fingerprinter.arg(&(name.as_str(), lines))?
             }
         };
@@ -86,12 +87,12 @@ fn body_content(
 /// A header line, as text if it is visible ASCII, else as hex.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Line<'r> {
+enum FieldLine<'r> {
     Text(&'r str),
     Other { hex: String },
 }
 
-impl<'r> Line<'r> {
+impl<'r> FieldLine<'r> {
     fn of(line: &'r HeaderValue) -> Self {
         line.to_str().map_or_else(|_| Self::Other { hex: hex(line.as_bytes()) }, Self::Text)
     }

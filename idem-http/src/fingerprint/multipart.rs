@@ -12,7 +12,7 @@ use super::media_type::MediaType;
 
 /// A part as it was sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Part<'b> {
+pub(crate) struct FormPart<'b> {
     pub(crate) headers: &'b [u8],
     pub(crate) content: &'b [u8],
 }
@@ -20,20 +20,20 @@ pub(crate) struct Part<'b> {
 /// The parts of a body; `None` if they are ambiguous.
 ///
 /// The boundary occurs only between them, and nowhere inside of a part.
-pub(crate) fn parts<'b>(body: &'b [u8], boundary: &str) -> Option<Vec<Part<'b>>> {
+pub(crate) fn parts<'b>(body: &'b [u8], boundary: &str) -> Option<Vec<FormPart<'b>>> {
     let dashed = [b"--", boundary.as_bytes()].concat();
     let boundary = memmem::Finder::new(&dashed);
     let mut rest = body.strip_prefix(dashed.as_slice())?;
     let mut parts = Vec::new();
     while let Some(begun) = rest.strip_prefix(b"\r\n") {
         let (part, behind) = begun.split_at(boundary.find(begun)?);
-        parts.push(Part::of(part.strip_suffix(b"\r\n")?)?);
+        parts.push(FormPart::of(part.strip_suffix(b"\r\n")?)?);
         rest = &behind[dashed.len()..];
     }
     matches!(rest, b"--" | b"--\r\n").then_some(parts)
 }
 
-impl<'b> Part<'b> {
+impl<'b> FormPart<'b> {
     fn of(part: &'b [u8]) -> Option<Self> {
         const BLANK_LINE: &[u8] = b"\r\n\r\n";
         let end = memmem::find(part, BLANK_LINE)?;
@@ -58,7 +58,7 @@ impl<'b> Part<'b> {
 }
 
 /// A hash that is equal only for equal parts in the same order.
-pub(crate) fn hash(parts: &[Part<'_>]) -> [u8; 32] {
+pub(crate) fn hash(parts: &[FormPart<'_>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |kind: u8, piece: &[u8]| {
         hash.update([kind]);
