@@ -267,7 +267,7 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
         #requirements
         let __idem_call = {
             let __idem_operation = #operation;
-            __idem_private::Call::<#result, _, _>::of(&__idem_operation, &__idem_form)
+            __idem_private::Callable::<#result, _, _>::of(&__idem_operation, &__idem_form)
                 .#run(__idem_operation, __idem_form, #body)
         };
         __idem_call.await
@@ -287,14 +287,14 @@ fn call_within(
     quote_spanned! {mixed()=>
         #require
         let __idem_operation = #operation;
-        let __idem_call = __idem_private::CallWithin::<#result, _, _, _>::of(
+        let __idem_call = __idem_private::CallableWithin::<#result, _, _, _>::of(
             &__idem_operation,
             &__idem_form,
             &*#tx,
         );
         match __idem_call.begin(__idem_operation, __idem_form, &mut *#tx).await {
-            __idem_private::Turn::Ended(__idem_result) => __idem_result,
-            __idem_private::Turn::Run(mut __idem_running) => {
+            __idem_private::ControlFlow::Break(__idem_result) => __idem_result,
+            __idem_private::ControlFlow::Continue(mut __idem_running) => {
                 let __idem_result = {
                     let #tx = &mut *#tx;
                     __idem_running.body(#body).await

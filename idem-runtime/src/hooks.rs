@@ -92,7 +92,8 @@ impl Hooks {
         call(self.takeover.as_ref(), event);
     }
 
-    /// Called while a future is dropped, perhaps by a panic: a second panic would abort the process.
+    /// Called while a future is dropped, perhaps by a panic: a second panic would abort the
+    /// process.
     pub(crate) fn abandoned(&self, event: &Abandoned<'_>) {
         let Some(hook) = &self.abandoned else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {

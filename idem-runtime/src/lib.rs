@@ -44,7 +44,8 @@ pub use record::CrashPolicy;
 
 /// Types in the parameters and bounds of [`Operation`].
 pub mod operation {
-    pub use crate::engine::{Attached, Detached, IntoKey, Leased};
+    pub use crate::engine::{Attached, Detached, Leased};
+    pub use crate::key::IntoKey;
 }
 
 /// Calls inside the application's own database transaction: the types of
@@ -64,7 +65,7 @@ pub mod operation {
 /// and the effect of isolation levels.
 #[cfg(feature = "_sql")]
 pub mod transaction {
-    pub use crate::engine::again::{BodyError, kinds};
+    pub use crate::engine::retry::{BodyError, kinds};
     pub use crate::engine::{InTransaction, TransactionBuilder, Within};
     pub use crate::storage::sql::transaction::{
         Isolation, TransactionConnection, TransactionDatabase, Tx,

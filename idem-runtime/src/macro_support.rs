@@ -4,7 +4,7 @@
 //!
 //! - Nothing fails early: an error in a key or a fingerprint is kept, and the call reports it.
 //! - A bound that a user's type does not meet is one error, at the type. The expansion requires each bound
-//!   alone (`require_…`), with a trait whose message says what to do. [`Call`] needs all of them together; if
+//!   alone (`require_…`), with a trait whose message says what to do. [`Callable`] needs all of them together; if
 //!   one is missing, method lookup goes on to [`NotCallable`], so that there is no second error.
 
 #![doc(hidden)]
@@ -21,7 +21,8 @@ use futures_util::TryFutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Method lookup passes over a type whose bounds are not met and goes on with the next one, to which it derefs.
+/// Method lookup passes over a type whose bounds are not met and goes on with the next one, to
+/// which it derefs.
 macro_rules! otherwise {
     ($([$($generics:tt)*] $choice:ty => $next:ty;)*) => {$(
         impl<$($generics)*> Deref for $choice {
@@ -39,6 +40,7 @@ mod instance;
 pub mod stored;
 pub mod transaction;
 
+pub use std::ops::ControlFlow;
 pub use std::time::Duration;
 
 #[cfg(feature = "json")]
@@ -57,7 +59,7 @@ pub use argument::{Arguments, Input, Opaque, State, Subject};
 pub use instance::instance;
 use stored::form::StoredAs;
 pub use stored::{Inside, Part, Value, store_if, stored_as, wrapper};
-pub use transaction::{CallWithin, Transactional, Turn, require_transaction};
+pub use transaction::{CallableWithin, Transactional, require_transaction};
 
 /// A call of the operation `name` on a handle that may be missing, with a fingerprint that may
 /// have failed: [`Operation::run`] reports either.
@@ -236,26 +238,26 @@ pub fn require_sent<T: Sent>() {}
 
 /// Runs an operation whose body returns `R`.
 ///
-/// `run` is found here where all bounds are met, which is what the `require_…` functions have made sure of; else it is
-/// found at [`NotCallable`], behind errors that have been reported.
+/// `run` is found here where all bounds are met, which is what the `require_…` functions have made
+/// sure of; else it is found at [`NotCallable`], behind errors that have been reported.
 #[derive(Debug)]
-pub struct Call<R, F, P> {
+pub struct Callable<R, F, P> {
     types: PhantomData<fn(F, P)>,
     otherwise: NotCallable<R>,
 }
 
-/// Where the bounds of [`Call`] are not met.
+/// Where the bounds of [`Callable`] are not met.
 #[derive(Debug)]
 pub struct NotCallable<R>(PhantomData<fn() -> R>);
 
-impl<R, F, P> Call<R, F, P> {
+impl<R, F, P> Callable<R, F, P> {
     /// For a call of `operation`, whose value is stored as `F` says.
     pub fn of<B>(_operation: &Operation<P, B>, _form: &F) -> Self {
         Self { types: PhantomData, otherwise: NotCallable(PhantomData) }
     }
 }
 
-impl<V, E, F, P> Call<Result<V, E>, F, P>
+impl<V, E, F, P> Callable<Result<V, E>, F, P>
 where
     F: StoredAs<V, Stored: Storable>,
     P: Policy<F::Stored, E>,
@@ -272,7 +274,7 @@ where
     }
 }
 
-impl<V, E, F, P> Call<Result<V, E>, F, P>
+impl<V, E, F, P> Callable<Result<V, E>, F, P>
 where
     F: StoredAs<V, Stored: Storable + Send + 'static> + Send + 'static,
     E: Send + 'static,
@@ -291,18 +293,18 @@ where
 }
 
 impl<R> NotCallable<R> {
-    /// Stands in for the method of [`Call`], but is never compiled: there are errors already.
+    /// Stands in for the method of [`Callable`], but is never compiled: there are errors already.
     pub fn run<O, F, B>(&self, _operation: O, _form: F, _body: B) -> Pending<R> {
-        const { panic!("a bound of `Call` was not asked for before") }
+        const { panic!("a bound of `Callable` was not asked for before") }
     }
 
     /// Stands in for the other one.
     pub fn finish<O, F, B>(&self, _operation: O, _form: F, _body: B) -> Pending<R> {
-        const { panic!("a bound of `Call` was not asked for before") }
+        const { panic!("a bound of `Callable` was not asked for before") }
     }
 }
 
-impl<R, F, P> Deref for Call<R, F, P> {
+impl<R, F, P> Deref for Callable<R, F, P> {
     type Target = NotCallable<R>;
 
     fn deref(&self) -> &NotCallable<R> {
@@ -310,7 +312,8 @@ impl<R, F, P> Deref for Call<R, F, P> {
     }
 }
 
-/// Stands behind a `return` that is never reached, and so tells the compiler the type of an async block.
+/// Stands behind a `return` that is never reached, and so tells the compiler the type of an async
+/// block.
 pub fn fake_return<T>() -> T {
     std::process::abort()
 }
@@ -325,10 +328,12 @@ pub fn error_map<E, F: Fn(Error) -> E>(map: F) -> F {
     map
 }
 
-/// The stored text of the error in `R`: its `Display` text, else its `Debug` text, else its type's name.
+/// The stored text of the error in `R`: its `Display` text, else its `Debug` text, else its type's
+/// name.
 ///
-/// `function` is found at the first of these types whose bounds are met: method lookup skips the others and
-/// follows `Deref`. No bound is required, and in a generic function the declared bounds count.
+/// `function` is found at the first of these types whose bounds are met: method lookup skips the
+/// others and follows `Deref`. No bound is required, and in a generic function the declared bounds
+/// count.
 #[derive(Debug)]
 pub struct ErrorText<R>(DebugText<R>);
 

@@ -1,6 +1,7 @@
 //! Policies: which results and errors are recorded, and how they are replayed.
 //!
-//! The options `on_error`, `retry_if`, `store_if` and `map_err` of the attribute are the types of this module, composed at compile time.
+//! The options `on_error`, `retry_if`, `store_if` and `map_err` of the attribute are the types of
+//! this module, composed at compile time.
 
 use std::fmt::Display;
 
@@ -35,7 +36,8 @@ pub trait ErrorPolicy<E> {
     fn revive(&self, typed: &Payload, codec: &AnyCodec) -> Option<Result<E, CodecError>>;
 }
 
-/// `on_error = "store"`: later calls get [`PreviouslyFailed`](crate::ErrorKind::PreviouslyFailed) with the error's text.
+/// `on_error = "store"`: later calls get [`PreviouslyFailed`](crate::ErrorKind::PreviouslyFailed)
+/// with the error's text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreErrors;
 
@@ -64,8 +66,8 @@ impl<E, F: Fn(&E) -> String> ErrorPolicy<E> for StoreErrorsAs<F> {
     }
 }
 
-/// `on_error = "replay"`: later calls get the same typed error. Of an error that cannot be encoded, or
-/// not be read back, only the name of its type is stored.
+/// `on_error = "replay"`: later calls get the same typed error. Of an error that cannot be encoded,
+/// or not be read back, only the name of its type is stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayErrors;
 

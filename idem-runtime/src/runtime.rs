@@ -9,12 +9,12 @@ use crate::sync::time::{Instant, sleep};
 
 thread_local! {
     /// The last runtime found to have timers, and the kind of its time.
-    static TIMED: Cell<Option<(Id, Time)>> = const { Cell::new(None) };
+    static TIMED: Cell<Option<(Id, TimeKind)>> = const { Cell::new(None) };
 }
 
 /// The kind of time that a runtime's timers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Time {
+pub(crate) enum TimeKind {
     /// Real time, shared by all runtimes.
     Real,
     /// A test's paused time (`start_paused`): it moves in jumps, and no other runtime shares it.
@@ -23,7 +23,7 @@ pub(crate) enum Time {
 
 /// Checks that there is a runtime with timers, which leases and timeouts need; the error says what
 /// is missing.
-pub(crate) fn check() -> Result<Time, &'static str> {
+pub(crate) fn check() -> Result<TimeKind, &'static str> {
     let Ok(here) = Handle::try_current() else {
         return Err(
             "no tokio runtime: leases and timeouts need one, so call from inside a tokio runtime",
@@ -46,11 +46,11 @@ pub(crate) fn check() -> Result<Time, &'static str> {
 }
 
 /// The kind of time on this runtime.
-pub(crate) fn time() -> Time {
+pub(crate) fn time() -> TimeKind {
     // Real time read between two readings of tokio's clock lies between them; a paused clock
     // returns the same value twice, or is ahead.
     let before = Instant::now().into_std();
     let real = std::time::Instant::now();
     let after = Instant::now().into_std();
-    if before <= real && real <= after { Time::Real } else { Time::Paused }
+    if before <= real && real <= after { TimeKind::Real } else { TimeKind::Paused }
 }

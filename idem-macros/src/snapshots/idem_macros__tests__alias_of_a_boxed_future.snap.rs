@@ -40,7 +40,7 @@ fn place(id: u64) -> Placed {
                             .function(),
                     ),
                 );
-            __idem_private::Call::<
+            __idem_private::Callable::<
                 <Placed as ::core::future::Future>::Output,
                 _,
                 _,

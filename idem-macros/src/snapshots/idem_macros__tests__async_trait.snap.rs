@@ -42,7 +42,7 @@ where
                         __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                     ),
                 );
-            __idem_private::Call::<
+            __idem_private::Callable::<
                 Result<u64, Error>,
                 _,
                 _,

@@ -90,7 +90,7 @@ async fn pay(
                         .function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<(StatusCode, Json<Receipt>), ApiError>,
             _,
             _,

@@ -55,7 +55,7 @@ async fn place(order: Order, pool: &Pool) -> Result<Receipt, Refusal> {
                     _,
                 >(|error| Refusal::of(error)),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<Receipt, Refusal>,
             _,
             _,

@@ -43,7 +43,7 @@ where
                         .function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<Cow<'a, str>, Error>,
             _,
             _,

@@ -34,7 +34,7 @@ fn place(id: u64, note: &str) -> impl Future<Output = Result<String, Error>> + S
                             .function(),
                     ),
                 );
-            __idem_private::Call::<
+            __idem_private::Callable::<
                 Result<String, Error>,
                 _,
                 _,

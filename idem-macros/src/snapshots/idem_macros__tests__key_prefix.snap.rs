@@ -28,7 +28,7 @@ async fn add(a: u32, b: u32) -> crate::Result<u32> {
                     __idem_private::ErrorText::<crate::Result<u32>>::new().function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             crate::Result<u32>,
             _,
             _,

@@ -34,7 +34,7 @@ async fn charge(req: ChargeRequest) -> Result<Receipt, PaymentError> {
                         .function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<Receipt, PaymentError>,
             _,
             _,

@@ -32,7 +32,7 @@ pub(crate) async fn place(&self, id: u64) -> Result<u64, Error> {
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<u64, Error>,
             _,
             _,

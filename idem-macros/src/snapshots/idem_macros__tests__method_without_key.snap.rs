@@ -30,7 +30,7 @@ async fn place(self: Arc<Self>, id: u64) -> Result<u64, Error> {
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<u64, Error>,
             _,
             _,

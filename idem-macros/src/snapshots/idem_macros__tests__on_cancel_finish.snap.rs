@@ -45,7 +45,7 @@ async fn charge(
                 ),
             )
             .finish_on_cancel();
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<Receipt, PaymentError>,
             _,
             _,

@@ -47,7 +47,7 @@ async fn place(
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<u64, Error>,
             _,
             _,

@@ -34,15 +34,15 @@ async fn transfer(
                 __idem_private::ErrorText::<Result<Receipt, BankError>>::new().function(),
             ),
         );
-    let __idem_call = __idem_private::CallWithin::<
+    let __idem_call = __idem_private::CallableWithin::<
         Result<Receipt, BankError>,
         _,
         _,
         _,
     >::of(&__idem_operation, &__idem_form, &*tx);
     match __idem_call.begin(__idem_operation, __idem_form, &mut *tx).await {
-        __idem_private::Turn::Ended(__idem_result) => __idem_result,
-        __idem_private::Turn::Run(mut __idem_running) => {
+        __idem_private::ControlFlow::Break(__idem_result) => __idem_result,
+        __idem_private::ControlFlow::Continue(mut __idem_running) => {
             let __idem_result = {
                 let tx = &mut *tx;
                 __idem_running

@@ -26,7 +26,7 @@ async unsafe fn place(id: u64) -> Result<(), Error> {
             )
             .key(__idem_key)
             .errors(__idem_private::ReleaseErrors);
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<(), Error>,
             _,
             _,

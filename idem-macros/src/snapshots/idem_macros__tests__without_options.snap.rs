@@ -31,7 +31,7 @@ pub async fn place(id: u64, note: &str) -> Result<u64, Error> {
                     __idem_private::ErrorText::<Result<u64, Error>>::new().function(),
                 ),
             );
-        __idem_private::Call::<
+        __idem_private::Callable::<
             Result<u64, Error>,
             _,
             _,

@@ -1,5 +1,5 @@
-//! One call without its body: its settings, its claim, and what its outcome is to its caller, to
-//! duplicates, to hooks and to metrics.
+//! One call without its body: its settings, its claim, and its outcome for the caller, duplicates,
+//! hooks and metrics.
 //!
 //! `run.rs` makes it with a record of its own, `transaction.rs` in the application's transaction.
 
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::Flight;
-use super::names;
+use super::operation_names::OPERATION_NAMES;
 use super::outcome::{Outcome, Source};
-use super::shared::Inner;
+use super::shared::SharedHandle;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::CallEvent;
@@ -20,14 +20,13 @@ use crate::sync::time::timeout;
 
 /// Everything about a call but its body.
 pub(crate) struct Call {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<SharedHandle>,
     /// Its entry in the in-flight table.
     pub(crate) flight: Arc<Flight>,
     pub(crate) ttl: Duration,
     pub(crate) wait: Option<Duration>,
     pub(crate) on_crash: CrashPolicy,
     pub(crate) codec: AnyCodec,
-    pub(crate) max_result_size: usize,
     pub(crate) fail_open: bool,
 }
 
@@ -65,7 +64,7 @@ pub(super) struct Recording {
     pub(super) unstorable: Option<Error>,
 }
 
-/// How long the record is looked at for the text of a mismatch.
+/// How long the record is loaded for the text of a mismatch.
 const MISMATCH_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Call {
@@ -89,15 +88,15 @@ impl Call {
         }
     }
 
-    /// The key is another call's: the error names that call's operation where this process knows it.
+    /// The key is another call's. The error names that call's operation if this process knows it.
     pub(super) async fn mismatch(&self) -> Error {
         let name = &self.flight.name;
         let limit = MISMATCH_PATIENCE.min(self.inner.claim_timeout);
         let stored = timeout(limit, self.inner.storage.load(&name.record)).await;
         let stored = stored.ok().and_then(Result::ok).flatten();
-        // A record that has changed since does not tell.
+        // A record that has changed meanwhile says nothing.
         let other = stored.filter(|record| record.fingerprint != name.fingerprint);
-        let text = match other.and_then(|record| names::named(record.owner.tag())) {
+        let text = match other.and_then(|record| OPERATION_NAMES.named(record.owner.tag())) {
             Some(known) if *known == *name.operation => {
                 "the key was used before by this operation, with other arguments or type parameters"
                     .into()
@@ -114,25 +113,24 @@ impl Call {
         policy: &impl Policy<T, E>,
         result: &Result<T, E>,
     ) -> Recording {
-        match result {
+        let (finish, unstorable) = match result {
             Ok(value) if policy.keeps(value) => match self.encode(value) {
-                Ok(finish) => Recording { finish: Some(finish), unstorable: None },
-                Err((failure, error)) => {
-                    Recording { finish: Some(Finish::Failed(failure)), unstorable: Some(error) }
-                }
+                Ok(finish) => (Some(finish), None),
+                Err((failure, error)) => (Some(Finish::Failed(failure)), Some(error)),
             },
-            Ok(_) => Recording { finish: None, unstorable: None },
+            Ok(_) => (None, None),
             Err(error) => {
                 let failure = policy.record(error, &self.codec);
-                let failure = failure.map(|failure| bounded(failure, self.max_result_size));
-                Recording { finish: failure.map(Finish::Failed), unstorable: None }
+                let failure = failure.map(|failure| bounded(failure, self.inner.max_result_size));
+                (failure.map(Finish::Failed), None)
             }
-        }
+        };
+        Recording { finish, unstorable }
     }
 
     /// The result as it is stored. The first result of each operation is decoded again, and in
-    /// debug builds every one: so a type whose `Serialize` and `Deserialize` disagree fails
-    /// here, not at the first duplicate.
+    /// debug builds every result: a type whose `Serialize` and `Deserialize` disagree fails here,
+    /// not at the first duplicate.
     fn encode<T: Storable>(&self, value: &T) -> Result<Finish, (Failure, Error)> {
         let text = "the result cannot be stored";
         let unserializable = |why| {
@@ -140,7 +138,7 @@ impl Call {
             (Failure::Unserializable, error)
         };
         let payload = self.codec.encode(value).map_err(unserializable)?;
-        if payload.bytes.len() > self.max_result_size {
+        if payload.bytes.len() > self.inner.max_result_size {
             let failure = Failure::TooLarge { size: payload.bytes.len() as u64 };
             return Err((failure, self.error(ErrorKind::TooLarge, text)));
         }
@@ -153,7 +151,7 @@ impl Call {
         Ok(Finish::Completed(payload))
     }
 
-    /// What a duplicate gets.
+    /// The outcome of a duplicate.
     pub(super) fn replay<T: Storable, E>(
         &self,
         policy: &impl ErrorPolicy<E>,
@@ -198,8 +196,8 @@ impl Call {
         Err(self.error(kind, text).into())
     }
 
-    /// Where the value of this call's body comes from. One that is not recorded is logged and given
-    /// to the hook.
+    /// The source of this call's value. A value that is not recorded is logged and reported to the
+    /// hook.
     pub(super) fn source(&self, unrecorded: Option<&Error>) -> Source {
         let Some(error) = unrecorded else {
             return Source::Executed { recovered: self.flight.is_recovery() };
@@ -250,7 +248,7 @@ impl Call {
     }
 }
 
-/// A failure's text is for people: it is cut at 4 KiB, and a typed error over the size limit is left out.
+/// Cuts a failure's text at 4 KiB, and drops a typed error over the size limit.
 fn bounded(failure: Failure, max_result_size: usize) -> Failure {
     const MAX_TEXT: usize = 4096;
     match failure {

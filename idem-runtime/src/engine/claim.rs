@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::flight::{Phase, later};
 use super::guard::Guard;
 use super::settle::pauses;
-use super::shared::Inner;
+use super::shared::SharedHandle;
 use crate::storage::{
     Claim, Claimed, Renew, Storage, StorageError, StorageErrorKind, Wakeup, Written,
 };
 use crate::sync::select;
 use crate::sync::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that the wait is over.
+/// Claims, and waits until `deadline` while another process runs the body. `InProgress` means that
+/// the wait is over.
 pub(crate) async fn claim(
     guard: &mut Guard<'_>,
     claim: &Claim,
@@ -21,7 +22,7 @@ pub(crate) async fn claim(
     let first_asked = Instant::now();
     match ask(guard, claim, first_asked).await? {
         Claimed::InProgress { .. } if let Some(deadline) = deadline => {
-            // On the heap, for the sake of those that need not wait.
+            // On the heap, so that a call that does not wait stays small.
             Box::pin(wait(guard, claim, first_asked, deadline)).await
         }
         answer => Ok(answer),
@@ -43,10 +44,10 @@ async fn ask(
     let until = later(Instant::now(), limit);
     let mut pauses = None;
     let mut perhaps_applied = false;
-    let mut trouble = None;
+    let mut last_error = None;
     loop {
         let Ok(answer) = timeout_at(until, ask_once(guard, claim, first_asked)).await else {
-            return Err(unanswered(limit, StorageErrorKind::Indeterminate, trouble));
+            return Err(unanswered(limit, StorageErrorKind::Indeterminate, last_error));
         };
         match answer {
             Ok(answer @ Claimed::Acquired { .. }) => {
@@ -55,68 +56,69 @@ async fn ask(
             }
             Ok(answer) => {
                 guard.refused();
-                let answer = match answer {
-                    // Perhaps by the attempt whose reply was lost. That somebody parked it must be told at least once.
+                match &answer {
+                    // The attempt whose reply was lost may have parked the record, and a parked
+                    // record must be reported at least once.
                     Claimed::Replay(finished) if perhaps_applied && finished.finish.is_parked() => {
-                        Claimed::Parked(finished)
+                        guard.report_parked();
                     }
-                    answer => answer,
-                };
-                if let Claimed::InProgress { lease_left } = answer {
-                    let lease_until = later(Instant::now(), lease_left);
-                    guard.flight.enter_phase(Phase::Elsewhere { lease_until });
+                    Claimed::Parked(_) => guard.report_parked(),
+                    Claimed::InProgress { lease_left } => {
+                        let lease_until = later(Instant::now(), *lease_left);
+                        guard.flight.enter_phase(Phase::Elsewhere { lease_until });
+                    }
+                    _ => {}
                 }
                 return Ok(answer);
             }
             Err(error) => {
                 perhaps_applied |= error.kind() == StorageErrorKind::Indeterminate;
                 let pause = pauses.get_or_insert_with(self::pauses).next();
-                let Some(pause) = pause.filter(|_| error.is_transient()) else {
-                    if !perhaps_applied {
-                        guard.refused();
-                    }
-                    return Err(error);
-                };
-                if later(Instant::now(), pause) >= until {
-                    let kind = if perhaps_applied {
-                        StorageErrorKind::Indeterminate
-                    } else {
-                        error.kind()
-                    };
-                    if !perhaps_applied {
-                        guard.refused();
-                    }
-                    return Err(unanswered(limit, kind, Some(error)));
+                let pause = pause.filter(|_| error.is_transient());
+                if let Some(pause) = pause
+                    && later(Instant::now(), pause) < until
+                {
+                    last_error = Some(error);
+                    sleep(pause).await;
+                    continue;
                 }
-                trouble = Some(error);
-                sleep(pause).await;
+                let kind = if perhaps_applied {
+                    StorageErrorKind::Indeterminate
+                } else {
+                    guard.refused();
+                    error.kind()
+                };
+                return Err(match pause {
+                    Some(_) => unanswered(limit, kind, Some(error)),
+                    None => error,
+                });
             }
         }
     }
 }
 
-/// The storage gave no answer that is one within the claim timeout; `trouble` is what it said last.
+/// The error of a claim that was not answered within the claim timeout.
 pub(super) fn unanswered(
     limit: Duration,
     kind: StorageErrorKind,
-    trouble: Option<StorageError>,
+    last_error: Option<StorageError>,
 ) -> StorageError {
     let text = format!("the storage did not answer within {limit:?}, the body did not run");
     let error = StorageError::new(kind, text);
-    match trouble {
-        Some(trouble) => error.with_source(trouble),
+    match last_error {
+        Some(last_error) => error.with_source(last_error),
         None => error,
     }
 }
 
-/// A body must not begin with a lease that is over or about to be: where the answer took long, the lease starts again first, and the answer
-/// to that must not take long either.
+/// Claims once. A body must not start with a lease that is about to expire: if the answer took
+/// long, the lease is renewed first, and the answer to that must not take long either.
 async fn ask_once(
     guard: &Guard<'_>,
     claim: &Claim,
     first_asked: Instant,
 ) -> Result<Claimed, StorageError> {
-    let Inner { storage, .. } = &**guard.inner;
+    let SharedHandle { storage, .. } = &**guard.inner;
     let answer = storage.claim(claim).await?;
     let Claimed::Acquired { fence, recovered } = answer else { return Ok(answer) };
     // Storages count in whole milliseconds.
@@ -127,35 +129,37 @@ async fn ask_once(
     }
     let asked = Instant::now();
     let renewal = Renew { key: claim.key.clone(), owner: claim.owner };
-    // Whatever the trouble, the key may be this call's; the next attempt tells.
-    let trouble = |text| StorageError::new(StorageErrorKind::Indeterminate, text);
+    // The key may be this call's in each case; the next attempt finds out.
+    let uncertain = |text| StorageError::new(StorageErrorKind::Indeterminate, text);
     match storage.renew(&[renewal]).await.pop() {
         Some(Ok(Written::Done)) if asked.elapsed() < lease / 3 * 2 => {
             guard.flight.acquired(fence, recovered, asked);
             Ok(answer)
         }
         Some(Ok(Written::Done)) => {
-            Err(trouble("the storage takes too long for this short a lease"))
+            Err(uncertain("the storage takes too long for this short a lease"))
         }
-        Some(Ok(Written::LeaseLost(_))) => Err(trouble("the lease was lost before the body began")),
-        Some(Err(error)) => Err(trouble("the lease could not be renewed").with_source(error)),
-        None => Err(trouble("the lease could not be renewed")),
+        Some(Ok(Written::LeaseLost(_))) => {
+            Err(uncertain("the lease was lost before the body began"))
+        }
+        Some(Err(error)) => Err(uncertain("the lease could not be renewed").with_source(error)),
+        None => Err(uncertain("the lease could not be renewed")),
     }
 }
 
-/// Waits for the runner elsewhere: woken by the storage, with polling as the net.
+/// Waits for the owner in another process: woken by the storage, with polls as the fallback.
 async fn wait(
     guard: &mut Guard<'_>,
     claim: &Claim,
     first_asked: Instant,
     deadline: Instant,
 ) -> Result<Claimed, StorageError> {
-    // Without a subscription the waiter polls; a storage in trouble shows in the next claim.
+    // Without a subscription the waiter polls. A storage that is down fails the next claim.
     let subscribing = guard.inner.storage.watch(&claim.key);
     let patience = PATIENCE.min(guard.inner.claim_timeout);
     let subscribed = timeout_at(deadline.min(later(Instant::now(), patience)), subscribing).await;
     let mut wakeup = subscribed.ok().and_then(Result::ok).flatten();
-    // The runner may have ended before the subscription began, so the first look is at once.
+    // The owner may have ended before the subscription began, so the first poll is at once.
     let mut polls = polls(if wakeup.is_some() { Waking::Wakeups } else { Waking::Polls });
     loop {
         let lease_left = match ask(guard, claim, first_asked).await? {
@@ -166,7 +170,7 @@ async fn wait(
         if now >= deadline {
             return Ok(Claimed::InProgress { lease_left });
         }
-        // A takeover is possible the moment the lease is over, so that is when to look again at the latest.
+        // A takeover is possible as soon as the lease is over: the next poll is then at the latest.
         let pause = polls.next().unwrap_or_default().min(lease_left.saturating_add(LEASE_MARGIN));
         let until = later(now, pause).min(deadline);
         select! {
@@ -177,7 +181,7 @@ async fn wait(
     }
 }
 
-/// How long a subscription may take. Meanwhile nobody looks at the key.
+/// How long a subscription may take. Meanwhile the waiter does not poll.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The storage counts the lease in whole milliseconds.
@@ -195,7 +199,7 @@ async fn changed(wakeup: &mut Option<Wakeup>) {
 pub(super) enum Waking {
     /// Time alone.
     Polls,
-    /// Wake-ups, with polls as the net.
+    /// Wake-ups, with polls as the fallback.
     Wakeups,
 }
 

@@ -1,4 +1,5 @@
-//! Ending the application's transaction: a commit, and what is certain of it when its reply is lost; and a rollback that takes no error away.
+//! Ending the application's transaction: a commit that resolves a lost reply, and a rollback that
+//! keeps the call's error.
 
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use crate::storage::sql::transaction::{
 use crate::sync::time::{Instant, sleep, timeout, timeout_at};
 
 impl Idempotency {
-    /// Commits a transaction, and resolves an ambiguous commit when the reply to `COMMIT` is lost: the database is asked on another
-    /// connection what became of the transaction, for at most the storage's response timeout.
+    /// Commits a transaction, and resolves an ambiguous commit when the reply to `COMMIT` is lost:
+    /// another connection looks for the transaction's witness, for at most the storage's response
+    /// timeout.
     ///
-    /// | database | what is asked for | what it covers |
+    /// | database | witness | coverage |
     /// |---|---|---|
     /// | Postgres | the transaction's own id | everything that the transaction wrote, with calls of this library in it or without |
     /// | MySQL, MariaDB | the record of a call in the transaction | a transaction in which a call ran, in whatever table and database of the server |
@@ -28,26 +30,31 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// - [`Storage`](ErrorKind::Storage): nothing was committed, for certain. [`Error::is_retryable`] says whether to do all of it again.
-    /// - [`Indeterminate`](ErrorKind::Indeterminate): the outcome is unknown. The server cannot be reached, or still has the transaction
-    ///   open, or is another one by now; the transaction has ended before its commit, by a statement of its own; on Postgres it wrote
-    ///   nothing; on MySQL and MariaDB no call ran in it, or no record of one is part of it any more. Call again with the same key: it
-    ///   replays if the transaction was committed. A call that released its key recorded no result, so it runs again.
+    /// - [`Storage`](ErrorKind::Storage): nothing was committed, for certain.
+    ///   [`Error::is_retryable`] says whether to retry the whole transaction.
+    /// - [`Indeterminate`](ErrorKind::Indeterminate): the outcome is unknown. The server cannot be
+    ///   reached, still has the transaction open, or was replaced by another; a statement of the
+    ///   transaction ended it before its commit; on Postgres it wrote nothing; on MySQL and MariaDB no
+    ///   call ran in it, or no record of a call is part of it any more. Call again with the same key:
+    ///   it replays if the transaction was committed. A call that released its key recorded no result,
+    ///   so it runs again.
     /// - [`Configuration`](ErrorKind::Configuration): the handle's storage is on another kind of database.
     ///
     /// # Cancel safety
     ///
-    /// The transaction may or may not be committed when the future is dropped. Call again with the same key to know.
+    /// The transaction may or may not be committed when the future is dropped. Call again with the
+    /// same key to find out.
     pub async fn commit<DB: TransactionDatabase>(
         &self,
         mut transaction: Transaction<'_, DB>,
     ) -> Result<(), Error> {
         let storage = storage_of::<DB>(&self.0)?;
-        // `COMMIT` has not been sent where this fails, and dropping the transaction rolls it back.
+        // If this fails, `COMMIT` was not sent, and dropping the transaction rolls it back.
         let before = DB::witness(storage, &mut transaction).await.map_err(not_committed)?;
         let witness = match before {
             BeforeCommit::Open(witness) => witness,
-            // On SQLite the connection does not know, and would take its next user's statements into a transaction that nobody ends.
+            // sqlx does not notice on SQLite: the connection's next user would write into a
+            // transaction that is never committed.
             BeforeCommit::Ended(error) => {
                 self.rollback(transaction).await;
                 return Err(unknown(error));
@@ -63,11 +70,13 @@ impl Idempotency {
         }
     }
 
-    /// Rolls a transaction back, after an error of a call in it or of anything else, and keeps that error the only one.
+    /// Rolls a transaction back after an error, and returns no error of its own.
     ///
-    /// `tx.rollback().await?` in its place fails too where the connection is dead, and hides the error of the call, which says whether to call
-    /// again. There is nothing to do about a rollback that fails: the database rolls back by itself what was not committed. So this one has no error, and
-    /// waits for the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout) at most. When it has been answered, the key is free for the next attempt.
+    /// On a dead connection `tx.rollback().await?` fails too, and hides the call's error, which
+    /// says whether to call again. A failed rollback needs no handling, since the database rolls
+    /// back what was not committed. So this waits for the handle's
+    /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout) at most and returns nothing.
+    /// After an answered rollback the key is free for the next attempt.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -105,12 +114,12 @@ impl Idempotency {
         tracing::debug!(
             database = DB::BACKEND,
             reason,
-            "a rollback was not answered: the database does it by itself"
+            "a rollback was not answered: the database rolls back by itself"
         );
     }
 }
 
-/// Asks until it is certain whether the transaction was committed.
+/// Looks for the witness until the outcome of the commit is certain.
 async fn find_out<DB: Records>(
     storage: &SqlStorage<DB>,
     witness: &DB::Witness,

@@ -2,7 +2,8 @@
 
 mod schemes;
 
-use super::handle::{Idempotency, IdempotencyBuilder};
+use super::handle::Idempotency;
+use super::handle_builder::IdempotencyBuilder;
 use crate::error::{Error, ErrorKind};
 use crate::storage::{MemoryStorage, Storage, StorageError};
 
@@ -18,20 +19,21 @@ impl Idempotency {
     /// | `postgres://[user:password@]host[:port]/database` | Postgres; missing tables are [made](crate::storage::sql#tables) | `postgres` |
     /// | `mysql://[user:password@]host[:port]/database`, `mariadb://…` | MySQL or MariaDB; missing tables are made | `mysql` |
     /// | `sqlite:FILE`, `sqlite::memory:` | SQLite; a missing file and missing tables are made | `sqlite` |
-    /// | any other scheme | a storage that somebody else wrote, if [`register_scheme`](Self::register_scheme) was called for it | |
+    /// | any other scheme | a storage of another crate, after [`register_scheme`](Self::register_scheme) | |
     ///
-    /// `rediss` trusts the authorities that the system trusts, or those in the file that the environment variable `SSL_CERT_FILE` names.
+    /// `rediss` trusts the system's certificate authorities, or those in the file that the
+    /// environment variable `SSL_CERT_FILE` names.
     ///
     /// # Errors
     ///
-    /// `Configuration` for a malformed URL, a scheme whose feature is off, wrong credentials, a certificate that is not accepted or a server
-    /// too old; `Storage` for one that
-    /// cannot be reached. The text names the URL without its password.
+    /// `Configuration` for a malformed URL, a scheme whose feature is off, wrong credentials, a
+    /// certificate that is not accepted or a server too old; `Storage` for a server that cannot be
+    /// reached. The text names the URL without its password.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_builder(url).await?.build()
     }
 
-    /// Like [`connect`](Self::connect), with settings to be made.
+    /// Like [`connect`](Self::connect), with settings.
     ///
     /// # Errors
     ///
@@ -52,8 +54,9 @@ impl Idempotency {
         }
     }
 
-    /// Teaches [`connect`](Self::connect) a scheme, in this whole process: URLs that begin with `scheme:` are given, whole, to `open`. For
-    /// those who write a storage, and want it to be one of those that a configuration file can name.
+    /// Adds a scheme to [`connect`](Self::connect) for this whole process: `open` gets every URL
+    /// that begins with `scheme:`. For authors of storages, so that a configuration file can name
+    /// theirs.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -72,13 +75,14 @@ impl Idempotency {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The scheme is in lower case and `connect` takes it in any. What `open` answers with is an error of the call: a
-    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) one for a URL that it cannot use. Its text must not repeat the
-    /// URL, which may have a password in it.
+    /// The scheme is in lower case, and `connect` ignores case. `connect` returns the error of
+    /// `open`: for an unusable URL a
+    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) error. Its text must not
+    /// repeat the URL, which may contain a password.
     ///
     /// # Errors
     ///
-    /// `Configuration` for what is not a scheme, for one that `connect` knows itself, and for one that was registered before.
+    /// `Configuration` for an invalid scheme, a built-in one, and one that was registered before.
     pub fn register_scheme<S, O, F>(scheme: &str, open: O) -> Result<(), Error>
     where
         S: Storage,
@@ -89,7 +93,8 @@ impl Idempotency {
     }
 }
 
-/// Says what is wrong without repeating what may be a password: the scheme alone is named.
+/// The error text for an unknown URL. It names the scheme alone, since the rest may have a
+/// password.
 fn unknown(url: &str) -> String {
     let mut known = "`memory:`, `redis:`, `rediss:`, `unix:`, `redis-sentinel:`, `redis-cluster:`, `postgres:`, `mysql:` or \
                      `sqlite:`"
@@ -107,46 +112,23 @@ fn unknown(url: &str) -> String {
     }
 }
 
-#[cfg(feature = "redis")]
-async fn redis(url: &str) -> Result<IdempotencyBuilder, Error> {
-    Ok(Idempotency::builder(crate::storage::RedisStorage::connect(url).await?))
+/// A function that connects to a storage, or says that its feature is off.
+macro_rules! connector {
+    ($name:ident, $feature:literal, $storage:ident, $text:literal) => {
+        #[cfg(feature = $feature)]
+        async fn $name(url: &str) -> Result<IdempotencyBuilder, Error> {
+            Ok(Idempotency::builder(crate::storage::$storage::connect(url).await?))
+        }
+
+        #[cfg(not(feature = $feature))]
+        #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
+        async fn $name(_url: &str) -> Result<IdempotencyBuilder, Error> {
+            Err(Error::new(ErrorKind::Configuration, $text))
+        }
+    };
 }
 
-#[cfg(not(feature = "redis"))]
-#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn redis(_url: &str) -> Result<IdempotencyBuilder, Error> {
-    Err(Error::new(ErrorKind::Configuration, "a Redis URL needs the feature `redis`"))
-}
-
-#[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> Result<IdempotencyBuilder, Error> {
-    Ok(Idempotency::builder(crate::storage::PostgresStorage::connect(url).await?))
-}
-
-#[cfg(not(feature = "postgres"))]
-#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn postgres(_url: &str) -> Result<IdempotencyBuilder, Error> {
-    Err(Error::new(ErrorKind::Configuration, "a Postgres URL needs the feature `postgres`"))
-}
-
-#[cfg(feature = "sqlite")]
-async fn sqlite(url: &str) -> Result<IdempotencyBuilder, Error> {
-    Ok(Idempotency::builder(crate::storage::SqliteStorage::connect(url).await?))
-}
-
-#[cfg(not(feature = "sqlite"))]
-#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn sqlite(_url: &str) -> Result<IdempotencyBuilder, Error> {
-    Err(Error::new(ErrorKind::Configuration, "a SQLite URL needs the feature `sqlite`"))
-}
-
-#[cfg(feature = "mysql")]
-async fn mysql(url: &str) -> Result<IdempotencyBuilder, Error> {
-    Ok(Idempotency::builder(crate::storage::MySqlStorage::connect(url).await?))
-}
-
-#[cfg(not(feature = "mysql"))]
-#[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
-async fn mysql(_url: &str) -> Result<IdempotencyBuilder, Error> {
-    Err(Error::new(ErrorKind::Configuration, "a MySQL URL needs the feature `mysql`"))
-}
+connector!(redis, "redis", RedisStorage, "a Redis URL needs the feature `redis`");
+connector!(postgres, "postgres", PostgresStorage, "a Postgres URL needs the feature `postgres`");
+connector!(sqlite, "sqlite", SqliteStorage, "a SQLite URL needs the feature `sqlite`");
+connector!(mysql, "mysql", MySqlStorage, "a MySQL URL needs the feature `mysql`");

@@ -16,8 +16,9 @@ task_local! {
 #[derive(Clone)]
 pub struct Context(Arc<Flight>);
 
-/// The call whose body runs in this task. `None` outside a body, in tasks that a body spawned, and in
-/// a body that runs without a claim because its operation [fails open](crate::Operation::fail_open).
+/// The call whose body runs in this task. `None` outside a body, in tasks that a body spawned, and
+/// in a body that runs without a claim because its operation [fails
+/// open](crate::Operation::fail_open).
 ///
 /// ```
 /// # use idem_runtime as idempotency;
@@ -37,9 +38,8 @@ pub struct Context(Arc<Flight>);
 /// # }
 /// ```
 pub fn current() -> Option<Context> {
-    let call = CURRENT.try_with(|flight| Context(Arc::clone(flight))).ok();
-    // What failed open owns nothing, and must not pass for the call around it.
-    call.filter(|call| call.0.is_owner())
+    // A call that failed open owns nothing, and hides the outer call.
+    parent().filter(|flight| flight.is_owner()).map(Context)
 }
 
 impl Context {
@@ -77,10 +77,10 @@ impl Context {
 
     /// Resolves when another owner may run the body: stop working for this call then.
     ///
-    /// In the body: when another owner has taken over, or the lease could not be renewed in time. In
-    /// a task that the body spawned and that outlives it, also when the body was dropped or panicked,
-    /// when the key was released, and when the outcome could not be recorded. Once a result or a
-    /// failure is recorded, it never resolves: the body does not run again.
+    /// In the body: when another owner has taken over, or the lease could not be renewed in time.
+    /// In a task that the body spawned and that outlives it, also when the body was dropped or
+    /// panicked, when the key was released, and when the outcome could not be recorded. Once a
+    /// result or a failure is recorded, it never resolves: the body does not run again.
     ///
     /// # Cancel safety
     ///

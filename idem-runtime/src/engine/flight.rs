@@ -1,52 +1,44 @@
-//! The in-flight table: the calls of this process that have begun and not ended, by key and
-//! fingerprint.
-//!
-//! A duplicate in this process follows the call in the table and does not ask the storage. Lease
-//! renewal walks the table. Calls with the same key and another fingerprint do not meet here: the
-//! storage tells them apart.
+//! An in-flight call: its phase, and the marks that duplicates, lease renewal and the guard leave
+//! on it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
-use super::names;
+use super::operation_names::OPERATION_NAMES;
 use crate::error::Error;
 use crate::key::CallName;
 use crate::record::{Fence, Finished, OwnerId};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Instant;
-use crate::sync::{Mutex, Notify, pin, shards};
+use crate::sync::{Mutex, Notify, pin};
 
-const SHARDS: usize = shards(16);
-
-/// One call under way.
+/// An in-flight call.
 pub(crate) struct Flight {
     pub(crate) name: CallName,
     /// The handle's address: one key on two storages is two keys.
     pub(crate) handle: usize,
     pub(crate) owner: OwnerId,
     pub(crate) lease: Duration,
-    /// The call inside whose body this one was made.
+    /// The call whose body made this one.
     pub(crate) parent: Option<Arc<Flight>>,
     fence: AtomicU64,
-    /// Whether the owner before died.
+    /// Whether the previous owner died.
     recovered: AtomicBool,
-    /// Whether a duplicate has attached to this call.
-    followed: AtomicBool,
-    phase: Mutex<Phase>,
-    /// The body runs, or has run.
+    /// Whether a duplicate follows this call, or has followed it.
+    pub(super) followed: AtomicBool,
+    pub(super) phase: Mutex<Phase>,
+    /// The body has started.
     begun: AtomicBool,
-    /// The body has ended and its end is being written.
+    /// The outcome is being persisted.
     settling: AtomicBool,
-    /// Others may run the body, now or soon.
+    /// Another owner may run the body, now or soon.
     lost: AtomicBool,
-    /// It was not heard of for too long: nobody follows it any more.
-    silent: AtomicBool,
-    /// A call inside its body was refused, because it would have waited for this one or for one around it.
+    /// Its runtime stands still: duplicates no longer follow it.
+    pub(super) silent: AtomicBool,
+    /// A nested call was refused, because it would have waited for this call or for an outer one.
     reentered: AtomicBool,
     changed: Notify,
-    /// Whether anybody has ever waited for a change.
+    /// Whether a task has ever waited for a change.
     awaited: AtomicBool,
 }
 
@@ -60,44 +52,25 @@ pub(crate) enum Phase {
     Running { lease_until: Instant, renew_at: Instant },
     /// Another owner has taken over; the body may still run. A duplicate has to claim for itself.
     Lost,
-    /// It has ended with what duplicates get.
+    /// Over, with an outcome for duplicates.
     Finished(Finished),
-    /// It has ended because another process runs the body: a duplicate that may wait goes on waiting by itself.
+    /// Over, because another process runs the body. A duplicate that may wait claims for itself.
     Busy { lease_until: Instant },
-    /// It has ended with an error that its duplicates would get as well.
+    /// Over, with an error that duplicates get too.
     Refused(Error),
-    /// It has ended with nothing to replay: a duplicate has to claim for itself.
+    /// Over, with nothing to replay. A duplicate has to claim for itself.
     Abandoned,
 }
 
-/// All calls under way of one handle.
-pub(crate) struct Flights {
-    shards: [Mutex<HashTable<Arc<Flight>>>; SHARDS],
-    /// How many bodies run that are not on the list: in transactions, and those that failed open.
-    unlisted: AtomicUsize,
-    left: Notify,
-    /// Whether anybody has ever waited until no call is under way.
-    drained: AtomicBool,
-}
-
-impl Flights {
-    pub(crate) fn new() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            unlisted: AtomicUsize::new(0),
-            left: Notify::new(),
-            drained: AtomicBool::new(false),
-        }
-    }
-
-    /// A call that is not on the list yet.
-    pub(crate) fn candidate(
+impl Flight {
+    /// A call that is not in the in-flight table yet.
+    pub(crate) fn new(
         name: CallName,
         handle: usize,
         lease: Duration,
         parent: Option<Arc<Flight>>,
     ) -> Arc<Flight> {
-        let owner = OwnerId::random_with(names::remember(&name.operation));
+        let owner = OwnerId::random_with(OPERATION_NAMES.remember(&name.operation));
         Arc::new(Flight {
             name,
             handle,
@@ -118,139 +91,17 @@ impl Flights {
         })
     }
 
-    /// Puts `candidate` on the list, unless a call that it is a duplicate of is there and can tell it something: then gives that one.
-    pub(crate) fn enter(&self, candidate: &Arc<Flight>) -> Option<Arc<Flight>> {
-        let hash = candidate.hash();
-        let mut shard = self.shard(hash).lock();
-        let duplicate =
-            |flight: &Arc<Flight>| flight.is(&candidate.name) && flight.takes_followers();
-        if let Some(there) = shard.find(hash, duplicate) {
-            there.followed.store(true, Ordering::Release);
-            return Some(Arc::clone(there));
-        }
-        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
-        None
-    }
-
-    /// Puts `candidate` on the list although a call is there that it is a duplicate of, and which nobody follows any more.
-    pub(crate) fn enter_beside(&self, candidate: &Arc<Flight>, there: &Flight) {
-        there.silent.store(true, Ordering::Release);
-        let hash = candidate.hash();
-        let mut shard = self.shard(hash).lock();
-        shard.insert_unique(hash, Arc::clone(candidate), |flight| flight.hash());
-    }
-
-    /// Takes a call off the list and tells its followers how it ended, unless there are none or they know already.
-    pub(crate) fn leave(&self, flight: &Arc<Flight>, end: impl FnOnce() -> Phase) {
-        let hash = flight.hash();
-        let mut shard = self.shard(hash).lock();
-        if let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, flight)) {
-            entry.remove();
-        }
-        drop(shard);
-        // Nobody can begin to follow it any more.
-        let followed = flight.followed.load(Ordering::Acquire);
-        flight.end(if followed { end() } else { Phase::Abandoned });
-        self.notify();
-    }
-
-    /// A body begins that is not on the list.
-    pub(crate) fn enter_unlisted(&self) {
-        self.unlisted.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// It has ended.
-    pub(crate) fn leave_unlisted(&self) {
-        self.unlisted.fetch_sub(1, Ordering::SeqCst);
-        self.notify();
-    }
-
-    /// Wakes those that wait until no call is under way. They say that they wait before they count.
-    fn notify(&self) {
-        if self.drained.load(Ordering::SeqCst) {
-            self.left.notify_waiters();
-        }
-    }
-
-    /// Waits until no call is under way.
-    pub(crate) async fn drain(&self) {
-        self.drained.store(true, Ordering::SeqCst);
-        loop {
-            let left = self.left.notified();
-            pin!(left);
-            // Registered before the count, so that no call that leaves between the count and the wait is missed.
-            left.as_mut().enable();
-            if self.len() == 0 {
-                return;
-            }
-            left.await;
-        }
-    }
-
-    /// The running calls whose leases are to be renewed at `now`. The caller takes that on: they are not due again until its request for
-    /// them must have been answered.
-    pub(crate) fn take_due(&self, now: Instant) -> Vec<Arc<Flight>> {
-        let mut due = Vec::new();
-        self.each_running(|flight, renew_at| {
-            if *renew_at <= now {
-                *renew_at = later(now, flight.lease / 3 + flight.lease / 12);
-                due.push(Arc::clone(flight));
-            }
-        });
-        due
-    }
-
-    /// When the next lease is to be renewed.
-    pub(crate) fn next_renewal(&self) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
-        self.each_running(|_, renew_at| {
-            next = Some(next.map_or(*renew_at, |next| next.min(*renew_at)));
-        });
-        next
-    }
-
-    /// The shortest lease among all calls under way.
-    pub(crate) fn shortest_lease(&self) -> Option<Duration> {
-        let of_shard = |shard: &Mutex<HashTable<Arc<Flight>>>| {
-            shard.lock().iter().map(|flight| flight.lease).min()
-        };
-        self.shards.iter().filter_map(of_shard).min()
-    }
-
-    fn each_running(&self, mut visit: impl FnMut(&Arc<Flight>, &mut Instant)) {
-        for shard in &self.shards {
-            for flight in shard.lock().iter() {
-                if let Phase::Running { renew_at, .. } = &mut *flight.phase.lock() {
-                    visit(flight, renew_at);
-                }
-            }
-        }
-    }
-
-    /// How many calls are under way.
-    pub(crate) fn len(&self) -> usize {
-        let listed: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
-        listed + self.unlisted.load(Ordering::SeqCst)
-    }
-
-    fn shard(&self, hash: u64) -> &Mutex<HashTable<Arc<Flight>>> {
-        // The table inside uses the low and the topmost bits.
-        &self.shards[(hash >> 32) as usize % SHARDS]
-    }
-}
-
-impl Flight {
-    fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         self.name.record.name_hash()
     }
 
     /// Whether a call of this name is a duplicate of this one.
-    fn is(&self, name: &CallName) -> bool {
+    pub(super) fn is(&self, name: &CallName) -> bool {
         self.name.record == name.record && self.name.fingerprint == name.fingerprint
     }
 
-    /// Whether this call is made inside the body of a call that it is a duplicate of: it would wait for itself. That call and those in between
-    /// know it from then on.
+    /// Whether an outer call has the same key: this call would wait for itself. Marks that call and
+    /// the calls in between as reentered.
     pub(crate) fn is_reentrant(&self) -> bool {
         let around =
             || std::iter::successors(self.parent.as_ref(), |flight| flight.parent.as_ref());
@@ -260,7 +111,8 @@ impl Flight {
         true
     }
 
-    /// Whether a call inside its body was [reentrant](Self::is_reentrant), so that an error of the body is most likely that one's.
+    /// Whether a nested call was [reentrant](Self::is_reentrant). An error of the body is most
+    /// likely that call's.
     pub(crate) fn is_reentered(&self) -> bool {
         self.reentered.load(Ordering::Relaxed)
     }
@@ -287,63 +139,71 @@ impl Flight {
         }
     }
 
-    /// Enters a phase and wakes whoever waits for one.
-    pub(crate) fn enter_phase(&self, phase: Phase) {
-        *self.phase.lock() = phase;
-        self.notify();
-    }
-
-    /// Tells the followers how the call ended, unless they know already; true when they did not.
-    pub(crate) fn end(&self, end: Phase) -> bool {
-        let mut phase = self.phase.lock();
-        let news = !phase.is_over();
-        if news {
-            *phase = end;
-            drop(phase);
+    /// Wakes the waiters if `change` has changed the phase, and returns whether it has.
+    fn change(&self, change: impl FnOnce(&mut Phase) -> bool) -> bool {
+        let changed = change(&mut self.phase.lock());
+        if changed {
             self.notify();
         }
-        news
+        changed
     }
 
-    /// The storage made this call the owner; it was asked at `asked`, from which the lease is counted.
+    /// Enters a phase.
+    pub(crate) fn enter_phase(&self, next: Phase) {
+        self.change(|phase| {
+            *phase = next;
+            true
+        });
+    }
+
+    /// Ends the call for its followers, unless it is over.
+    pub(crate) fn end(&self, end: Phase) {
+        self.change(|phase| {
+            let news = !phase.is_over();
+            if news {
+                *phase = end;
+            }
+            news
+        });
+    }
+
+    /// Starts the lease that the storage has granted to the request of `asked`.
     pub(crate) fn acquired(&self, fence: Fence, recovered: bool, asked: Instant) {
-        self.recovered.store(recovered, Ordering::Relaxed);
-        self.fence.store(fence.get(), Ordering::Relaxed);
+        self.acquired_within(fence, recovered);
         self.enter_phase(Phase::running(asked, self.lease));
     }
 
-    /// The call became part of a transaction: no lease is running, since nobody else sees its record.
-    #[cfg(feature = "_sql")]
+    /// Makes this call the owner. In a transaction it has no lease, since the record is invisible.
     pub(crate) fn acquired_within(&self, fence: Fence, recovered: bool) {
         self.recovered.store(recovered, Ordering::Relaxed);
         self.fence.store(fence.get(), Ordering::Relaxed);
     }
 
-    /// Changes the phase of a running call; one that has ended meanwhile stays as it is.
-    pub(crate) fn update_running(&self, change: impl FnOnce(Instant) -> Phase) {
-        let mut phase = self.phase.lock();
-        if let Phase::Running { lease_until, .. } = *phase {
-            *phase = change(lease_until);
-            drop(phase);
-            self.notify();
-        }
+    /// Changes the phase of a call whose body runs under a lease.
+    pub(crate) fn update_running(&self, next: impl FnOnce(Instant) -> Phase) {
+        self.change(|phase| {
+            let lease_until = phase.lease_until();
+            if let Some(lease_until) = lease_until {
+                *phase = next(lease_until);
+            }
+            lease_until.is_some()
+        });
     }
 
-    /// The storage answered a renewal that another owner has taken over. False where that means nothing: the call has ended, or is about
-    /// to, and the renewal may have met its own end.
+    /// A renewal was answered with `LeaseLost`. Returns whether another owner has taken over: after
+    /// the body, the renewal may have met the call's own write.
     pub(crate) fn taken_over(&self) -> bool {
-        let mut phase = self.phase.lock();
-        let taken_over =
-            matches!(*phase, Phase::Running { .. }) && !self.settling.load(Ordering::Acquire);
-        if taken_over {
-            *phase = Phase::Lost;
-            drop(phase);
-            self.lose();
-        }
-        taken_over
+        self.change(|phase| {
+            let taken_over = matches!(*phase, Phase::Running { .. }) && !self.is_settling();
+            if taken_over {
+                *phase = Phase::Lost;
+                self.lost.store(true, Ordering::SeqCst);
+            }
+            taken_over
+        })
     }
 
-    /// The body is to be polled next.
+    /// The body starts.
     pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
     }
@@ -352,7 +212,8 @@ impl Flight {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// The end is about to be written: from now on the storage's answer to that says what became of the lease.
+    /// The outcome is about to be persisted. From now on the answer to that write decides whether
+    /// the lease was lost.
     pub(crate) fn settles(&self) {
         self.settling.store(true, Ordering::Release);
     }
@@ -361,7 +222,7 @@ impl Flight {
         self.settling.load(Ordering::Acquire)
     }
 
-    /// Tells whoever works for this call that others may run the body.
+    /// Another owner may run the body: wakes the tasks that wait for the loss of the lease.
     pub(crate) fn lose(&self) {
         self.lost.store(true, Ordering::SeqCst);
         self.notify();
@@ -371,28 +232,26 @@ impl Flight {
         self.lost.load(Ordering::SeqCst)
     }
 
-    /// Whether a new duplicate attaches to this call: it has, or will have, something to tell. One that was refused a moment ago has
-    /// not: the storage may answer again.
-    fn takes_followers(&self) -> bool {
-        if self.silent.load(Ordering::Acquire) {
-            return false;
-        }
-        match *self.phase.lock() {
+    /// Whether a new duplicate follows this call. It does not follow a refused call, since the
+    /// storage may be up again.
+    pub(super) fn takes_followers(&self) -> bool {
+        let has_outcome = match *self.phase.lock() {
             Phase::Claiming
             | Phase::Elsewhere { .. }
             | Phase::Running { .. }
             | Phase::Finished(_) => true,
             Phase::Lost | Phase::Busy { .. } | Phase::Refused(_) | Phase::Abandoned => false,
-        }
+        };
+        has_outcome && !self.silent.load(Ordering::Acquire)
     }
 
-    /// Waits until `reached` finds what it wants in the phase.
+    /// Waits until `reached` returns a value for the phase.
     pub(crate) async fn until<T>(&self, mut reached: impl FnMut(&Phase) -> Option<T>) -> T {
         self.awaited.store(true, Ordering::SeqCst);
         loop {
             let changed = self.changed.notified();
             pin!(changed);
-            // Registered before the look, so that no change between the look and the wait is missed.
+            // Registered before the check, so that no change between check and wait is missed.
             changed.as_mut().enable();
             if let Some(found) = reached(&self.phase.lock()) {
                 return found;
@@ -401,17 +260,19 @@ impl Flight {
         }
     }
 
-    /// By when something new is heard of a call that waits for the storage's answer, or for a call elsewhere; never of one whose body runs.
+    /// The limit of a phase in which the storage has to answer: the claim, and a wait for another
+    /// process. Other phases have no limit.
     pub(crate) fn heard_by(&self, answered_by: Instant, patience: Duration) -> Instant {
         match *self.phase.lock() {
             Phase::Claiming => answered_by,
-            // It looks again when that lease is over.
+            // It claims again when that lease is over.
             Phase::Elsewhere { lease_until } => later(lease_until, patience),
             _ => later(answered_by, Duration::MAX),
         }
     }
 
-    /// When others may take over: the lease's end as this process knows it; `None` while the body does not run, or after the lease is lost.
+    /// When others may take over, as this process knows it. `None` while the body does not run, or
+    /// after the lease is lost.
     pub(crate) fn lease_end(&self) -> Option<Instant> {
         self.phase.lock().lease_until()
     }
@@ -422,7 +283,7 @@ impl Phase {
         matches!(self, Self::Finished(_) | Self::Busy { .. } | Self::Refused(_) | Self::Abandoned)
     }
 
-    /// The lease's end, while the body runs under one.
+    /// When the lease expires, while the body runs under one.
     pub(crate) fn lease_until(&self) -> Option<Instant> {
         match *self {
             Self::Running { lease_until, .. } => Some(lease_until),
@@ -430,13 +291,13 @@ impl Phase {
         }
     }
 
-    /// Running under a lease that the storage was asked for at `asked`. It is renewed when a third is over.
+    /// The body runs under a lease that was requested at `asked`. It is renewed after a third.
     pub(crate) fn running(asked: Instant, lease: Duration) -> Self {
         Self::Running { lease_until: later(asked, lease), renew_at: later(asked, lease / 3) }
     }
 }
 
-/// `duration` after `instant`; some decades instead of an overflow.
+/// `duration` after `instant`, or some decades after it instead of an overflow.
 pub(crate) fn later(instant: Instant, duration: Duration) -> Instant {
     const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
     instant + duration.min(DECADES)

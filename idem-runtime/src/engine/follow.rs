@@ -17,7 +17,7 @@ pub(super) enum Followed {
     GiveUp { lease_until: Instant },
     /// Claims for itself.
     Claim,
-    /// Claims for itself beside the call, whose runtime stands still: the storage may know more.
+    /// Claims for itself beside the call, whose runtime stands still.
     ClaimBeside,
 }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::{Flight, Phase, later};
-use super::settle::{Delivery, Settled, Settlement, in_background, settle};
-use super::shared::Inner;
+use super::settle::{Delivery, Settlement, SettlementResult, in_background, settle};
+use super::shared::SharedHandle;
 use crate::record::{CrashPolicy, Failure, Finish};
 use crate::storage::{Complete, Release};
 use crate::sync::time::{Instant, timeout};
@@ -25,14 +25,14 @@ use crate::sync::time::{Instant, timeout};
 const PANIC_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Guard<'c> {
-    pub(crate) inner: &'c Arc<Inner>,
+    pub(crate) inner: &'c Arc<SharedHandle>,
     pub(crate) flight: &'c Arc<Flight>,
-    stage: Stage,
+    stage: GuardStage,
     /// The outcome that is being persisted. The stage is over then.
     settling: Option<(Settlement, Delivery)>,
 }
 
-enum Stage {
+enum GuardStage {
     Unclaimed,
     /// The claim is unanswered: the key may be this call's.
     Claiming,
@@ -45,32 +45,36 @@ enum Stage {
 }
 
 impl<'c> Guard<'c> {
-    pub(crate) fn new(inner: &'c Arc<Inner>, flight: &'c Arc<Flight>) -> Self {
-        Self { inner, flight, stage: Stage::Over, settling: None }
+    pub(crate) fn new(inner: &'c Arc<SharedHandle>, flight: &'c Arc<Flight>) -> Self {
+        Self { inner, flight, stage: GuardStage::Over, settling: None }
     }
 
     /// The call is in the in-flight table, so that duplicates may follow it.
     pub(crate) fn entered(&mut self) {
-        self.stage = Stage::Unclaimed;
+        self.stage = GuardStage::Unclaimed;
     }
 
     /// The claim is sent: from now on the key may be this call's.
     pub(crate) fn claiming(&mut self) {
-        self.stage = Stage::Claiming;
+        self.stage = GuardStage::Claiming;
     }
 
     /// The storage refused the claim: there is nothing to undo.
     pub(crate) fn refused(&mut self) {
-        self.stage = Stage::Unclaimed;
+        self.stage = GuardStage::Unclaimed;
     }
 
     /// The key is this call's and the body is polled next.
     pub(crate) fn running(&mut self, on_crash: CrashPolicy, ttl: Duration) {
-        self.stage = Stage::Running { on_crash, ttl };
+        self.stage = GuardStage::Running { on_crash, ttl };
     }
 
     /// Persists the outcome; `None` releases the key.
-    pub(crate) async fn settle(&mut self, finish: Option<Finish>, ttl: Duration) -> Settled {
+    pub(crate) async fn settle(
+        &mut self,
+        finish: Option<Finish>,
+        ttl: Duration,
+    ) -> SettlementResult {
         let delivery = match finish {
             Some(_) => Delivery::Undelivered,
             None => Delivery::Nothing,
@@ -79,19 +83,24 @@ impl<'c> Guard<'c> {
         self.settle_as(settlement, delivery).await
     }
 
-    async fn settle_as(&mut self, settlement: Settlement, delivery: Delivery) -> Settled {
+    async fn settle_as(&mut self, settlement: Settlement, delivery: Delivery) -> SettlementResult {
         self.flight.settles();
-        self.stage = Stage::Over;
+        self.stage = GuardStage::Over;
         let (settlement, _) = self.settling.insert((settlement, delivery));
         let settled = settle(self.inner, self.flight, settlement).await;
         self.settling = None;
         settled
     }
 
+    /// Reports that the record is parked.
+    pub(crate) fn report_parked(&self) {
+        self.inner.parked.add(&self.flight.name, &self.inner.hooks);
+    }
+
     /// The body panicked: applies its crash policy before the panic goes on.
     pub(crate) async fn crash(&mut self) {
-        let Stage::Running { on_crash, ttl } = self.stage else { return };
-        // Tasks that the body has spawned work for nobody now.
+        let GuardStage::Running { on_crash, ttl } = self.stage else { return };
+        // Tasks that the body has spawned have lost their lease.
         self.flight.lose();
         let settlement = self.crashed(on_crash, ttl);
         // A write that takes longer continues in the background when this is dropped.
@@ -110,15 +119,16 @@ impl<'c> Guard<'c> {
 
     /// What the crash policy leaves of a body that was dropped or panicked.
     fn crashed(&self, on_crash: CrashPolicy, ttl: Duration) -> Settlement {
-        match on_crash {
-            CrashPolicy::Retry => self.settlement(None, ttl),
-            CrashPolicy::Park => self.settlement(Some(Finish::Failed(Failure::Indeterminate)), ttl),
-        }
+        let finish = match on_crash {
+            CrashPolicy::Retry => None,
+            CrashPolicy::Park => Some(Finish::Failed(Failure::Indeterminate)),
+        };
+        self.settlement(finish, ttl)
     }
 
     /// Ends a call that has nothing to persist.
     pub(crate) fn end(&mut self, phase: impl FnOnce() -> Phase) {
-        self.stage = Stage::Over;
+        self.stage = GuardStage::Over;
         self.inner.flights.leave(self.flight, phase);
     }
 }
@@ -128,22 +138,22 @@ impl Drop for Guard<'_> {
         let lease = self.flight.lease;
         let (settlement, delivery, patience) = match (self.settling.take(), &self.stage) {
             (Some((settlement, delivery)), _) => (settlement, delivery, lease),
-            (None, Stage::Over) => return,
-            (None, Stage::Unclaimed) => {
+            (None, GuardStage::Over) => return,
+            (None, GuardStage::Unclaimed) => {
                 self.inner.flights.leave(self.flight, || Phase::Abandoned);
                 return;
             }
-            // Nobody waits for a body that did not run: if a short retry does not release its claim,
-            // the lease does. In an outage there may be many of those.
-            (None, Stage::Claiming) => {
+            // The body did not run: if a short retry does not release the claim, its lease does. An
+            // outage causes many of these.
+            (None, GuardStage::Claiming) => {
                 (self.settlement(None, Duration::ZERO), Delivery::Nothing, Duration::ZERO)
             }
-            (None, Stage::Running { on_crash, ttl }) => {
+            (None, GuardStage::Running { on_crash, ttl }) => {
                 (self.crashed(*on_crash, *ttl), Delivery::Nothing, lease)
             }
         };
-        if delivery == Delivery::Nothing && !matches!(self.stage, Stage::Claiming) {
-            // Tasks that the body has spawned work for nobody now.
+        if delivery == Delivery::Nothing && !matches!(self.stage, GuardStage::Claiming) {
+            // Tasks that the body has spawned have lost their lease.
             self.flight.lose();
         }
         self.flight.settles();

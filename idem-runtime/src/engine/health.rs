@@ -1,4 +1,5 @@
-//! What a readiness probe and an operator ask of a handle: whether its storage answers, and what is wrong with its settings.
+//! Checks of a handle for readiness probes and operators: the storage answers, and its settings are
+//! safe.
 
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use crate::storage::{Storage, StorageError, StorageErrorKind, StorageWarning};
 use crate::sync::time::timeout;
 
 impl Idempotency {
-    /// Asks the storage for a sign of life, in one round trip: for readiness probes, and for a start-up that wants to know at once.
+    /// Checks in one round trip that the storage answers: for readiness probes, and at start-up.
     ///
-    /// It goes the way of a call's first verb and reads a record that does not exist, so it also tells of tables that are missing and of
-    /// rights to read them. It changes nothing, is tried once, and ends within the handle's
-    /// [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout). Of a Redis Cluster one shard answers.
+    /// It takes the path of a call's first verb and reads a record that does not exist, so it also
+    /// detects missing tables and missing rights to read them. It changes nothing, is not retried,
+    /// and ends within the handle's [`claim_timeout`](crate::IdempotencyBuilder::claim_timeout). Of
+    /// a Redis Cluster one shard answers.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -25,7 +27,7 @@ impl Idempotency {
     /// match idem.ping().await {
     ///     Ok(()) => println!("ready"),
     ///     Err(error) if error.is_retryable() => println!("not ready yet: {error}"),
-    ///     Err(error) => println!("somebody has to change something: {error}"),
+    ///     Err(error) => println!("an operator has to change something: {error}"),
     /// }
     /// # Ok(())
     /// # }
@@ -33,8 +35,9 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// [`Storage`](ErrorKind::Storage), which is retryable, where the storage cannot be reached or does not answer in time;
-    /// [`Configuration`](ErrorKind::Configuration) where somebody has to change something: a password, a right, a table.
+    /// [`Storage`](ErrorKind::Storage), which is retryable, if the storage cannot be reached or
+    /// does not answer in time; [`Configuration`](ErrorKind::Configuration) if an operator has to
+    /// change something: a password, a right, a table.
     ///
     /// # Cancel safety
     ///
@@ -44,14 +47,15 @@ impl Idempotency {
         self.within(limit, self.0.storage.ping()).await
     }
 
-    /// Looks at the storage's settings as they are now, and says under which of them records can be lost, or calls are slower than need be.
-    /// None is an error: they may be meant, but they are better known.
+    /// Reads the storage's current settings, and returns those under which records can be lost or
+    /// calls are slow. They are not errors, since they may be intended.
     ///
-    /// [`connect`](Self::connect) logs them as well. A storage on the application's own pool logs nothing, so ask at start-up.
+    /// [`connect`](Self::connect) logs them too. A storage on the application's own pool logs
+    /// nothing, so call this at start-up.
     ///
-    /// | storage | what is looked at |
+    /// | storage | settings |
     /// |---|---|
-    /// | Redis, with Sentinel, Cluster | eviction, persistence, the right to wake waiters, what the server does not tell; on each primary |
+    /// | Redis, with Sentinel, Cluster | eviction, persistence, the right to wake waiters, settings that the server hides; on each primary |
     /// | Postgres | `synchronous_commit`, `fsync` |
     /// | MySQL, MariaDB | `innodb_flush_log_at_trx_commit`, `sync_binlog` |
     /// | SQLite | its version, `journal_mode`, `synchronous` |
@@ -73,7 +77,8 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// As [`ping`](Self::ping). It takes a few round trips, so its limit is four times the claim timeout.
+    /// As [`ping`](Self::ping). It takes a few round trips, so its limit is four times the claim
+    /// timeout.
     ///
     /// # Cancel safety
     ///

@@ -7,53 +7,59 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `flight`, `follow` | the in-flight table of this process, and duplicates that follow a call in it |
+//! | `flight`, `in_flight_table`, `follow` | an in-flight call; the table of them in this process; duplicates that follow a call |
 //! | `renewal` | heartbeats |
 //! | `shared` | what the calls of a handle share |
 //! | `settle`, `guard` | persisting the outcome; dropped futures and panics |
 //! | `call`, `claim` | a call without its body; the claim, and waiting for another process |
 //! | `report` | how a call is counted |
-//! | `finish` | bodies that outlive their caller |
+//! | `finish_on_cancel` | bodies that outlive their caller |
+//! | `throttled_log` | log lines about a storage in trouble |
+//! | `retry` | which failed transactions are retried |
 //! | `read_back` | results that do not decode again |
 
-#[cfg(feature = "_sql")]
-pub(crate) mod again;
 mod call;
 mod claim;
 #[cfg(feature = "_sql")]
 mod commit;
-mod complaints;
 mod connect;
 mod context;
-mod finish;
+mod execution;
+mod finish_on_cancel;
 mod flight;
 mod follow;
 mod global;
 mod guard;
 mod handle;
+mod handle_builder;
 mod health;
-mod names;
+mod in_flight_table;
 mod operation;
+mod operation_names;
 mod outcome;
-mod parked;
+mod parked_records;
 mod read_back;
 mod renewal;
 mod report;
+#[cfg(feature = "_sql")]
+pub(crate) mod retry;
 mod run;
+mod settings;
 mod settle;
 mod shared;
-mod task_override;
-#[cfg(feature = "_sql")]
-mod transact;
+mod throttled_log;
 #[cfg(feature = "_sql")]
 pub(crate) mod transaction;
+#[cfg(feature = "_sql")]
+mod transaction_builder;
 
 pub use context::{Context, current};
 pub use global::{handle, set_global, with};
-pub use handle::{Idempotency, IdempotencyBuilder};
-pub use operation::{Attached, Detached, IntoKey, Leased, Operation};
+pub use handle::Idempotency;
+pub use handle_builder::IdempotencyBuilder;
+pub use operation::{Attached, Detached, Leased, Operation};
 pub use outcome::{Outcome, Source};
 #[cfg(feature = "_sql")]
-pub use transact::TransactionBuilder;
-#[cfg(feature = "_sql")]
 pub use transaction::{InTransaction, Within};
+#[cfg(feature = "_sql")]
+pub use transaction_builder::TransactionBuilder;

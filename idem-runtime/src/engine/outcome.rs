@@ -41,8 +41,8 @@ pub enum Source {
     },
     /// Another call ran the body.
     Replayed {
-        /// When the result was recorded, by the storage's clock; by this process's clock if the call
-        /// joined an in-flight call of this process.
+        /// When the result was recorded, by the storage's clock; by this process's clock if the
+        /// call joined an in-flight call of this process.
         completed_at: SystemTime,
     },
     /// This call ran the body, but the result is not recorded: the storage failed, the record has

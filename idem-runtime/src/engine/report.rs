@@ -1,4 +1,4 @@
-//! What a call is counted as, however it ends: also when its future is dropped, or its body panics.
+//! Counting a call by its outcome, also when its future is dropped or its body panics.
 //!
 //! | dropped while | counted as | hook and warning |
 //! |---|---|---|
@@ -8,26 +8,33 @@
 //!
 //! A panic in the body is counted as `panicked`, with the same hook and warning.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
+use super::call::{Call, CallError};
+use super::context;
 use super::flight::Flight;
-use super::shared::Inner;
+use super::outcome::Outcome;
+use super::shared::SharedHandle;
 use crate::hooks::{AbandonReason, Abandoned};
+use crate::policy::MapError;
 use crate::record::CrashPolicy;
 use crate::telemetry::Timer;
 
 /// A call that has not ended yet.
-pub(crate) struct Report {
-    inner: Arc<Inner>,
+pub(crate) struct CallReport {
+    inner: Arc<SharedHandle>,
     flight: Arc<Flight>,
     /// `None` once the call is counted.
     timer: Option<Timer>,
-    progress: Progress,
+    progress: CallProgress,
     /// The body is not in the in-flight table.
     unlisted: bool,
 }
 
-enum Progress {
+enum CallProgress {
     /// The body has not begun.
     Waiting,
     Running(Aftermath),
@@ -35,7 +42,7 @@ enum Progress {
     Persisting,
 }
 
-/// What becomes of the key when the body does not come to its end.
+/// The state of the key after a body that is cancelled or panics.
 #[derive(Clone, Copy)]
 pub(crate) enum Aftermath {
     Released,
@@ -47,16 +54,16 @@ pub(crate) enum Aftermath {
     Unrecorded,
 }
 
-impl Report {
-    pub(crate) fn begin(inner: &Arc<Inner>, flight: &Arc<Flight>) -> Self {
+impl CallReport {
+    pub(crate) fn begin(inner: &Arc<SharedHandle>, flight: &Arc<Flight>) -> Self {
         let (inner, flight) = (Arc::clone(inner), Arc::clone(flight));
         let timer = Some(Timer::start());
-        Self { inner, flight, timer, progress: Progress::Waiting, unlisted: false }
+        Self { inner, flight, timer, progress: CallProgress::Waiting, unlisted: false }
     }
 
     /// The body is to be polled next.
     pub(crate) fn running(&mut self, aftermath: Aftermath) {
-        self.progress = Progress::Running(aftermath);
+        self.progress = CallProgress::Running(aftermath);
         self.flight.begin();
         if !aftermath.is_listed() {
             self.unlisted = true;
@@ -64,20 +71,24 @@ impl Report {
         }
     }
 
-    /// The body panicked. Counted and told at once, whatever becomes of the call after that.
-    pub(crate) fn panicked(&mut self) {
-        self.count("panicked");
-        self.tell(AbandonReason::Panicked);
+    /// Polls a body that has no guard, and reports its panic.
+    pub(crate) async fn watch<F: Future>(&mut self, body: F) -> F::Output {
+        let body = context::scope(Arc::clone(&self.flight), body);
+        AssertUnwindSafe(body).catch_unwind().await.unwrap_or_else(|panic| {
+            self.abandoned(AbandonReason::Panicked);
+            resume_unwind(panic)
+        })
     }
 
-    fn cancelled(&mut self) {
-        self.count("cancelled");
-        self.tell(AbandonReason::Cancelled);
-    }
-
-    /// The call has ended by itself.
-    pub(crate) fn ended(mut self, outcome: &'static str) {
-        self.count(outcome);
+    /// Counts a completed call, and returns its result in the operation's own error type.
+    pub(crate) fn ended<T, E>(
+        mut self,
+        call: &Call,
+        map: &impl MapError<E>,
+        result: Result<Outcome<T>, CallError<E>>,
+    ) -> Result<Outcome<T>, E> {
+        self.count(call.counted_as(&result));
+        result.map_err(|error| error.into_error(map))
     }
 
     fn count(&mut self, outcome: &'static str) {
@@ -86,8 +97,13 @@ impl Report {
         }
     }
 
-    fn tell(&self, reason: AbandonReason) {
-        let Progress::Running(aftermath) = self.progress else { return };
+    /// Counts and reports a body that was cancelled or has panicked.
+    pub(crate) fn abandoned(&mut self, reason: AbandonReason) {
+        let CallProgress::Running(aftermath) = self.progress else { return };
+        self.count(match reason {
+            AbandonReason::Cancelled => "cancelled",
+            AbandonReason::Panicked => "panicked",
+        });
         let name = &self.flight.name;
         let (operation, key_hash) = (&name.operation, name.record.key_hash());
         let key_is = aftermath.as_str();
@@ -96,7 +112,7 @@ impl Report {
                 tracing::warn!(
                     %operation, %key_hash,
                     "the caller of an operation was dropped while the body ran: {key_is}; \
-                     `on_cancel = \"finish\"` lets bodies run to their end without their caller"
+                     `on_cancel = \"finish\"` lets bodies run to completion without their caller"
                 );
             }
             AbandonReason::Panicked => {
@@ -107,37 +123,32 @@ impl Report {
     }
 }
 
-/// The report while the body runs. A local after the guard, so that it is dropped before it: a dropped body is told of before its key is
-/// released, and before the call is over for [`drain`](super::Idempotency::drain).
-pub(crate) struct BodyReport<'r>(pub(crate) &'r mut Report);
+/// The report while the body runs. It is dropped before the guard, so a cancelled body is reported
+/// before its key is released, and before [`drain`](super::Idempotency::drain) returns.
+pub(crate) struct BodyReport<'r>(pub(crate) &'r mut CallReport);
 
 impl BodyReport<'_> {
-    /// See [`Report::panicked`].
-    pub(crate) fn panicked(&mut self) {
-        self.0.panicked();
-    }
-
     /// The body has ended.
     pub(crate) fn ended(self) {
-        self.0.progress = Progress::Persisting;
+        self.0.progress = CallProgress::Persisting;
     }
 }
 
 impl Drop for BodyReport<'_> {
     fn drop(&mut self) {
-        if matches!(self.0.progress, Progress::Running(_)) && self.0.timer.is_some() {
-            self.0.cancelled();
+        if matches!(self.0.progress, CallProgress::Running(_)) && self.0.timer.is_some() {
+            self.0.abandoned(AbandonReason::Cancelled);
         }
     }
 }
 
-impl Drop for Report {
+impl Drop for CallReport {
     fn drop(&mut self) {
         match self.progress {
             _ if self.timer.is_none() => {}
-            Progress::Waiting => self.count("withdrawn"),
-            Progress::Running(_) => self.cancelled(),
-            Progress::Persisting => self.count("undelivered"),
+            CallProgress::Waiting => self.count("withdrawn"),
+            CallProgress::Running(_) => self.abandoned(AbandonReason::Cancelled),
+            CallProgress::Persisting => self.count("undelivered"),
         }
         if self.unlisted {
             self.inner.flights.leave_unlisted();

@@ -17,9 +17,10 @@ use super::flight::{Phase, later};
 use super::follow::{Followed, follow};
 use super::guard::Guard;
 use super::outcome::{Outcome, Source};
-use super::report::{Aftermath, BodyReport, Report};
-use super::settle::{Settled, record_missing};
+use super::report::{Aftermath, BodyReport, CallReport};
+use super::settle::{SettlementResult, record_missing};
 use crate::error::{Error, ErrorKind};
+use crate::hooks::AbandonReason;
 use crate::key::CallName;
 use crate::policy::{Policy, Storable};
 use crate::record::Finished;
@@ -28,11 +29,12 @@ use crate::storage::{Claimed, Lost};
 use crate::sync::time::Instant;
 use crate::sync::yield_now;
 
+/// Runs a call: its claim, its body and the write of its outcome.
 pub(crate) async fn run<T, E, F>(
     call: &Call,
     policy: &impl Policy<T, E>,
     body: Pin<Box<F>>,
-    report: &mut Report,
+    report: &mut CallReport,
 ) -> Result<Outcome<T>, CallError<E>>
 where
     T: Storable,
@@ -47,7 +49,7 @@ where
         Ok(Role::Owner) => {}
         Ok(Role::Duplicate(finished)) => return call.replay(policy, finished),
         Err(error) if call.fail_open && error.kind() == ErrorKind::Storage => {
-            // What may have been claimed is released before, not after the body.
+            // A claim that may have been applied is released before the body, not after it.
             drop(guard);
             return call.run_unprotected(body, &error, report).await;
         }
@@ -61,8 +63,8 @@ where
     }
     guard.running(call.on_crash, call.ttl);
     report.running(Aftermath::by(call.on_crash));
-    let mut report = BodyReport(report);
-    // The body is handed over, so that it is dropped before the guard: its destructors end before the key is released.
+    let report = BodyReport(report);
+    // The block owns the body, so the body is dropped before the guard releases the key.
     let whole = async {
         let result = context::scope(Arc::clone(&call.flight), body).await;
         let recording = call.recording(policy, &result);
@@ -71,19 +73,18 @@ where
     let (result, recording) = match AssertUnwindSafe(whole).catch_unwind().await {
         Ok(ended) => ended,
         Err(panic) => {
-            report.panicked();
+            report.0.abandoned(AbandonReason::Panicked);
             guard.crash().await;
             resume_unwind(panic);
         }
     };
     report.ended();
-    match call.settle(&mut guard, recording).await {
+    match call.settle(&mut guard, recording).await? {
         ResultOf::ThisRun(source) => match result {
             Ok(value) => Ok(Outcome { value, source }),
             Err(error) => Err(CallError::Body(error)),
         },
         ResultOf::NewOwner(finished) => call.replay(policy, finished),
-        ResultOf::Nobody(error) => Err(error.into()),
     }
 }
 
@@ -100,7 +101,6 @@ enum ResultOf {
     ThisRun(Source),
     /// The outcome of the owner that took over.
     NewOwner(Finished),
-    Nobody(Error),
 }
 
 impl Call {
@@ -133,12 +133,7 @@ impl Call {
     async fn claim(&self, guard: &mut Guard<'_>, deadline: Option<Instant>) -> Result<Role, Error> {
         let error = match claim(guard, &self.claim_request(), deadline).await {
             Ok(Claimed::Acquired { .. }) => return Ok(Role::Owner),
-            Ok(Claimed::Parked(finished)) => {
-                self.inner.parked.add(&self.flight.name, &self.inner.hooks);
-                guard.end(|| Phase::Finished(finished.clone()));
-                return Ok(Role::Duplicate(finished));
-            }
-            Ok(Claimed::Replay(finished)) => {
+            Ok(Claimed::Replay(finished) | Claimed::Parked(finished)) => {
                 guard.end(|| Phase::Finished(finished.clone()));
                 return Ok(Role::Duplicate(finished));
             }
@@ -150,27 +145,31 @@ impl Call {
             Ok(Claimed::Mismatch) => self.mismatch().await,
             Err(error) => Error::from(error).of_call(&self.flight.name),
         };
-        // The guard, dropped after this, releases what may have been claimed.
+        // The guard is dropped after this and releases a claim that may have been applied.
         self.flight.enter_phase(Phase::Refused(error.clone()));
         Err(error)
     }
 
-    /// Records how the body ended.
-    async fn settle(&self, guard: &mut Guard<'_>, recording: Recording) -> ResultOf {
+    /// Records the outcome of the body.
+    async fn settle(&self, guard: &mut Guard<'_>, recording: Recording) -> Result<ResultOf, Error> {
         let Recording { finish, unstorable } = recording;
         let released = finish.is_none();
         let unrecorded = match guard.settle(finish, self.ttl).await {
-            Settled::Done => unstorable,
-            Settled::Lost(_) | Settled::Unrecorded(_) if released => None,
-            Settled::Lost(Lost::Finished(finished)) => return ResultOf::NewOwner(finished),
-            Settled::Lost(Lost::TakenOver) => {
-                let text = "the lease ran out and another owner is running the operation";
-                return ResultOf::Nobody(self.error(ErrorKind::LeaseLost, text));
+            SettlementResult::Done => unstorable,
+            SettlementResult::Lost(_) | SettlementResult::Unrecorded(_) if released => None,
+            SettlementResult::Lost(Lost::Finished(finished)) => {
+                return Ok(ResultOf::NewOwner(finished));
             }
-            Settled::Lost(Lost::Gone) => Some(record_missing().of_call(&self.flight.name)),
-            Settled::Unrecorded(error) => Some(Error::from(error).of_call(&self.flight.name)),
+            SettlementResult::Lost(Lost::TakenOver) => {
+                let text = "the lease ran out and another owner is running the operation";
+                return Err(self.error(ErrorKind::LeaseLost, text));
+            }
+            SettlementResult::Lost(Lost::Gone) => Some(record_missing().of_call(&self.flight.name)),
+            SettlementResult::Unrecorded(error) => {
+                Some(Error::from(error).of_call(&self.flight.name))
+            }
         };
-        ResultOf::ThisRun(self.source(unrecorded.as_ref()))
+        Ok(ResultOf::ThisRun(self.source(unrecorded.as_ref())))
     }
 
     /// Runs the body although the storage is down, because the operation opted to fail open.
@@ -178,18 +177,13 @@ impl Call {
         &self,
         body: Pin<Box<F>>,
         error: &Error,
-        report: &mut Report,
+        report: &mut CallReport,
     ) -> Result<Outcome<T>, CallError<E>> {
         let operation = &self.flight.name.operation;
         tracing::error!(%operation, %error, "the storage is down and the operation fails open");
         self.inner.hooks.unrecorded(&self.event(Some(error)));
         report.running(Aftermath::Unrecorded);
-        let body = context::scope(Arc::clone(&self.flight), body);
-        let result = AssertUnwindSafe(body).catch_unwind().await.unwrap_or_else(|panic| {
-            report.panicked();
-            resume_unwind(panic)
-        });
-        let value = result.map_err(CallError::Body)?;
+        let value = report.watch(body).await.map_err(CallError::Body)?;
         Ok(Outcome { value, source: Source::Unrecorded })
     }
 }

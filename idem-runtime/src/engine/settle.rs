@@ -1,4 +1,4 @@
-//! Persisting the outcome of a call: retried, in the background if need be, and never lost with the
+//! Persisting the outcome of a call: retried, in the background if necessary, and not lost with the
 //! caller's future.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::flight::{Flight, Phase};
-use super::shared::Inner;
+use super::shared::SharedHandle;
 use crate::clock::{Clock, MonotonicClock};
 use crate::driver;
 use crate::error::{Error, ErrorKind};
@@ -38,7 +38,7 @@ pub(crate) enum Delivery {
 
 /// The answer to a [`Settlement`].
 #[derive(Debug)]
-pub(crate) enum Settled {
+pub(crate) enum SettlementResult {
     /// It is written.
     Done,
     /// The record is no longer this call's.
@@ -47,7 +47,7 @@ pub(crate) enum Settled {
     Unrecorded(StorageError),
 }
 
-/// The pauses between attempts: about a second in all, so that a reconnect or a short fail-over fits in.
+/// The pauses between attempts: about a second in all, for a reconnect or a short fail-over.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(10))
@@ -65,16 +65,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the release of an unanswered claim is retried: the lease has the same effect later.
 const BRIEF: Duration = Duration::from_secs(15);
 
-/// How long a write may take on the connections of a runtime that may never be driven again. Then it
-/// is repeated on the library's own, which is safe for the same owner.
+/// How long a write may take on the connections of a runtime that may never be driven again. Then
+/// it is repeated on the library's own, which is safe for the same owner.
 const BEGUN_ELSEWHERE: Duration = Duration::from_millis(250);
 
 /// Writes `settlement` and ends the call for its followers.
 pub(crate) async fn settle(
-    inner: &Arc<Inner>,
+    inner: &Arc<SharedHandle>,
     flight: &Arc<Flight>,
     settlement: &Settlement,
-) -> Settled {
+) -> SettlementResult {
     let written = timeout(PATIENCE, write_retrying(inner, settlement, pauses())).await;
     let unanswered = |_| {
         let text = format!("the storage did not answer within {PATIENCE:?}");
@@ -83,25 +83,26 @@ pub(crate) async fn settle(
     match written.unwrap_or_else(unanswered) {
         Ok(written) => end(inner, flight, settlement, written),
         Err(error) if is_retryable(&error) => {
-            // Duplicates in this process get the result from here while the background goes on trying; where there is none, they claim.
+            // Duplicates in this process get the outcome from here during the background write;
+            // after a release they claim.
             let deadline = flight.lease_end().unwrap_or_else(Instant::now);
             flight.end(local_phase(settlement));
             in_background(inner, flight, settlement.clone(), deadline, Delivery::Nothing);
-            Settled::Unrecorded(error)
+            SettlementResult::Unrecorded(error)
         }
         Err(error) => {
             inner.flights.leave(flight, || local_phase(settlement));
             flight.lose();
-            Settled::Unrecorded(error)
+            SettlementResult::Unrecorded(error)
         }
     }
 }
 
 /// Writes `settlement` without a caller: its future was dropped, or the storage was down. The write
-/// runs on the library's own thread for as long as the process lives, since the caller's runtime may
-/// be shutting down or never be driven again.
+/// runs on the library's own thread for as long as the process lives, since the caller's runtime
+/// may be shutting down or never be driven again.
 pub(crate) fn in_background(
-    inner: &Arc<Inner>,
+    inner: &Arc<SharedHandle>,
     flight: &Arc<Flight>,
     settlement: Settlement,
     deadline: Instant,
@@ -133,10 +134,10 @@ pub(crate) fn in_background(
     }
 }
 
-/// A write without a caller. It is dropped when it is done, given up, or its runtime has ended. The
-/// call is over then, and its lease runs out where nothing was written.
+/// A write without a caller. It is dropped after the write, after giving up, or with its runtime.
+/// The call is over then; if nothing was written, its lease expires.
 struct Writing {
-    inner: Arc<Inner>,
+    inner: Arc<SharedHandle>,
     flight: Arc<Flight>,
     settlement: Settlement,
     delivery: Delivery,
@@ -148,7 +149,8 @@ impl Writing {
     async fn write(&mut self, deadline: Instant) {
         let more = std::iter::repeat(Duration::from_millis(400));
         let pauses = pauses().chain(more.take_while(|_| Instant::now() < deadline));
-        // A storage that never answers must not keep this process's duplicates waiting for longer than those elsewhere.
+        // If the storage never answers, duplicates in this process must not wait longer than those
+        // elsewhere.
         let patience = self.flight.lease.max(Duration::from_secs(1));
         let patience = if deadline <= Instant::now() { patience.min(BRIEF) } else { patience };
         let write = async {
@@ -161,7 +163,7 @@ impl Writing {
         };
         self.unrecorded = match timeout(patience, write).await {
             Ok(Ok(written)) => match end(&self.inner, &self.flight, &self.settlement, written) {
-                Settled::Lost(Lost::Gone) if self.delivery == Delivery::Undelivered => {
+                SettlementResult::Lost(Lost::Gone) if self.delivery == Delivery::Undelivered => {
                     Some(record_missing())
                 }
                 _ => None,
@@ -182,7 +184,7 @@ impl Drop for Writing {
         let operation = &name.operation;
         match &self.settlement {
             Settlement::Release(_) => {
-                self.inner.complaints.release(name, &error);
+                self.inner.log.release(name, &error);
             }
             Settlement::Complete(_) => {
                 tracing::error!(%operation, %error, "the outcome of a call stays unrecorded");
@@ -199,7 +201,10 @@ pub(crate) fn record_missing() -> Error {
     Error::new(ErrorKind::Storage, "the record vanished while the body ran")
 }
 
-async fn write_once(inner: &Inner, settlement: &Settlement) -> Result<Written, StorageError> {
+async fn write_once(
+    inner: &SharedHandle,
+    settlement: &Settlement,
+) -> Result<Written, StorageError> {
     match settlement {
         Settlement::Complete(complete) => inner.storage.complete(complete).await,
         Settlement::Release(release) => inner.storage.release(release).await,
@@ -207,7 +212,7 @@ async fn write_once(inner: &Inner, settlement: &Settlement) -> Result<Written, S
 }
 
 async fn write_retrying(
-    inner: &Inner,
+    inner: &SharedHandle,
     settlement: &Settlement,
     mut pauses: impl Iterator<Item = Duration>,
 ) -> Result<Written, StorageError> {
@@ -229,7 +234,12 @@ fn is_retryable(error: &StorageError) -> bool {
 }
 
 /// Ends the call for its followers, now that the storage has answered.
-fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Written) -> Settled {
+fn end(
+    inner: &SharedHandle,
+    flight: &Arc<Flight>,
+    settlement: &Settlement,
+    written: Written,
+) -> SettlementResult {
     match written {
         Written::Done => {
             inner.flights.leave(flight, || local_phase(settlement));
@@ -240,7 +250,7 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
                 }
                 Settlement::Complete(_) => inner.parked.resolved(&flight.name.record),
             }
-            Settled::Done
+            SettlementResult::Done
         }
         Written::LeaseLost(lost) => {
             inner.flights.leave(flight, || match &lost {
@@ -249,7 +259,7 @@ fn end(inner: &Inner, flight: &Arc<Flight>, settlement: &Settlement, written: Wr
                 Lost::Gone => local_phase(settlement),
             });
             flight.lose();
-            Settled::Lost(lost)
+            SettlementResult::Lost(lost)
         }
     }
 }

@@ -1,20 +1,20 @@
-//! What the calls of a handle share: its storage, its settings, and the calls under way.
+//! The state that the calls of a handle share: its storage, its settings, and the in-flight table.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::complaints::Complaints;
-use super::flight::Flights;
-use super::parked::Parked;
+use super::in_flight_table::InFlightTable;
+use super::parked_records::ParkedRecords;
 use super::read_back::ReadBack;
 use super::renewal::Renewer;
+use super::throttled_log::ThrottledLog;
 use crate::codec::AnyCodec;
 use crate::error::{Error, ErrorKind};
 use crate::hooks::Hooks;
 use crate::key::KeyGenerator;
 use crate::storage::SharedStorage;
 
-pub(crate) struct Inner {
+pub(crate) struct SharedHandle {
     pub(crate) storage: SharedStorage,
     pub(crate) namespace: String,
     pub(crate) ttl: Duration,
@@ -22,16 +22,16 @@ pub(crate) struct Inner {
     pub(crate) claim_timeout: Duration,
     pub(crate) codec: AnyCodec,
     pub(crate) max_result_size: usize,
-    pub(crate) flights: Arc<Flights>,
+    pub(crate) flights: Arc<InFlightTable>,
     pub(crate) renewer: Arc<Renewer>,
-    pub(crate) complaints: Arc<Complaints>,
+    pub(crate) log: Arc<ThrottledLog>,
     pub(crate) key_generator: Box<dyn KeyGenerator>,
     pub(crate) hooks: Hooks,
-    pub(crate) parked: Parked,
+    pub(crate) parked: ParkedRecords,
     pub(crate) read_back: ReadBack,
 }
 
-/// What every ttl and lease must satisfy.
+/// Checks a ttl and a lease.
 pub(crate) fn check_durations(ttl: Duration, lease: Duration) -> Result<(), Error> {
     let text = if ttl.is_zero() {
         "the ttl is zero"

@@ -1,37 +1,35 @@
-//! A call inside the application's own database transaction: claim, effect and result are one commit.
+//! A call inside the application's own database transaction: claim, effect and result are one
+//! commit.
 //!
 //! ```text
-//! in_transaction ── operation … run ──► claim, in the transaction ──► replay / mismatch / in progress, as without one
+//! in_transaction ── operation … run ──► claim in the transaction ──► replay, mismatch, in progress
 //!                                         │ acquired
 //!                                       the body, on the same connection
 //!                                         │
-//!                                       complete, or release, in the transaction
-//! commit ──► witness ──► COMMIT ──► its reply is lost? the database is asked for what became of the witness
+//!                                       complete or release in the transaction
+//! commit ──► witness ──► COMMIT ──► reply lost? another connection looks for the witness
 //! ```
 //!
 //! `Idempotency::commit` is in `commit.rs`. There is no guard, no heartbeat and no in-flight table:
-//! the record is invisible before the commit, and if this process dies the database rolls back both.
-//! The limits of each database are in
+//! the record is invisible before the commit, and if this process dies the database rolls back
+//! both. The limits of each database are in
 //! [`storage::sql::transaction`](crate::storage::sql::transaction).
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
-use futures_util::FutureExt;
 use sqlx::Database;
 use tracing::{Instrument, Span};
 
 use super::call::{Call, CallError, Recording};
 use super::claim::{Waking, polls, unanswered};
-use super::context;
 use super::flight::later;
 use super::handle::Idempotency;
 use super::operation::{Attached, Operation};
 use super::outcome::Outcome;
-use super::report::{Aftermath, Report};
-use super::shared::Inner;
+use super::report::{Aftermath, CallReport};
+use super::shared::SharedHandle;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{Defaults, ErrorPolicy, MapError, Policy, Storable};
 use crate::runtime;
@@ -41,7 +39,7 @@ use crate::storage::{Claimed, Complete, Release, StorageErrorKind, Written};
 use crate::sync::time::{Instant, sleep_until, timeout};
 use crate::telemetry;
 
-/// A transaction, before it is said what is to be done in it. From [`Idempotency::in_transaction`].
+/// A transaction that a call becomes part of. From [`Idempotency::in_transaction`].
 #[must_use = "nothing happens in the transaction until an operation is given a body"]
 pub struct InTransaction<'t, C> {
     handle: Idempotency,
@@ -52,10 +50,11 @@ pub struct InTransaction<'t, C> {
 pub struct Within<'t, C>(&'t mut C);
 
 impl Idempotency {
-    /// Makes the next call part of a transaction of the application's own: its record and its effect are committed together, or not at all.
-    /// This is the only place where "exactly once" is true without conditions.
+    /// Makes the next call part of the application's own transaction: its record and its effect are
+    /// committed together, or not at all. Only here is "exactly once" true without conditions.
     ///
-    /// `transaction` is a [`sqlx::Transaction`], or a connection inside one, on the database that this handle's storage is on.
+    /// `transaction` is a [`sqlx::Transaction`], or a connection inside one, on the database of
+    /// this handle's storage.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -78,8 +77,10 @@ impl Idempotency {
     /// # }
     /// ```
     ///
-    /// After an error, roll the transaction back, by [`Idempotency::rollback`], which keeps that error: nothing has happened then, and the next
-    /// call with the key runs. (Dropping a transaction rolls it back as well, a moment later: until then others are told that the key is taken.)
+    /// After an error, roll the transaction back with [`Idempotency::rollback`], which keeps that
+    /// error: nothing has happened then, and the next call with the key runs. Dropping a
+    /// transaction rolls it back too, a moment later; until then other calls get
+    /// [`AlreadyProcessing`](ErrorKind::AlreadyProcessing).
     pub fn in_transaction<'t, C: TransactionConnection>(
         &self,
         transaction: &'t mut C,
@@ -88,8 +89,8 @@ impl Idempotency {
     }
 }
 
-/// The storage that has the records of this database's transactions.
-pub(super) fn storage_of<DB: Records>(inner: &Inner) -> Result<&SqlStorage<DB>, Error> {
+/// The handle's storage, if it is on the transaction's database.
+pub(super) fn storage_of<DB: Records>(inner: &SharedHandle) -> Result<&SqlStorage<DB>, Error> {
     inner.storage.downcast_ref().ok_or_else(|| {
         let text = format!(
             "the transaction is on {}, and the handle's storage is not: give it the storage of the same database, without a wrapper",
@@ -102,7 +103,8 @@ pub(super) fn storage_of<DB: Records>(inner: &Inner) -> Result<&SqlStorage<DB>, 
 impl<'t, C> InTransaction<'t, C> {
     /// Starts a call of the operation `name`.
     ///
-    /// It has neither a lease of its own nor a crash policy: when this process dies, the transaction is rolled back.
+    /// It has neither a lease nor a crash policy: when this process dies, the transaction is rolled
+    /// back.
     pub fn operation(
         self,
         name: impl Into<Cow<'static, str>>,
@@ -168,8 +170,8 @@ impl<C: TransactionConnection, P> Operation<P, Within<'_, C>> {
         let Self { settings, policy, binding: Within(connection) } = self;
         let operation = Operation { settings, policy, binding: Attached };
         match begin(operation, connection).await {
-            Turn::Ended(result) => result,
-            Turn::Run(mut running) => {
+            ControlFlow::Break(result) => result,
+            ControlFlow::Continue(mut running) => {
                 let result = running.body(body(connection.connection())).await;
                 running.end(connection, result).await
             }
@@ -177,27 +179,20 @@ impl<C: TransactionConnection, P> Operation<P, Within<'_, C>> {
     }
 }
 
-/// Whether there is a body to run.
-pub(crate) enum Turn<R, X> {
-    /// There is not: this is the result.
-    Ended(R),
-    /// There is.
-    Run(X),
-}
-
-/// A call that became part of a transaction, and whose body is to be run.
-pub(crate) struct Running<P> {
+/// A call that has claimed its key in a transaction and runs its body.
+pub(crate) struct RunningInTransaction<P> {
     call: Call,
     policy: P,
-    report: Report,
+    report: CallReport,
     span: Span,
 }
 
-/// Claims in the transaction.
+/// Claims in the transaction. Returns the call whose body runs next, or the result of a call whose
+/// body does not run.
 pub(crate) async fn begin<C, T, E, P>(
     operation: Operation<P>,
     connection: &mut C,
-) -> Turn<Result<Outcome<T>, E>, Running<P>>
+) -> ControlFlow<Result<Outcome<T>, E>, RunningInTransaction<P>>
 where
     C: TransactionConnection,
     T: Storable,
@@ -206,9 +201,9 @@ where
     let Operation { settings, policy, binding: Attached } = operation;
     let call = match settings.into_call() {
         Ok(call) => call,
-        Err(error) => return Turn::Ended(Err(policy.map(error))),
+        Err(error) => return ControlFlow::Break(Err(policy.map(error))),
     };
-    let mut report = Report::begin(&call.inner, &call.flight);
+    let mut report = CallReport::begin(&call.inner, &call.flight);
     let span = telemetry::span(&call.flight.name);
     let claimed = claim(&call, connection).instrument(span.clone()).await;
     let replayed = match claimed {
@@ -218,7 +213,7 @@ where
                 call.inner.hooks.takeover(&call.event(None));
             }
             report.running(Aftermath::RolledBack);
-            return Turn::Run(Running { call, policy, report, span });
+            return ControlFlow::Continue(RunningInTransaction { call, policy, report, span });
         }
         Ok(Claimed::Parked(finished)) => {
             call.inner.parked.add(&call.flight.name, &call.inner.hooks);
@@ -229,10 +224,10 @@ where
         Ok(Claimed::Mismatch) => Err(call.mismatch().await.into()),
         Err(error) => Err(error.of_call(&call.flight.name).into()),
     };
-    Turn::Ended(ended(report, &call, &policy, replayed))
+    ControlFlow::Break(report.ended(&call, &policy, replayed))
 }
 
-/// Claims, and waits for another transaction where the call may.
+/// Claims, and waits for another transaction if the call may wait.
 async fn claim<C: TransactionConnection>(
     call: &Call,
     connection: &mut C,
@@ -263,19 +258,14 @@ async fn claim<C: TransactionConnection>(
     }
 }
 
-impl<P> Running<P> {
-    /// Runs the body as that of this call.
+impl<P> RunningInTransaction<P> {
+    /// Runs the body.
     pub(crate) async fn body<F: Future>(&mut self, body: F) -> F::Output {
         // On the heap, as without a transaction.
-        let body = context::scope(Arc::clone(&self.call.flight), Box::pin(body));
-        let body = AssertUnwindSafe(body.instrument(self.span.clone())).catch_unwind();
-        body.await.unwrap_or_else(|panic| {
-            self.report.panicked();
-            resume_unwind(panic)
-        })
+        self.report.watch(Box::pin(body).instrument(self.span.clone())).await
     }
 
-    /// Makes the end part of the transaction.
+    /// Makes the outcome part of the transaction.
     pub(crate) async fn end<C, T, E>(
         self,
         connection: &mut C,
@@ -314,32 +304,22 @@ impl<P> Running<P> {
         let result = match (result, written) {
             (Ok(value), Ok(())) => Ok(Outcome { value, source: call.source(unstorable.as_ref()) }),
             (Ok(_), Err(error)) => Err(CallError::Library(error)),
-            // Where the database ends the transaction with such an error, what the caller does next would be committed statement by statement.
+            // Such an error ends the transaction on this database, and the caller's later
+            // statements would be committed one by one.
             (Err(_), Err(error))
                 if C::Database::ENDS_BY_ITSELF && error.kind() == ErrorKind::Storage =>
             {
                 Err(CallError::Library(error))
             }
-            // The transaction is to be rolled back, and what was to be written with it. Often it is that already.
+            // The transaction will be rolled back, or is already.
             (Err(failure), Err(error)) => {
                 tracing::debug!(%operation, %error, "a failure is not recorded in its transaction");
                 Err(CallError::Body(failure))
             }
             (Err(failure), Ok(())) => Err(CallError::Body(failure)),
         };
-        ended(report, &call, &policy, result)
+        report.ended(&call, &policy, result)
     }
-}
-
-/// The end of a call, counted, in its function's own error type.
-fn ended<T, E>(
-    report: Report,
-    call: &Call,
-    map: &impl MapError<E>,
-    result: Result<Outcome<T>, CallError<E>>,
-) -> Result<Outcome<T>, E> {
-    report.ended(call.counted_as(&result));
-    result.map_err(|failed| failed.into_error(map))
 }
 
 impl<C> fmt::Debug for InTransaction<'_, C> {

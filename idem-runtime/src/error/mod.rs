@@ -3,6 +3,7 @@
 //! A storage's error lends its text to the error, whose source is then the storage error's own
 //! source. Any other source has a text that the error does not repeat: see [`chain`](crate::chain).
 
+mod kind;
 mod storage;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use kind::ErrorKind;
 pub use storage::{StorageError, StorageErrorKind};
 
 use crate::chain;
@@ -41,10 +43,10 @@ use crate::key_hash::key_hash;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
     message: Cow<'static, str>,
     operation: Option<Arc<str>>,
@@ -70,84 +72,6 @@ enum Cause {
 #[error("{0}")]
 struct FirstFailure(Arc<str>);
 
-/// What went wrong, in the terms a caller acts on. Each kind says what the caller should do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Another call with this key is running and its result did not arrive within `wait`.
-    ///
-    /// *Do:* call again with the same key after [`Error::retry_after`], or give the operation a
-    /// longer `wait`.
-    AlreadyProcessing,
-    /// The first call with this key failed, and its duplicates get that failure.
-    ///
-    /// *Do:* handle it like the original failure. Its text is [`Error::failure`], and the error's
-    /// source. A new attempt needs a new key.
-    PreviouslyFailed,
-    /// The outcome is unknown: the previous owner crashed and the operation's crash policy is
-    /// `park`, or the reply to a transaction's `COMMIT` was lost and its result could not be read
-    /// back.
-    ///
-    /// *Do:* for a parked call check the outside system, then resolve the record by hand; calling
-    /// again changes nothing. For a transaction, where [`Error::is_retryable`] is true, call again
-    /// with the same key in a new transaction: it replays if the first was committed.
-    Indeterminate,
-    /// The key was used before with other arguments or for another operation, which the text names
-    /// where this process knows it.
-    ///
-    /// *Do:* fix the caller; a key names one intended effect.
-    Mismatch,
-    /// This call's lease expired while its body ran, and another owner took over and is still
-    /// running.
-    ///
-    /// *Do:* call again with the same key to get the other owner's result. Find out why the
-    /// heartbeat stopped, or raise `lease`.
-    LeaseLost,
-    /// The storage could not be reached, refused, or did not answer in time, before the body ran.
-    ///
-    /// *Do:* call again with the same key. The text says what failed; the source is the error of
-    /// the storage's client or server.
-    Storage,
-    /// A result could not be encoded, or a stored result does not decode as the requested type.
-    ///
-    /// *Do:* make the type's `Serialize` and `Deserialize` agree, or choose a codec that can express
-    /// it.
-    Serialization,
-    /// The arguments give no valid key: it is empty, too long, not UTF-8, or they cannot be
-    /// serialized.
-    ///
-    /// *Do:* fix the key template or the argument; the operation did not run.
-    KeyGeneration,
-    /// No storage was configured: neither `with`, nor a task-local override, nor a global one.
-    ///
-    /// *Do:* call `idempotency::set_global` once at start-up. A task spawned inside
-    /// `idempotency::with` does not inherit its handle: pass the handle, or wrap the task's future in
-    /// `with`.
-    NotConfigured,
-    /// `set_global` was called a second time.
-    ///
-    /// *Do:* call it once; use `idempotency::with` for overrides.
-    AlreadyConfigured,
-    /// The body called its own operation with its own key, and would wait for itself.
-    ///
-    /// *Do:* remove the recursion or give the inner call another key.
-    Reentrant,
-    /// The stored record cannot be read: damaged, written by a newer version, or of another type.
-    ///
-    /// *Do:* upgrade, or inspect and remove the record by hand. It was left unchanged, and the body
-    /// did not run.
-    Corrupt,
-    /// The first call's result exceeded the size limit, so it cannot be replayed.
-    ///
-    /// *Do:* raise `max_result_size`, or return a reference to the data instead of the data.
-    TooLarge,
-    /// A setting is invalid: a zero duration, a ttl shorter than the lease, a malformed URL, a server
-    /// that is too old.
-    ///
-    /// *Do:* fix the configuration; the message names the setting.
-    Configuration,
-}
-
 /// What a consumer does with a message whose call failed with one of this crate's errors; see
 /// [`Error::disposition`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,32 +89,10 @@ pub enum Disposition {
     Acknowledge,
 }
 
-impl ErrorKind {
-    /// The kind's stable name in `snake_case`, for metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AlreadyProcessing => "already_processing",
-            Self::PreviouslyFailed => "previously_failed",
-            Self::Indeterminate => "indeterminate",
-            Self::Mismatch => "mismatch",
-            Self::LeaseLost => "lease_lost",
-            Self::Storage => "storage",
-            Self::Serialization => "serialization",
-            Self::KeyGeneration => "key_generation",
-            Self::NotConfigured => "not_configured",
-            Self::AlreadyConfigured => "already_configured",
-            Self::Reentrant => "reentrant",
-            Self::Corrupt => "corrupt",
-            Self::TooLarge => "too_large",
-            Self::Configuration => "configuration",
-        }
-    }
-}
-
 impl Error {
     /// An error of `kind` with a text for people: lowercase, no full stop, no payload, no raw key.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ErrorInner {
             kind,
             message: message.into(),
             operation: None,
@@ -211,8 +113,8 @@ impl Error {
         self.0.operation.as_deref()
     }
 
-    /// The call's key without namespace and tenant, if one was made. It may contain personal data: in
-    /// logs use [`key_hash`](Self::key_hash).
+    /// The call's key without namespace and tenant, if one was made. It may contain personal data:
+    /// in logs use [`key_hash`](Self::key_hash).
     pub fn key(&self) -> Option<&str> {
         self.0.key.as_deref()
     }
@@ -356,7 +258,7 @@ impl Error {
     }
 
     /// Changes the error, or a copy if it is shared.
-    fn map(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn map(mut self, change: impl FnOnce(&mut ErrorInner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
@@ -422,43 +324,4 @@ impl From<StorageError> for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_says_what_a_consumer_does_with_its_message() {
-        let redeliver = Disposition::Redeliver { after: None };
-        for (kind, disposition) in [
-            (ErrorKind::AlreadyProcessing, redeliver),
-            (ErrorKind::PreviouslyFailed, Disposition::DeadLetter),
-            (ErrorKind::Indeterminate, Disposition::DeadLetter),
-            (ErrorKind::Mismatch, Disposition::DeadLetter),
-            (ErrorKind::LeaseLost, redeliver),
-            (ErrorKind::Storage, redeliver),
-            (ErrorKind::Serialization, Disposition::Acknowledge),
-            (ErrorKind::KeyGeneration, Disposition::DeadLetter),
-            (ErrorKind::NotConfigured, redeliver),
-            (ErrorKind::AlreadyConfigured, redeliver),
-            (ErrorKind::Reentrant, Disposition::DeadLetter),
-            (ErrorKind::Corrupt, Disposition::DeadLetter),
-            (ErrorKind::TooLarge, Disposition::Acknowledge),
-            (ErrorKind::Configuration, redeliver),
-        ] {
-            assert_eq!(Error::new(kind, "text").disposition(), disposition, "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_busy_key_says_when_to_deliver_again() {
-        let after = Duration::from_secs(7);
-        let busy = Error::new(ErrorKind::AlreadyProcessing, "busy").with_retry_after(after);
-        assert_eq!(busy.disposition(), Disposition::Redeliver { after: Some(after) });
-    }
-
-    #[test]
-    fn an_ambiguous_commit_is_delivered_again_and_a_parked_call_is_not() {
-        let lost = StorageError::new(StorageErrorKind::Indeterminate, "the reply is lost");
-        let commit = Error::new(ErrorKind::Indeterminate, "the commit").with_source(lost);
-        assert_eq!(commit.disposition(), Disposition::Redeliver { after: None });
-    }
-}
+mod tests;

@@ -19,7 +19,8 @@ pub struct StorageError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
-    /// Nothing changed: the request was not sent, or the server refused it for now. Retry with the same owner.
+    /// Nothing changed: the request was not sent, or the server refused it for now. Retry with the
+    /// same owner.
     NotApplied,
     /// The request may have been applied: the reply was lost. Retry with the same owner.
     Indeterminate,
@@ -34,7 +35,8 @@ pub enum StorageErrorKind {
 }
 
 impl StorageError {
-    /// An error of `kind`. The text says what failed: lowercase, no full stop, no payload, no key, no password.
+    /// An error of `kind`. The text says what failed: lowercase, no full stop, no payload, no key,
+    /// no password.
     pub fn new(kind: StorageErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }

@@ -1,9 +1,10 @@
 //! The fingerprint of the arguments, and how an argument is hashed.
 //!
-//! An argument is hashed as it serializes. A wrapper that does not serialize, such as an axum extractor, is hashed by what
-//! it holds. That is safe only where the wrapper holds nothing else, since whatever changes which effect is meant is part
-//! of the fingerprint (G7). Two things show it: a pattern `Json(order)` names the only field, and a type that is written
-//! `Json<Order>` derefs to something of its own size.
+//! An argument is hashed as it serializes. A wrapper that does not serialize, such as an axum
+//! extractor, is hashed by what it holds. That is safe only where the wrapper holds nothing else,
+//! since whatever changes which effect is meant is part of the fingerprint (G7). Two things show
+//! it: a pattern `Json(order)` names the only field, and a type that is written `Json<Order>`
+//! derefs to something of its own size.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -75,7 +76,8 @@ impl<T: Serialize + ?Sized> HashInstance for T {}
 #[derive(Clone, Copy, Debug)]
 pub struct Input;
 
-/// The role of arguments that are written `State<T>`: what the application shares with its handlers.
+/// The role of arguments that are written `State<T>`: what the application shares with its
+/// handlers.
 #[derive(Clone, Copy, Debug)]
 pub struct State;
 
@@ -83,7 +85,8 @@ pub struct State;
 #[derive(Clone, Copy, Debug)]
 pub struct Opaque;
 
-/// An argument that may be a wrapper: the argument, what a pattern found in it (or [`Opaque`]), and its role.
+/// An argument that may be a wrapper: the argument, what a pattern found in it (or [`Opaque`]), and
+/// its role.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a, W, H, R> {
     whole: &'a W,

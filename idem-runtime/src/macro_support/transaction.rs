@@ -1,11 +1,11 @@
 //! What the expansion of `#[idempotent(tx = …)]` calls.
 //!
-//! The body borrows the transaction, so it is neither a closure nor handed over: the expansion runs it between two calls of its own, and the
-//! lifetimes are those that the user's function has.
+//! The body borrows the transaction, so it is neither a closure nor handed over: the expansion runs
+//! it between two calls of its own, and the lifetimes are those that the user's function has.
 
 use std::future::Pending;
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 
 use super::Operation;
 
@@ -25,29 +25,20 @@ impl<C: crate::transaction::TransactionConnection + ?Sized> Transactional for C 
 /// Asks for a transaction.
 pub fn require_transaction<C: Transactional + ?Sized>(_transaction: &C) {}
 
-/// Whether there is a body to run.
+/// Runs an operation whose body returns `R` in a transaction on `C`; see
+/// [`Callable`](super::Callable).
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "not public API")]
-pub enum Turn<R, X> {
-    /// There is not: this is the result.
-    Ended(R),
-    /// There is.
-    Run(X),
-}
-
-/// Runs an operation whose body returns `R` in a transaction on `C`; see [`Call`](super::Call).
-#[derive(Debug)]
-pub struct CallWithin<R, F, P, C: ?Sized> {
+pub struct CallableWithin<R, F, P, C: ?Sized> {
     types: PhantomData<fn(F, P)>,
     connection: PhantomData<fn(*const C)>,
     otherwise: NotCallableWithin<R>,
 }
 
-/// Where the bounds of [`CallWithin`] are not met.
+/// Where the bounds of [`CallableWithin`] are not met.
 #[derive(Debug)]
 pub struct NotCallableWithin<R>(PhantomData<fn() -> R>);
 
-impl<R, F, P, C: ?Sized> CallWithin<R, F, P, C> {
+impl<R, F, P, C: ?Sized> CallableWithin<R, F, P, C> {
     /// For a call of `operation` on this connection, whose value is stored as `F` says.
     pub fn of(_operation: &Operation<P>, _form: &F, _connection: &C) -> Self {
         Self {
@@ -58,7 +49,7 @@ impl<R, F, P, C: ?Sized> CallWithin<R, F, P, C> {
     }
 }
 
-impl<R, F, P, C: ?Sized> Deref for CallWithin<R, F, P, C> {
+impl<R, F, P, C: ?Sized> Deref for CallableWithin<R, F, P, C> {
     type Target = NotCallableWithin<R>;
 
     fn deref(&self) -> &NotCallableWithin<R> {
@@ -67,14 +58,15 @@ impl<R, F, P, C: ?Sized> Deref for CallWithin<R, F, P, C> {
 }
 
 impl<R> NotCallableWithin<R> {
-    /// Stands in for the method of [`CallWithin`], but is never compiled: there are errors already.
+    /// Stands in for the method of [`CallableWithin`], but is never compiled: there are errors
+    /// already.
     pub fn begin<O, F, C: ?Sized>(
         &self,
         _operation: O,
         _form: F,
         _connection: &mut C,
-    ) -> Pending<Turn<R, NeverRunning<R>>> {
-        const { panic!("a bound of `CallWithin` was not asked for before") }
+    ) -> Pending<ControlFlow<R, NeverRunning<R>>> {
+        const { panic!("a bound of `CallableWithin` was not asked for before") }
     }
 }
 
@@ -96,46 +88,51 @@ impl<R> NeverRunning<R> {
 
 #[cfg(feature = "_sql")]
 mod within {
-    use super::{CallWithin, Turn};
-    use crate::engine::transaction::{self as engine, begin};
+    use std::ops::ControlFlow;
+
+    use super::CallableWithin;
+    use crate::engine::transaction::{RunningInTransaction, begin};
     use crate::engine::{Operation, Outcome};
     use crate::macro_support::stored::form::StoredAs;
     use crate::policy::{Policy, Storable};
     use crate::transaction::TransactionConnection;
 
     /// A call whose body is to be run, and whose value is stored as `F` says.
-    pub struct Running<F, P> {
+    pub struct RunningWithin<F, P> {
         form: F,
-        running: engine::Running<P>,
+        running: RunningInTransaction<P>,
     }
 
-    impl<F, P> std::fmt::Debug for Running<F, P> {
+    impl<F, P> std::fmt::Debug for RunningWithin<F, P> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Running")
+            f.write_str("RunningWithin")
         }
     }
 
-    impl<V, E, F, P, C> CallWithin<Result<V, E>, F, P, C>
+    impl<V, E, F, P, C> CallableWithin<Result<V, E>, F, P, C>
     where
         F: StoredAs<V, Stored: Storable>,
         P: Policy<F::Stored, E>,
         C: TransactionConnection,
     {
-        /// Claims in the transaction.
+        /// Claims in the transaction. Continues with the call whose body runs next, or breaks with
+        /// the result of a call whose body does not run.
         pub async fn begin(
             &self,
             operation: Operation<P>,
             form: F,
             connection: &mut C,
-        ) -> Turn<Result<V, E>, Running<F, P>> {
+        ) -> ControlFlow<Result<V, E>, RunningWithin<F, P>> {
             match begin(operation, connection).await {
-                engine::Turn::Ended(result) => Turn::Ended(restored(form, result)),
-                engine::Turn::Run(running) => Turn::Run(Running { form, running }),
+                ControlFlow::Break(result) => ControlFlow::Break(restored(form, result)),
+                ControlFlow::Continue(running) => {
+                    ControlFlow::Continue(RunningWithin { form, running })
+                }
             }
         }
     }
 
-    impl<F, P> Running<F, P> {
+    impl<F, P> RunningWithin<F, P> {
         /// Runs the body.
         pub async fn body<B: Future>(&mut self, body: B) -> B::Output {
             self.running.body(body).await
@@ -163,4 +160,4 @@ mod within {
 }
 
 #[cfg(feature = "_sql")]
-pub use within::Running;
+pub use within::RunningWithin;

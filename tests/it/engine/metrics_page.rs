@@ -144,7 +144,7 @@ async fn the_page_lists_every_outcome_of_calls() {
 /// An error of each kind that a call can end with is an outcome; a new kind is not forgotten.
 #[test]
 fn the_page_lists_every_kind_of_error() {
-    let source = include_str!("../../../idem-runtime/src/error/mod.rs");
+    let source = include_str!("../../../idem-runtime/src/error/kind.rs");
     let (_, below) = source.split_once("pub fn as_str(self)").unwrap();
     let (names, _) = below.split_once("\n    }\n").unwrap();
     let names = names.lines().filter(|line| line.contains(" => "));

@@ -1,4 +1,4 @@
-//! The schemes that `connect` was taught, and who opens their storages.
+//! The registered schemes of `connect`, and the functions that open their storages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use crate::error::{Error, ErrorKind};
 use crate::storage::{SharedStorage, Storage, StorageError};
 use crate::sync::Mutex;
 
-type Opened = BoxFuture<'static, Result<SharedStorage, StorageError>>;
-pub(super) type Opener = Arc<dyn Fn(String) -> Opened + Send + Sync>;
+type OpeningStorage = BoxFuture<'static, Result<SharedStorage, StorageError>>;
+pub(super) type Opener = Arc<dyn Fn(String) -> OpeningStorage + Send + Sync>;
 
 static SCHEMES: Mutex<BTreeMap<String, Opener>> = Mutex::new(BTreeMap::new());
 
-/// Who opens the storages of this scheme, if anybody was registered for it.
+/// The registered function that opens storages of this scheme.
 pub(super) fn opener(scheme: &str) -> Option<Opener> {
     SCHEMES.lock().get(scheme).map(Arc::clone)
 }
 
-/// All schemes that were registered.
+/// All registered schemes.
 pub(super) fn registered() -> Vec<String> {
     SCHEMES.lock().keys().cloned().collect()
 }
@@ -58,7 +58,7 @@ pub(super) fn is_redis(scheme: &str) -> bool {
     scheme.starts_with("redis") || scheme.starts_with("valkey")
 }
 
-/// Whether `connect` has a storage of its own for it, if its feature is on.
+/// Whether `connect` has a built-in storage for it.
 fn is_built_in(scheme: &str) -> bool {
     let others = ["memory", "unix", "postgres", "postgresql", "mysql", "mariadb", "sqlite"];
     others.contains(&scheme) || is_redis(scheme)

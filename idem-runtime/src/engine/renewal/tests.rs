@@ -28,7 +28,8 @@ fn lease_until(flight: &Flight) -> Instant {
     flight.lease_end().unwrap()
 }
 
-/// Two keepers of one handle, on two runtimes, ask one after the other, and the first one's answer comes last.
+/// Two keepers of one handle, on two runtimes, ask one after the other, and the first one's answer
+/// comes last.
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_does_not_shorten_a_lease() {
     let (idem, faults) = faulty();
@@ -89,7 +90,8 @@ async fn a_keeper_ends_with_its_handle_however_long_it_sleeps() {
     assert_eq!(tasks(), 0);
 }
 
-/// No task per call, none that is looked for on a runtime that has ended, and no pause but the one in which it starts.
+/// No task per call, none that is looked for on a runtime that has ended, and no pause but the one
+/// in which it starts.
 #[test]
 fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all() {
     let idem = Idempotency::memory();
@@ -111,7 +113,8 @@ fn a_runtime_has_one_keeper_for_as_long_as_it_lasts_and_the_library_one_for_all(
     assert_eq!((another.metrics().num_alive_tasks(), keepers()), (1, 2));
 }
 
-/// The library's thread has another time: what it did there would be a test's surprise, and differ from run to run.
+/// The library's thread has another time: what it did there would be a test's surprise, and differ
+/// from run to run.
 #[test]
 fn a_handle_in_paused_time_is_left_alone_by_the_librarys_thread() {
     let idem = Idempotency::memory();

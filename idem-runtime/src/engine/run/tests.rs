@@ -91,7 +91,7 @@ async fn a_result_that_is_too_large_is_its_callers_alone() {
 #[tokio::test]
 async fn a_result_that_cannot_be_encoded_is_its_callers_alone() {
     let (idem, ..) = faulty();
-    // Names in JSON are texts.
+    // OperationNames in JSON are texts.
     let unnameable = BTreeMap::from([((1, 2), 3)]);
     let first = charge(&idem).run_with_outcome(value(unnameable.clone())).await.unwrap();
     assert_eq!((first.value, first.source), (unnameable.clone(), Source::Unrecorded));

@@ -10,8 +10,8 @@ use super::wrapped::{AsField, AsTarget};
 use crate::engine::Outcome;
 use crate::policy::Storable;
 
-/// The choices for the value of a result `R`, of which the signature says `H`: how its field or its parts are stored,
-/// or `()`.
+/// The choices for the value of a result `R`, of which the signature says `H`: how its field or its
+/// parts are stored, or `()`.
 ///
 /// The first whose bounds are met is taken, as in `ErrorText`. First choice: as it serializes.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ pub struct Parts<R, H>(Converted<R, H>, H);
 
 /// As a number.
 #[derive(Debug)]
-pub struct Converted<R, H>(Listed<R, H>);
+pub struct Converted<R, H>(HeaderFields<R, H>);
 
 /// As headers.
 #[derive(Debug)]
-pub struct Listed<R, H>(Wrapped<R, H>);
+pub struct HeaderFields<R, H>(Wrapped<R, H>);
 
 /// As what it derefs to.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub struct NoChoice<R, H>(PhantomData<fn() -> (R, H)>);
 otherwise! {
     [R, H] Value<R, H> => Parts<R, H>;
     [R, H] Parts<R, H> => Converted<R, H>;
-    [R, H] Converted<R, H> => Listed<R, H>;
-    [R, H] Listed<R, H> => Wrapped<R, H>;
+    [R, H] Converted<R, H> => HeaderFields<R, H>;
+    [R, H] HeaderFields<R, H> => Wrapped<R, H>;
     [R, H] Wrapped<R, H> => WithStatus<R, H>;
     [R, H] WithStatus<R, H> => WithStatusAsItself<R, H>;
     [R, H] WithStatusAsItself<R, H> => ReportedPart<R, H>;
@@ -64,7 +64,7 @@ impl<R, H> Value<R, H> {
     /// The choices for the value of an `R`.
     pub fn new(hint: H) -> Self {
         let last = ReportedPart(NoChoice(PhantomData));
-        Self(Parts(Converted(Listed(Wrapped(WithStatus(WithStatusAsItself(last))))), hint))
+        Self(Parts(Converted(HeaderFields(Wrapped(WithStatus(WithStatusAsItself(last))))), hint))
     }
 }
 
@@ -139,7 +139,7 @@ where
     }
 }
 
-impl<V, E, H> Listed<Result<V, E>, H>
+impl<V, E, H> HeaderFields<Result<V, E>, H>
 where
     AsHeaders: StoredAs<V>,
 {

@@ -137,7 +137,8 @@ impl<V> Stores<V> for Reported {
     type Stored = V;
 }
 
-/// So that it is not reported again. `Call` does not take it, since what it stores is not [`Storable`].
+/// So that it is not reported again. `Callable` does not take it, since what it stores is not
+/// [`Storable`].
 impl<V> StoredAs<V> for Reported {
     fn store(&self, value: V) -> V {
         value

@@ -41,9 +41,10 @@ where
 
 /// The field of a wrapper that the signature names.
 ///
-/// The expansion imports all of this, and then the wrapper by its written path as `__IdemWrapper`. Where the path is that of
-/// a tuple struct, its constructor is in front of the stand-in. Where it is that of another type, only the type is
-/// imported, the constructor is the stand-in's, and its types do not fit: the next choice is looked at.
+/// The expansion imports all of this, and then the wrapper by its written path as `__IdemWrapper`.
+/// Where the path is that of a tuple struct, its constructor is in front of the stand-in. Where it
+/// is that of another type, only the type is imported, the constructor is the stand-in's, and its
+/// types do not fit: the next choice is looked at.
 pub mod wrapper {
     use super::AsField;
 
@@ -64,7 +65,7 @@ pub struct AsTarget;
 /// A wrapper, or what was read back of one.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "not public API")]
-pub enum Held<V, T> {
+pub enum WrapperOrContent<V, T> {
     /// The wrapper.
     Whole(V),
     /// What it held.
@@ -72,14 +73,14 @@ pub enum Held<V, T> {
 }
 
 impl<V: Deref<Target: Sized>> Stores<V> for AsTarget {
-    type Stored = Held<V, V::Target>;
+    type Stored = WrapperOrContent<V, V::Target>;
 }
 
 impl<V> StoredAs<V> for AsTarget
 where
     V: Deref<Target: Storable + Sized> + From<V::Target>,
 {
-    fn store(&self, value: V) -> Held<V, V::Target> {
+    fn store(&self, value: V) -> WrapperOrContent<V, V::Target> {
         const {
             assert!(
                 holds_nothing_else::<V>(),
@@ -87,18 +88,18 @@ where
                  `serde::Serialize` and `serde::Deserialize` for it, or return what it holds"
             );
         }
-        Held::Whole(value)
+        WrapperOrContent::Whole(value)
     }
 
-    fn restore(&self, stored: Held<V, V::Target>, _source: Source) -> V {
+    fn restore(&self, stored: WrapperOrContent<V, V::Target>, _source: Source) -> V {
         match stored {
-            Held::Whole(value) => value,
-            Held::Content(content) => V::from(content),
+            WrapperOrContent::Whole(value) => value,
+            WrapperOrContent::Content(content) => V::from(content),
         }
     }
 }
 
-impl<V: Deref<Target = T>, T> Deref for Held<V, T> {
+impl<V: Deref<Target = T>, T> Deref for WrapperOrContent<V, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -109,13 +110,13 @@ impl<V: Deref<Target = T>, T> Deref for Held<V, T> {
     }
 }
 
-impl<V: Deref<Target = T>, T: Serialize> Serialize for Held<V, T> {
+impl<V: Deref<Target = T>, T: Serialize> Serialize for WrapperOrContent<V, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         T::serialize(self, serializer)
     }
 }
 
-impl<'de, V, T: DeserializeOwned> Deserialize<'de> for Held<V, T> {
+impl<'de, V, T: DeserializeOwned> Deserialize<'de> for WrapperOrContent<V, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::Content)
     }

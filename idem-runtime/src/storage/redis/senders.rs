@@ -28,7 +28,7 @@ use super::sender::Sender;
 use super::transport::Transport;
 use crate::driver::{self, Home};
 use crate::key::RecordKey;
-use crate::runtime::{Time, time};
+use crate::runtime::{TimeKind, time};
 
 /// The connections of a storage.
 pub(super) struct Senders {
@@ -80,7 +80,7 @@ impl Senders {
             return Some(of(&own.senders));
         }
         // Where test time leaps, each wait for a server would time out at once.
-        (time() == Time::Real).then(|| of(&self.add(&here)))
+        (time() == TimeKind::Real).then(|| of(&self.add(&here)))
     }
 
     fn add(&self, here: &Handle) -> Vec<Sender> {

@@ -1,4 +1,5 @@
-//! What the error of an attempt says about another one: whether nothing of it happened, and whether the same may succeed a moment later.
+//! Which failed transactions are retried: those that certainly had no effect and may succeed a
+//! moment later.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,41 +11,42 @@ use crate::error::{Error, ErrorKind};
 use crate::storage::sql::transaction::{Again, Records};
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// An error of a body of [`Idempotency::transaction`](crate::Idempotency::transaction): a [`std::error::Error`], or what has one inside, as
-/// `Box<dyn Error + Send + Sync>` and `anyhow::Error`. `K` is found by the compiler.
+/// An error of a body of [`Idempotency::transaction`](crate::Idempotency::transaction): a
+/// [`std::error::Error`], or a box of one such as `Box<dyn Error + Send + Sync>` and
+/// `anyhow::Error`. The compiler infers `K`.
 #[diagnostic::on_unimplemented(
     message = "an error of the type `{Self}` does not say whether a transaction may be tried again\n\n= help: implement \
                `std::error::Error` for it, with `source` for the errors of sqlx and of this crate, for example by `thiserror`",
     label = "the error has to be a `std::error::Error`, or a box of one"
 )]
 #[expect(private_bounds, reason = "that is what seals a trait")]
-pub trait BodyError<K>: Sealed<K> {
-    /// The error, to be looked into.
+pub trait BodyError<K>: SealedBodyError<K> {
+    /// The error.
     #[doc(hidden)]
     fn as_error(&self) -> &(dyn StdError + 'static);
 }
 
-trait Sealed<K> {}
+trait SealedBodyError<K> {}
 
 /// The kinds of a [`BodyError`].
 pub mod kinds {
-    /// It is a [`std::error::Error`] itself.
+    /// A [`std::error::Error`].
     #[derive(Debug)]
     #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum Plain {}
 
-    /// It has a `dyn Error + Send + Sync` inside.
+    /// A box of a `dyn Error + Send + Sync`.
     #[derive(Debug)]
     #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum Boxed {}
 
-    /// It has a `dyn Error` inside.
+    /// A box of a `dyn Error`.
     #[derive(Debug)]
     #[expect(clippy::exhaustive_enums, reason = "not public API")]
     pub enum BoxedHere {}
 }
 
-impl<E: StdError + 'static> Sealed<kinds::Plain> for E {}
+impl<E: StdError + 'static> SealedBodyError<kinds::Plain> for E {}
 
 #[diagnostic::do_not_recommend]
 impl<E: StdError + 'static> BodyError<kinds::Plain> for E {
@@ -53,7 +55,7 @@ impl<E: StdError + 'static> BodyError<kinds::Plain> for E {
     }
 }
 
-impl<E: Deref<Target = dyn StdError + Send + Sync>> Sealed<kinds::Boxed> for E {}
+impl<E: Deref<Target = dyn StdError + Send + Sync>> SealedBodyError<kinds::Boxed> for E {}
 
 #[diagnostic::do_not_recommend]
 impl<E: Deref<Target = dyn StdError + Send + Sync>> BodyError<kinds::Boxed> for E {
@@ -62,7 +64,7 @@ impl<E: Deref<Target = dyn StdError + Send + Sync>> BodyError<kinds::Boxed> for 
     }
 }
 
-impl<E: Deref<Target = dyn StdError>> Sealed<kinds::BoxedHere> for E {}
+impl<E: Deref<Target = dyn StdError>> SealedBodyError<kinds::BoxedHere> for E {}
 
 #[diagnostic::do_not_recommend]
 impl<E: Deref<Target = dyn StdError>> BodyError<kinds::BoxedHere> for E {
@@ -72,7 +74,8 @@ impl<E: Deref<Target = dyn StdError>> BodyError<kinds::BoxedHere> for E {
 }
 
 impl Again {
-    /// What the error of a body says: the outermost of its chain that is known. Nothing is committed yet.
+    /// Classifies a body's error by the outermost known error of its chain. Nothing is committed
+    /// yet.
     pub(super) fn of_body<DB: Records>(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -86,38 +89,38 @@ impl Again {
 
     fn of_known<DB: Records>(error: &(dyn StdError + 'static)) -> Option<Self> {
         if let Some(error) = error.downcast_ref::<Error>() {
-            return Some(Self::of_ours::<DB>(error));
+            return Some(Self::of_library::<DB>(error));
         }
         if let Some(error) = error.downcast_ref::<sqlx::Error>() {
             return Some(Self::of_sqlx::<DB>(error));
         }
-        // A transparent wrapper shows what is behind the two instead.
+        // A transparent wrapper of either shows its source instead.
         if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
             return Some(DB::again(&**error));
         }
         if let Some(error) = error.downcast_ref::<StorageError>() {
-            // Of a commit it would say that the outcome is unknown, so it is not guessed which it is.
+            // An indeterminate error may be a commit's, whose outcome is unknown.
             let is_certain = error.kind() == StorageErrorKind::NotApplied;
             return Some(if is_certain { Self::of_cause::<DB>(error) } else { Self::Never });
         }
-        // A transparent wrapper of one of sqlx's, or of somebody else's connection.
+        // A transparent wrapper of an error of sqlx, or of another connection.
         error.downcast_ref::<io::Error>().map(|error| match Self::of_io(error) {
             Self::AfterLoss => Self::IfLost,
             again => again,
         })
     }
 
-    /// What one of this crate's errors says, of a call in the transaction.
-    fn of_ours<DB: Records>(error: &Error) -> Self {
+    /// Classifies this crate's error, of a call in the transaction or of its commit.
+    pub(super) fn of_library<DB: Records>(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::AlreadyProcessing => Self::WhenFree,
             ErrorKind::Storage if error.is_retryable() => Self::of_cause::<DB>(error),
-            // A lease that is lost in a transaction means that the body has ended it.
+            // A lost lease means that the body has ended the transaction.
             _ => Self::Never,
         }
     }
 
-    /// A trouble of the storage's that passes: what the database said of it, else that it refused.
+    /// Classifies a transient storage error by the database's error in its chain.
     fn of_cause<DB: Records>(error: &(dyn StdError + 'static)) -> Self {
         let mut next = error.source();
         let mut is_lost = false;
@@ -127,7 +130,7 @@ impl Again {
             } else if let Some(again) = Self::of_known::<DB>(error) {
                 return match again {
                     Self::Never => Self::otherwise(is_lost),
-                    // It is the storage's, and so the transaction's.
+                    // The storage's connection is the transaction's.
                     Self::IfLost => Self::AfterLoss,
                     again => again,
                 };
@@ -141,15 +144,7 @@ impl Again {
         if is_lost { Self::AfterLoss } else { Self::Refused }
     }
 
-    /// What the error of a commit says.
-    pub(super) fn of_commit<DB: Records>(error: &Error) -> Self {
-        match error.kind() {
-            ErrorKind::Storage if error.is_retryable() => Self::of_cause::<DB>(error),
-            _ => Self::Never,
-        }
-    }
-
-    /// What an error of sqlx says.
+    /// Classifies an error of sqlx.
     pub(super) fn of_sqlx<DB: Records>(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => DB::again(&**error),

@@ -1,60 +1,52 @@
-//! Which operation has used a key, for the text of a [`Mismatch`](crate::ErrorKind::Mismatch). Nothing is decided by it.
+//! The operation that has used a key, for the text of a [`Mismatch`](crate::ErrorKind::Mismatch).
+//! It decides nothing.
 //!
-//! A record does not hold the name of its operation, but its owner's id has a tag of it: 32 bits of a hash. This process remembers the names of
-//! the operations that it has called, so that it knows the name where the tag is one of theirs.
+//! A record does not hold the name of its operation, but its owner's id has a tag of it: 32 bits of
+//! a hash. This process remembers the names of the operations that it has called, and finds the
+//! name by the tag.
 
 use once_cell::sync::OnceCell;
 
-/// More operations than a program has, unless it makes up their names.
+/// More operations than a program has, unless it generates their names.
 const MOST: usize = 512;
 
-/// Places that a name may be in.
-const PLACES: usize = 8;
+/// The slots that are tried for a name.
+const SLOTS: usize = 8;
 
-static NAMES: Names = Names::new();
+pub(super) static OPERATION_NAMES: OperationNames = OperationNames::new();
 
-/// Names, near the place that their tag gives them. They are only ever added.
-struct Names([OnceCell<Box<str>>; MOST]);
+/// Names, at or after the slot that their tag gives them. They are never removed.
+pub(super) struct OperationNames([OnceCell<Box<str>>; MOST]);
 
-impl Names {
+impl OperationNames {
     const fn new() -> Self {
         Self([const { OnceCell::new() }; MOST])
     }
 
-    /// Remembers an operation, and gives its tag. Where there are very many, the last are not remembered.
-    fn remember(&self, operation: &str) -> u32 {
+    /// Remembers an operation and returns its tag. If there are too many, the last are forgotten.
+    pub(super) fn remember(&self, operation: &str) -> u32 {
         let tag = tag(operation);
-        for place in self.places(tag) {
-            if **place.get_or_init(|| operation.into()) == *operation {
+        for slot in self.slots(tag) {
+            if **slot.get_or_init(|| operation.into()) == *operation {
                 break;
             }
         }
         tag
     }
 
-    /// The operation that has this tag, if it is remembered.
-    fn named(&self, tag: u32) -> Option<&str> {
-        let names = self.places(tag).map_while(OnceCell::get);
+    /// The remembered operation with this tag.
+    pub(super) fn named(&self, tag: u32) -> Option<&str> {
+        let names = self.slots(tag).map_while(OnceCell::get);
         names.map(|name| &**name).find(|name| self::tag(name) == tag)
     }
 
-    fn places(&self, tag: u32) -> impl Iterator<Item = &OnceCell<Box<str>>> {
+    fn slots(&self, tag: u32) -> impl Iterator<Item = &OnceCell<Box<str>>> {
         let first = usize::try_from(tag).unwrap_or_default();
-        (first..).take(PLACES).map(|place| &self.0[place % MOST])
+        (first..).take(SLOTS).map(|slot| &self.0[slot % MOST])
     }
 }
 
-/// Remembers an operation, and gives its tag.
-pub(super) fn remember(operation: &str) -> u32 {
-    NAMES.remember(operation)
-}
-
-/// The operation that has this tag, if it is remembered.
-pub(super) fn named(tag: u32) -> Option<&'static str> {
-    NAMES.named(tag)
-}
-
-/// FNV-1a, folded. Records keep it: it never changes.
+/// FNV-1a, folded. Stored in records, so it never changes.
 fn tag(operation: &str) -> u32 {
     let hash = operation.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -75,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_operation_that_was_called_is_known_by_its_tag() {
-        let names = Names::new();
+        let names = OperationNames::new();
         assert_eq!(names.named(tag("called")), None);
         for _ in 0..2 {
             assert_eq!(names.remember("called"), tag("called"));
@@ -86,7 +78,7 @@ mod tests {
 
     #[test]
     fn more_operations_than_there_are_places_do_no_harm() {
-        let names = Names::new();
+        let names = OperationNames::new();
         let made_up = |number| format!("made up {number}");
         let tags: Vec<_> = (0..4 * MOST).map(|number| names.remember(&made_up(number))).collect();
         let known = |(number, tag): &(usize, u32)| match names.named(*tag) {

@@ -1,9 +1,9 @@
 //! A call that completes without its caller: `on_cancel = "finish"`.
 //!
-//! The caller polls the call itself. When it drops the call while the body runs, the rest of the call
-//! (body, outcome, write) moves to a task on the caller's runtime. Before the body there is nothing to
-//! finish, and the call is dropped like any other. Spawning a task from the beginning would do as
-//! well, but every call would pay for it, and the body would see none of its caller's task-locals.
+//! The caller polls the call itself. When it drops the call while the body runs, the rest of the
+//! call (body, outcome, write) moves to a task on the caller's runtime. Before the body there is
+//! nothing to finish, and the call is dropped like any other. A task from the beginning would cost
+//! every call, and the body would see none of its caller's task-locals.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use futures_util::future::BoxFuture;
 use tracing::{Instrument, Span};
 
 use super::flight::Flight;
-use super::task_override::Override;
+use super::global::HandleOverride;
 use crate::sync::runtime::Handle;
 
-/// Polled by its caller, and by a task when the caller drops it half way.
-pub(crate) struct Finish<T: Send + 'static> {
+/// Polled by its caller, and by a task after the caller has dropped it.
+pub(crate) struct FinishOnCancel<T: Send + 'static> {
     rest: Option<BoxFuture<'static, T>>,
     flight: Arc<Flight>,
     runtime: Option<Handle>,
     span: Span,
-    handle: Override,
+    handle: HandleOverride,
 }
 
-impl<T: Send + 'static> Finish<T> {
-    /// The call `flight`, from now on.
+impl<T: Send + 'static> FinishOnCancel<T> {
+    /// Takes the call `flight`.
     pub(crate) fn new(
         flight: &Arc<Flight>,
         call: impl Future<Output = T> + Send + 'static,
@@ -37,16 +37,16 @@ impl<T: Send + 'static> Finish<T> {
             flight: Arc::clone(flight),
             runtime: Handle::try_current().ok(),
             span: Span::current(),
-            handle: Override::current(),
+            handle: HandleOverride::current(),
         }
     }
 }
 
-impl<T: Send + 'static> Future for Finish<T> {
+impl<T: Send + 'static> Future for FinishOnCancel<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Taken, so that after a panic there is no rest. Polled again after its end, it has none either.
+        // Taken, so that nothing is left after a panic or after completion.
         let Some(mut rest) = self.rest.take() else { return Poll::Pending };
         let poll = rest.as_mut().poll(context);
         if poll.is_pending() {
@@ -56,9 +56,9 @@ impl<T: Send + 'static> Future for Finish<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Finish<T> {
+impl<T: Send + 'static> Drop for FinishOnCancel<T> {
     fn drop(&mut self) {
-        // What is left of a call whose body is over is its write, which its guard goes on with wherever this is dropped.
+        // After the body, the guard continues the write when `rest` is dropped.
         let runs = self.flight.has_begun() && !self.flight.is_settling();
         let Some(rest) = self.rest.take().filter(|_| runs) else { return };
         let Some(runtime) = &self.runtime else { return };

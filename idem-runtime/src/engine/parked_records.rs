@@ -1,9 +1,10 @@
 //! The records that this process has parked: each is reported once, and counted until this process
 //! learns that it was resolved.
 //!
-//! A parked record waits for a person. The hook `on_parked` and a line at WARN are how one learns of it; the gauge is what is left to be
-//! looked at, as far as this process knows. It is not the storage's count: what other processes parked, or this one before it was started
-//! again, is not in it, and what was resolved and not asked for again still is.
+//! A parked record waits for an operator, whom the hook `on_parked` and a line at WARN inform. The
+//! gauge counts the unresolved records that this process knows of. It is not the storage's count:
+//! it lacks the records that other processes parked, or this one before its restart, and it
+//! includes records that were resolved and not called again.
 
 use std::borrow::Cow;
 
@@ -15,18 +16,18 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::telemetry;
 
-/// Most records that are remembered: with more of them nobody needs the gauge.
+/// The number of records that are remembered; the gauge goes no further.
 const MOST: usize = 10_000;
 
 #[derive(Default)]
-pub(crate) struct Parked {
-    /// With the operation of each.
+pub(crate) struct ParkedRecords {
+    /// The operation of each record.
     records: Mutex<HashMap<RecordKey, Cow<'static, str>>>,
-    /// Nearly always 0, and then no call takes the lock.
+    /// The number of records. At 0, which is usual, no call takes the lock.
     count: AtomicUsize,
 }
 
-impl Parked {
+impl ParkedRecords {
     /// A call of this process has parked the record of `name`.
     pub(crate) fn add(&self, name: &CallName, hooks: &Hooks) {
         let mut records = self.records.lock();
@@ -40,7 +41,7 @@ impl Parked {
         hooks.parked(&CallEvent::new(name, None));
     }
 
-    /// The storage says of this record that it is not parked, or no more.
+    /// The storage has answered that the record is not parked.
     pub(crate) fn resolved(&self, record: &RecordKey) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
@@ -53,8 +54,8 @@ impl Parked {
     }
 }
 
-impl Drop for Parked {
-    /// Nobody hears of them any more.
+impl Drop for ParkedRecords {
+    /// Takes the handle's records off the gauge.
     fn drop(&mut self) {
         for operation in self.records.get_mut().values() {
             telemetry::count_waiting_parked(operation, -1);

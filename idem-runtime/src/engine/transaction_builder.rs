@@ -1,14 +1,14 @@
-//! A transaction of the application's as a whole: begun, its body run, committed, and all of that again where nothing of it happened.
+//! A whole transaction of the application: begin, body, commit, and a retry if it had no effect.
 //!
 //! ```text
 //! begin ──► body ──► commit ──► the value
 //!   │         │ error   │ error
 //!   │     roll back     │
-//!   └────◄────┴────◄────┘  again, after a pause, where it is certain that nothing was committed, and the same may succeed a moment later
+//!   └────◄────┴────◄────┘  retry after a pause, if `retry.rs` allows it
 //! ```
 //!
-//! What an error says of that is in `again.rs`. There is no attempt after a commit whose outcome is unknown: the body may have changed more than the
-//! idempotent call in it, and that would happen twice.
+//! A commit whose outcome is unknown is not retried: the body may have other effects than its
+//! idempotent call, and they would happen twice.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -18,8 +18,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 use sqlx::{Connection as _, Pool, Transaction};
 
-use super::again::BodyError;
 use super::handle::Idempotency;
+use super::retry::BodyError;
 use super::transaction::storage_of;
 use crate::error::{Error, ErrorKind};
 use crate::storage::sql::transaction::{
@@ -27,13 +27,13 @@ use crate::storage::sql::transaction::{
 };
 use crate::sync::time::{sleep, timeout};
 
-/// Attempts, unless the application says otherwise: their pauses are about two seconds in all.
+/// The default number of attempts; their pauses are about two seconds in all.
 const ATTEMPTS: u32 = 10;
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How a transaction is begun, and how often it is tried. From [`Idempotency::build_transaction`].
+/// The settings of a transaction: isolation and attempts. From [`Idempotency::build_transaction`].
 #[must_use = "nothing happens until a body is run"]
 pub struct TransactionBuilder<'p, DB: TransactionDatabase> {
     idem: Idempotency,
@@ -43,11 +43,12 @@ pub struct TransactionBuilder<'p, DB: TransactionDatabase> {
 }
 
 impl Idempotency {
-    /// Runs `body` in a transaction of its own: begins it on `pool`, commits it by [`commit`](Self::commit) where the body succeeds, rolls it back
-    /// where it does not, and does all of it again where the database decided for others. The idempotent calls are the body's, in the transaction
-    /// that it is given; they commit with everything else that it does.
+    /// Runs `body` in a transaction of its own: begins it on `pool`, commits it with
+    /// [`commit`](Self::commit) if the body succeeds, rolls it back if it fails, and retries it if
+    /// the database aborted it. The body makes its idempotent calls in that transaction, and they
+    /// commit with its other writes.
     ///
-    /// `pool` is the application's, on the database that this handle's storage is on.
+    /// `pool` is the application's, on the database of this handle's storage.
     ///
     /// ```no_run
     /// # use idem_runtime::Error;
@@ -80,8 +81,9 @@ impl Idempotency {
     /// # }
     /// ```
     ///
-    /// The error is the application's own, `From<sqlx::Error>` and `From<idempotency::Error>`. What is wrong is looked for in it and in its
-    /// [`source`](std::error::Error::source)s, so it is a [`std::error::Error`] that gives them, as `thiserror`'s `#[from]` does, or a box of one:
+    /// The error is the application's own, `From<sqlx::Error>` and `From<idempotency::Error>`. The
+    /// cause is searched in it and in its [`source`](std::error::Error::source)s. So it is a
+    /// [`std::error::Error`] that returns them, as `thiserror`'s `#[from]` does, or a box of one:
     /// `Box<dyn Error + Send + Sync>`, `anyhow::Error`.
     ///
     /// | what an attempt ended with | what follows |
@@ -95,26 +97,31 @@ impl Idempotency {
     /// | any other error of the body's | the error, rolled back: nothing is recorded of it |
     /// | a panic in the body | rolled back, and the panic goes on |
     ///
-    /// There are ten attempts at most, with pauses of 5 milliseconds to half a second between them, about two seconds in all; then the last error
-    /// is given. [`build_transaction`](Self::build_transaction) sets that and the isolation level.
+    /// There are ten attempts at most, with pauses of 5 milliseconds to half a second between them,
+    /// about two seconds in all; then the last error is returned.
+    /// [`build_transaction`](Self::build_transaction) sets the attempts and the isolation level.
     ///
-    /// The body is a closure that gives a future, and may borrow what is around it. What it changes there has to be behind a lock or an atomic, since
-    /// its future cannot borrow from the closure itself; with `async move`, let it move references.
+    /// The body is a closure that returns a future, and may borrow from its surroundings. State
+    /// that it changes there has to be behind a lock or an atomic, since its future cannot borrow
+    /// from the closure itself; with `async move`, let it move references.
     ///
-    /// **The body may run several times**, and each time but one is rolled back: what it does outside of the transaction is done again. It
-    /// leaves the transaction open, without `COMMIT` or `ROLLBACK` of its own and, on MySQL and MariaDB, without statements that commit by themselves (`CREATE`, `ALTER`,
-    /// `TRUNCATE`, `LOCK TABLES`), and returns its first error of the database.
+    /// **The body may run several times**, and each time but one is rolled back: effects outside of
+    /// the transaction happen again. It leaves the transaction open, without `COMMIT` or `ROLLBACK`
+    /// of its own and, on MySQL and MariaDB, without statements that commit implicitly (`CREATE`,
+    /// `ALTER`, `TRUNCATE`, `LOCK TABLES`), and returns its first error of the database.
     ///
     /// # Errors
     ///
-    /// The body's own; `E::from` an [`sqlx::Error`] where no transaction could be begun; `E::from` an [`Error`] of a commit, or
-    /// [`Configuration`](ErrorKind::Configuration) where the handle's storage is on another kind of database.
+    /// The body's own; `E::from` an [`sqlx::Error`] if no transaction could be begun; `E::from` an
+    /// [`Error`] of a commit, or [`Configuration`](ErrorKind::Configuration) if the handle's
+    /// storage is on another kind of database.
     ///
     /// # Cancel safety
     ///
-    /// Before the commit has begun, dropping the future drops the transaction, and the connection rolls it back: nothing has happened. During the
-    /// commit the database decides; call again with the same key to know. On MySQL and MariaDB sqlx 0.9 does not find its way on a connection that is
-    /// dropped while a statement of the body's is being prepared; `docs/exactly-once.md` says what to do.
+    /// Before the commit has begun, dropping the future rolls the transaction back: nothing has
+    /// happened. During the commit the database decides; call again with the same key to find out.
+    /// On MySQL and MariaDB, sqlx 0.9 leaves a connection unusable that is dropped while a
+    /// statement of the body is being prepared; `docs/exactly-once.md` says what to do.
     pub async fn transaction<DB, T, E, K, F>(
         &self,
         pool: &Pool<DB>,
@@ -128,7 +135,7 @@ impl Idempotency {
         self.build_transaction(pool).run(body).await
     }
 
-    /// Like [`transaction`](Self::transaction), with settings to be made.
+    /// Like [`transaction`](Self::transaction), with settings.
     ///
     /// ```no_run
     /// # use idem_runtime as idempotency;
@@ -158,13 +165,13 @@ impl Idempotency {
 }
 
 impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
-    /// How far the transaction is kept apart from others. Default: as the database, the role or the session says.
+    /// The isolation level. Default: that of the database, the role or the session.
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
         self
     }
 
-    /// How often the body is run at most. Default: 10. Once is no retry.
+    /// The maximum number of times that the body runs. Default: 10. With 1 there is no retry.
     pub fn attempts(mut self, most: u32) -> Self {
         self.attempts = most;
         self
@@ -174,7 +181,8 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
     ///
     /// # Errors
     ///
-    /// As [`Idempotency::transaction`], and [`Configuration`](ErrorKind::Configuration) for no attempts.
+    /// As [`Idempotency::transaction`], and [`Configuration`](ErrorKind::Configuration) for zero
+    /// attempts.
     ///
     /// # Cancel safety
     ///
@@ -196,7 +204,7 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
             };
             match pauses.next().filter(|_| again != Again::Never) {
                 Some(pause) => {
-                    tracing::debug!(database = DB::BACKEND, reason = ?again, "a transaction is tried again");
+                    tracing::debug!(database = DB::BACKEND, reason = ?again, "retrying a transaction");
                     sleep(pause).await;
                 }
                 None => return Err(error),
@@ -221,7 +229,7 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
         let ran = AssertUnwindSafe(async { body(lent).await }).catch_unwind().await;
         let Some(mut transaction) = lender.take_back() else {
             return ran.unwrap_or_else(|panic| resume_unwind(panic)).and_then(|_| {
-                let text = "the body keeps its transaction beyond its end, so it cannot be committed: it is rolled back when it is dropped";
+                let text = "the body keeps its transaction after it has returned, so it cannot be committed: it is rolled back when it is dropped";
                 Err(Error::new(ErrorKind::Configuration, text).into())
             }).map_err(|error| (error, Again::Never));
         };
@@ -229,7 +237,7 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
             Ok(Ok(value)) => match idem.commit(transaction).await {
                 Ok(()) => Ok(value),
                 Err(error) => {
-                    let again = Again::of_commit::<DB>(&error);
+                    let again = Again::of_library::<DB>(&error);
                     Err((error.into(), again))
                 }
             },
@@ -250,30 +258,33 @@ impl<DB: TransactionDatabase> TransactionBuilder<'_, DB> {
         }
     }
 
-    /// Whether the connection answers: what the body has lost was somebody else's then, who may have done what was asked.
+    /// Whether the connection answers. If so, the body has lost another connection, whose request
+    /// may have been carried out.
     async fn is_alive(&self, transaction: &mut Transaction<'static, DB>) -> bool {
         let Ok(storage) = storage_of::<DB>(&self.idem.0) else { return true };
         matches!(timeout(DB::patience(storage), transaction.ping()).await, Ok(Ok(())))
     }
 
-    /// Whether a statement of the body's has ended the transaction: what it committed must not happen again. A body that is not run again need not be
-    /// asked about, and neither can a connection that is gone.
+    /// Whether a statement of the body has ended the transaction, and so may have committed
+    /// something. A transaction that is not retried, or whose connection is lost, is not asked.
     async fn has_ended(&self, transaction: &mut Transaction<'static, DB>, again: Again) -> bool {
-        let is_known = match again {
-            Again::Never | Again::IfLost | Again::AfterLoss => true,
-            Again::Aborted => DB::ENDS_BY_ITSELF,
-            Again::Refused | Again::WhenFree => false,
+        let may_have_ended = match again {
+            Again::Never | Again::IfLost | Again::AfterLoss => false,
+            Again::Aborted => !DB::ENDS_BY_ITSELF,
+            Again::Refused | Again::WhenFree => true,
         };
-        let Ok(storage) = storage_of::<DB>(&self.idem.0) else { return false };
-        if is_known {
-            return false;
+        match storage_of::<DB>(&self.idem.0) {
+            Ok(storage) if may_have_ended => {
+                let witness = DB::witness(storage, transaction);
+                let witness = timeout(DB::patience(storage), witness).await;
+                matches!(witness, Ok(Ok(BeforeCommit::Ended(_))))
+            }
+            _ => false,
         }
-        let witness = timeout(DB::patience(storage), DB::witness(storage, transaction)).await;
-        matches!(witness, Ok(Ok(BeforeCommit::Ended(_))))
     }
 }
 
-/// The pauses before as many attempts more.
+/// The pauses before the retries.
 fn pauses(retries: u32) -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(5))
