@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::storage::StorageError;
 use crate::storage::sql::SqlStorage;
 use crate::storage::sql::transaction::{
-    BeforeCommit, Records, TransactionDatabase, Uncommitted, Verdict,
+    BeforeCommit, CommitVerdict, Records, TransactionDatabase, Uncommitted,
 };
 use crate::sync::time::{Instant, sleep, timeout, timeout_at};
 
@@ -129,10 +129,10 @@ async fn find_out<DB: Records>(
     let more = std::iter::repeat(Duration::from_millis(400));
     for pause in pauses().chain(more) {
         match timeout_at(deadline, DB::verdict(storage, witness)).await {
-            Ok(Ok(Verdict::Committed)) => return Ok(()),
-            Ok(Ok(Verdict::RolledBack)) => return Err(not_committed(error)),
-            Ok(Ok(Verdict::Open)) => {}
-            Ok(Ok(Verdict::Unknown)) | Err(_) => break,
+            Ok(Ok(CommitVerdict::Committed)) => return Ok(()),
+            Ok(Ok(CommitVerdict::RolledBack)) => return Err(not_committed(error)),
+            Ok(Ok(CommitVerdict::Open)) => {}
+            Ok(Ok(CommitVerdict::Unknown)) | Err(_) => break,
             Ok(Err(trouble)) => error = trouble,
         }
         if Instant::now() + pause >= deadline {

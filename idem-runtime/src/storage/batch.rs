@@ -72,15 +72,15 @@ pub(super) enum Unanswered {
 }
 
 /// A queue of requests and the lanes that send it.
-pub(super) struct Batcher<E: BatchExecutor>(Arc<Inner<E>>);
+pub(super) struct Batcher<E: BatchExecutor>(Arc<BatcherCore<E>>);
 
-struct Inner<E: BatchExecutor> {
+struct BatcherCore<E: BatchExecutor> {
     executor: E,
     pace: Pace,
-    state: Mutex<State<E>>,
+    state: Mutex<BatchQueue<E>>,
 }
 
-struct State<E: BatchExecutor> {
+struct BatchQueue<E: BatchExecutor> {
     /// In the order of their numbers.
     queue: Vec<Pending<E>>,
     next_number: u64,
@@ -99,7 +99,7 @@ struct Ticket<E: BatchExecutor> {
 
 impl<E: BatchExecutor> Batcher<E> {
     pub(super) fn new(executor: E, pace: Pace) -> Self {
-        let state = State {
+        let state = BatchQueue {
             queue: Vec::new(),
             next_number: 0,
             consecutive_singles: pace.sparse_after.unwrap_or(0),
@@ -107,7 +107,7 @@ impl<E: BatchExecutor> Batcher<E> {
             #[cfg(feature = "redis")]
             has_lone_request: false,
         };
-        Self(Arc::new(Inner { executor, pace, state: Mutex::new(state) }))
+        Self(Arc::new(BatcherCore { executor, pace, state: Mutex::new(state) }))
     }
 
     /// Queues a request, and waits for its reply for at most `limit`.
@@ -170,7 +170,7 @@ impl<E: BatchExecutor> Clone for Batcher<E> {
     }
 }
 
-impl<E: BatchExecutor> State<E> {
+impl<E: BatchExecutor> BatchQueue<E> {
     fn enqueue(&mut self, request: E::Request) -> Ticket<E> {
         let number = self.next_number;
         self.next_number += 1;
@@ -195,8 +195,8 @@ impl<E: BatchExecutor> State<E> {
 
 /// A task that sends the queue.
 struct Lane<E: BatchExecutor> {
-    inner: Arc<Inner<E>>,
-    /// Whether [`State::lanes`] no longer counts it.
+    inner: Arc<BatcherCore<E>>,
+    /// Whether [`BatchQueue::lanes`] no longer counts it.
     is_closed: bool,
 }
 

@@ -14,41 +14,30 @@ use crate::record::{Finished, Record};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+type BoxReply<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+
 trait Erased: Any + Send + Sync {
     fn backend(&self) -> &'static str;
-    fn claim<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Claimed, StorageError>>;
+    fn claim<'a>(&'a self, claim: &'a Claim) -> BoxReply<'a, Claimed>;
     fn renew<'a>(
         &'a self,
         renewals: &'a [Renew],
     ) -> BoxFuture<'a, Vec<Result<Written, StorageError>>>;
-    fn complete<'a>(
-        &'a self,
-        complete: &'a Complete,
-    ) -> BoxFuture<'a, Result<Written, StorageError>>;
-    fn release<'a>(&'a self, release: &'a Release) -> BoxFuture<'a, Result<Written, StorageError>>;
-    fn load<'a>(
-        &'a self,
-        key: &'a RecordKey,
-    ) -> BoxFuture<'a, Result<Option<Record>, StorageError>>;
-    fn purge(&self, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>>;
-    fn scan<'a>(
-        &'a self,
-        after: Option<&'a Cursor>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Page, StorageError>>;
-    fn watch<'a>(
-        &'a self,
-        key: &'a RecordKey,
-    ) -> BoxFuture<'a, Result<Option<Wakeup>, StorageError>>;
-    fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>>;
-    fn warnings(&self) -> BoxFuture<'_, Result<Vec<StorageWarning>, StorageError>>;
+    fn complete<'a>(&'a self, complete: &'a Complete) -> BoxReply<'a, Written>;
+    fn release<'a>(&'a self, release: &'a Release) -> BoxReply<'a, Written>;
+    fn load<'a>(&'a self, key: &'a RecordKey) -> BoxReply<'a, Option<Record>>;
+    fn purge(&self, limit: usize) -> BoxReply<'_, u64>;
+    fn scan<'a>(&'a self, after: Option<&'a Cursor>, limit: usize) -> BoxReply<'a, Page>;
+    fn watch<'a>(&'a self, key: &'a RecordKey) -> BoxReply<'a, Option<Wakeup>>;
+    fn ping(&self) -> BoxReply<'_, ()>;
+    fn warnings(&self) -> BoxReply<'_, Vec<StorageWarning>>;
 }
 
 impl<S: Storage> Erased for S {
     fn backend(&self) -> &'static str {
         Storage::backend(self)
     }
-    fn claim<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Claimed, StorageError>> {
+    fn claim<'a>(&'a self, claim: &'a Claim) -> BoxReply<'a, Claimed> {
         Box::pin(Storage::claim(self, claim))
     }
     fn renew<'a>(
@@ -57,54 +46,38 @@ impl<S: Storage> Erased for S {
     ) -> BoxFuture<'a, Vec<Result<Written, StorageError>>> {
         Box::pin(Storage::renew(self, renewals))
     }
-    fn complete<'a>(
-        &'a self,
-        complete: &'a Complete,
-    ) -> BoxFuture<'a, Result<Written, StorageError>> {
+    fn complete<'a>(&'a self, complete: &'a Complete) -> BoxReply<'a, Written> {
         Box::pin(Storage::complete(self, complete))
     }
-    fn release<'a>(&'a self, release: &'a Release) -> BoxFuture<'a, Result<Written, StorageError>> {
+    fn release<'a>(&'a self, release: &'a Release) -> BoxReply<'a, Written> {
         Box::pin(Storage::release(self, release))
     }
-    fn load<'a>(
-        &'a self,
-        key: &'a RecordKey,
-    ) -> BoxFuture<'a, Result<Option<Record>, StorageError>> {
+    fn load<'a>(&'a self, key: &'a RecordKey) -> BoxReply<'a, Option<Record>> {
         Box::pin(Storage::load(self, key))
     }
-    fn purge(&self, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>> {
+    fn purge(&self, limit: usize) -> BoxReply<'_, u64> {
         Box::pin(Storage::purge(self, limit))
     }
-    fn scan<'a>(
-        &'a self,
-        after: Option<&'a Cursor>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Page, StorageError>> {
+    fn scan<'a>(&'a self, after: Option<&'a Cursor>, limit: usize) -> BoxReply<'a, Page> {
         Box::pin(Storage::scan(self, after, limit))
     }
-    fn watch<'a>(
-        &'a self,
-        key: &'a RecordKey,
-    ) -> BoxFuture<'a, Result<Option<Wakeup>, StorageError>> {
+    fn watch<'a>(&'a self, key: &'a RecordKey) -> BoxReply<'a, Option<Wakeup>> {
         Box::pin(Storage::watch(self, key))
     }
-    fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+    fn ping(&self) -> BoxReply<'_, ()> {
         Box::pin(Storage::ping(self))
     }
-    fn warnings(&self) -> BoxFuture<'_, Result<Vec<StorageWarning>, StorageError>> {
+    fn warnings(&self) -> BoxReply<'_, Vec<StorageWarning>> {
         Box::pin(Storage::warnings(self))
     }
 }
 
 /// Any [`Storage`], cheap to clone. It is a `Storage` itself.
 #[derive(Clone)]
-pub struct SharedStorage(Backend);
-
-#[derive(Clone)]
-enum Backend {
-    /// Called directly: its verbs are shorter than the allocation of a boxed future.
-    Memory(MemoryStorage),
-    Other(Arc<dyn Erased>),
+pub struct SharedStorage {
+    any: Arc<dyn Erased>,
+    /// The same storage, whose claims and completions take less time than boxing their futures.
+    memory: Option<MemoryStorage>,
 }
 
 impl SharedStorage {
@@ -112,111 +85,73 @@ impl SharedStorage {
     pub fn new(storage: impl Storage) -> Self {
         let any: &dyn Any = &storage;
         if let Some(shared) = any.downcast_ref::<Self>() {
-            Self::clone(shared)
-        } else if let Some(memory) = any.downcast_ref::<MemoryStorage>() {
-            Self(Backend::Memory(MemoryStorage::clone(memory)))
-        } else {
-            Self(Backend::Other(Arc::new(storage)))
+            return Self::clone(shared);
         }
+        let memory = any.downcast_ref().cloned();
+        Self { any: Arc::new(storage), memory }
     }
 
     /// The storage itself, where it is an `S` and not a wrapper around one.
     #[cfg(feature = "_sql")]
     pub(crate) fn downcast_ref<S: Storage>(&self) -> Option<&S> {
-        match &self.0 {
-            Backend::Memory(_) => None,
-            Backend::Other(other) => {
-                let any: &dyn Any = &**other;
-                any.downcast_ref()
-            }
-        }
+        let any: &dyn Any = &*self.any;
+        any.downcast_ref()
     }
 
-    /// What a claim would replay, where that is known in this process without asking: a short cut,
-    /// and `None` says nothing.
+    /// The result that a claim would replay, if this process has it at hand. `None` says nothing.
     pub(crate) fn replay_here(
         &self,
         key: &RecordKey,
         fingerprint: &Fingerprint,
     ) -> Option<Finished> {
-        match &self.0 {
-            Backend::Memory(memory) => memory.replay(key, fingerprint),
-            Backend::Other(_) => None,
-        }
+        self.memory.as_ref()?.replay(key, fingerprint)
     }
 }
 
 impl std::fmt::Debug for SharedStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SharedStorage({})", Storage::backend(self))
+        write!(f, "SharedStorage({})", self.any.backend())
     }
 }
 
 impl Storage for SharedStorage {
     fn backend(&self) -> &'static str {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::backend(memory),
-            Backend::Other(other) => other.backend(),
-        }
+        self.any.backend()
     }
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::claim(memory, claim).await,
-            Backend::Other(other) => other.claim(claim).await,
+        match &self.memory {
+            Some(memory) => Storage::claim(memory, claim).await,
+            None => self.any.claim(claim).await,
         }
     }
     async fn renew(&self, renewals: &[Renew]) -> Vec<Result<Written, StorageError>> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::renew(memory, renewals).await,
-            Backend::Other(other) => other.renew(renewals).await,
-        }
+        self.any.renew(renewals).await
     }
     async fn complete(&self, complete: &Complete) -> Result<Written, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::complete(memory, complete).await,
-            Backend::Other(other) => other.complete(complete).await,
+        match &self.memory {
+            Some(memory) => Storage::complete(memory, complete).await,
+            None => self.any.complete(complete).await,
         }
     }
     async fn release(&self, release: &Release) -> Result<Written, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::release(memory, release).await,
-            Backend::Other(other) => other.release(release).await,
-        }
+        self.any.release(release).await
     }
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::load(memory, key).await,
-            Backend::Other(other) => other.load(key).await,
-        }
+        self.any.load(key).await
     }
     async fn purge(&self, limit: usize) -> Result<u64, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::purge(memory, limit).await,
-            Backend::Other(other) => other.purge(limit).await,
-        }
+        self.any.purge(limit).await
     }
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::scan(memory, after, limit).await,
-            Backend::Other(other) => other.scan(after, limit).await,
-        }
+        self.any.scan(after, limit).await
     }
     async fn watch(&self, key: &RecordKey) -> Result<Option<Wakeup>, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::watch(memory, key).await,
-            Backend::Other(other) => other.watch(key).await,
-        }
+        self.any.watch(key).await
     }
     async fn ping(&self) -> Result<(), StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::ping(memory).await,
-            Backend::Other(other) => other.ping().await,
-        }
+        self.any.ping().await
     }
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
-        match &self.0 {
-            Backend::Memory(memory) => Storage::warnings(memory).await,
-            Backend::Other(other) => other.warnings().await,
-        }
+        self.any.warnings().await
     }
 }

@@ -30,9 +30,9 @@ const SHARDS: usize = shards(64);
 
 /// Records in this process. Clones share the same records.
 #[derive(Clone)]
-pub struct MemoryStorage(Arc<Inner>);
+pub struct MemoryStorage(Arc<MemoryTable>);
 
-struct Inner {
+struct MemoryTable {
     shards: [Mutex<Shard>; SHARDS],
     clock: Box<dyn Clock>,
     watchers: Watchers,
@@ -85,7 +85,7 @@ impl MemoryStorage {
     }
 
     fn build(clock: impl Clock, capacity: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(MemoryTable {
             shards: std::array::from_fn(|_| Mutex::default()),
             clock: Box::new(clock),
             watchers: Watchers::new(|_| {}),
@@ -116,7 +116,7 @@ impl MemoryStorage {
     }
 }
 
-impl Inner {
+impl MemoryTable {
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
         // The table inside uses the low and the topmost bits.
         &self.shards[(hash >> 32) as usize % SHARDS]

@@ -123,6 +123,12 @@ pub enum Claimed {
     Mismatch,
 }
 
+impl Claimed {
+    /// The answer to a claim of a key without a record.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+    pub(crate) const FIRST: Self = Self::Acquired { fence: Fence::FIRST, recovered: false };
+}
+
 /// A request to extend the lease by the claimed duration, counted from now.
 #[derive(Clone, Debug)]
 pub struct Renew {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use idem_runtime::record::Timestamp;
-use idem_runtime::storage::{RedisStorage, SharedStorage, Storage};
+use idem_runtime::storage::{RedisStorage, SharedStorage, Storage, StorageWarning};
 use idem_runtime::testing::conformance::{self, Harm, Harness, Inflicted, Opened};
 use idempotency::outbox::Outbox;
 use sqlx::error::DatabaseError;
@@ -165,7 +165,9 @@ pub(super) async fn redis_app(line: &str) {
     let server = RedisServer::builder().config("user", line.strip_prefix("user ").unwrap()).start();
     let url = format!("redis://app:password@127.0.0.1:{}/", server.port());
     let storage = RedisStorage::connect(&url).await.unwrap();
-    assert_eq!(storage.warnings(), [idem_runtime::storage::redis::Warning::NoPersistence]);
+    let warnings = storage.warnings().await.unwrap();
+    let settings: Vec<_> = warnings.iter().map(StorageWarning::setting).collect();
+    assert_eq!(settings, ["appendonly"]);
     let report = conformance::run(async || {
         let client = redis::Client::open(server.url()).unwrap();
         let now = move || {

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use idem_runtime::record::OwnerId;
-use idem_runtime::storage::redis::Warning;
-use idem_runtime::storage::{RedisStorage, Storage, StorageErrorKind};
+use idem_runtime::storage::{RedisStorage, Storage, StorageErrorKind, StorageWarning};
 use testkit::redis::{ClusterSetup, RedisServer};
 
 use super::{claim, connect, fresh_key};
@@ -137,13 +136,17 @@ async fn a_node_of_a_cluster_is_not_taken_for_a_single_server() {
 async fn settings_that_lose_records_are_reported() {
     let forgetful = RedisServer::builder().config("maxmemory-policy", "allkeys-lru").start();
     let storage = connect(&forgetful.url()).await;
-    let policy = "allkeys-lru".to_owned();
-    assert_eq!(storage.warnings(), [Warning::Eviction { policy }, Warning::NoPersistence]);
+    let warnings = storage.warnings().await.unwrap();
+    let settings: Vec<_> = warnings.iter().map(StorageWarning::setting).collect();
+    assert_eq!(settings, ["maxmemory-policy", "appendonly"]);
+    let texts = [warnings[0].to_string(), warnings[1].to_string()];
+    assert!(texts[0].contains("`allkeys-lru`"), "{texts:?}");
+    assert!(texts[1].contains("a restart forgets every record"), "{texts:?}");
 
     let careful = RedisServer::builder().append_only("always").start();
-    assert_eq!(connect(&careful.url()).await.warnings(), []);
+    assert_eq!(connect(&careful.url()).await.warnings().await.unwrap(), []);
     let snapshots = RedisServer::builder().config("save", "3600 1").start();
-    assert_eq!(connect(&snapshots.url()).await.warnings(), []);
+    assert_eq!(connect(&snapshots.url()).await.warnings().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,8 +155,13 @@ async fn a_server_that_does_not_let_us_look_is_used_and_reported() {
     let rules = ["ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-config", "-info"];
     server.command(&rules);
     let storage = connect(&format!("redis://app:pass@127.0.0.1:{}/", server.port())).await;
-    let unchecked = ["version", "eviction", "persistence"];
-    assert_eq!(storage.warnings(), unchecked.map(|setting| Warning::Unchecked { setting }));
+    let unchecked =
+        [("version", "version"), ("maxmemory-policy", "eviction"), ("appendonly", "persistence")];
+    let unchecked = unchecked.map(|(setting, what)| {
+        let text = format!("the server does not reveal its {what}, so it could not be checked");
+        StorageWarning::new(setting, text)
+    });
+    assert_eq!(storage.warnings().await.unwrap(), unchecked);
     storage.claim(&claim(&fresh_key(), OwnerId::random())).await.unwrap();
 }
 

@@ -44,13 +44,13 @@ fn action() -> impl Strategy<Value = Action> {
 /// What is known of a key from what callers were told.
 #[derive(Debug, Default)]
 struct Oracle {
-    owned: Option<Owned>,
+    owned: Option<OwnedKey>,
     committed: Option<Committed>,
 }
 
 /// The last claim that was acquired and not forgotten.
 #[derive(Debug)]
-struct Owned {
+struct OwnedKey {
     claim: Claim,
     fence: Fence,
     recovered: bool,
@@ -108,7 +108,7 @@ impl Oracle {
                     assert!(owned.released || owned.claim.on_crash == CrashPolicy::Retry, "G5");
                 }
                 let lease_until = now.after(claim.lease);
-                self.owned = Some(Owned {
+                self.owned = Some(OwnedKey {
                     claim: claim.clone(),
                     fence: *fence,
                     recovered: *recovered,
@@ -175,7 +175,7 @@ impl Oracle {
     fn released(&mut self, owner: OwnerId, answer: &Written, now: Timestamp) {
         let parked = self.owned.as_ref().is_some_and(|owned| owned.parked);
         let may = self.is_open_to(owner) && !parked;
-        let is_again = |owned: &Owned| owned.released && owned.claim.owner == owner;
+        let is_again = |owned: &OwnedKey| owned.released && owned.claim.owner == owner;
         let again = self.owned.as_ref().is_some_and(is_again);
         assert_eq!(*answer == Written::Done, may || again, "G3: {self:?}");
         if let (true, Some(owned)) = (may, &mut self.owned) {
@@ -193,7 +193,7 @@ impl Oracle {
                 assert!(self.owned.as_ref().is_none_or(|owned| owned.released), "{self:?}");
             }
             Written::LeaseLost(Lost::TakenOver) => {
-                let at_work = |owned: &Owned| !owned.parked && !owned.released;
+                let at_work = |owned: &OwnedKey| !owned.parked && !owned.released;
                 assert!(self.owned.as_ref().is_some_and(at_work));
                 assert!(self.committed.is_none(), "{self:?}");
             }

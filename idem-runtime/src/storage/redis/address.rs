@@ -9,7 +9,7 @@ use crate::storage::{StorageError, StorageErrorKind, reach};
 
 /// Where the servers are.
 #[derive(Clone)]
-pub(super) enum Address {
+pub(super) enum RedisAddress {
     Single(ConnectionInfo),
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -22,7 +22,7 @@ pub(super) enum Address {
 
 const SENTINEL_PORT: u16 = 26379;
 
-impl Address {
+impl RedisAddress {
     /// Understands a URL.
     pub(super) fn parse(url: &str) -> Result<Self, StorageError> {
         is_encoded(url)?;
@@ -219,7 +219,8 @@ mod tests {
     #[test]
     fn sentinels_have_a_port_of_their_own_and_no_login_of_the_servers() {
         let url = "redis-sentinel://user:p%40ss@one,two:7000,[::1]/main/3";
-        let Ok(Address::Sentinel { sentinels, primary, server }) = Address::parse(url) else {
+        let Ok(RedisAddress::Sentinel { sentinels, primary, server }) = RedisAddress::parse(url)
+        else {
             panic!("{url}");
         };
         let ports = sentinels.iter().map(|sentinel| sentinel.addr().to_string());
@@ -235,14 +236,15 @@ mod tests {
     #[test]
     fn tls_without_its_feature_is_an_error_that_names_it() {
         for url in ["rediss://one", "rediss-cluster://one", "rediss-sentinel://one/main"] {
-            let error = Address::parse(url).err().unwrap();
+            let error = RedisAddress::parse(url).err().unwrap();
             assert!(error.to_string().contains("the feature `redis-tls`"), "{error}");
         }
     }
 
     #[test]
     fn all_nodes_of_a_cluster_get_the_login() {
-        let Ok(Address::Cluster(nodes)) = Address::parse("valkey-cluster://:secret@one:7000,two")
+        let Ok(RedisAddress::Cluster(nodes)) =
+            RedisAddress::parse("valkey-cluster://:secret@one:7000,two")
         else {
             panic!("not a cluster");
         };

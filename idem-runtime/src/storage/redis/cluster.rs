@@ -17,7 +17,7 @@ use redis::{
 };
 
 use super::error::CommandError;
-use super::link::{Connect, Link, OnLost};
+use super::link::{Connect, OnLost, RedisLink};
 use super::rights;
 use super::tls::Certificates;
 use super::transport::{Node, Subscriber, Timeouts, Transport, within};
@@ -29,7 +29,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 const RETRIES: u32 = 8;
 
 struct Cluster {
-    link: Link<ToCluster>,
+    link: RedisLink<ToCluster>,
 }
 
 /// Connects to the nodes of a cluster.
@@ -52,7 +52,7 @@ pub(super) fn transport(
             .with_source(error)
     })?;
     let connect = ToCluster { client, nodes, certificates, timeouts, subscriber: None };
-    Ok(Box::new(Cluster { link: Link::new(connect, Home::Library) }))
+    Ok(Box::new(Cluster { link: RedisLink::new(connect, Home::Library) }))
 }
 
 fn builder(
@@ -183,7 +183,7 @@ impl Transport for Cluster {
     }
 
     fn duplicate(&self, home: Home) -> Box<dyn Transport> {
-        Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
+        Box::new(Self { link: RedisLink::new(self.link.connect().clone(), home) })
     }
 
     fn for_subscriptions(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
@@ -204,7 +204,7 @@ impl Transport for Cluster {
         let (nodes, certificates, timeouts) = (nodes.clone(), certificates.clone(), *timeouts);
         let subscriber = Some(subscriber);
         let connect = ToCluster { client, nodes, certificates, timeouts, subscriber };
-        Box::new(Self { link: Link::new(connect, Home::Library) })
+        Box::new(Self { link: RedisLink::new(connect, Home::Library) })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::address::{Address, redacted};
+use super::address::{RedisAddress, redacted};
 use super::connect::transport;
 use super::error::CommandError;
 use super::tls::Certificates;
@@ -43,7 +43,7 @@ impl Commands {
     /// Those of the address.
     pub fn new(url: &str) -> Result<Self, StorageError> {
         let server = redacted(url);
-        let address = Address::parse(url)?;
+        let address = RedisAddress::parse(url)?;
         let certificates = Certificates::default();
         certificates.check(&address, &server)?;
         let timeouts = Timeouts { connect: PATIENCE, response: PATIENCE };

@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::{Address, redacted};
-use super::check::{Warning, check};
+use super::address::{RedisAddress, redacted};
+use super::check::{NO_WAKEUPS, check};
 use super::error::CommandError;
-use super::names::Names;
+use super::names::KeyNames;
 use super::senders::Senders;
-use super::storage::{Inner, RedisStorage};
+use super::storage::{RedisCore, RedisStorage};
 use super::tls::Certificates;
 use super::transport::{Single, Timeouts, Transport, without_delay};
-use super::watch::Wakeups;
+use super::watch::RedisWakeups;
 use super::{cluster, sentinel};
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -20,7 +20,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 /// [`RedisStorage::cluster`].
 #[must_use = "a builder does nothing until `connect` is called"]
 pub struct RedisBuilder {
-    address: Result<Address, StorageError>,
+    address: Result<RedisAddress, StorageError>,
     /// The address without its password, for errors.
     server: String,
     prefix: String,
@@ -29,7 +29,7 @@ pub struct RedisBuilder {
 }
 
 impl RedisBuilder {
-    fn new(server: String, address: Result<Address, StorageError>) -> Self {
+    fn new(server: String, address: Result<RedisAddress, StorageError>) -> Self {
         let limit = Duration::from_secs(2);
         let timeouts = Timeouts { connect: limit, response: limit };
         let certificates = Certificates::default();
@@ -65,7 +65,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Connects, and checks the server: see [`RedisStorage::warnings`].
+    /// Connects, and checks the server: what [`warnings`](crate::storage::Storage::warnings) reports
+    /// is logged.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl RedisBuilder {
                 "a timeout must be greater than zero",
             ));
         }
-        let names = Names::new(&self.prefix)?;
+        let names = KeyNames::new(&self.prefix)?;
         let server = self.server;
         let address = self.address?;
         self.certificates.check(&address, &server)?;
@@ -96,34 +97,34 @@ impl RedisBuilder {
             tracing::warn!(server, "{warning}");
         }
         let transport = behind(Some(Arc::clone(&prefix)))?;
-        let can_wake = !warnings.contains(&Warning::NoWakeups);
-        let wakeups = Wakeups::new(&*transport, names.clone(), can_wake);
+        let can_wake = warnings.iter().all(|warning| warning.setting() != NO_WAKEUPS);
+        let wakeups = RedisWakeups::new(&*transport, names.clone(), can_wake);
         let senders =
             Senders::connect(transport).await.map_err(|fault| fault.into_storage_error(&server))?;
-        Ok(RedisStorage(Arc::new(Inner { senders, wakeups, names, server, warnings })))
+        Ok(RedisStorage(Arc::new(RedisCore { senders, wakeups, names, server })))
     }
 }
 
 /// What reaches the servers at an address. Nothing is connected yet. Connections for records, whose
 /// keys begin with `tried`, are tried: see [`rights`](super::rights).
 pub(super) fn transport(
-    address: Address,
+    address: RedisAddress,
     certificates: Certificates,
     timeouts: Timeouts,
     server: &str,
     tried: Option<Arc<str>>,
 ) -> Result<Box<dyn Transport>, StorageError> {
     match address {
-        Address::Single(info) => {
+        RedisAddress::Single(info) => {
             let client = certificates.client(info.set_tcp_settings(without_delay()));
             let client =
                 client.map_err(|error| CommandError::Unsent(error).into_storage_error(server))?;
             Ok(Box::new(Single::new(client, timeouts, tried)))
         }
-        Address::Sentinel { sentinels, primary, server } => {
+        RedisAddress::Sentinel { sentinels, primary, server } => {
             sentinel::transport(sentinels, primary, server, certificates, timeouts, tried)
         }
-        Address::Cluster(nodes) => cluster::transport(nodes, certificates, timeouts),
+        RedisAddress::Cluster(nodes) => cluster::transport(nodes, certificates, timeouts),
     }
 }
 
@@ -138,7 +139,7 @@ impl RedisStorage {
     /// Options of a storage at `url`.
     pub fn builder(url: impl AsRef<str>) -> RedisBuilder {
         let url = url.as_ref();
-        RedisBuilder::new(redacted(url), Address::parse(url))
+        RedisBuilder::new(redacted(url), RedisAddress::parse(url))
     }
 
     /// Options of a storage on the primary that sentinels know as `primary`. The URLs are
@@ -149,14 +150,14 @@ impl RedisStorage {
         primary: impl Into<String>,
     ) -> RedisBuilder {
         let (urls, server) = collect(urls);
-        RedisBuilder::new(server, Address::sentinels(&urls, primary.into()))
+        RedisBuilder::new(server, RedisAddress::sentinels(&urls, primary.into()))
     }
 
     /// Options of a storage on the cluster that these nodes belong to. The URLs are
     /// `redis://[user:password@]host[:port]`.
     pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> RedisBuilder {
         let (urls, server) = collect(urls);
-        RedisBuilder::new(server, Address::nodes(&urls))
+        RedisBuilder::new(server, RedisAddress::nodes(&urls))
     }
 }
 

@@ -42,10 +42,7 @@ impl CommandError {
     /// Whether the server or its settings refuse the command, so that a retry is of no use.
     pub(super) fn is_refusal(&self) -> bool {
         let (Self::Unsent(error) | Self::Sent(error)) = self;
-        matches!(
-            error.kind(),
-            ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError)
-        )
+        is_refusal(error)
     }
 
     /// Whether the key that was named holds something of another type.
@@ -77,6 +74,14 @@ impl CommandError {
     }
 }
 
+/// Whether the server does not let this user run a command, or does not know it.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError)
+    )
+}
+
 /// The error for an address that needs a feature which is not compiled in.
 #[cfg(not(all(feature = "redis-sentinel", feature = "redis-cluster")))]
 pub(super) fn needs_feature(feature: &str) -> StorageError {
@@ -85,9 +90,9 @@ pub(super) fn needs_feature(feature: &str) -> StorageError {
 }
 
 /// Classifies the server's error codes. None of them changes anything.
-fn refusal(code: &str) -> Option<(StorageErrorKind, String)> {
+fn refusal(code: &str) -> Option<(StorageErrorKind, &'static str)> {
     use StorageErrorKind::{Configuration, Corrupt, NotApplied};
-    let (kind, reason) = match code {
+    Some(match code {
         "OOM" => (NotApplied, "is out of memory and refuses writes"),
         "LOADING" => (NotApplied, "is still loading its data"),
         "READONLY" => (NotApplied, "is a replica, or has become one"),
@@ -106,8 +111,7 @@ fn refusal(code: &str) -> Option<(StorageErrorKind, String)> {
         }
         "NOPROTO" => (Configuration, "is too old: version 7.0 or later is needed"),
         _ => return None,
-    };
-    Some((kind, reason.to_owned()))
+    })
 }
 
 /// What the texts of servers mean whose code says too little. The client of a cluster hands on

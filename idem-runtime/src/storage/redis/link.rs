@@ -46,14 +46,14 @@ impl OnLost {
 }
 
 /// The current connection, if there is one.
-pub(super) struct Link<C: Connect> {
+pub(super) struct RedisLink<C: Connect> {
     connect: Arc<C>,
     home: Home,
-    state: Arc<Mutex<State<C::Connection>>>,
+    state: Arc<Mutex<LinkState<C::Connection>>>,
 }
 
-struct State<T> {
-    live: Option<Lease<T>>,
+struct LinkState<T> {
+    live: Option<LiveConnection<T>>,
     /// What comes of the attempt that is under way.
     attempt: Option<Attempt<T>>,
     /// How many connections have been begun.
@@ -61,23 +61,23 @@ struct State<T> {
 }
 
 /// `None` until it has ended.
-type Attempt<T> = watch::Receiver<Option<Result<Lease<T>, RedisError>>>;
+type Attempt<T> = watch::Receiver<Option<Result<LiveConnection<T>, RedisError>>>;
 
 /// A connection to send requests on.
 #[derive(Clone)]
-pub(super) struct Lease<T> {
+pub(super) struct LiveConnection<T> {
     pub(super) connection: T,
     generation: u64,
 }
 
-impl<C: Connect> Link<C> {
+impl<C: Connect> RedisLink<C> {
     pub(super) fn new(connect: C, home: Home) -> Self {
-        let state = State { live: None, attempt: None, generations: 0 };
+        let state = LinkState { live: None, attempt: None, generations: 0 };
         Self { connect: Arc::new(connect), home, state: Arc::new(Mutex::new(state)) }
     }
 
     /// The current connection, or a new one.
-    pub(super) async fn get(&self) -> Result<Lease<C::Connection>, CommandError> {
+    pub(super) async fn get(&self) -> Result<LiveConnection<C::Connection>, CommandError> {
         let mut attempt = {
             let mut state = self.state.lock();
             if let Some(lease) = &state.live {
@@ -95,7 +95,7 @@ impl<C: Connect> Link<C> {
     }
 
     /// Begins an attempt to connect.
-    fn begin(&self, state: &mut State<C::Connection>) -> Attempt<C::Connection> {
+    fn begin(&self, state: &mut LinkState<C::Connection>) -> Attempt<C::Connection> {
         state.generations += 1;
         let generation = state.generations;
         let (ended, attempt) = watch::channel(None);
@@ -104,7 +104,7 @@ impl<C: Connect> Link<C> {
         let state = Arc::clone(&self.state);
         self.home.spawn(async move {
             let result = connect.connect(lost).await;
-            let result = result.map(|connection| Lease { connection, generation });
+            let result = result.map(|connection| LiveConnection { connection, generation });
             let mut state = state.lock();
             state.attempt = None;
             state.live = result.as_ref().ok().cloned();
@@ -125,7 +125,7 @@ impl<C: Connect> Link<C> {
     }
 
     /// Gives up the connection that `lease` was on.
-    pub(super) fn give_up(&self, lease: &Lease<C::Connection>) {
+    pub(super) fn give_up(&self, lease: &LiveConnection<C::Connection>) {
         self.lost(lease.generation).call();
     }
 

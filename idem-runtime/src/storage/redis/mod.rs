@@ -4,10 +4,10 @@
 //! ```no_run
 //! # use idem_runtime as idempotency;
 //! # async fn example() -> Result<(), idem_runtime::storage::StorageError> {
-//! use idempotency::storage::RedisStorage;
+//! use idempotency::storage::{RedisStorage, Storage};
 //!
 //! let storage = RedisStorage::connect("redis://:password@127.0.0.1:6379/0").await?;
-//! for warning in storage.warnings() {
+//! for warning in storage.warnings().await? {
 //!     println!("this server may lose records: {warning}");
 //! }
 //! # Ok(())
@@ -123,8 +123,8 @@
 //! - by **eviction**, under any `maxmemory-policy` but `noeviction`;
 //! - by hand: `FLUSHALL`, `DEL`.
 //!
-//! A server without persistence or with an eviction policy is reported when it is connected to:
-//! [`RedisStorage::warnings`]. A fence starts again at 1 when the record is lost or deleted; the
+//! A server without persistence or with an eviction policy is reported in the log when it is
+//! connected to, and by [`warnings`](super::Storage::warnings). A fence starts again at 1 when the record is lost or deleted; the
 //! owner id, which every write compares, does not repeat.
 
 mod address;
@@ -162,7 +162,6 @@ mod transport;
 mod watch;
 mod wire;
 
-pub use self::check::Warning;
 pub use self::commands::{Commands, Refusal};
 pub use self::connect::RedisBuilder;
 pub use self::storage::RedisStorage;

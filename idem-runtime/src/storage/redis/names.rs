@@ -17,12 +17,12 @@ const NO_TAG: &str = "{}";
 
 /// How one storage names its keys.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct KeyNames {
     /// The prefix and the empty hash tag.
     head: Arc<str>,
 }
 
-impl Names {
+impl KeyNames {
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] when the prefix has a brace.
@@ -75,7 +75,7 @@ mod tests {
 
     fn name(prefix: &str, namespace: &str, key: &str) -> String {
         let key = RecordKey::new(namespace, None, &Key::new(key).unwrap()).unwrap();
-        Names::new(prefix).unwrap().of(&key)
+        KeyNames::new(prefix).unwrap().of(&key)
     }
 
     #[test]
@@ -87,14 +87,14 @@ mod tests {
     #[test]
     fn prefix_with_a_brace_is_refused() {
         for prefix in ["{idem}:", "idem{", "idem}", "{}"] {
-            let error = Names::new(prefix).unwrap_err();
+            let error = KeyNames::new(prefix).unwrap_err();
             assert_eq!(error.kind(), StorageErrorKind::Configuration);
         }
     }
 
     #[test]
     fn pattern_matches_the_prefix_as_it_is() {
-        assert_eq!(Names::new("idem[*]:").unwrap().pattern(), "idem\\[\\*\\]:{}*");
+        assert_eq!(KeyNames::new("idem[*]:").unwrap().pattern(), "idem\\[\\*\\]:{}*");
     }
 
     proptest! {
@@ -105,7 +105,7 @@ mod tests {
         ) {
             let (name_a, name_b) = (name(&a.0, &a.1, &a.2), name(&b.0, &b.1, &b.2));
             prop_assert_eq!(a == b, name_a == name_b);
-            let names = Names::new(&a.0).unwrap();
+            let names = KeyNames::new(&a.0).unwrap();
             prop_assert_eq!(names.record(&name_b).is_some(), a.0 == b.0);
         }
     }

@@ -12,7 +12,7 @@
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::error::LACKS_RIGHTS;
+use super::error::{LACKS_RIGHTS, is_refusal};
 use super::script::Lua;
 use crate::record::OwnerId;
 
@@ -92,14 +92,6 @@ fn keys(key: &str) -> String {
 fn is_about_keys(error: &RedisError) -> bool {
     error.kind() == ServerErrorKind::NoPerm.into()
         && error.detail().is_some_and(|detail| detail.contains(" key"))
-}
-
-/// Whether the server does not let this user do it, or cannot do it at all.
-fn is_refusal(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError)
-    )
 }
 
 /// Whether the server will not answer at all for a moment.

@@ -11,23 +11,14 @@ use super::error::CommandError;
 use super::storage::RedisStorage;
 use super::transport::Node;
 use crate::key::RecordKey;
-use crate::storage::{Cursor, Page, StorageError, StorageErrorKind};
+use crate::storage::{Cursor, Page, Storage, StorageError, StorageErrorKind};
 
-/// Position between two pages: `cursor@host:port`.
-struct Position {
-    cursor: u64,
-    node: String,
-}
-
-impl Position {
-    fn parse(Cursor(text): &Cursor) -> Result<Self, StorageError> {
-        let parsed = text.split_once('@').and_then(|(cursor, node)| {
-            Some(Self { cursor: cursor.parse().ok()?, node: node.to_owned() })
-        });
-        parsed.ok_or_else(|| {
-            StorageError::new(StorageErrorKind::Configuration, "not a cursor of this storage")
-        })
-    }
+/// Reads a cursor, `cursor@host:port`: the server's cursor, and the name of its node.
+fn position(Cursor(text): &Cursor) -> Result<(u64, &str), StorageError> {
+    let position = text.split_once('@').and_then(|(at, node)| Some((at.parse().ok()?, node)));
+    position.ok_or_else(|| {
+        StorageError::new(StorageErrorKind::Configuration, "not a cursor of this storage")
+    })
 }
 
 impl RedisStorage {
@@ -37,16 +28,13 @@ impl RedisStorage {
         limit: usize,
     ) -> Result<Page, StorageError> {
         let primaries = self.transport().primaries().await.map_err(|fault| self.error(fault))?;
-        let start = after.map(Position::parse).transpose()?;
-        let (node, cursor) = match &start {
+        let (node, cursor) = match after.map(position).transpose()? {
             None => (primaries.first(), 0),
-            Some(Position { cursor, node }) => {
-                let same = primaries.iter().find(|primary| primary.to_string() == *node);
-                // A primary that is gone has left its records to others.
-                (
-                    same.or_else(|| primaries.iter().find(|primary| primary.to_string() > *node)),
-                    *cursor,
-                )
+            Some((cursor, node)) => {
+                let same = primaries.iter().find(|primary| primary.to_string() == node);
+                // A removed primary has left its records to others.
+                let next = || primaries.iter().find(|primary| primary.to_string().as_str() > node);
+                (same.or_else(next), cursor)
             }
         };
         let Some(node) = node else {
@@ -55,7 +43,7 @@ impl RedisStorage {
         let (cursor, keys) =
             self.scan_node(node, cursor, limit).await.map_err(|fault| self.error(fault))?;
         let loads = keys.into_iter().map(|key| async move {
-            let loaded = self.load_record(&key).await;
+            let loaded = self.load(&key).await;
             // It may have expired meanwhile.
             loaded.transpose().map(|record| (key, record))
         });

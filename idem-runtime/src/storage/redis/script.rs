@@ -18,12 +18,12 @@ pub(super) enum Lua {
     Renew,
 }
 
-struct Source {
+struct ScriptSource {
     text: &'static str,
     hash: String,
 }
 
-static SOURCES: Lazy<[Source; 6]> = Lazy::new(|| {
+static SOURCES: Lazy<[ScriptSource; 6]> = Lazy::new(|| {
     let texts = [
         include_str!("lua/claim.lua"),
         include_str!("lua/complete.lua"),
@@ -32,7 +32,7 @@ static SOURCES: Lazy<[Source; 6]> = Lazy::new(|| {
         include_str!("lua/release.lua"),
         include_str!("lua/renew.lua"),
     ];
-    texts.map(|text| Source { text, hash: Script::new(text).get_hash().to_owned() })
+    texts.map(|text| ScriptSource { text, hash: Script::new(text).get_hash().to_owned() })
 });
 
 impl Lua {
@@ -40,7 +40,7 @@ impl Lua {
     pub(super) const ALL: [Self; 6] =
         [Self::Claim, Self::Complete, Self::Load, Self::Probe, Self::Release, Self::Renew];
 
-    fn source(self) -> &'static Source {
+    fn source(self) -> &'static ScriptSource {
         &SOURCES[self as usize]
     }
 

@@ -13,14 +13,12 @@ use super::completion::{self, Completion};
 use super::error::{CommandError, abandoned, late};
 use super::script::Lua;
 use super::transport::Transport;
-use crate::storage::batch::{
-    BatchExecutor, Batcher, LoneRequest, MAX_BATCH, Pace, Pending, Unanswered,
-};
+use crate::storage::batch::{BatchExecutor, Batcher, MAX_BATCH, Pace, Pending, Unanswered};
 
 /// One pipeline at a time: the next one is put together meanwhile.
 const PACE: Pace = Pace { lanes: 1, sparse_after: None, stalled_after: None };
 
-pub(super) type Reply = Result<Value, CommandError>;
+pub(super) type CommandReply = Result<Value, CommandError>;
 
 /// Sends commands to the servers. Replies that are errors of the server come as errors.
 #[derive(Clone)]
@@ -34,12 +32,6 @@ struct Pipelines {
 enum Request {
     Command(Cmd),
     Complete(Completion),
-}
-
-/// How a command reaches the connection.
-enum Route<'a> {
-    Direct(Option<LoneRequest<'a, Pipelines>>),
-    Queue,
 }
 
 impl Sender {
@@ -57,30 +49,38 @@ impl Sender {
     }
 
     /// Sends one command.
-    pub(super) async fn send(&self, cmd: Cmd) -> Reply {
-        match self.route() {
-            Route::Direct(_lone) => checked(self.transport().send(&cmd).await),
-            Route::Queue => self.queue(Request::Command(cmd)).await,
-        }
+    pub(super) async fn send(&self, cmd: Cmd) -> CommandReply {
+        self.submit(Request::Command(cmd)).await
     }
 
     /// Completes one record.
-    pub(super) async fn complete(&self, completion: Completion) -> Reply {
-        let Route::Direct(_lone) = self.route() else {
-            return self.queue(Request::Complete(completion)).await;
-        };
-        let one = std::slice::from_ref(&completion);
+    pub(super) async fn complete(&self, completion: Completion) -> CommandReply {
+        self.submit(Request::Complete(completion)).await
+    }
+
+    /// Queues a request while another one is under way, unless pipelines save nothing.
+    async fn submit(&self, request: Request) -> CommandReply {
         let transport = self.transport();
-        match checked(transport.send(&completion::by_hash(one)).await) {
-            Err(fault) if fault.is_unknown_script() => {
-                checked(transport.send(&completion::by_text(one)).await)
+        let lone = transport.pipelines().then(|| self.0.enter_alone());
+        if matches!(lone, Some(None)) {
+            return self.queue(request).await;
+        }
+        match &request {
+            Request::Command(cmd) => checked(transport.send(cmd).await),
+            Request::Complete(completion) => {
+                let one = std::slice::from_ref(completion);
+                match checked(transport.send(&completion::by_hash(one)).await) {
+                    Err(fault) if fault.is_unknown_script() => {
+                        checked(transport.send(&completion::by_text(one)).await)
+                    }
+                    reply => reply,
+                }
             }
-            reply => reply,
         }
     }
 
     /// Calls a script on one record, with its text where the server does not know it yet.
-    pub(super) async fn eval(&self, script: Lua, key: &str, args: &[&[u8]]) -> Reply {
+    pub(super) async fn eval(&self, script: Lua, key: &str, args: &[&[u8]]) -> CommandReply {
         match self.send(script.by_hash(key, args)).await {
             Err(fault) if fault.is_unknown_script() => self.send(script.by_text(key, args)).await,
             reply => reply,
@@ -88,7 +88,11 @@ impl Sender {
     }
 
     /// Calls a script on many records at once; one reply for each.
-    pub(super) async fn eval_all(&self, script: Lua, calls: &[(String, &[u8])]) -> Vec<Reply> {
+    pub(super) async fn eval_all(
+        &self,
+        script: Lua,
+        calls: &[(String, &[u8])],
+    ) -> Vec<CommandReply> {
         if !self.transport().pipelines() {
             let each = calls.iter().map(async |(key, arg)| self.eval(script, key, &[arg]).await);
             return join_all(each).await;
@@ -106,15 +110,7 @@ impl Sender {
         replies
     }
 
-    /// A command queues while another one is under way, unless pipelines save nothing.
-    fn route(&self) -> Route<'_> {
-        if !self.transport().pipelines() {
-            return Route::Direct(None);
-        }
-        self.0.enter_alone().map_or(Route::Queue, |lone| Route::Direct(Some(lone)))
-    }
-
-    async fn queue(&self, request: Request) -> Reply {
+    async fn queue(&self, request: Request) -> CommandReply {
         let reply = self.0.submit(request, self.transport().patience()).await;
         reply.unwrap_or_else(|unanswered| {
             Err(match unanswered {
@@ -129,7 +125,7 @@ impl Sender {
 impl Pipelines {
     /// Sends commands as one pipeline; one reply for each, in which an error of the server is still
     /// a value.
-    async fn pipeline(&self, cmds: Vec<Cmd>) -> Vec<Reply> {
+    async fn pipeline(&self, cmds: Vec<Cmd>) -> Vec<CommandReply> {
         let count = cmds.len();
         if count == 0 {
             return Vec::new();
@@ -148,7 +144,7 @@ impl Pipelines {
 
 impl BatchExecutor for Pipelines {
     type Request = Request;
-    type Reply = Reply;
+    type Reply = CommandReply;
 
     fn spawn(&self, lane: impl Future<Output = ()> + Send + 'static) {
         self.transport.home().spawn(lane);
@@ -196,14 +192,14 @@ impl BatchExecutor for Pipelines {
 }
 
 /// Makes an error of a reply that is one.
-fn checked(reply: Reply) -> Reply {
+fn checked(reply: CommandReply) -> CommandReply {
     Ok(reply?.extract_error()?)
 }
 
 /// Splits the reply to a group of `count` completions; `None` where the server did nothing, because
 /// it does not know the script or refuses the call. One of the records may be the reason, so each
 /// then goes by itself.
-fn split_reply(reply: Reply, count: usize) -> Option<Vec<Reply>> {
+fn split_reply(reply: CommandReply, count: usize) -> Option<Vec<CommandReply>> {
     match reply {
         Ok(Value::ServerError(_)) => None,
         Ok(value) if count == 1 => Some(vec![Ok(value)]),

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::check::{self, Warning};
+use super::check::check;
 use super::completion::Completion;
 use super::error::CommandError;
-use super::names::Names;
+use super::names::KeyNames;
 use super::script::Lua;
 use super::senders::Senders;
 use super::transport::Transport;
-use super::watch::Wakeups;
-use super::wire::{self, Stored, StoredState};
+use super::watch::RedisWakeups;
+use super::wire::{self, StoredRecord, StoredState};
 use crate::key::RecordKey;
-use crate::record::{Fence, OwnerId, Record, Timestamp};
+use crate::record::{OwnerId, Record, Timestamp};
 use crate::storage::{
     Claim, Claimed, Complete, Cursor, Lost, Page, Release, Renew, Storage, StorageError,
     StorageWarning, Wakeup, Written,
@@ -24,34 +24,17 @@ use crate::storage::{
 
 /// Records in Redis or Valkey. Clones share its connections. See the [module](super).
 #[derive(Clone)]
-pub struct RedisStorage(pub(super) Arc<Inner>);
+pub struct RedisStorage(pub(super) Arc<RedisCore>);
 
-pub(super) struct Inner {
+pub(super) struct RedisCore {
     pub(super) senders: Senders,
-    pub(super) wakeups: Wakeups,
-    pub(super) names: Names,
+    pub(super) wakeups: RedisWakeups,
+    pub(super) names: KeyNames,
     /// The address without its password, for errors.
     pub(super) server: String,
-    pub(super) warnings: Vec<Warning>,
 }
 
 impl RedisStorage {
-    /// Settings of the server under which it loses records, as they were when it was connected to.
-    /// They have been logged then.
-    #[must_use]
-    pub fn warnings(&self) -> &[Warning] {
-        &self.0.warnings
-    }
-
-    /// Looks at every primary again, for settings under which it loses records: see [`Warning`].
-    ///
-    /// # Errors
-    ///
-    /// Those of a server that cannot be reached.
-    pub async fn check(&self) -> Result<Vec<Warning>, StorageError> {
-        check::check(self.transport(), &self.0.server, self.0.names.prefix()).await
-    }
-
     pub(super) fn transport(&self) -> &dyn Transport {
         self.0.senders.library().transport()
     }
@@ -75,32 +58,17 @@ impl RedisStorage {
                 Ok(Claimed::InProgress { lease_left: Duration::from_millis(number.unsigned_abs()) })
             }
             Value::Array(parked) => match <[Value; 1]>::try_from(parked) {
-                Ok([Value::BulkString(bytes)]) => match Stored::decode(bytes)?.state {
+                Ok([Value::BulkString(bytes)]) => match StoredRecord::decode(bytes)?.state {
                     StoredState::Finished(finished) => Ok(Claimed::Parked(finished)),
                     _ => Err(wire::corrupt()),
                 },
                 _ => Err(wire::corrupt()),
             },
             Value::BulkString(bytes) => {
-                decide(Stored::decode(bytes)?, claim).ok_or_else(wire::corrupt)
+                decide(StoredRecord::decode(bytes)?, claim).ok_or_else(wire::corrupt)
             }
             _ => Err(wire::corrupt()),
         }
-    }
-
-    pub(super) async fn load_record(
-        &self,
-        key: &RecordKey,
-    ) -> Result<Option<Record>, StorageError> {
-        let reply = self.0.senders.of(key).eval(Lua::Load, &self.redis_key(key), &[]).await;
-        let reply = reply.map_err(|fault| self.error(fault))?;
-        if reply == Value::Nil {
-            return Ok(None);
-        }
-        let (bytes, left, now): (Vec<u8>, i64, u64) =
-            redis::from_redis_value(reply).map_err(|_| wire::corrupt())?;
-        let left = u64::try_from(left).unwrap_or(0);
-        Ok(Some(Stored::decode(bytes)?.into_record(left, Timestamp::from_millis(now))))
     }
 
     /// Decodes a script's reply to an owner's write.
@@ -108,7 +76,7 @@ impl RedisStorage {
         Ok(match reply.map_err(|fault| self.error(fault))? {
             Value::Int(1) => Written::Done,
             Value::Nil => Written::LeaseLost(Lost::Gone),
-            Value::BulkString(bytes) => match Stored::decode(bytes)?.state {
+            Value::BulkString(bytes) => match StoredRecord::decode(bytes)?.state {
                 StoredState::Processing { .. } => Written::LeaseLost(Lost::TakenOver),
                 StoredState::Released => Written::LeaseLost(Lost::Gone),
                 StoredState::Finished(finished) => Written::LeaseLost(Lost::Finished(finished)),
@@ -120,7 +88,7 @@ impl RedisStorage {
 
 /// The answer to a claim from the existing record; `None` where the script decides: another owner
 /// is processing, or the key was released.
-fn decide(stored: Stored, claim: &Claim) -> Option<Claimed> {
+fn decide(stored: StoredRecord, claim: &Claim) -> Option<Claimed> {
     if stored.fingerprint != claim.fingerprint {
         return Some(Claimed::Mismatch);
     }
@@ -145,8 +113,8 @@ impl Storage for RedisStorage {
         cmd.arg("NX").arg("GET").arg("PX").arg(wire::retention_millis(claim));
         let reply = self.0.senders.of(&claim.key).send(cmd).await;
         match reply.map_err(|fault| self.error(fault))? {
-            Value::Nil => Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false }),
-            Value::BulkString(bytes) => match decide(Stored::decode(bytes)?, claim) {
+            Value::Nil => Ok(Claimed::FIRST),
+            Value::BulkString(bytes) => match decide(StoredRecord::decode(bytes)?, claim) {
                 Some(claimed) => Ok(claimed),
                 None => self.claim_contended(&key, claim).await,
             },
@@ -171,7 +139,7 @@ impl Storage for RedisStorage {
         let reply = self.0.senders.of(&complete.key).complete(completion).await;
         if let Ok(Value::BulkString(bytes)) = &reply
             && is_owned_by(bytes, complete.owner)
-            && let StoredState::Finished(finished) = Stored::decode(bytes.clone())?.state
+            && let StoredState::Finished(finished) = StoredRecord::decode(bytes.clone())?.state
             && finished.finish == complete.finish
         {
             return Ok(Written::Done);
@@ -187,7 +155,15 @@ impl Storage for RedisStorage {
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>, StorageError> {
-        self.load_record(key).await
+        let reply = self.0.senders.of(key).eval(Lua::Load, &self.redis_key(key), &[]).await;
+        let reply = reply.map_err(|fault| self.error(fault))?;
+        if reply == Value::Nil {
+            return Ok(None);
+        }
+        let (bytes, left, now): (Vec<u8>, i64, u64) =
+            redis::from_redis_value(reply).map_err(|_| wire::corrupt())?;
+        let left = u64::try_from(left).unwrap_or(0);
+        Ok(Some(StoredRecord::decode(bytes)?.into_record(left, Timestamp::from_millis(now))))
     }
 
     async fn purge(&self, _limit: usize) -> Result<u64, StorageError> {
@@ -203,7 +179,7 @@ impl Storage for RedisStorage {
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
-        Ok(self.check().await?.iter().map(StorageWarning::from).collect())
+        check(self.transport(), &self.0.server, self.0.names.prefix()).await
     }
 }
 
@@ -216,7 +192,6 @@ impl fmt::Debug for RedisStorage {
         f.debug_struct("RedisStorage")
             .field("server", &self.0.server)
             .field("names", &self.0.names)
-            .field("warnings", &self.0.warnings)
             .finish_non_exhaustive()
     }
 }

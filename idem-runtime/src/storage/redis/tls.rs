@@ -12,7 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::address::Address;
+use super::address::RedisAddress;
 #[cfg(feature = "redis-sentinel")]
 use super::transport::without_delay;
 use crate::storage::{StorageError, StorageErrorKind};
@@ -37,7 +37,7 @@ impl Certificates {
     }
 
     /// What would otherwise show in each connection, or not at all.
-    pub(super) fn check(&self, address: &Address, server: &str) -> Result<(), StorageError> {
+    pub(super) fn check(&self, address: &RedisAddress, server: &str) -> Result<(), StorageError> {
         let given = self.given();
         if !address.is_tls() {
             let reason = format!("certificates are of no use at {server}, which is without TLS");

@@ -14,7 +14,7 @@ use redis::{
 };
 
 use super::error::{CommandError, late};
-use super::link::{Connect, Link, OnLost};
+use super::link::{Connect, OnLost, RedisLink};
 use super::rights;
 use crate::driver::Home;
 
@@ -116,7 +116,7 @@ impl PrimaryResolver for Client {
 
 /// One server that takes writes, wherever it is at the time.
 pub(super) struct Single {
-    link: Link<PrimaryConnector>,
+    link: RedisLink<PrimaryConnector>,
 }
 
 /// Connects to the server that takes writes.
@@ -195,7 +195,7 @@ impl Single {
     ) -> Self {
         let primary = Arc::new(primary);
         let connect = PrimaryConnector { primary, timeouts, subscriber: None, tried };
-        Self { link: Link::new(connect, Home::Library) }
+        Self { link: RedisLink::new(connect, Home::Library) }
     }
 }
 
@@ -257,7 +257,7 @@ impl Transport for Single {
     }
 
     fn duplicate(&self, home: Home) -> Box<dyn Transport> {
-        Box::new(Self { link: Link::new(self.link.connect().clone(), home) })
+        Box::new(Self { link: RedisLink::new(self.link.connect().clone(), home) })
     }
 
     fn for_subscriptions(&self, subscriber: Arc<dyn Subscriber>) -> Box<dyn Transport> {
@@ -266,7 +266,7 @@ impl Transport for Single {
             tried: None,
             ..self.link.connect().clone()
         };
-        Box::new(Self { link: Link::new(connect, Home::Library) })
+        Box::new(Self { link: RedisLink::new(connect, Home::Library) })
     }
 }
 

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, cmd};
 
 use super::error::{CommandError, abandoned};
-use super::names::Names;
+use super::names::KeyNames;
 use super::transport::{Subscriber, Transport};
 use crate::driver;
 use crate::key::RecordKey;
@@ -32,13 +32,13 @@ const STRIPES: usize = 64;
 
 /// The waiters of this process and their subscriptions.
 #[derive(Clone)]
-pub(super) struct Wakeups(Arc<Inner>);
+pub(super) struct RedisWakeups(Arc<Subscriptions>);
 
-struct Inner {
-    names: Names,
+struct Subscriptions {
+    names: KeyNames,
     watchers: Watchers,
     connection: Box<dyn Transport>,
-    subscriptions: Mutex<HashMap<RecordKey, Subscription>>,
+    keys: Mutex<HashMap<RecordKey, Subscription>>,
     /// A change of a key's subscription holds the key's lock, so that subscribing and unsubscribing
     /// stay in order.
     changing: [tokio::sync::Mutex<()>; STRIPES],
@@ -55,9 +55,9 @@ enum Subscription {
     Acknowledged,
 }
 
-impl Wakeups {
-    pub(super) fn new(transport: &dyn Transport, names: Names, available: bool) -> Self {
-        Self(Arc::new_cyclic(|inner: &Weak<Inner>| {
+impl RedisWakeups {
+    pub(super) fn new(transport: &dyn Transport, names: KeyNames, available: bool) -> Self {
+        Self(Arc::new_cyclic(|inner: &Weak<Subscriptions>| {
             let left = inner.clone();
             let watchers = Watchers::new(move |key: &RecordKey| {
                 if let Some(inner) = left.upgrade() {
@@ -65,11 +65,11 @@ impl Wakeups {
                     driver::spawn_anywhere(async move { inner.unsubscribe(&key).await });
                 }
             });
-            Inner {
+            Subscriptions {
                 names,
                 watchers,
                 connection: transport.for_subscriptions(Arc::new(Listener(inner.clone()))),
-                subscriptions: Mutex::default(),
+                keys: Mutex::default(),
                 changing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
                 hasher: DefaultHashBuilder::default(),
                 unavailable: AtomicBool::new(!available),
@@ -102,11 +102,7 @@ impl Wakeups {
     }
 }
 
-impl Inner {
-    fn channel(&self, key: &RecordKey) -> String {
-        self.names.of(key)
-    }
-
+impl Subscriptions {
     fn changing(&self, key: &RecordKey) -> &tokio::sync::Mutex<()> {
         let hash = self.hasher.hash_one(key.as_str());
         &self.changing[usize::try_from(hash % STRIPES as u64).unwrap_or(0)]
@@ -126,20 +122,20 @@ impl Inner {
         if !self.watchers.is_watched(key) {
             return Ok(false);
         }
-        self.subscriptions.lock().insert(key.clone(), Subscription::Asked);
-        let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.channel(key))).await;
+        self.keys.lock().insert(key.clone(), Subscription::Asked);
+        let reply = self.connection.send(cmd("SSUBSCRIBE").arg(self.names.of(key))).await;
         match reply.and_then(|reply| Ok(reply.extract_error()?)) {
             Ok(_) => {
                 // It is not there any more where the connection has been lost since: then it will
                 // be subscribed to again.
-                if let Some(subscription) = self.subscriptions.lock().get_mut(key) {
+                if let Some(subscription) = self.keys.lock().get_mut(key) {
                     *subscription = Subscription::Acknowledged;
                 }
                 Ok(true)
             }
             Err(fault) => {
                 if fault.is_refusal() || matches!(fault, CommandError::Unsent(_)) {
-                    self.subscriptions.lock().remove(key);
+                    self.keys.lock().remove(key);
                 }
                 Err(fault)
             }
@@ -147,14 +143,14 @@ impl Inner {
     }
 
     fn is_acknowledged(&self, key: &str) -> bool {
-        self.subscriptions.lock().get(key) == Some(&Subscription::Acknowledged)
+        self.keys.lock().get(key) == Some(&Subscription::Acknowledged)
     }
 
     async fn unsubscribe(&self, key: &RecordKey) {
         let _changing = self.changing(key).lock().await;
-        if !self.watchers.is_watched(key) && self.subscriptions.lock().remove(key).is_some() {
+        if !self.watchers.is_watched(key) && self.keys.lock().remove(key).is_some() {
             // If it fails, the connection is gone and the subscription with it.
-            let _ = self.connection.send(cmd("SUNSUBSCRIBE").arg(self.channel(key))).await;
+            let _ = self.connection.send(cmd("SUNSUBSCRIBE").arg(self.names.of(key))).await;
         }
     }
 
@@ -184,7 +180,7 @@ impl Inner {
 }
 
 /// Hears what the servers push. It must not keep the subscriptions alive, which own its connection.
-struct Listener(Weak<Inner>);
+struct Listener(Weak<Subscriptions>);
 
 impl Subscriber for Listener {
     fn pushed(&self, push: &PushInfo) {
@@ -199,7 +195,7 @@ impl Subscriber for Listener {
                 inner.watchers.wake(key);
             }
             // Unless nobody waits any more, the slot has moved to another node.
-            PushKind::SUnsubscribe if inner.subscriptions.lock().remove(key).is_some() => {
+            PushKind::SUnsubscribe if inner.keys.lock().remove(key).is_some() => {
                 inner.begin_subscribing_again();
             }
             _ => {}
@@ -208,7 +204,7 @@ impl Subscriber for Listener {
 
     fn lost(&self) {
         let Some(inner) = self.0.upgrade() else { return };
-        inner.subscriptions.lock().clear();
+        inner.keys.lock().clear();
         inner.begin_subscribing_again();
     }
 }

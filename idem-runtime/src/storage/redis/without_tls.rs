@@ -6,7 +6,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::SentinelClient;
 use redis::{Client, ConnectionInfo, RedisResult};
 
-use super::address::Address;
+use super::address::RedisAddress;
 use crate::storage::StorageError;
 
 #[derive(Clone, Default)]
@@ -14,7 +14,7 @@ pub(super) struct Certificates {}
 
 impl Certificates {
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature on")]
-    pub(super) fn check(&self, _address: &Address, _server: &str) -> Result<(), StorageError> {
+    pub(super) fn check(&self, _address: &RedisAddress, _server: &str) -> Result<(), StorageError> {
         Ok(())
     }
 

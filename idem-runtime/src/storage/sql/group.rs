@@ -22,9 +22,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use hashbrown::HashSet;
 use tokio::sync::oneshot;
 
-use super::answers::{Answer, Answers};
-use super::statement_error::{Retry, StatementError};
-use super::verb::Verb;
+use super::answers::{VerbAnswer, VerbAnswers};
+use super::statement_error::{Rerun, StatementError};
+use super::verb::KeyedVerb;
 use crate::driver;
 use crate::storage::batch::{BatchExecutor, Batcher, MAX_BATCH, Pace, Pending, Unanswered};
 use crate::storage::transition::Transition;
@@ -37,44 +37,47 @@ const STALLED: Duration = Duration::from_millis(100);
 const SPARSE: u32 = 16;
 
 /// Runs batches of `V`.
-pub(crate) trait Runs<V: Verb>: Send + Sync + 'static {
+pub(crate) trait RunsBatch<V: KeyedVerb>: Send + Sync + 'static {
     /// Runs one batch, whose keys are distinct and sorted. There is one answer for each verb, in
     /// order. An error applies to all of them.
-    fn run(&self, batch: &[V]) -> impl Future<Output = Result<Answers<V>, StatementError>> + Send;
+    fn run(
+        &self,
+        batch: &[V],
+    ) -> impl Future<Output = Result<VerbAnswers<V>, StatementError>> + Send;
 }
 
-type Reply<V> = Result<<V as Transition>::Reply, StorageError>;
+type VerbReply<V> = Result<<V as Transition>::Reply, StorageError>;
 
-type Caller<V> = oneshot::Sender<Reply<V>>;
+type ReplySender<V> = oneshot::Sender<VerbReply<V>>;
 
 /// The verbs of one kind on their way to the database.
-pub(super) struct Group<V: Verb, B: Runs<V>> {
-    batcher: Batcher<Statements<V, B>>,
+pub(super) struct Group<V: KeyedVerb, B: RunsBatch<V>> {
+    batcher: Batcher<StatementExecutor<V, B>>,
     /// How long a caller waits for its answer.
     limit: Duration,
 }
 
 /// Sends batches as statements.
-struct Statements<V, B> {
+struct StatementExecutor<V, B> {
     backend: Arc<B>,
     verbs: PhantomData<fn(V)>,
 }
 
-impl<V: Verb, B: Runs<V>> Group<V, B> {
+impl<V: KeyedVerb, B: RunsBatch<V>> Group<V, B> {
     /// A group that has at most `lanes` statements under way at once.
     pub(super) fn new(backend: &Arc<B>, lanes: usize, limit: Duration) -> Self {
-        let statements = Statements { backend: Arc::clone(backend), verbs: PhantomData };
+        let statements = StatementExecutor { backend: Arc::clone(backend), verbs: PhantomData };
         let pace = Pace { lanes, sparse_after: Some(SPARSE), stalled_after: Some(STALLED) };
         Self { batcher: Batcher::new(statements, pace), limit }
     }
 
     /// Sends a verb.
-    pub(super) async fn send(&self, verb: V) -> Reply<V> {
+    pub(super) async fn send(&self, verb: V) -> VerbReply<V> {
         self.batcher.submit(verb, self.limit).await.unwrap_or_else(no_answer)
     }
 
     /// Sends verbs, and gives an answer for each.
-    pub(super) async fn send_all(&self, verbs: impl IntoIterator<Item = V>) -> Vec<Reply<V>> {
+    pub(super) async fn send_all(&self, verbs: impl IntoIterator<Item = V>) -> Vec<VerbReply<V>> {
         let answers = self.batcher.submit_all(verbs, self.limit).await;
         answers.into_iter().map(|answer| answer.unwrap_or_else(no_answer)).collect()
     }
@@ -85,9 +88,9 @@ fn no_answer<T>(_: Unanswered) -> Result<T, StorageError> {
     Err(StorageError::new(StorageErrorKind::Indeterminate, message))
 }
 
-impl<V: Verb, B: Runs<V>> BatchExecutor for Statements<V, B> {
+impl<V: KeyedVerb, B: RunsBatch<V>> BatchExecutor for StatementExecutor<V, B> {
     type Request = V;
-    type Reply = Reply<V>;
+    type Reply = VerbReply<V>;
 
     fn spawn(&self, lane: impl Future<Output = ()> + Send + 'static) {
         driver::spawn(lane);
@@ -115,10 +118,10 @@ impl<V: Verb, B: Runs<V>> BatchExecutor for Statements<V, B> {
 }
 
 /// Runs a batch until each caller has its answer.
-async fn send_batch<V: Verb, B: Runs<V>>(
+async fn send_batch<V: KeyedVerb, B: RunsBatch<V>>(
     backend: &B,
     mut verbs: Vec<V>,
-    mut callers: Vec<Caller<V>>,
+    mut callers: Vec<ReplySender<V>>,
 ) {
     let mut pauses = pauses();
     loop {
@@ -129,15 +132,15 @@ async fn send_batch<V: Verb, B: Runs<V>>(
                 let mut alone = Vec::new();
                 for ((verb, caller), answer) in verbs.into_iter().zip(callers).zip(answers) {
                     match answer {
-                        Answer::Settled(reply) => drop(caller.send(reply)),
-                        Answer::Stale | Answer::Together(_) => {
-                            if let Answer::Together(error) = answer {
+                        VerbAnswer::Settled(reply) => drop(caller.send(reply)),
+                        VerbAnswer::Stale | VerbAnswer::Together(_) => {
+                            if let VerbAnswer::Together(error) = answer {
                                 why = Some(error);
                             }
                             again.0.push(verb);
                             again.1.push(caller);
                         }
-                        Answer::Individually => alone.push((verb, caller)),
+                        VerbAnswer::Individually => alone.push((verb, caller)),
                     }
                 }
                 send_singly(backend, alone).await;
@@ -150,11 +153,11 @@ async fn send_batch<V: Verb, B: Runs<V>>(
                 }
                 // The other writer has committed: there is nothing to wait for.
             }
-            Err(StatementError { retry: Retry::Together, error }) => match pauses.next() {
+            Err(StatementError { retry: Rerun::Together, error }) => match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return refuse::<V>(callers, &error),
             },
-            Err(StatementError { retry: Retry::Individually | Retry::Locked, .. })
+            Err(StatementError { retry: Rerun::Individually | Rerun::Locked, .. })
                 if verbs.len() > 1 =>
             {
                 return send_singly(backend, verbs.into_iter().zip(callers).collect()).await;
@@ -164,7 +167,7 @@ async fn send_batch<V: Verb, B: Runs<V>>(
     }
 }
 
-async fn send_singly<V: Verb, B: Runs<V>>(backend: &B, batch: Vec<(V, Caller<V>)>) {
+async fn send_singly<V: KeyedVerb, B: RunsBatch<V>>(backend: &B, batch: Vec<(V, ReplySender<V>)>) {
     for (verb, caller) in batch {
         // It was not applied, and a dropped caller no longer needs it.
         if !caller.is_closed() {
@@ -178,7 +181,7 @@ fn ever_changing() -> StorageError {
     StorageError::new(StorageErrorKind::NotApplied, message)
 }
 
-fn refuse<V: Verb>(callers: Vec<Caller<V>>, error: &StorageError) {
+fn refuse<V: KeyedVerb>(callers: Vec<ReplySender<V>>, error: &StorageError) {
     for caller in callers {
         let _ = caller.send(Err(error.clone()));
     }

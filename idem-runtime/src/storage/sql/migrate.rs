@@ -74,7 +74,7 @@ struct NewerVersion(i64);
 
 /// The state of tables, as the table of applied migrations lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listed {
+pub(super) enum ListedVersion {
     /// They have the last version.
     UpToDate,
     /// They lack migrations.
@@ -106,15 +106,15 @@ pub(super) async fn listed<DB: Dialect>(
     connection: &mut DB::Connection,
     table: &Table,
     migrations: Migrations,
-) -> sqlx::Result<Listed> {
+) -> sqlx::Result<ListedVersion> {
     match version::<DB>(connection, &table.migrations()).await {
-        Ok(None) => Ok(Listed::Older),
+        Ok(None) => Ok(ListedVersion::Older),
         Ok(applied) => match migrations.pending(applied) {
-            Ok([]) => Ok(Listed::UpToDate),
-            Ok(_) => Ok(Listed::Older),
-            Err(NewerVersion(applied)) => Ok(Listed::Newer(applied)),
+            Ok([]) => Ok(ListedVersion::UpToDate),
+            Ok(_) => Ok(ListedVersion::Older),
+            Err(NewerVersion(applied)) => Ok(ListedVersion::Newer(applied)),
         },
-        Err(sqlx::Error::Database(_)) => Ok(Listed::Unlisted),
+        Err(sqlx::Error::Database(_)) => Ok(ListedVersion::Unlisted),
         Err(error) => Err(error),
     }
 }
@@ -130,9 +130,9 @@ pub async fn migrate<DB: Dialect>(
     migrations: Migrations,
 ) -> Result<(), MigrationError> {
     match listed::<DB>(connection, table, migrations).await? {
-        Listed::UpToDate => return Ok(()),
-        Listed::Newer(applied) => return Err(NewerVersion(applied).into()),
-        Listed::Older | Listed::Unlisted => {}
+        ListedVersion::UpToDate => return Ok(()),
+        ListedVersion::Newer(applied) => return Err(NewerVersion(applied).into()),
+        ListedVersion::Older | ListedVersion::Unlisted => {}
     }
     let list = table.migrations();
     let begin = DB::begin_migration(advisory_lock("migrations", &[&list]));

@@ -122,11 +122,12 @@
 //!   `synchronous_commit = off`, `innodb_flush_log_at_trx_commit` other than 1, or an asynchronous
 //!   replica that takes over, the last commits.
 //! - **SQLite**: nothing in a file with `synchronous = FULL`, which a storage that opens the file
-//!   sets; the last commits at a power failure otherwise, which [`SqliteStorage::check`] reports.
-//!   In memory, everything when the process ends.
+//!   sets; the last commits at a power failure otherwise, which
+//!   [`warnings`](super::Storage::warnings) reports. In memory, everything when the process ends.
 
 mod advisory_lock;
 mod answers;
+mod builder;
 mod conditions;
 pub(crate) mod connections;
 mod database;
@@ -154,12 +155,13 @@ mod trial;
 mod verb;
 mod wakeups;
 
+pub use builder::SqlBuilder;
 #[cfg(feature = "mysql")]
-pub use mysql::{MySqlBuilder, MySqlStorage, MySqlWarning};
+pub use mysql::{MySqlBuilder, MySqlStorage};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresBuilder, PostgresStorage, PostgresWarning};
+pub use postgres::{PostgresBuilder, PostgresStorage};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteBuilder, SqliteStorage, SqliteWarning};
+pub use sqlite::{SqliteBuilder, SqliteStorage};
 pub use storage::SqlStorage;
 
 /// The tables of [`PostgresStorage`], as `migrate()` makes them under their default name.

@@ -1,14 +1,15 @@
 //! A row and its record.
 //!
-//! Each dialect's statements decide which verb changes a row. What an unchanged row means to a verb
-//! is
-//! [`settle`]: it asks the state machine, and answers only where that changes nothing.
+//! Each dialect's statements decide which verb changes a row. [`settle`] decides what an unchanged
+//! row means to a verb: it asks the state machine, and answers only where that changes nothing.
 
 use std::time::Duration;
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::answers::Answer;
+use super::answers::VerbAnswer;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+use super::statement_error::StatementError;
 use crate::fingerprint::{Fingerprint, InvalidFingerprint};
 use crate::key::RecordKey;
 use crate::record::{
@@ -115,7 +116,7 @@ impl<'a> FinishColumns<'a> {
 }
 
 /// The record that a statement found under a key.
-pub(crate) type Found = Result<Option<Record>, StorageError>;
+pub(crate) type FoundRecord = Result<Option<Record>, StorageError>;
 
 /// A row that a record can be read from.
 pub(super) trait RecordRow: Row {
@@ -159,18 +160,18 @@ where
 ///
 /// A row that cannot be read is an error of kind `Corrupt` or `NewerVersion`. What its expiry means
 /// is the same in every version.
-pub(super) fn read(row: &impl RecordRow, first: usize, now: Timestamp) -> Found {
-    Reader { row, next: first }.record(now)
+pub(super) fn read(row: &impl RecordRow, first: usize, now: Timestamp) -> FoundRecord {
+    ColumnReader { row, next: first }.record(now)
 }
 
 /// Takes columns from the left.
-struct Reader<'a, R> {
+struct ColumnReader<'a, R> {
     row: &'a R,
     next: usize,
 }
 
-impl<R: RecordRow> Reader<'_, R> {
-    fn record(mut self, now: Timestamp) -> Found {
+impl<R: RecordRow> ColumnReader<'_, R> {
+    fn record(mut self, now: Timestamp) -> FoundRecord {
         let Some(version) = self.optional(R::integer)? else { return Ok(None) };
         let expires_at = Timestamp::from_millis(self.positive()?);
         if expires_at <= now && expires_at != Timestamp::NEVER {
@@ -288,12 +289,16 @@ fn newer() -> StorageError {
 
 /// What a row that was read and not written says to a verb. Where the verb would have changed it,
 /// the row is not what the statement met.
-pub(super) fn settle<E: Transition>(found: Found, verb: &E, now: Timestamp) -> Answer<E::Reply> {
+pub(super) fn settle<E: Transition>(
+    found: FoundRecord,
+    verb: &E,
+    now: Timestamp,
+) -> VerbAnswer<E::Reply> {
     match found {
-        Err(error) => Answer::Settled(Err(error)),
+        Err(error) => VerbAnswer::Settled(Err(error)),
         Ok(found) => {
             let (after, reply) = step(found.clone(), verb, now);
-            if after == found { Answer::Settled(Ok(reply)) } else { Answer::Stale }
+            if after == found { VerbAnswer::Settled(Ok(reply)) } else { VerbAnswer::Stale }
         }
     }
 }
@@ -334,7 +339,7 @@ pub(super) fn count(limit: usize) -> i64 {
 }
 
 /// The record that a load found, from at most one row: `now` and the columns of the record.
-pub(super) fn loaded<R: RecordRow>(rows: &[R]) -> Found {
+pub(super) fn loaded<R: RecordRow>(rows: &[R]) -> FoundRecord {
     let Some(row) = rows.first() else { return Ok(None) };
     read(row, 1, moment(row)?)
 }
@@ -353,6 +358,20 @@ pub(super) fn scanned<R: RecordRow>(
     }
     let last = rows.last().filter(|_| rows.len() >= limit);
     Ok(Page { records, next: last.map(key).transpose()?.map(Cursor) })
+}
+
+/// A row of a batch, `number, now` and the columns of the record: the verb's place in the batch,
+/// the moment, and the record.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) fn numbered(
+    row: &impl RecordRow,
+) -> Result<(usize, Timestamp, FoundRecord), StatementError> {
+    let integer = |column| {
+        let value = row.integer(column).map_err(|error| corrupt().with_source(error));
+        value.and_then(|value| value.ok_or_else(corrupt)).map_err(StatementError::unreadable)
+    };
+    let (number, now) = (integer(0)?, timestamp(integer(1)?));
+    Ok((usize::try_from(number - 1).unwrap_or(usize::MAX), now, read(row, 2, now)))
 }
 
 /// The moment of the statement, in its first column.

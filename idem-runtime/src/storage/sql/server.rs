@@ -1,21 +1,70 @@
 //! What the clients of Postgres and MySQL have in common: reaching a server, and their own errors.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, Database, Error};
+use sqlx::pool::PoolOptions;
+use sqlx::{ConnectOptions, Connection, Error};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connections::{Address, FIRST_PATIENCE};
-use super::statement_error::{Retry, SendState, StatementError};
+use super::builder::SqlBuilder;
+use super::connections::{Address, FIRST_PATIENCE, on_driver};
+use super::database::{SqlBackend, SqlDatabase};
+use super::statement_error::{Rerun, SendState, StatementError};
+use super::storage::SqlStorage;
 use crate::storage::{StorageError, StorageErrorKind, reach};
+
+/// A database on a server.
+pub(crate) trait ServerDatabase: SqlDatabase {
+    /// A URL, for errors.
+    const EXAMPLE: &'static str;
+
+    /// The address of a server, for errors.
+    fn server(options: &Address<Self>) -> String;
+
+    /// Whether the server may accept connections in a moment.
+    fn is_starting(error: &Error) -> bool;
+}
+
+#[expect(private_bounds, reason = "the databases are those that this library knows")]
+impl<DB: ServerDatabase> SqlBuilder<DB> {
+    /// How long an answer may take until the request counts as lost; 10 seconds unless set.
+    pub fn response_timeout(mut self, limit: Duration) -> Self {
+        self.options.response_timeout = limit;
+        self
+    }
+}
+
+/// A storage on the server that `url` names.
+pub(super) async fn connect<DB: ServerDatabase>(
+    builder: SqlBuilder<DB>,
+    url: &str,
+) -> Result<SqlStorage<DB>, StorageError> {
+    let options: Address<DB> = options(url, DB::BACKEND, DB::EXAMPLE)?;
+    // Our own errors and metrics name slow statements.
+    let options = options.disable_statement_logging();
+    let first = options.clone();
+    let storage = builder.on_address(PoolOptions::new(), move || options.clone())?;
+    let backend = Arc::clone(storage.backend());
+    let limit = backend.limit().max(FIRST_PATIENCE * 2);
+    let trying = async move {
+        let tried = try_once::<DB>(&first).await;
+        let explain = |error| backend.explain(error, SendState::Unsent).into();
+        tried.map_err(|error| with_address(explain(error), DB::BACKEND, &DB::server(&first)))
+    };
+    on_driver(limit, trying).await?;
+    storage.log_warnings().await?;
+    storage.ensure_tables().await?;
+    Ok(storage)
+}
 
 /// Parses a URL into the client's options.
 ///
 /// # Errors
 ///
 /// The text repeats nothing of the URL, and shows the `example`.
-pub(super) fn options<O: std::str::FromStr>(
+fn options<O: std::str::FromStr>(
     url: &str,
     called: &str,
     example: &str,
@@ -42,10 +91,7 @@ pub(super) fn options<O: std::str::FromStr>(
 /// # Errors
 ///
 /// Those of the client. Waits for a server that is starting.
-pub(super) async fn try_once<DB: Database>(
-    options: &Address<DB>,
-    is_starting: impl Fn(&Error) -> bool,
-) -> Result<(), Error> {
+async fn try_once<DB: ServerDatabase>(options: &Address<DB>) -> Result<(), Error> {
     let until = Instant::now() + FIRST_PATIENCE;
     let mut pause = Duration::from_millis(20);
     loop {
@@ -56,7 +102,7 @@ pub(super) async fn try_once<DB: Database>(
                 let _ = timeout_at(until, connection.close()).await;
                 return Ok(());
             }
-            Err(error) if is_starting(&error) && Instant::now() + pause < until => {}
+            Err(error) if DB::is_starting(&error) && Instant::now() + pause < until => {}
             Err(error) => return Err(error),
         }
         sleep(pause).await;
@@ -65,7 +111,7 @@ pub(super) async fn try_once<DB: Database>(
 }
 
 /// Names the server in the error of a first connection.
-pub(super) fn with_address(error: StorageError, called: &str, server: &str) -> StorageError {
+fn with_address(error: StorageError, called: &str, server: &str) -> StorageError {
     let text = error.to_string().replacen(called, &format!("{called} at {server}"), 1);
     error.with_text(text)
 }
@@ -120,7 +166,7 @@ pub(super) fn classify_client_error(
             (kind, message.into_owned(), Broken::Yes)
         }
     };
-    let then = if matches!(error, Error::Encode(_)) { Retry::Individually } else { Retry::Never };
+    let then = if matches!(error, Error::Encode(_)) { Rerun::Individually } else { Rerun::Never };
     (StatementError::new(then, kind, message, error), broken)
 }
 
@@ -139,8 +185,5 @@ fn without_tls(text: &str, setting: &str) -> String {
 /// The error of a statement that was not answered in time.
 pub(super) fn no_answer(called: &str) -> StatementError {
     let message = format!("{called} did not answer in time");
-    StatementError {
-        retry: Retry::Never,
-        error: StorageError::new(StorageErrorKind::Indeterminate, message),
-    }
+    StatementError::never(StorageErrorKind::Indeterminate, message)
 }

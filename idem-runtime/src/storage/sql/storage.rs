@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::connections::on_driver;
 use super::database::{Purged, SqlBackend, SqlDatabase};
 use super::group::Group;
-use super::migrate::{self, Listed, MAX_MIGRATION, MigrationError};
+use super::migrate::{self, ListedVersion, MAX_MIGRATION, MigrationError};
 use super::trial::{Trial, Untried, name_right};
-use super::wakeups::Wakeups;
+use super::wakeups::SqlWakeups;
 use super::{janitor, row};
 use crate::key::RecordKey;
 use crate::record::{Failure, Finish, OwnerId, Record};
@@ -25,18 +25,15 @@ use crate::storage::{
 ///
 /// Clones share its connections and its batches. See the [module](super).
 #[expect(private_bounds, reason = "the databases are those that this library knows")]
-pub struct SqlStorage<DB: SqlDatabase>(Arc<Inner<DB::Backend>>);
+pub struct SqlStorage<DB: SqlDatabase>(Arc<SqlCore<DB::Backend>>);
 
-/// A database as the migrator talks to it.
-type DialectOf<DB> = <<DB as SqlDatabase>::Backend as SqlBackend>::Database;
-
-struct Inner<B: SqlBackend> {
+struct SqlCore<B: SqlBackend> {
     backend: Arc<B>,
     claims: Group<Claim, B>,
     renewals: Group<Renew, B>,
     completions: Group<Complete, B>,
     releases: Group<Release, B>,
-    wakeups: Wakeups,
+    wakeups: SqlWakeups,
     trial: Arc<Trial>,
 }
 
@@ -44,13 +41,13 @@ struct Inner<B: SqlBackend> {
 impl<DB: SqlDatabase> SqlStorage<DB> {
     pub(super) fn from_backend(backend: DB::Backend) -> Self {
         let (limit, backend) = (backend.limit(), Arc::new(backend));
-        Self(Arc::new(Inner {
+        Self(Arc::new(SqlCore {
             claims: Group::new(&backend, DB::Backend::LANES, limit),
             renewals: Group::new(&backend, 1, limit),
             completions: Group::new(&backend, DB::Backend::LANES, limit),
             releases: Group::new(&backend, 1, limit),
             backend,
-            wakeups: Wakeups::new(),
+            wakeups: SqlWakeups::new(),
             trial: Arc::default(),
         }))
     }
@@ -72,11 +69,8 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
         let backend = Arc::clone(self.backend());
         let migrating = async move {
             let mut lent = backend.acquire().await?;
-            let migrated = migrate::migrate::<DialectOf<DB>>(
-                &mut lent.connection,
-                backend.table(),
-                DB::Backend::MIGRATIONS,
-            );
+            let (connection, table) = (&mut lent.connection, backend.table());
+            let migrated = migrate::migrate::<DB>(connection, table, DB::Backend::MIGRATIONS);
             let explain = |error| backend.explain_migration(error);
             migrated.await.map_err(|error| migrate::explain(error, explain))?;
             lent.give_back();
@@ -91,20 +85,17 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     pub(super) async fn ensure_tables(&self) -> Result<(), StorageError> {
         let listed = self.on_driver(async move |backend: Arc<DB::Backend>| {
             let mut lent = backend.acquire().await?;
-            let listed = migrate::listed::<DialectOf<DB>>(
-                &mut lent.connection,
-                backend.table(),
-                DB::Backend::MIGRATIONS,
-            );
+            let (connection, table) = (&mut lent.connection, backend.table());
+            let listed = migrate::listed::<DB>(connection, table, DB::Backend::MIGRATIONS);
             let listed = listed.await.map_err(|error| backend.explain_migration(error))?;
             lent.give_back();
             Ok(listed)
         });
         let newer = match listed.await? {
-            Listed::UpToDate => return self.try_rights().await,
-            Listed::Older => return self.migrate().await,
-            Listed::Newer(applied) => Some(MigrationError::NewerVersion(applied)),
-            Listed::Unlisted => None,
+            ListedVersion::UpToDate => return self.try_rights().await,
+            ListedVersion::Older => return self.migrate().await,
+            ListedVersion::Newer(applied) => Some(MigrationError::NewerVersion(applied)),
+            ListedVersion::Unlisted => None,
         };
         match self.try_tables().await {
             // The tables work as they are, or nothing can be made here.
@@ -118,6 +109,14 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
                 None => self.migrate().await,
             },
         }
+    }
+
+    /// Logs the settings under which records can be lost.
+    pub(super) async fn log_warnings(&self) -> Result<(), StorageError> {
+        for warning in self.warnings().await? {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
     }
 
     /// Reads, which finds missing tables whatever other rights the user lacks, and makes the verbs.

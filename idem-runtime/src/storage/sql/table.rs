@@ -53,7 +53,7 @@ impl Table {
 
     /// The table that the `.sql` files make.
     pub(super) fn standard(quote: Quote) -> Self {
-        Self { schema: None, name: DEFAULT_TABLE.to_owned(), quote }
+        Self::standard_named(DEFAULT_TABLE, quote)
     }
 
     /// A table whose name needs no check.

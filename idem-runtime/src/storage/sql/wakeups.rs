@@ -29,12 +29,12 @@ pub(crate) trait Polls: Send + Sync + 'static {
 
 /// The waiters of this process.
 #[derive(Debug)]
-pub(super) struct Wakeups {
+pub(super) struct SqlWakeups {
     watchers: Watchers,
     polling: Arc<AtomicBool>,
 }
 
-impl Wakeups {
+impl SqlWakeups {
     pub(super) fn new() -> Self {
         Self { watchers: Watchers::new(|_| {}), polling: Arc::default() }
     }

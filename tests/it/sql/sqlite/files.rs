@@ -1,7 +1,7 @@
 //! Files: made, shared, unfit.
 
-use idem_runtime::storage::sql::{SQLITE_SCHEMA, SqliteStorage, SqliteWarning};
-use idem_runtime::storage::{Claimed, Storage, StorageErrorKind};
+use idem_runtime::storage::sql::{SQLITE_SCHEMA, SqliteStorage};
+use idem_runtime::storage::{Claimed, Storage, StorageErrorKind, StorageWarning};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tempfile::TempDir;
@@ -89,16 +89,17 @@ async fn file_that_is_no_database_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn settings_that_lose_records_are_reported() {
     let (dir, _, storage, _) = database().await;
-    assert_eq!(storage.check().await.unwrap(), []);
+    assert_eq!(storage.warnings().await.unwrap(), []);
     let options = SqliteConnectOptions::new()
         .filename(dir.path().join("careless.db"))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Delete)
         .synchronous(SqliteSynchronous::Off);
     let careless = SqliteStorage::new(SqlitePool::connect_with(options).await.unwrap());
-    let warnings = careless.check().await.unwrap();
-    let not_wal = SqliteWarning::NotWal { mode: "delete".to_owned() };
-    assert_eq!(warnings, [not_wal, SqliteWarning::NotSynchronous]);
+    let warnings = careless.warnings().await.unwrap();
+    let settings: Vec<_> = warnings.iter().map(StorageWarning::setting).collect();
+    assert_eq!(settings, ["journal_mode", "synchronous"]);
+    assert!(warnings[0].to_string().contains("`delete`"), "{warnings:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The decoder, opened for a fuzzer. Not for people.
 
 use super::{
-    FENCE, PREFIX_LEN, STATUS, Stored, StoredState, encode_finish, finished_prefix, owner_prefix,
+    FENCE, PREFIX_LEN, STATUS, StoredRecord, StoredState, encode_finish, finished_prefix,
+    owner_prefix,
 };
 use crate::record::{CrashPolicy, millis};
 use crate::storage::StorageError;
@@ -14,7 +15,7 @@ use crate::storage::StorageError;
 ///
 /// `Corrupt` or `NewerVersion`, as for every storage verb.
 pub fn written_again(bytes: &[u8]) -> Result<Vec<u8>, StorageError> {
-    let Stored { fingerprint, owner, fence, state } = Stored::decode(bytes.to_vec())?;
+    let StoredRecord { fingerprint, owner, fence, state } = StoredRecord::decode(bytes.to_vec())?;
     let mut prefix = [0; PREFIX_LEN];
     prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
     let mut tail = Vec::new();

@@ -3,42 +3,35 @@
 use serde::{Serialize, Serializer};
 
 use super::super::row::{clamped_millis, policy};
-use super::super::verb::Verb;
+use super::super::verb::KeyedVerb;
 use super::lookup::Predecessor;
 use crate::hex;
 use crate::key::RecordKey;
-use crate::record::OwnerId;
 use crate::storage::Claim;
 
 /// Bytes as hex digits, which need no escaping in a statement.
 #[derive(Clone, Copy)]
-struct Hex<'a>(&'a [u8]);
+struct Hex<B>(B);
 
-impl Serialize for Hex<'_> {
+impl<B: AsRef<[u8]>> Serialize for Hex<B> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        serializer.serialize_str(&hex::encode(self.0.as_ref()))
     }
 }
 
 /// The keys of verbs.
 pub(super) fn keys<'a>(keys: impl IntoIterator<Item = &'a RecordKey>) -> String {
-    json(keys.into_iter().map(|key| [Hex(key.as_str().as_bytes())]))
+    json(keys.into_iter().map(|key| [Hex(key.as_str())]))
 }
 
 /// Keys as they are stored.
 pub(super) fn stored_keys(keys: &[String]) -> String {
-    json(keys.iter().map(|key| [Hex(key.as_bytes())]))
+    json(keys.iter().map(|key| [Hex(key)]))
 }
 
 /// The keys and owners of verbs.
-pub(super) fn owned<'a, V: Verb>(
-    verbs: impl IntoIterator<Item = &'a V>,
-    owner: impl Fn(&V) -> OwnerId,
-) -> String {
-    let fields = |verb: &'a V| {
-        let owner = owner(verb).to_bytes();
-        (Hex(verb.key().as_str().as_bytes()), OwnedHex(owner))
-    };
+pub(super) fn owned<'a, V: KeyedVerb>(verbs: impl IntoIterator<Item = &'a V>) -> String {
+    let fields = |verb: &'a V| (Hex(verb.key().as_str()), Hex(verb.owner().to_bytes()));
     json(verbs.into_iter().map(fields))
 }
 
@@ -58,24 +51,17 @@ pub(super) fn takeovers<'a>(
     }))
 }
 
-fn claim(claim: &Claim) -> (Hex<'_>, OwnedHex, Hex<'_>, &'static str, i64, i64) {
+type ClaimFields<'a> = (Hex<&'a str>, Hex<[u8; 16]>, Hex<&'a [u8]>, &'static str, i64, i64);
+
+fn claim(claim: &Claim) -> ClaimFields<'_> {
     (
-        Hex(claim.key.as_str().as_bytes()),
-        OwnedHex(claim.owner.to_bytes()),
-        Hex(claim.fingerprint.as_bytes()),
+        Hex(claim.key.as_str()),
+        Hex(claim.owner.to_bytes()),
+        Hex(&claim.fingerprint.as_bytes()[..]),
         policy(claim.on_crash),
         clamped_millis(claim.lease),
         clamped_millis(claim.ttl),
     )
-}
-
-/// An owner's id as hex digits.
-struct OwnedHex([u8; 16]);
-
-impl Serialize for OwnedHex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Hex(&self.0).serialize(serializer)
-    }
 }
 
 fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> String {

@@ -1,49 +1,24 @@
-//! What is looked at before a server is trusted with records.
-
-use std::fmt;
+//! Checks the server's version and settings.
 
 use super::super::connections::Share;
 use super::super::row::get;
-use super::link::Link;
+use super::link::MySqlLink;
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
-/// A setting under which records, and with them the protection against running twice, can be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MySqlWarning {
-    /// `innodb_flush_log_at_trx_commit` is not 1: a commit does not wait for the disk, and a crash
-    /// forgets the last of them.
-    NotSynchronous,
-    /// There is a binary log, and `sync_binlog` is not 1: a crash can leave replicas with other
-    /// records than the server.
-    BinlogNotSynchronous,
-}
+/// Settings that lose records, or what replicas have of them, unless they are 1; and how.
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        "innodb_flush_log_at_trx_commit",
+        "innodb_flush_log_at_trx_commit is not 1: a crash of mysql loses the last records, and their operations can run twice; set it to 1",
+    ),
+    (
+        "sync_binlog",
+        "sync_binlog is not 1: after a crash of mysql replicas can have other records than it; set it to 1",
+    ),
+];
 
-impl fmt::Display for MySqlWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotSynchronous => {
-                "innodb_flush_log_at_trx_commit is not 1: a crash of mysql loses the last records, and their operations can run twice; set it to 1"
-            }
-            Self::BinlogNotSynchronous => {
-                "sync_binlog is not 1: after a crash of mysql replicas can have other records than it; set it to 1"
-            }
-        })
-    }
-}
-
-impl From<&MySqlWarning> for StorageWarning {
-    fn from(warning: &MySqlWarning) -> Self {
-        let setting = match warning {
-            MySqlWarning::NotSynchronous => "innodb_flush_log_at_trx_commit",
-            MySqlWarning::BinlogNotSynchronous => "sync_binlog",
-        };
-        Self::new(setting, warning.to_string())
-    }
-}
-
-/// Looks at the server.
-pub(super) async fn check(link: &Link) -> Result<Vec<MySqlWarning>, StorageError> {
+/// Checks the server.
+pub(super) async fn check(link: &MySqlLink) -> Result<Vec<StorageWarning>, StorageError> {
     let mut session = link.session(Share::Claims).await?;
     let asking = "SELECT @@innodb_flush_log_at_trx_commit <> 1, @@log_bin <> 0 AND @@sync_binlog <> 1, VERSION()";
     let rows = session.run(asking.to_owned()).await;
@@ -52,11 +27,9 @@ pub(super) async fn check(link: &Link) -> Result<Vec<MySqlWarning>, StorageError
     let Some(row) = rows.first() else { return Ok(Vec::new()) };
     refuse_too_old(&get::<String, _>(row, 2)?)?;
     let mut warnings = Vec::new();
-    for (column, warning) in
-        [MySqlWarning::NotSynchronous, MySqlWarning::BinlogNotSynchronous].into_iter().enumerate()
-    {
+    for (column, (setting, message)) in SETTINGS.into_iter().enumerate() {
         if get::<i64, _>(row, column)? != 0 {
-            warnings.push(warning);
+            warnings.push(StorageWarning::new(setting, message));
         }
     }
     Ok(warnings)

@@ -2,7 +2,7 @@
 
 use super::super::row::{FinishColumns, clamped_millis};
 use super::statements::SIZES;
-use super::values::Value;
+use super::values::SqlValue;
 use crate::record::Timestamp;
 use crate::storage::Complete;
 
@@ -59,29 +59,30 @@ impl Chunk<'_> {
     }
 
     /// The values of the statement of its size.
-    pub(super) fn values(&self) -> Vec<Value<'_>> {
+    pub(super) fn values(&self) -> Vec<SqlValue<'_>> {
         let (first, (_, with)) = (&self.columns[0], self.completes[0]);
-        let ttl = Value::Integer(clamped_millis(with.ttl));
+        let ttl = SqlValue::Integer(clamped_millis(with.ttl));
         let at_least = if with.finish.is_parked() { Timestamp::NEVER.as_millis() } else { 0 };
-        let at_least = Value::Integer(i64::try_from(at_least).unwrap_or(i64::MAX));
-        let mut values = vec![Value::Text(first.status), first.codec.into(), first.failure.into()];
+        let at_least = SqlValue::Integer(i64::try_from(at_least).unwrap_or(i64::MAX));
+        let mut values =
+            vec![SqlValue::Text(first.status), first.codec.into(), first.failure.into()];
         // Three times, for the expiry and for what follows from it.
         values.extend([ttl, at_least].repeat(3));
         let keys: Vec<_> =
             self.completes.iter().map(|(_, complete)| complete.key.as_str()).collect();
-        let keys = || keys.iter().map(|key| Value::Bytes(key.as_bytes()));
+        let keys = || keys.iter().map(|key| SqlValue::Bytes(key.as_bytes()));
         // No key is empty.
-        let no_key = Value::Bytes(b"");
+        let no_key = SqlValue::Bytes(b"");
         self.list(&mut values, keys(), no_key);
-        self.list(&mut values, self.columns.iter().map(|own| own.payload.into()), Value::Null);
+        self.list(&mut values, self.columns.iter().map(|own| own.payload.into()), SqlValue::Null);
         self.list(&mut values, keys(), no_key);
-        self.list(&mut values, self.columns.iter().map(|own| own.message.into()), Value::Null);
+        self.list(&mut values, self.columns.iter().map(|own| own.message.into()), SqlValue::Null);
         self.list(&mut values, keys(), no_key);
-        let sizes = self.columns.iter().map(|own| Value::Integer(own.size));
-        self.list(&mut values, sizes, Value::Integer(0));
+        let sizes = self.columns.iter().map(|own| SqlValue::Integer(own.size));
+        self.list(&mut values, sizes, SqlValue::Integer(0));
         self.list(&mut values, keys(), no_key);
         self.list(&mut values, keys(), no_key);
-        let owners = self.completes.iter().map(|(_, own)| Value::Owner(own.owner));
+        let owners = self.completes.iter().map(|(_, own)| SqlValue::Owner(own.owner));
         self.list(&mut values, owners, no_key);
         values.push(first.failure.into());
         values
@@ -90,9 +91,9 @@ impl Chunk<'_> {
     /// A value for each of the completions, and `none` in the places that are left.
     fn list<'v>(
         &self,
-        values: &mut Vec<Value<'v>>,
-        own: impl Iterator<Item = Value<'v>>,
-        none: Value<'v>,
+        values: &mut Vec<SqlValue<'v>>,
+        own: impl Iterator<Item = SqlValue<'v>>,
+        none: SqlValue<'v>,
     ) {
         let size = SIZES.get(self.size()).copied().unwrap_or_default();
         values.extend(own.chain(std::iter::repeat(none)).take(size));

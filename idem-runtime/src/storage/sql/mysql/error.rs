@@ -5,7 +5,7 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::super::migrate;
 use super::super::server::{Broken, classify_client_error};
-use super::super::statement_error::{Retry, SendState, StatementError};
+use super::super::statement_error::{Rerun, SendState, StatementError};
 use super::super::table::Table;
 use super::login;
 use crate::storage::StorageErrorKind;
@@ -40,7 +40,7 @@ pub(super) fn explain(
         let message = "no login to mysql: passwords of the kind `caching_sha2_password` need an \
                        encrypted connection, or the feature `mysql-rsa` of sqlx";
         let fault =
-            StatementError::new(Retry::Never, StorageErrorKind::Configuration, message, error);
+            StatementError::new(Rerun::Never, StorageErrorKind::Configuration, message, error);
         return (fault, Broken::Yes);
     }
     classify_client_error(error, send_state, "mysql", "`ssl_cert`, `ssl_key`")
@@ -54,7 +54,7 @@ fn refusal(
     send_state: SendState,
     table: &Table,
 ) -> (StatementError, Broken) {
-    use Retry::{Individually, Never, Together};
+    use Rerun::{Individually, Never, Together};
     use StorageErrorKind::{Configuration, NotApplied};
 
     let plain = |retry, kind, message: &str| (retry, kind, message.to_owned(), Broken::No);
@@ -70,7 +70,7 @@ fn refusal(
             plain(Together, NotApplied, "mysql kept aborting the statement (deadlock)")
         }
         1205 => plain(
-            Retry::Locked,
+            Rerun::Locked,
             NotApplied,
             "another open transaction holds the lock of the row or the table: retry when it has ended",
         ),

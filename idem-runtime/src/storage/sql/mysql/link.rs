@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::super::connections::{Connections, Lent, Share};
+use super::super::database::SqlOptions;
 use super::super::row::get;
 use super::super::server::{Broken, no_answer};
 use super::super::statement_error::{SendState, StatementError};
@@ -25,11 +26,11 @@ use super::super::table::Table;
 use super::super::transaction::aborted;
 use super::error::{explain, on_acquire};
 use super::statements::Write;
-use super::values::{Value, bound, written_out};
+use super::values::{SqlValue, bound, written_out};
 
 /// The storage's connections, and the tables that statements are about.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct MySqlLink {
     connections: Connections<MySql>,
     patience: Duration,
     pub(super) table: Table,
@@ -56,15 +57,15 @@ pub const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wa
 /// can be written.
 pub(super) const OUTSIDE: &str = "SET TRANSACTION READ WRITE";
 
-impl Link {
+impl MySqlLink {
     pub(super) fn new(
-        options: MySqlPoolOptions,
-        (most, patience): (u32, Duration),
+        options: &SqlOptions,
+        pool: MySqlPoolOptions,
         address: impl Fn() -> MySqlConnectOptions + Send + Sync + 'static,
         table: Table,
-        response_timeout: Duration,
     ) -> Self {
-        let connections = Connections::new(options, most, patience, address);
+        let (patience, response_timeout) = (options.connection_timeout, options.response_timeout);
+        let connections = Connections::new(pool, options.connections, patience, address);
         Self { connections, patience, table, response_timeout, server: OnceCell::new() }
     }
 
@@ -84,21 +85,21 @@ impl Link {
     }
 
     /// A connection, for the statements of one batch.
-    pub(super) async fn session(&self, share: Share) -> Result<Session<'_>, StatementError> {
+    pub(super) async fn session(&self, share: Share) -> Result<MySqlSession<'_>, StatementError> {
         let lent = self.acquire(share).await?;
-        Ok(Session::new(SessionKind::Autocommit { lent, share }, self))
+        Ok(MySqlSession::new(SessionKind::Autocommit { lent, share }, self))
     }
 
     /// The application's connection, for statements that are part of the transaction that it is in.
-    pub(super) fn within<'a>(&'a self, connection: &'a mut MySqlConnection) -> Session<'a> {
-        Session::new(SessionKind::Transaction(connection), self)
+    pub(super) fn within<'a>(&'a self, connection: &'a mut MySqlConnection) -> MySqlSession<'a> {
+        MySqlSession::new(SessionKind::Transaction(connection), self)
     }
 
     /// Runs a statement that reads.
     pub(super) async fn fetch(
         &self,
         sql: &Arc<str>,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<MySqlRow>, StatementError> {
         let mut session = self.session(Share::Claims).await?;
         let rows = session.fetch(sql, values).await;
@@ -108,10 +109,10 @@ impl Link {
 }
 
 /// A connection.
-pub(super) struct Session<'a> {
+pub(super) struct MySqlSession<'a> {
     kind: SessionKind<'a>,
     is_broken: bool,
-    link: &'a Link,
+    link: &'a MySqlLink,
     /// Statements that go in one text with the next one in a transaction, before it and after it.
     before: &'static str,
     after: String,
@@ -134,8 +135,8 @@ impl SessionKind<'_> {
     }
 }
 
-impl<'a> Session<'a> {
-    fn new(kind: SessionKind<'a>, link: &'a Link) -> Self {
+impl<'a> MySqlSession<'a> {
+    fn new(kind: SessionKind<'a>, link: &'a MySqlLink) -> Self {
         Self { kind, is_broken: false, link, before: "", after: String::new() }
     }
 
@@ -170,7 +171,7 @@ impl<'a> Session<'a> {
     pub(super) async fn fetch(
         &mut self,
         sql: &Arc<str>,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<MySqlRow>, StatementError> {
         let limit = self.link.response_timeout;
         let answer = match &mut self.kind {
@@ -189,7 +190,7 @@ impl<'a> Session<'a> {
     pub(super) async fn execute(
         &mut self,
         write: &Write,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<u64, StatementError> {
         let limit = self.link.response_timeout;
         let answer = match &mut self.kind {
@@ -250,7 +251,7 @@ fn together(before: &mut &'static str, sql: String, after: &mut String) -> Strin
     if before.is_empty() && after.is_empty() { sql } else { format!("{before}{sql}{after}") }
 }
 
-fn prepared(sql: &Arc<str>, values: &[Value<'_>]) -> Query<'static, MySql, MySqlArguments> {
+fn prepared(sql: &Arc<str>, values: &[SqlValue<'_>]) -> Query<'static, MySql, MySqlArguments> {
     // The text has our own statements and checked names in it.
     bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), values)
 }

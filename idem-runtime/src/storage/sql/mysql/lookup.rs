@@ -2,18 +2,20 @@
 
 use sqlx::mysql::MySqlRow;
 
-use super::super::answers::Answer;
-use super::super::row::{Found, corrupt, get, read, settle, timestamp};
+use super::super::answers::VerbAnswer;
+use super::super::row::{FoundRecord, corrupt, numbered, settle};
 use super::super::statement_error::StatementError;
-use super::super::verb::Verb;
-use crate::record::{CrashPolicy, Failure, Fence, Finish, OwnerId, Record, State, Timestamp};
+use super::super::verb::KeyedVerb;
+use crate::record::{
+    CrashPolicy, Failure, Fence, Finish, OwnerId, Record, State, Status, Timestamp,
+};
 use crate::storage::{Claim, Claimed, StorageError};
 
 /// The row found under a verb's key.
 pub(super) struct Lookup {
     pub(super) now: Timestamp,
     /// `None`: no row. The record is none where its retention is over.
-    pub(super) row: Option<Found>,
+    pub(super) row: Option<FoundRecord>,
 }
 
 impl Lookup {
@@ -26,7 +28,8 @@ impl Lookup {
     pub(super) fn tells_who_took(&self, from: Ownership, owner: OwnerId) -> bool {
         self.record().is_some_and(|record| {
             let is_another = record.owner != owner && record.fence == from.fence.next();
-            is_at_work(record, owner) || is_another || Ownership::of(record) == from
+            let is_at_work = record.owner == owner && record.status() == Status::Processing;
+            is_at_work || is_another || Ownership::of(record) == from
         })
     }
 
@@ -38,7 +41,7 @@ impl Lookup {
         })
     }
 
-    pub(super) fn settle<V: Verb>(self, verb: &V) -> Answer<V::Reply> {
+    pub(super) fn settle<V: KeyedVerb>(self, verb: &V) -> VerbAnswer<V::Reply> {
         settle(self.row.unwrap_or(Ok(None)), verb, self.now)
     }
 
@@ -48,14 +51,12 @@ impl Lookup {
         if is_expired || self.row.is_none() {
             return ClaimPath::Insert { is_expired };
         }
-        let (now, terms) = (self.now, self.record().and_then(terms));
+        let write = self.record().and_then(|record| write_path(record, self.now));
         match self.settle(claim) {
-            Answer::Settled(answer) => ClaimPath::Answered(answer),
-            Answer::Stale | Answer::Together(_) | Answer::Individually => match terms {
-                Some(Terms::Follow(before)) => ClaimPath::TakeOver(before),
-                Some(Terms::Park) => ClaimPath::Park(now),
-                None => ClaimPath::Answered(Err(corrupt())),
-            },
+            VerbAnswer::Settled(answer) => ClaimPath::Answered(answer),
+            VerbAnswer::Stale | VerbAnswer::Together(_) | VerbAnswer::Individually => {
+                write.unwrap_or_else(|| ClaimPath::Answered(Err(corrupt())))
+            }
         }
     }
 }
@@ -101,34 +102,22 @@ pub(super) fn lookups(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Lookup>, St
     let absent = || Lookup { now: Timestamp::from_millis(0), row: None };
     let mut seen: Vec<_> = std::iter::repeat_with(absent).take(verbs).collect();
     for row in rows {
-        let number: i64 = get(row, 0).map_err(StatementError::unreadable)?;
-        let now = timestamp(get(row, 1).map_err(StatementError::unreadable)?);
-        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        if let Some(slot) = seen.get_mut(index) {
-            *slot = Lookup { now, row: Some(read(row, 2, now)) };
+        let (at, now, found) = numbered(row)?;
+        if let Some(slot) = seen.get_mut(at) {
+            *slot = Lookup { now, row: Some(found) };
         }
     }
     Ok(seen)
 }
 
-/// What a claim does about a record that it may write to.
-enum Terms {
-    Follow(Predecessor),
-    Park,
-}
-
-fn terms(record: &Record) -> Option<Terms> {
+/// What a claim at `now` does about a record that it may write to.
+fn write_path(record: &Record, now: Timestamp) -> Option<ClaimPath> {
     let held = Ownership::of(record);
+    let take_over = |has_died| Some(ClaimPath::TakeOver(Predecessor { held, has_died }));
     match record.state {
-        State::Processing { on_crash: CrashPolicy::Retry, .. } => {
-            Some(Terms::Follow(Predecessor { held, has_died: true }))
-        }
-        State::Processing { on_crash: CrashPolicy::Park, .. } => Some(Terms::Park),
-        State::Released => Some(Terms::Follow(Predecessor { held, has_died: false })),
+        State::Processing { on_crash: CrashPolicy::Retry, .. } => take_over(true),
+        State::Processing { on_crash: CrashPolicy::Park, .. } => Some(ClaimPath::Park(now)),
+        State::Released => take_over(false),
         State::Finished(_) => None,
     }
-}
-
-fn is_at_work(record: &Record, owner: OwnerId) -> bool {
-    record.owner == owner && matches!(record.state, State::Processing { .. })
 }

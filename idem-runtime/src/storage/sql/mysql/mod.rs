@@ -16,7 +16,6 @@ mod values;
 mod verbs;
 mod witness;
 
-pub use self::check::MySqlWarning;
 pub use self::connect::MySqlBuilder;
 pub use self::link::SETTINGS;
 pub use self::storage::MySqlStorage;

@@ -57,7 +57,7 @@ pub(super) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// The text of all statements, for one table.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct MySqlStatements {
     /// What is there under the keys of a batch; the first column is the verb's number.
     pub(super) find: Arc<str>,
     /// The same for a verb by itself, which needs no array.
@@ -91,7 +91,7 @@ pub(super) struct ClaimStatements {
 /// A statement that writes.
 pub(super) type Write = Arc<str>;
 
-impl Statements {
+impl MySqlStatements {
     pub(super) fn new(table: &Table) -> Self {
         let table = table.records();
         let found = row::columns("r");

@@ -1,23 +1,23 @@
 //! Records in MySQL or MariaDB: what [`SqlStorage`] needs of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::MySql;
+use sqlx::{Error, MySql};
 
 use super::super::connections::{Lent, Share};
-use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::database::{Purged, SqlBackend};
 use super::super::migrate::Migrations;
-use super::super::row::{self, Found};
-use super::super::statement_error::StatementError;
+use super::super::row::{self, FoundRecord};
+use super::super::statement_error::{SendState, StatementError};
 use super::super::storage::SqlStorage;
 use super::super::table::Table;
 use super::arguments;
-use super::check::{self, MySqlWarning};
-use super::link::Session;
+use super::check;
+use super::error::explain;
+use super::link::MySqlSession;
 use super::migrate;
-use super::values::Value;
-use super::verbs::{Backend, key};
+use super::values::SqlValue;
+use super::verbs::{MySqlBackend, key};
 use crate::key::RecordKey;
 use crate::storage::{Page, StorageError, StorageWarning};
 
@@ -25,25 +25,7 @@ use crate::storage::{Page, StorageError, StorageWarning};
 /// [module](crate::storage::sql).
 pub type MySqlStorage = SqlStorage<MySql>;
 
-impl MySqlStorage {
-    /// Looks for settings under which records can be lost: see [`MySqlWarning`].
-    /// [`connect`](Self::connect) does so too, and logs them.
-    ///
-    /// # Errors
-    ///
-    /// Those of a server that cannot be reached.
-    pub async fn check(&self) -> Result<Vec<MySqlWarning>, StorageError> {
-        self.on_driver(async move |backend: Arc<Backend>| check::check(&backend.link).await).await
-    }
-}
-
-impl SqlDatabase for MySql {
-    const BACKEND: &'static str = "mysql";
-
-    type Backend = Backend;
-}
-
-impl SqlBackend for Backend {
+impl SqlBackend for MySqlBackend {
     type Database = MySql;
 
     const MIGRATIONS: Migrations = migrate::MIGRATIONS;
@@ -61,32 +43,40 @@ impl SqlBackend for Backend {
         self.link.limit()
     }
 
+    fn response_timeout(&self) -> Duration {
+        self.link.response_timeout
+    }
+
     async fn acquire(&self) -> Result<Lent<'_, MySql>, StatementError> {
         self.link.acquire(Share::Claims).await
     }
 
-    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
+    fn explain(&self, error: Error, send_state: SendState) -> StatementError {
+        explain(error, send_state, &self.link.table).0
+    }
+
+    fn explain_migration(&self, error: Error) -> StorageError {
         migrate::explain(error, &self.link.table)
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
-        Ok(check::check(&self.link).await?.iter().map(StorageWarning::from).collect())
+        check::check(&self.link).await
     }
 
-    async fn load(&self, key: &RecordKey) -> Found {
-        let key = [Value::Bytes(key.as_str().as_bytes())];
+    async fn load(&self, key: &RecordKey) -> FoundRecord {
+        let key = [SqlValue::Bytes(key.as_str().as_bytes())];
         row::loaded(&self.link.fetch(&self.statements.load, &key).await?)
     }
 
     async fn scan(&self, after: &str, limit: usize) -> Result<Page, StorageError> {
-        let values = [Value::Bytes(after.as_bytes()), Value::Integer(row::count(limit))];
+        let values = [SqlValue::Bytes(after.as_bytes()), SqlValue::Integer(row::count(limit))];
         let rows = self.link.fetch(&self.statements.scan, &values).await?;
         row::scanned(&rows, limit, |row| key(row, 1))
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged, StorageError> {
         let mut session = self.link.session(Share::Claims).await?;
-        let most = [Value::Integer(row::count(limit))];
+        let most = [SqlValue::Integer(row::count(limit))];
         let rows = session.fetch(&self.statements.expired, &most).await?;
         let keys: Vec<_> = rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?;
         if keys.is_empty() {
@@ -106,13 +96,13 @@ impl SqlBackend for Backend {
     }
 }
 
-impl Backend {
+impl MySqlBackend {
     async fn remove_expired(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         keys: &[String],
     ) -> Result<u64, StatementError> {
         let (remove, keys) = (&self.statements.claims.remove_expired, arguments::stored_keys(keys));
-        session.execute(remove, &[Value::Text(&keys)]).await
+        session.execute(remove, &[SqlValue::Text(&keys)]).await
     }
 }

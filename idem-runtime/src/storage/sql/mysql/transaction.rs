@@ -6,30 +6,28 @@
 //! out its neighbours as well.
 
 use std::slice::from_ref;
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{MySql, MySqlConnection};
 
-use super::super::answers::{Answer, Answers};
+use super::super::answers::VerbAnswers;
 use super::super::connections::Share;
 use super::super::statement_error::StatementError;
 use super::super::transaction::{
-    Again, BeforeCommit, Isolation, Records, Verdict, aborted, in_progress, into_storage_error,
-    is_nested, single,
+    Again, BeforeCommit, CommitVerdict, Isolation, Records, aborted, in_progress,
+    into_storage_error, is_nested, single,
 };
 use super::completions::chunks;
-use super::error::{is_locked, number, on_statement};
-use super::link::{Server, Session};
+use super::error::{is_locked, number};
+use super::link::{MySqlSession, Server};
 use super::lookup::{ClaimPath, lookups};
-use super::statements::{ClaimStatements, PATIENT};
+use super::statements::PATIENT;
 use super::storage::MySqlStorage;
-use super::values::Value;
-use super::verbs::Backend;
-use super::witness::{MarkedCall, Witness};
+use super::values::SqlValue;
+use super::verbs::MySqlBackend;
+use super::witness::{MarkedCall, MySqlWitness};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind};
 
 /// There is a row of this key.
@@ -70,7 +68,7 @@ impl Records for MySql {
     }
 
     async fn claim_on(
-        backend: &Backend,
+        backend: &MySqlBackend,
         connection: &mut MySqlConnection,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
@@ -78,10 +76,10 @@ impl Records for MySql {
     }
 
     async fn complete_on(
-        backend: &Backend,
+        backend: &MySqlBackend,
         connection: &mut MySqlConnection,
         complete: &Complete,
-    ) -> Result<Answers<Complete>, StatementError> {
+    ) -> Result<VerbAnswers<Complete>, StatementError> {
         let mut session = backend.link.within(connection);
         session.send_after(MarkedCall::of(complete.owner, &complete.key).mark(&backend.link.table));
         let chunk = chunks(from_ref(complete))
@@ -91,35 +89,27 @@ impl Records for MySql {
     }
 
     async fn release_on(
-        backend: &Backend,
+        backend: &MySqlBackend,
         connection: &mut MySqlConnection,
         release: &Release,
-    ) -> Result<Answers<Release>, StatementError> {
+    ) -> Result<VerbAnswers<Release>, StatementError> {
         let mut session = backend.link.within(connection);
         session.send_after(MarkedCall::of(release.owner, &release.key).mark(&backend.link.table));
         backend.release(&mut session, from_ref(release)).await
     }
 
-    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
-        on_statement(error, &backend.link.table)
-    }
-
-    fn response_timeout(backend: &Backend) -> Duration {
-        backend.link.response_timeout
-    }
-
-    type Witness = Witness;
+    type Witness = MySqlWitness;
 
     fn witness<'c>(
         storage: &'c MySqlStorage,
         connection: &'c mut MySqlConnection,
-    ) -> BoxFuture<'c, Result<BeforeCommit<Witness>, StorageError>> {
+    ) -> BoxFuture<'c, Result<BeforeCommit<MySqlWitness>, StorageError>> {
         Box::pin(async move {
             let is_nested = is_nested::<MySql>(connection);
             let mut session = storage.backend().link.within(connection);
-            match Witness::take(&mut session, is_nested).await.map_err(into_storage_error) {
-                // The connection broke. Predecessor that a statement may have ended the
-                // transaction, and committed what came before it.
+            match MySqlWitness::take(&mut session, is_nested).await.map_err(into_storage_error) {
+                // The connection broke. An earlier statement may have ended the transaction and
+                // committed what came before it.
                 Err(error) if error.kind() == StorageErrorKind::Indeterminate => {
                     Ok(BeforeCommit::Ended(error))
                 }
@@ -128,26 +118,22 @@ impl Records for MySql {
         })
     }
 
-    fn verdict<'c>(
-        storage: &'c MySqlStorage,
-        witness: &'c Witness,
-    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        let witness = witness.clone();
-        let ask = async move |backend: Arc<Backend>| {
-            // What it asks locks the row for a moment.
-            let mut session = backend.link.session(Share::Claims).await?;
-            let verdict = witness.verdict(&mut session).await;
-            session.give_back();
-            Ok(verdict?)
-        };
-        Box::pin(storage.on_driver(ask))
+    async fn verdict_on(
+        backend: &MySqlBackend,
+        witness: &MySqlWitness,
+    ) -> Result<CommitVerdict, StorageError> {
+        // What it asks locks the row for a moment.
+        let mut session = backend.link.session(Share::Claims).await?;
+        let verdict = witness.verdict(&mut session).await;
+        session.give_back();
+        Ok(verdict?)
     }
 }
 
-impl Backend {
+impl MySqlBackend {
     async fn claim_within(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
         let server = session.server().await.map_err(into_storage_error)?;
@@ -177,52 +163,30 @@ impl Backend {
     /// Writes without waiting for those who have locked the row.
     async fn write_within(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         server: Server,
         claim: &Claim,
         path: ClaimPath,
-    ) -> Result<Answers<Claim>, StatementError> {
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
+        let claims = from_ref(claim);
         if server.is_mariadb {
-            return self.follow(session, &self.statements.unwaiting, claim, path).await;
+            return self.follow(session, &self.statements.unwaiting, claims, [path]).await;
         }
-        let answers = self.follow(session, &self.statements.impatient, claim, path).await;
+        let answers = self.follow(session, &self.statements.impatient, claims, [path]).await;
         if answers.is_err() {
             session.run(PATIENT.to_owned()).await?;
         }
         answers
     }
 
-    async fn follow(
-        &self,
-        session: &mut Session<'_>,
-        statements: &ClaimStatements,
-        claim: &Claim,
-        path: ClaimPath,
-    ) -> Result<Answers<Claim>, StatementError> {
-        let claims = [(0, claim)];
-        match path {
-            ClaimPath::Answered(answer) => Ok(vec![Answer::Settled(answer)]),
-            ClaimPath::Insert { is_expired: true } => {
-                self.insert(session, statements, &claims, &[claim]).await
-            }
-            ClaimPath::Insert { is_expired: false } => {
-                self.insert(session, statements, &claims, &[]).await
-            }
-            ClaimPath::TakeOver(before) => {
-                self.take_over(session, statements, &claims, &[before]).await
-            }
-            ClaimPath::Park(now) => self.park(session, statements, &claims, now).await,
-        }
-    }
-
     /// What a claim does about the row that is there, whatever the transaction's snapshot shows.
     async fn look_again(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         claim: &Claim,
     ) -> Result<ClaimPath, StorageError> {
         let key = claim.key.as_str().as_bytes();
-        let rows = session.fetch(&self.statements.find_locked, &[Value::Bytes(key)]).await;
+        let rows = session.fetch(&self.statements.find_locked, &[SqlValue::Bytes(key)]).await;
         let seen =
             lookups(&rows.map_err(into_storage_error)?, 1).map_err(into_storage_error)?.pop();
         Ok(seen.ok_or_else(aborted)?.path(claim))

@@ -15,7 +15,7 @@ use crate::record::OwnerId;
 
 /// A value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'v> {
+pub(super) enum SqlValue<'v> {
     Null,
     Bytes(&'v [u8]),
     Owner(OwnerId),
@@ -23,19 +23,19 @@ pub(super) enum Value<'v> {
     Integer(i64),
 }
 
-impl<'v> From<Option<&'v [u8]>> for Value<'v> {
+impl<'v> From<Option<&'v [u8]>> for SqlValue<'v> {
     fn from(bytes: Option<&'v [u8]>) -> Self {
         bytes.map_or(Self::Null, Self::Bytes)
     }
 }
 
-impl<'v> From<Option<&'v str>> for Value<'v> {
+impl<'v> From<Option<&'v str>> for SqlValue<'v> {
     fn from(text: Option<&'v str>) -> Self {
         text.map_or(Self::Null, Self::Text)
     }
 }
 
-impl Value<'_> {
+impl SqlValue<'_> {
     fn literal(self) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
@@ -52,19 +52,19 @@ impl Value<'_> {
 /// A statement with its values beside it.
 pub(super) fn bound<'q>(
     query: Query<'q, MySql, MySqlArguments>,
-    values: &[Value<'_>],
+    values: &[SqlValue<'_>],
 ) -> Query<'q, MySql, MySqlArguments> {
     values.iter().fold(query, |query, value| match *value {
-        Value::Null => query.bind(None::<&[u8]>),
-        Value::Bytes(bytes) => query.bind(bytes),
-        Value::Owner(owner) => query.bind(owner.to_bytes().to_vec()),
-        Value::Text(text) => query.bind(text),
-        Value::Integer(integer) => query.bind(integer),
+        SqlValue::Null => query.bind(None::<&[u8]>),
+        SqlValue::Bytes(bytes) => query.bind(bytes),
+        SqlValue::Owner(owner) => query.bind(owner.to_bytes().to_vec()),
+        SqlValue::Text(text) => query.bind(text),
+        SqlValue::Integer(integer) => query.bind(integer),
     })
 }
 
 /// A statement with its values in it. It has a `?` where each of them goes, and no other one.
-pub(super) fn written_out(sql: &str, values: &[Value<'_>]) -> String {
+pub(super) fn written_out(sql: &str, values: &[SqlValue<'_>]) -> String {
     let mut parts = sql.split('?');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for (part, value) in parts.zip(values) {
@@ -76,11 +76,12 @@ pub(super) fn written_out(sql: &str, values: &[Value<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, written_out};
+    use super::{SqlValue, written_out};
 
     #[test]
     fn values_go_where_they_belong_and_are_nothing_but_values() {
-        let values = [Value::Bytes(b"'?"), Value::Text("a'\\"), Value::Integer(-7), Value::Null];
+        let values =
+            [SqlValue::Bytes(b"'?"), SqlValue::Text("a'\\"), SqlValue::Integer(-7), SqlValue::Null];
         let text = written_out("f(?, ?) + ? = ?;", &values);
         assert_eq!(text, "f(X'273f', CONVERT(X'61275c' USING utf8mb4)) + -7 = NULL;");
     }

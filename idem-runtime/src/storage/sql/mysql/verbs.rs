@@ -22,101 +22,102 @@
 
 use sqlx::mysql::MySqlRow;
 
-use super::super::answers::{Answer, Answers, all_done, none_yet, place};
+use super::super::answers::{VerbAnswer, VerbAnswers, all_done, none_yet, place};
 use super::super::connections::Share;
-use super::super::group::Runs;
+use super::super::group::RunsBatch;
 use super::super::row::{corrupt, get};
-use super::super::statement_error::{Retry, StatementError};
+use super::super::statement_error::{Rerun, StatementError};
 use super::super::transaction::in_progress;
-use super::super::verb::Verb;
+use super::super::verb::KeyedVerb;
 use super::super::wakeups::Polls;
 use super::arguments;
 use super::completions::{Chunk, chunks};
-use super::link::{Link, Session};
+use super::link::{MySqlLink, MySqlSession};
 use super::lookup::{ClaimPath, Lookup, PARKED, Predecessor, lookups};
-use super::statements::{ClaimStatements, Statements, Write};
-use super::values::Value;
+use super::statements::{ClaimStatements, MySqlStatements, Write};
+use super::values::SqlValue;
 use crate::key::RecordKey;
-use crate::record::{Fence, Finished, OwnerId, Record, Status, Timestamp};
+use crate::record::{Finished, Record, Status, Timestamp};
 use crate::storage::{
     Claim, Claimed, Complete, Release, Renew, StorageError, StorageErrorKind, Written,
 };
 
 /// Runs the statements.
 #[derive(Debug)]
-pub(crate) struct Backend {
-    pub(super) link: Link,
-    pub(super) statements: Statements,
+pub(crate) struct MySqlBackend {
+    pub(super) link: MySqlLink,
+    pub(super) statements: MySqlStatements,
 }
 
-impl Backend {
+impl MySqlBackend {
     /// Reads the rows of verbs, one answer for each.
-    pub(super) async fn find<'v, V: Verb>(
+    pub(super) async fn find<'v, V: KeyedVerb>(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
     ) -> Result<Vec<Lookup>, StatementError> {
         let verbs = verbs.into_iter();
-        let mut keys = verbs.clone().map(Verb::key);
+        let mut keys = verbs.clone().map(KeyedVerb::key);
         let rows = if let (Some(key), None) = (keys.next(), keys.next()) {
             let key = key.as_str().as_bytes();
-            session.fetch(&self.statements.find_one, &[Value::Bytes(key)]).await?
+            session.fetch(&self.statements.find_one, &[SqlValue::Bytes(key)]).await?
         } else {
-            let keys = arguments::keys(verbs.clone().map(Verb::key));
-            session.fetch(&self.statements.find, &[Value::Text(&keys)]).await?
+            let keys = arguments::keys(verbs.clone().map(KeyedVerb::key));
+            session.fetch(&self.statements.find, &[SqlValue::Text(&keys)]).await?
         };
         lookups(&rows, verbs.count())
     }
 
     /// Reads back what a write made of rows: an error here no longer means that nothing changed.
-    async fn find_again<'v, V: Verb>(
+    async fn find_again<'v, V: KeyedVerb>(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         verbs: impl IntoIterator<Item = &'v V, IntoIter: Clone>,
     ) -> Result<Vec<Lookup>, StatementError> {
         self.find(session, verbs).await.map_err(|fault| {
             let message = "the outcome of the write is unknown: the database did not report it";
             let error = StorageError::new(StorageErrorKind::Indeterminate, message);
-            StatementError { retry: Retry::Never, error: error.with_source(fault.error) }
+            StatementError { retry: Rerun::Never, error: error.with_source(fault.error) }
         })
     }
 
     /// Claims of keys without a row, or with an expired one.
-    pub(super) async fn insert(
+    async fn insert(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         expired: &[&Claim],
-    ) -> Result<Answers<Claim>, StatementError> {
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         if !expired.is_empty() {
             let keys = arguments::keys(expired.iter().map(|claim| &claim.key));
-            session.execute(&statements.remove_expired, &[Value::Text(&keys)]).await?;
+            session.execute(&statements.remove_expired, &[SqlValue::Text(&keys)]).await?;
         }
         let fields = arguments::claims(verbs(claims));
         // It is refused as a whole where one of the keys has a row by now.
-        session.execute(&statements.insert, &[Value::Text(&fields)]).await?;
-        let acquired =
-            || Answer::Settled(Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false }));
-        Ok(claims.iter().map(|_| acquired()).collect())
+        session.execute(&statements.insert, &[SqlValue::Text(&fields)]).await?;
+        Ok(claims.iter().map(|_| VerbAnswer::Settled(Ok(Claimed::FIRST))).collect())
     }
 
     /// Claims of keys of owners whose leases were over, or that were released.
-    pub(super) async fn take_over(
+    async fn take_over(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         from: &[Predecessor],
-    ) -> Result<Answers<Claim>, StatementError> {
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         let fields = arguments::takeovers(verbs(claims).zip(from));
-        let count = session.execute(&statements.take_over, &[Value::Text(&fields)]).await?;
+        let count = session.execute(&statements.take_over, &[SqlValue::Text(&fields)]).await?;
         if count == claims.len() as u64 {
             let acquired = |&Predecessor { held, has_died }: &Predecessor| Claimed::Acquired {
                 fence: held.fence.next(),
                 recovered: has_died,
             };
-            return Ok(from.iter().map(|before| Answer::Settled(Ok(acquired(before)))).collect());
+            return Ok(from
+                .iter()
+                .map(|before| VerbAnswer::Settled(Ok(acquired(before))))
+                .collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
         let answer = |((seen, claim), before): ((Lookup, &Claim), &Predecessor)| {
@@ -127,29 +128,31 @@ impl Backend {
     }
 
     /// Claims of keys whose owner's lease was over by `now` and who is not to be followed.
-    pub(super) async fn park(
+    async fn park(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         statements: &ClaimStatements,
         claims: &[(usize, &Claim)],
         now: Timestamp,
-    ) -> Result<Answers<Claim>, StatementError> {
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         let fields = arguments::claims(verbs(claims));
         let moment = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let values = [Value::Text(&fields), Value::Integer(moment)];
+        let values = [SqlValue::Text(&fields), SqlValue::Integer(moment)];
         let count = session.execute(&statements.park, &values).await?;
         let end = Finished { at: now, finish: PARKED };
         let parked = || Claimed::Parked(end.clone());
         if count == claims.len() as u64 {
-            return Ok(claims.iter().map(|_| Answer::Settled(Ok(parked()))).collect());
+            return Ok(claims.iter().map(|_| VerbAnswer::Settled(Ok(parked()))).collect());
         }
         let seen = self.find_again(session, verbs(claims)).await?;
         let answer = |(seen, claim): (Lookup, &Claim)| {
             let is_known = count == 0 || seen.tells_whether_parked();
             match if is_known { seen.settle(claim) } else { changed() } {
                 // Parked at this moment, by this claim or by one that came as early.
-                Answer::Settled(Ok(Claimed::Replay(finished))) if count > 0 && finished == end => {
-                    Answer::Settled(Ok(parked()))
+                VerbAnswer::Settled(Ok(Claimed::Replay(finished)))
+                    if count > 0 && finished == end =>
+                {
+                    VerbAnswer::Settled(Ok(parked()))
                 }
                 answer => answer,
             }
@@ -159,29 +162,25 @@ impl Backend {
 
     pub(super) async fn release(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         batch: &[Release],
-    ) -> Result<Answers<Release>, StatementError> {
-        let release = OwnersWrite {
-            statement: &self.statements.release,
-            owner: |release: &Release| release.owner,
-            leaves: false,
-        };
+    ) -> Result<VerbAnswers<Release>, StatementError> {
+        let release = OwnersWrite { statement: &self.statements.release, leaves: false };
         self.write_those_owned(session, &release, batch).await
     }
 
-    async fn write_those_owned<V: Verb<Reply = Written>>(
+    async fn write_those_owned<V: KeyedVerb<Reply = Written>>(
         &self,
-        session: &mut Session<'_>,
-        write: &OwnersWrite<'_, V>,
+        session: &mut MySqlSession<'_>,
+        write: &OwnersWrite<'_>,
         batch: &[V],
-    ) -> Result<Answers<V>, StatementError> {
+    ) -> Result<VerbAnswers<V>, StatementError> {
         let seen = self.find(session, batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut own = Vec::new();
         for (at, (seen, verb)) in seen.into_iter().zip(batch).enumerate() {
             let answer = seen.settle(verb);
-            if matches!(answer, Answer::Stale) {
+            if matches!(answer, VerbAnswer::Stale) {
                 own.push((at, verb));
             }
             answers.push(answer);
@@ -194,25 +193,25 @@ impl Backend {
     }
 
     /// Writes to records that were the caller's when they were read.
-    async fn write<V: Verb<Reply = Written>>(
+    async fn write<V: KeyedVerb<Reply = Written>>(
         &self,
-        session: &mut Session<'_>,
-        write: &OwnersWrite<'_, V>,
+        session: &mut MySqlSession<'_>,
+        write: &OwnersWrite<'_>,
         own: &[(usize, &V)],
-    ) -> Result<Answers<V>, StatementError> {
-        let fields = arguments::owned(verbs(own), write.owner);
-        let count = session.execute(write.statement, &[Value::Text(&fields)]).await?;
+    ) -> Result<VerbAnswers<V>, StatementError> {
+        let fields = arguments::owned(verbs(own));
+        let count = session.execute(write.statement, &[SqlValue::Text(&fields)]).await?;
         if count == own.len() as u64 {
             return Ok(all_done(own.len()));
         }
         let seen = self.find_again(session, verbs(own)).await?;
         let answer = |(seen, verb): (Lookup, &V)| {
-            let record = seen.record().filter(|record| record.owner == (write.owner)(verb));
+            let record = seen.record().filter(|record| record.owner == verb.owner());
             match record.map(Record::status) {
                 _ if count == 0 => seen.settle(verb),
                 // Nobody becomes the owner again: a write that leaves its owner at work has met the
                 // record, and of one that does not the record itself says whether it has.
-                Some(Status::Processing) if write.leaves => Answer::Settled(Ok(Written::Done)),
+                Some(Status::Processing) if write.leaves => VerbAnswer::Settled(Ok(Written::Done)),
                 Some(_) if !write.leaves => seen.settle(verb),
                 _ => changed(),
             }
@@ -222,9 +221,9 @@ impl Backend {
 
     pub(super) async fn complete(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         chunk: &Chunk<'_>,
-    ) -> Result<Answers<Complete>, StatementError> {
+    ) -> Result<VerbAnswers<Complete>, StatementError> {
         let statement = &self.statements.complete[chunk.size()];
         let count = session.execute(statement, &chunk.values()).await?;
         if count == chunk.completes.len() as u64 {
@@ -236,82 +235,88 @@ impl Backend {
     }
 }
 
-impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
+impl RunsBatch<Claim> for MySqlBackend {
+    async fn run(&self, batch: &[Claim]) -> Result<VerbAnswers<Claim>, StatementError> {
         let mut session = self.link.session(Share::Claims).await?;
         let answers = self.claim(&mut session, batch).await;
         session.give_back();
         match (answers, batch) {
             // By an open transaction, which the record is part of.
-            (Err(fault), [claim]) if fault.retry == Retry::Locked => {
-                Ok(vec![Answer::Settled(Ok(in_progress(claim)))])
+            (Err(fault), [claim]) if fault.retry == Rerun::Locked => {
+                Ok(vec![VerbAnswer::Settled(Ok(in_progress(claim)))])
             }
             (answers, _) => answers,
         }
     }
 }
 
-impl Backend {
+impl MySqlBackend {
     async fn claim(
         &self,
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         batch: &[Claim],
-    ) -> Result<Answers<Claim>, StatementError> {
-        let statements = &self.statements.claims;
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         let seen = self.find(session, batch).await?;
+        let paths = seen.into_iter().zip(batch).map(|(seen, claim)| seen.path(claim));
+        self.follow(session, &self.statements.claims, batch, paths).await
+    }
+
+    /// Does what each claim does about its row.
+    pub(super) async fn follow(
+        &self,
+        session: &mut MySqlSession<'_>,
+        statements: &ClaimStatements,
+        batch: &[Claim],
+        paths: impl IntoIterator<Item = ClaimPath>,
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         let (mut absent, mut expired) = (Vec::new(), Vec::new());
         let (mut lapsed, mut from, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut now = Timestamp::from_millis(0);
         let mut answers = Vec::with_capacity(batch.len());
-        for (at, (seen, claim)) in seen.into_iter().zip(batch).enumerate() {
-            let answer = match seen.path(claim) {
-                ClaimPath::Answered(answer) => Answer::Settled(answer),
+        for (at, (path, claim)) in paths.into_iter().zip(batch).enumerate() {
+            let answer = match path {
+                ClaimPath::Answered(answer) => VerbAnswer::Settled(answer),
                 ClaimPath::Insert { is_expired } => {
                     expired.extend(is_expired.then_some(claim));
                     absent.push((at, claim));
-                    Answer::Stale
+                    VerbAnswer::Stale
                 }
                 ClaimPath::TakeOver(before) => {
                     lapsed.push((at, claim));
                     from.push(before);
-                    Answer::Stale
+                    VerbAnswer::Stale
                 }
                 ClaimPath::Park(moment) => {
                     parked.push((at, claim));
                     // The same for all that were read at once.
                     now = moment;
-                    Answer::Stale
+                    VerbAnswer::Stale
                 }
             };
             answers.push(answer);
         }
+        let mut writes = Vec::new();
         if !absent.is_empty() {
-            let inserted = self.insert(session, statements, &absent, &expired).await;
-            if batch.len() == 1 {
-                return inserted;
-            }
-            place(&mut answers, places(&absent), inserted);
+            writes.push((&absent, self.insert(session, statements, &absent, &expired).await));
         }
         if !lapsed.is_empty() {
-            let taken = self.take_over(session, statements, &lapsed, &from).await;
-            if batch.len() == 1 {
-                return taken;
-            }
-            place(&mut answers, places(&lapsed), taken);
+            writes.push((&lapsed, self.take_over(session, statements, &lapsed, &from).await));
         }
         if !parked.is_empty() {
-            let found = self.park(session, statements, &parked, now).await;
+            writes.push((&parked, self.park(session, statements, &parked, now).await));
+        }
+        for (claims, written) in writes {
             if batch.len() == 1 {
-                return found;
+                return written;
             }
-            place(&mut answers, places(&parked), found);
+            place(&mut answers, places(claims), written);
         }
         Ok(answers)
     }
 }
 
-impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, StatementError> {
+impl RunsBatch<Complete> for MySqlBackend {
+    async fn run(&self, batch: &[Complete]) -> Result<VerbAnswers<Complete>, StatementError> {
         let mut session = self.link.session(Share::Outcomes).await?;
         let mut answers = none_yet(batch);
         for chunk in chunks(batch) {
@@ -327,13 +332,9 @@ impl Runs<Complete> for Backend {
     }
 }
 
-impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, StatementError> {
-        let renew = OwnersWrite {
-            statement: &self.statements.renew,
-            owner: |renew: &Renew| renew.owner,
-            leaves: true,
-        };
+impl RunsBatch<Renew> for MySqlBackend {
+    async fn run(&self, batch: &[Renew]) -> Result<VerbAnswers<Renew>, StatementError> {
+        let renew = OwnersWrite { statement: &self.statements.renew, leaves: true };
         let mut session = self.link.session(Share::Renewals).await?;
         let answers = self.write_those_owned(&mut session, &renew, batch).await;
         session.give_back();
@@ -341,8 +342,8 @@ impl Runs<Renew> for Backend {
     }
 }
 
-impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, StatementError> {
+impl RunsBatch<Release> for MySqlBackend {
+    async fn run(&self, batch: &[Release]) -> Result<VerbAnswers<Release>, StatementError> {
         let mut session = self.link.session(Share::Outcomes).await?;
         let answers = self.release(&mut session, batch).await;
         session.give_back();
@@ -351,17 +352,16 @@ impl Runs<Release> for Backend {
 }
 
 /// A write to records whose owners ask for it.
-struct OwnersWrite<'a, V> {
+struct OwnersWrite<'a> {
     statement: &'a Write,
-    owner: fn(&V) -> OwnerId,
     /// Whether its owner is still at work on a record afterwards.
     leaves: bool,
 }
 
-impl Polls for Backend {
+impl Polls for MySqlBackend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let keys = arguments::keys(keys);
-        let rows = self.link.fetch(&self.statements.processing, &[Value::Text(&keys)]).await?;
+        let rows = self.link.fetch(&self.statements.processing, &[SqlValue::Text(&keys)]).await?;
         rows.iter().map(|row| key(row, 0)).collect()
     }
 }
@@ -371,9 +371,9 @@ fn verbs<'a, V>(numbered: &'a [(usize, &'a V)]) -> impl Iterator<Item = &'a V> +
 }
 
 /// The answer where a write met some rows of a batch, and the rows do not show which.
-fn changed<R>() -> Answer<R> {
+fn changed<R>() -> VerbAnswer<R> {
     let message = "the outcome of the write is unknown: another owner changed the record meanwhile";
-    Answer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
+    VerbAnswer::Settled(Err(StorageError::new(StorageErrorKind::Indeterminate, message)))
 }
 
 fn places<'v, V>(numbered: &'v [(usize, &V)]) -> impl Iterator<Item = usize> + use<'v, V> {

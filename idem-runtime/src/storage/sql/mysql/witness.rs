@@ -21,11 +21,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::row::get;
-use super::super::statement_error::{Retry, StatementError};
+use super::super::statement_error::StatementError;
 use super::super::table::Table;
-use super::super::transaction::{BeforeCommit, Verdict, aborted};
+use super::super::transaction::{BeforeCommit, CommitVerdict, aborted};
 use super::error::{INSIDE, is_locked, number};
-use super::link::{OUTSIDE, Session};
+use super::link::{MySqlSession, OUTSIDE};
 use super::statements::{PATIENT, own, unlocked};
 use crate::hex;
 use crate::key::RecordKey;
@@ -114,7 +114,7 @@ impl LocatedCall {
 
 /// What a transaction is recognized by.
 #[derive(Clone, Debug)]
-pub(crate) struct Witness {
+pub(crate) struct MySqlWitness {
     placed: LocatedCall,
     fence: i64,
     server: String,
@@ -123,12 +123,12 @@ pub(crate) struct Witness {
     kept: Duration,
 }
 
-impl Witness {
+impl MySqlWitness {
     /// The witness of the transaction that the session is in; none of one inside of another, which
     /// is not committed yet. To ask for one of our savepoints is to release those after it too,
     /// which only the end of the whole transaction can do without.
     pub(super) async fn take(
-        session: &mut Session<'_>,
+        session: &mut MySqlSession<'_>,
         is_nested: bool,
     ) -> Result<BeforeCommit<Self>, StatementError> {
         // The last statement's error is forgotten with the next statement.
@@ -177,30 +177,30 @@ impl Witness {
     /// What became of the transaction, asked on a connection that is not inside of another.
     pub(super) async fn verdict(
         &self,
-        session: &mut Session<'_>,
-    ) -> Result<Verdict, StatementError> {
+        session: &mut MySqlSession<'_>,
+    ) -> Result<CommitVerdict, StatementError> {
         let LocatedCall { part, table } = &self.placed;
         let rows = session.run(format!("SELECT {SERVER}")).await?;
         let server: Option<String> =
             rows.first().map(|row| get(row, 0)).transpose().map_err(StatementError::unreadable)?;
         let rows = match session.run(unlocked(table, &part.key)).await {
-            Err(fault) if is_locked(&fault) => return Ok(Verdict::Open),
+            Err(fault) if is_locked(&fault) => return Ok(CommitVerdict::Open),
             rows => rows?,
         };
         let found = rows.first().map(|row| Ok((get(row, 0)?, get(row, 1)?))).transpose();
         let found: Option<(Vec<u8>, i64)> = found.map_err(StatementError::unreadable)?;
         let is_certain = server.as_ref() == Some(&self.server) && self.taken.elapsed() < self.kept;
         Ok(match found {
-            Some((owner, _)) if owner == part.owner.to_bytes() => Verdict::Committed,
-            Some((_, fence)) if fence > self.fence => Verdict::Unknown,
-            _ if is_certain => Verdict::RolledBack,
-            _ => Verdict::Unknown,
+            Some((owner, _)) if owner == part.owner.to_bytes() => CommitVerdict::Committed,
+            Some((_, fence)) if fence > self.fence => CommitVerdict::Unknown,
+            _ if is_certain => CommitVerdict::RolledBack,
+            _ => CommitVerdict::Unknown,
         })
     }
 }
 
 /// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
-async fn is_inside(session: &mut Session<'_>) -> Result<bool, StatementError> {
+async fn is_inside(session: &mut MySqlSession<'_>) -> Result<bool, StatementError> {
     match session.run(OUTSIDE.to_owned()).await {
         Err(fault) if number(&fault) == Some(INSIDE) => Ok(true),
         answer => answer.map(|_| false),
@@ -217,8 +217,7 @@ fn ended(last_error: Option<u32>) -> Result<StorageError, StatementError> {
         return Ok(StorageError::new(StorageErrorKind::Indeterminate, message));
     }
     let message = "the server rolled the transaction back before COMMIT (deadlock or lock wait timeout): retry";
-    let error = StorageError::new(StorageErrorKind::NotApplied, message);
-    Err(StatementError { retry: Retry::Never, error })
+    Err(StatementError::never(StorageErrorKind::NotApplied, message))
 }
 
 /// The text with these hex digits, which MySQL writes in upper case.

@@ -1,51 +1,26 @@
-//! What is looked at before a server is trusted with records.
-
-use std::fmt;
+//! Checks the server's version and settings.
 
 use sqlx::Row;
 
 use super::super::connections::Share;
 use super::error::on_statement;
-use super::link::Link;
+use super::link::PgLink;
 use crate::storage::{StorageError, StorageErrorKind, StorageWarning};
 
-/// A setting under which records, and with them the protection against running twice, can be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PostgresWarning {
-    /// `synchronous_commit = off`: a commit does not wait for the disk, and a crash of the server
-    /// forgets the last of them.
-    NotSynchronous,
-    /// `fsync = off`: nothing waits for the disk, and a crash of the machine can destroy the
-    /// database.
-    NoFsync,
-}
+/// Settings that lose records if they are `off`, and how.
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        "synchronous_commit",
+        "synchronous_commit is `off`: a crash of postgres loses the last records, and their operations can run twice; set it to `on`",
+    ),
+    (
+        "fsync",
+        "fsync is `off`: a crash of the machine can lose all records, and their operations can run twice; set it to `on`",
+    ),
+];
 
-impl fmt::Display for PostgresWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotSynchronous => {
-                "synchronous_commit is `off`: a crash of postgres loses the last records, and their operations can run twice; set it to `on`"
-            }
-            Self::NoFsync => {
-                "fsync is `off`: a crash of the machine can lose all records, and their operations can run twice; set it to `on`"
-            }
-        })
-    }
-}
-
-impl From<&PostgresWarning> for StorageWarning {
-    fn from(warning: &PostgresWarning) -> Self {
-        let setting = match warning {
-            PostgresWarning::NotSynchronous => "synchronous_commit",
-            PostgresWarning::NoFsync => "fsync",
-        };
-        Self::new(setting, warning.to_string())
-    }
-}
-
-/// Looks at a session of the storage's own.
-pub(super) async fn check(link: &Link) -> Result<Vec<PostgresWarning>, StorageError> {
+/// Checks a session of the storage's own.
+pub(super) async fn check(link: &PgLink) -> Result<Vec<StorageWarning>, StorageError> {
     let mut lent = link.acquire(Share::Claims).await?;
     let asking = "SELECT current_setting('synchronous_commit') = 'off', current_setting('fsync') = 'off', \
                   current_setting('server_version'), current_setting('server_version_num')";
@@ -55,12 +30,8 @@ pub(super) async fn check(link: &Link) -> Result<Vec<PostgresWarning>, StorageEr
     let text = |column: usize| row.try_get::<String, _>(column).unwrap_or_default();
     refuse_too_old(&text(2), &text(3))?;
     let is_off = |column: usize| row.try_get(column).unwrap_or(false);
-    let found = [(0, PostgresWarning::NotSynchronous), (1, PostgresWarning::NoFsync)];
-    Ok(found
-        .into_iter()
-        .filter(|(column, _)| is_off(*column))
-        .map(|(_, warning)| warning)
-        .collect())
+    let off = SETTINGS.into_iter().enumerate().filter(|(column, _)| is_off(*column));
+    Ok(off.map(|(_, (setting, message))| StorageWarning::new(setting, message)).collect())
 }
 
 /// The version that knows the functions which the statements use.

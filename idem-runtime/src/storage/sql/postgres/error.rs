@@ -5,7 +5,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::migrate;
 use super::super::server::{Broken, classify_client_error};
-use super::super::statement_error::{Retry, SendState, StatementError};
+use super::super::statement_error::{Rerun, SendState, StatementError};
 use super::super::table::Table;
 use super::login;
 use crate::storage::StorageErrorKind;
@@ -36,7 +36,7 @@ pub(super) fn explain(
             _ if ends => ended(&code, error),
             // What ends a connection with these codes refuses it when it is opened.
             Some((kind, message)) if is_fatal || !is_sent => {
-                (StatementError::new(Retry::Never, kind, message, error), Broken::Yes)
+                (StatementError::new(Rerun::Never, kind, message, error), Broken::Yes)
             }
             _ => refusal(&code, error, send_state, table),
         };
@@ -55,7 +55,7 @@ fn ended(code: &str, error: Error) -> (StatementError, Broken) {
         "postgres ended the connection, and the outcome of the statement is unknown ({code})"
     );
     (
-        StatementError::new(Retry::Never, StorageErrorKind::Indeterminate, message, error),
+        StatementError::new(Rerun::Never, StorageErrorKind::Indeterminate, message, error),
         Broken::Yes,
     )
 }
@@ -68,7 +68,7 @@ fn refusal(
     send_state: SendState,
     table: &Table,
 ) -> (StatementError, Broken) {
-    use Retry::{Individually, Never, Together};
+    use Rerun::{Individually, Never, Together};
     use StorageErrorKind::{Configuration, NotApplied};
 
     let plain = |retry, kind, message: &str| (retry, kind, message.to_owned(), Broken::No);
@@ -81,7 +81,7 @@ fn refusal(
             "postgres kept aborting the statement (deadlock or serialization failure)",
         ),
         "55P03" => plain(
-            Retry::Locked,
+            Rerun::Locked,
             NotApplied,
             "another open transaction holds the lock of the row or the table: retry when it has ended",
         ),

@@ -20,6 +20,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row};
 
 use super::super::connections::{Connections, Lent, Share};
+use super::super::database::SqlOptions;
 use super::super::server::{Broken, no_answer};
 use super::super::statement_error::{SendState, StatementError};
 use super::super::table::Table;
@@ -30,7 +31,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The storage's connections, and how statements use them.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct PgLink {
     connections: Connections<Postgres>,
     patience: Duration,
     pub(super) table: Table,
@@ -42,22 +43,22 @@ pub(super) struct Link {
     has_other_settings: Arc<AtomicBool>,
 }
 
-pub(super) type Bound<'q> = Query<'q, Postgres, PgArguments>;
+pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Where the statements of a batch run.
-pub(super) enum Session<'a> {
+pub(super) enum PgSession<'a> {
     /// Each by itself, on a connection of the storage's own, which commits it.
-    Autocommit(&'a Link, Share),
+    Autocommit(&'a PgLink, Share),
     /// In the transaction that a connection of the application's is in.
-    Transaction(&'a Link, &'a mut PgConnection),
+    Transaction(&'a PgLink, &'a mut PgConnection),
 }
 
-impl Session<'_> {
+impl PgSession<'_> {
     /// Runs a statement, and gives its rows.
     pub(super) async fn fetch<'q>(
         &mut self,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl FnOnce(PgQuery<'q>) -> PgQuery<'q>,
     ) -> Result<Vec<PgRow>, StatementError> {
         match self {
             Self::Autocommit(link, share) => link.fetch(*share, sql, bind).await,
@@ -66,14 +67,16 @@ impl Session<'_> {
     }
 }
 
-impl Link {
+impl PgLink {
     pub(super) fn new(
-        options: PgPoolOptions,
-        (most, patience): (u32, Duration),
+        options: &SqlOptions,
+        pool: PgPoolOptions,
         address: impl Fn() -> PgConnectOptions + Send + Sync + 'static,
         table: Table,
-        (response_timeout, named_statements): (Duration, bool),
     ) -> Self {
+        let (named_statements, patience) =
+            (options.prepared_statements, options.connection_timeout);
+        let response_timeout = options.response_timeout;
         let has_other_settings = Arc::new(AtomicBool::new(!named_statements));
         let refused = Arc::clone(&has_other_settings);
         let address = move || {
@@ -82,7 +85,7 @@ impl Link {
             }
             address().options(settings(response_timeout))
         };
-        let connections = Connections::new(options, most, patience, address);
+        let connections = Connections::new(pool, options.connections, patience, address);
         Self {
             connections,
             patience,
@@ -100,23 +103,13 @@ impl Link {
 
     /// A connection with our settings, or without.
     pub(super) async fn acquire(&self, share: Share) -> Result<Lent<'_, Postgres>, StatementError> {
-        self.acquire_within(share, self.patience).await
-    }
-
-    /// Like [`acquire`](Self::acquire), with another patience.
-    pub(super) async fn acquire_within(
-        &self,
-        share: Share,
-        patience: Duration,
-    ) -> Result<Lent<'_, Postgres>, StatementError> {
-        let fault = |error| on_acquire(error, &self.table);
-        let mut acquired = self.connections.acquire_within(share, patience).await;
+        let mut acquired = self.connections.acquire_within(share, self.patience).await;
         if acquired.as_ref().is_err_and(refuses_settings)
             && !self.has_other_settings.swap(true, Ordering::Relaxed)
         {
-            acquired = self.connections.acquire_within(share, patience).await;
+            acquired = self.connections.acquire_within(share, self.patience).await;
         }
-        let mut lent = acquired.map_err(fault)?;
+        let mut lent = acquired.map_err(|error| on_acquire(error, &self.table))?;
         if lent.is_new {
             let asking = sqlx::raw_sql(AssertSqlSafe(how_it_is()));
             let row = self.answer(asking.fetch_one(&mut lent.connection)).await.0?;
@@ -136,11 +129,9 @@ impl Link {
         &self,
         share: Share,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl FnOnce(PgQuery<'q>) -> PgQuery<'q>,
     ) -> Result<Vec<PgRow>, StatementError> {
-        // The text has our own statements and checked names in it.
-        let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
-        let query = query.persistent(self.named_statements);
+        let query = self.query(sql, bind);
         let mut lent = self.acquire(share).await?;
         let connection = &mut lent.connection;
         let (answer, broken) = if self.has_other_settings.load(Ordering::Relaxed) {
@@ -160,10 +151,18 @@ impl Link {
         &self,
         connection: &mut PgConnection,
         sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
+        bind: impl FnOnce(PgQuery<'q>) -> PgQuery<'q>,
     ) -> Result<Vec<PgRow>, StatementError> {
-        let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
-        self.answer(query.persistent(self.named_statements).fetch_all(connection)).await.0
+        self.answer(self.query(sql, bind).fetch_all(connection)).await.0
+    }
+
+    fn query<'q>(
+        &self,
+        sql: &Arc<str>,
+        bind: impl FnOnce(PgQuery<'q>) -> PgQuery<'q>,
+    ) -> PgQuery<'q> {
+        // The text has our own statements and checked names in it.
+        bind(sqlx::query(AssertSqlSafe(Arc::clone(sql)))).persistent(self.named_statements)
     }
 
     /// Like [`fetch_within`](Self::fetch_within), without arguments and without preparing the
@@ -218,7 +217,7 @@ fn how_it_is() -> String {
 /// Runs a statement in a transaction of its own, with its settings: a pooler that hands a server
 /// connection to one transaction at a time would else prepare it on one and run it on another.
 async fn pinned(
-    query: Bound<'_>,
+    query: PgQuery<'_>,
     connection: &mut PgConnection,
     response_timeout: Duration,
 ) -> Result<Vec<PgRow>, sqlx::Error> {

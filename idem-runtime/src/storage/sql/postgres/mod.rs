@@ -12,6 +12,5 @@ mod transaction;
 mod verbs;
 mod witness;
 
-pub use self::check::PostgresWarning;
 pub use self::connect::PostgresBuilder;
 pub use self::storage::PostgresStorage;

@@ -5,8 +5,8 @@
 //!
 //! | verb | statement | then |
 //! |---|---|---|
-//! | claim | [`claim`](Statements::claim) inserts the keys without a row, and reads the existing rows | free rows: [`take`](Statements::take) |
-//! | renew, complete, release | update by key and owner | verbs that were not applied: [`find`](Statements::find) |
+//! | claim | [`claim`](PgStatements::claim) inserts the keys without a row, and reads the existing rows | free rows: [`take`](PgStatements::take) |
+//! | renew, complete, release | update by key and owner | verbs that were not applied: [`find`](PgStatements::find) |
 //!
 //! A replay writes nothing, locks nothing and takes no transaction id: `ON CONFLICT DO NOTHING`
 //! only reads. A write returns one row, with the list of what it applied, and not a row per verb.
@@ -37,7 +37,7 @@ use super::super::table::Table;
 
 /// The text of all statements, for one table.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct PgStatements {
     /// `number, now, NULL` and the existing row of each claim; and one row without a number, whose
     /// third column lists the keys that were inserted.
     pub(super) claim: BatchStatement,
@@ -69,7 +69,7 @@ pub(super) struct Statements {
     pub(super) processing: Arc<str>,
 }
 
-impl Statements {
+impl PgStatements {
     pub(super) fn new(table: &Table) -> Self {
         let table = table.records();
         let found = row::columns("r");
@@ -149,9 +149,9 @@ impl Statements {
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// The arguments of a verb, each an array of its type.
-type Arguments = &'static [(&'static str, &'static str)];
+type BatchColumns = &'static [(&'static str, &'static str)];
 
-const CLAIM: Arguments = &[
+const CLAIM: BatchColumns = &[
     ("key", "text"),
     ("owner", "bytea"),
     ("fingerprint", "bytea"),
@@ -159,7 +159,7 @@ const CLAIM: Arguments = &[
     ("lease_ms", "bigint"),
     ("ttl_ms", "bigint"),
 ];
-const COMPLETE: Arguments = &[
+const COMPLETE: BatchColumns = &[
     ("key", "text"),
     ("owner", "bytea"),
     ("ttl_ms", "bigint"),
@@ -177,8 +177,8 @@ const INDEXED: &str = "CASE WHEN r.version = 1 THEN true \
 /// Always true, but estimated at a selectivity of 0.5 %.
 const AS_ONE: &str = "a.n * 0 = 0";
 
-const OWNED: Arguments = &[("key", "text"), ("owner", "bytea")];
-const KEY: Arguments = &[("key", "text")];
+const OWNED: BatchColumns = &[("key", "text"), ("owner", "bytea")];
+const KEY: BatchColumns = &[("key", "text")];
 
 /// A statement on a batch.
 #[derive(Debug)]
@@ -188,18 +188,18 @@ pub(super) struct BatchStatement {
 }
 
 impl BatchStatement {
-    fn new(arguments: Arguments, rest: &str) -> Self {
+    fn new(arguments: BatchColumns, rest: &str) -> Self {
         Self::of(arguments, rest, rest)
     }
 
     /// A write of owners, which returns the numbers of the verbs that were applied.
-    fn of_owners(arguments: Arguments, write: &str) -> Self {
+    fn of_owners(arguments: BatchColumns, write: &str) -> Self {
         let one = format!("{write} RETURNING ARRAY[a.n]");
         let many = format!("done AS ({write} RETURNING a.n) SELECT array_agg(n) FROM done");
         Self::of(arguments, &one, &many)
     }
 
-    fn of(arguments: Arguments, rest_of_one: &str, rest_of_many: &str) -> Self {
+    fn of(arguments: BatchColumns, rest_of_one: &str, rest_of_many: &str) -> Self {
         let text = |asked: String, rest: &str| {
             // What follows is the statement, or begins with another query by name.
             let is_statement = ["SELECT", "UPDATE"].iter().any(|verb| rest.starts_with(verb));
@@ -216,7 +216,7 @@ impl BatchStatement {
 }
 
 /// The arguments of one verb as a row.
-fn one(arguments: Arguments) -> String {
+fn one(arguments: BatchColumns) -> String {
     let column = |(number, (name, of)): (usize, &(&str, &str))| {
         let collate = if *name == "key" { " COLLATE \"C\"" } else { "" };
         format!("${}::{of}{collate} AS {name}", number + 1)
@@ -227,7 +227,7 @@ fn one(arguments: Arguments) -> String {
 }
 
 /// The arguments of many verbs as rows.
-fn many(arguments: Arguments) -> String {
+fn many(arguments: BatchColumns) -> String {
     let numbered = arguments.iter().enumerate();
     let lists: Vec<_> =
         numbered.map(|(number, (_, of))| format!("(SELECT ${}::{of}[])", number + 1)).collect();

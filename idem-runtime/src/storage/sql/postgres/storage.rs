@@ -1,21 +1,21 @@
 //! Records in Postgres: what [`SqlStorage`] needs of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Postgres;
+use sqlx::{Error, Postgres};
 
 use super::super::connections::{Lent, Share};
-use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::database::{Purged, SqlBackend};
 use super::super::migrate::Migrations;
-use super::super::row::{self, Found};
-use super::super::statement_error::StatementError;
+use super::super::row::{self, FoundRecord};
+use super::super::statement_error::{SendState, StatementError};
 use super::super::storage::SqlStorage;
 use super::super::table::Table;
-use super::check::{self, PostgresWarning};
-use super::link::Bound;
+use super::check;
+use super::error::explain;
+use super::link::PgQuery;
 use super::migrate;
-use super::verbs::Backend;
+use super::verbs::PgBackend;
 use crate::key::RecordKey;
 use crate::storage::{Page, StorageError, StorageWarning};
 
@@ -23,25 +23,7 @@ use crate::storage::{Page, StorageError, StorageWarning};
 /// [module](crate::storage::sql).
 pub type PostgresStorage = SqlStorage<Postgres>;
 
-impl PostgresStorage {
-    /// Looks for settings under which records can be lost: see [`PostgresWarning`].
-    /// [`connect`](Self::connect) does so too, and logs them.
-    ///
-    /// # Errors
-    ///
-    /// Those of a server that cannot be reached.
-    pub async fn check(&self) -> Result<Vec<PostgresWarning>, StorageError> {
-        self.on_driver(async move |backend: Arc<Backend>| check::check(&backend.link).await).await
-    }
-}
-
-impl SqlDatabase for Postgres {
-    const BACKEND: &'static str = "postgres";
-
-    type Backend = Backend;
-}
-
-impl SqlBackend for Backend {
+impl SqlBackend for PgBackend {
     type Database = Postgres;
 
     const MIGRATIONS: Migrations = migrate::MIGRATIONS;
@@ -54,19 +36,27 @@ impl SqlBackend for Backend {
         self.link.limit()
     }
 
+    fn response_timeout(&self) -> Duration {
+        self.link.response_timeout
+    }
+
     async fn acquire(&self) -> Result<Lent<'_, Postgres>, StatementError> {
         self.link.acquire(Share::Claims).await
     }
 
-    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
+    fn explain(&self, error: Error, send_state: SendState) -> StatementError {
+        explain(error, send_state, &self.link.table).0
+    }
+
+    fn explain_migration(&self, error: Error) -> StorageError {
         migrate::explain(error, &self.link.table)
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
-        Ok(check::check(&self.link).await?.iter().map(StorageWarning::from).collect())
+        check::check(&self.link).await
     }
 
-    async fn load(&self, key: &RecordKey) -> Found {
+    async fn load(&self, key: &RecordKey) -> FoundRecord {
         let load = &self.statements.load;
         let rows = self.link.fetch(Share::Claims, load, |query| query.bind(key.as_str())).await?;
         row::loaded(&rows)
@@ -74,7 +64,7 @@ impl SqlBackend for Backend {
 
     async fn scan(&self, after: &str, limit: usize) -> Result<Page, StorageError> {
         let (scan, most) = (&self.statements.scan, row::count(limit));
-        let bind = |query: Bound<'static>| query.bind(after.to_owned()).bind(most);
+        let bind = |query: PgQuery<'static>| query.bind(after.to_owned()).bind(most);
         let rows = self.link.fetch(Share::Claims, scan, bind).await?;
         row::scanned(&rows, limit, |row| row::get(row, 1))
     }
@@ -83,10 +73,5 @@ impl SqlBackend for Backend {
         let (purge, most) = (&self.statements.purge, row::count(limit));
         let rows = self.link.fetch(Share::Claims, purge, |query| query.bind(most)).await?;
         Ok(Purged { found: rows.len(), removed: rows.len() as u64 })
-    }
-
-    /// A purge of no rows.
-    async fn try_to_remove(&self, _key: &RecordKey) -> Result<(), StorageError> {
-        self.purge(0).await.map(drop)
     }
 }

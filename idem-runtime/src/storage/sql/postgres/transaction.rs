@@ -2,29 +2,25 @@
 //! [`transaction`](super::super::transaction).
 
 use std::slice::from_ref;
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{PgConnection, Postgres};
 
-use super::super::answers::{Answer, Answers};
+use super::super::answers::{VerbAnswer, VerbAnswers};
 use super::super::connections::Share;
 use super::super::row::{get, read, settle, timestamp};
 use super::super::statement_error::StatementError;
 use super::super::transaction::{
-    Again, BeforeCommit, CallMark, Isolation, Records, Verdict, aborted, in_progress,
+    Again, BeforeCommit, CallMark, CommitVerdict, Isolation, Records, aborted, in_progress,
     into_storage_error, lock, single,
 };
-use super::error::on_statement;
-use super::link::Session;
+use super::link::PgSession;
 use super::storage::PostgresStorage;
-use super::verbs::{Backend, bind_claims};
-use super::witness::Witness;
+use super::verbs::{PgBackend, bind_claims};
+use super::witness::PgWitness;
 use crate::key::RecordKey;
-use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError};
 
 impl Records for Postgres {
@@ -55,7 +51,7 @@ impl Records for Postgres {
     }
 
     async fn claim_on(
-        backend: &Backend,
+        backend: &PgBackend,
         connection: &mut PgConnection,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
@@ -63,52 +59,41 @@ impl Records for Postgres {
     }
 
     async fn complete_on(
-        backend: &Backend,
+        backend: &PgBackend,
         connection: &mut PgConnection,
         complete: &Complete,
-    ) -> Result<Answers<Complete>, StatementError> {
+    ) -> Result<VerbAnswers<Complete>, StatementError> {
         backend.complete(&mut backend.within(connection), from_ref(complete)).await
     }
 
     async fn release_on(
-        backend: &Backend,
+        backend: &PgBackend,
         connection: &mut PgConnection,
         release: &Release,
-    ) -> Result<Answers<Release>, StatementError> {
+    ) -> Result<VerbAnswers<Release>, StatementError> {
         backend.release(&mut backend.within(connection), from_ref(release)).await
     }
 
-    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
-        on_statement(error, &backend.link.table)
-    }
-
-    fn response_timeout(backend: &Backend) -> Duration {
-        backend.link.response_timeout
-    }
-
-    type Witness = Witness;
+    type Witness = PgWitness;
 
     fn witness<'c>(
         storage: &'c PostgresStorage,
         connection: &'c mut PgConnection,
-    ) -> BoxFuture<'c, Result<BeforeCommit<Witness>, StorageError>> {
+    ) -> BoxFuture<'c, Result<BeforeCommit<PgWitness>, StorageError>> {
         Box::pin(storage.backend().witness(connection))
     }
 
-    fn verdict<'c>(
-        storage: &'c PostgresStorage,
-        witness: &'c Witness,
-    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
-        let witness = witness.clone();
-        Box::pin(
-            storage.on_driver(async move |backend: Arc<Backend>| backend.verdict(&witness).await),
-        )
+    async fn verdict_on(
+        backend: &PgBackend,
+        witness: &PgWitness,
+    ) -> Result<CommitVerdict, StorageError> {
+        backend.verdict(witness).await
     }
 }
 
-impl Backend {
-    fn within<'a>(&'a self, connection: &'a mut PgConnection) -> Session<'a> {
-        Session::Transaction(&self.link, connection)
+impl PgBackend {
+    fn within<'a>(&'a self, connection: &'a mut PgConnection) -> PgSession<'a> {
+        PgSession::Transaction(&self.link, connection)
     }
 
     async fn claim_within(
@@ -127,16 +112,18 @@ impl Backend {
             .map_err(into_storage_error)?;
         let row = rows.first().ok_or_else(aborted)?;
         if get::<Option<String>, _>(row, 2)?.is_some() {
-            return Ok(Claimed::Acquired { fence: Fence::FIRST, recovered: false });
+            return Ok(Claimed::FIRST);
         }
         let (now, is_locked) = (timestamp(get(row, 0)?), get::<bool, _>(row, 1)?);
         match settle(read(row, 3, now), claim, now) {
-            Answer::Settled(answer) => answer,
-            Answer::Stale | Answer::Together(_) | Answer::Individually if !is_locked => {
+            VerbAnswer::Settled(answer) => answer,
+            VerbAnswer::Stale | VerbAnswer::Together(_) | VerbAnswer::Individually
+                if !is_locked =>
+            {
                 Ok(in_progress(claim))
             }
             // The row is free, or came to be after the statement had begun: this one sees it.
-            Answer::Stale | Answer::Together(_) | Answer::Individually => {
+            VerbAnswer::Stale | VerbAnswer::Together(_) | VerbAnswer::Individually => {
                 let claimed = single(self.take(&mut session, from_ref(claim)).await)?;
                 if matches!(claimed, Claimed::Acquired { .. }) {
                     let marked = session.fetch(&self.statements.mark, |query| query.bind(mark));

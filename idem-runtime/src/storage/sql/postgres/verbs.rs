@@ -3,29 +3,32 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Encode, Postgres, Type};
 
-use super::super::answers::{Answer, Answers, none_yet, place, stale};
+use super::super::answers::{VerbAnswer, VerbAnswers, none_yet, place, stale};
 use super::super::connections::Share;
-use super::super::group::Runs;
+use super::super::group::RunsBatch;
 use super::super::row::{self, FinishColumns, clamped_millis, get, read, settle, timestamp, won};
-use super::super::statement_error::{Retry, StatementError};
+use super::super::statement_error::{Rerun, StatementError};
 use super::super::transaction::in_progress;
-use super::super::verb::Verb;
+use super::super::verb::KeyedVerb;
 use super::super::wakeups::Polls;
-use super::link::{Bound, Link, Session};
-use super::statements::Statements;
+use super::link::{PgLink, PgQuery, PgSession};
+use super::statements::{BatchStatement, PgStatements};
 use crate::key::RecordKey;
-use crate::record::Fence;
 use crate::storage::{Claim, Claimed, Complete, Release, Renew, StorageError, Written};
 
 /// Runs the statements.
 #[derive(Debug)]
-pub(crate) struct Backend {
-    pub(super) link: Link,
-    pub(super) statements: Statements,
+pub(crate) struct PgBackend {
+    pub(super) link: PgLink,
+    pub(super) statements: PgStatements,
 }
 
 /// Binds an argument of each verb: a list, or the one value.
-fn bind<'v, V, T>(query: Bound<'static>, batch: &'v [V], of: impl Fn(&'v V) -> T) -> Bound<'static>
+fn bind<'v, V, T>(
+    query: PgQuery<'static>,
+    batch: &'v [V],
+    of: impl Fn(&'v V) -> T,
+) -> PgQuery<'static>
 where
     T: Encode<'v, Postgres> + Type<Postgres>,
     Vec<T>: Encode<'v, Postgres> + Type<Postgres>,
@@ -36,17 +39,21 @@ where
     }
 }
 
-fn bind_keys<V: Verb>(query: Bound<'static>, batch: &[V]) -> Bound<'static> {
+fn bind_keys<V: KeyedVerb>(query: PgQuery<'static>, batch: &[V]) -> PgQuery<'static> {
     bind(query, batch, |verb| verb.key().as_str())
 }
 
-impl Runs<Claim> for Backend {
-    async fn run(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
+fn bind_owned<V: KeyedVerb>(query: PgQuery<'static>, batch: &[V]) -> PgQuery<'static> {
+    bind(bind_keys(query, batch), batch, |verb| verb.owner().to_bytes())
+}
+
+impl RunsBatch<Claim> for PgBackend {
+    async fn run(&self, batch: &[Claim]) -> Result<VerbAnswers<Claim>, StatementError> {
         match (self.claim(batch).await, batch) {
-            (Err(fault), [claim]) if fault.retry == Retry::Locked => {
+            (Err(fault), [claim]) if fault.retry == Rerun::Locked => {
                 // A transaction that the record is part of has claimed it.
                 let is_claimed = !self.is_unlocked(&claim.key).await?;
-                Ok(vec![Answer::Settled(if is_claimed {
+                Ok(vec![VerbAnswer::Settled(if is_claimed {
                     Ok(in_progress(claim))
                 } else {
                     Err(fault.error)
@@ -57,9 +64,9 @@ impl Runs<Claim> for Backend {
     }
 }
 
-impl Backend {
-    async fn claim(&self, batch: &[Claim]) -> Result<Answers<Claim>, StatementError> {
-        let mut session = Session::Autocommit(&self.link, Share::Claims);
+impl PgBackend {
+    async fn claim(&self, batch: &[Claim]) -> Result<VerbAnswers<Claim>, StatementError> {
+        let mut session = PgSession::Autocommit(&self.link, Share::Claims);
         let text = self.statements.claim.text(batch.len());
         let bind = |query| bind_claims(query, batch);
         let rows = session.fetch(text, bind).await?;
@@ -72,10 +79,7 @@ impl Backend {
             };
             for key in won {
                 if let Ok(at) = batch.binary_search_by(|claim| claim.key.as_str().cmp(&key)) {
-                    answers[at] = Answer::Settled(Ok(Claimed::Acquired {
-                        fence: Fence::FIRST,
-                        recovered: false,
-                    }));
+                    answers[at] = VerbAnswer::Settled(Ok(Claimed::FIRST));
                 }
             }
         }
@@ -92,44 +96,40 @@ impl Backend {
     }
 }
 
-impl Runs<Complete> for Backend {
-    async fn run(&self, batch: &[Complete]) -> Result<Answers<Complete>, StatementError> {
-        self.complete(&mut Session::Autocommit(&self.link, Share::Outcomes), batch).await
+impl RunsBatch<Complete> for PgBackend {
+    async fn run(&self, batch: &[Complete]) -> Result<VerbAnswers<Complete>, StatementError> {
+        self.complete(&mut PgSession::Autocommit(&self.link, Share::Outcomes), batch).await
     }
 }
 
-impl Runs<Renew> for Backend {
-    async fn run(&self, batch: &[Renew]) -> Result<Answers<Renew>, StatementError> {
-        let mut session = Session::Autocommit(&self.link, Share::Renewals);
-        let bind = |query| bind(bind_keys(query, batch), batch, |renew| renew.owner.to_bytes());
-        let text = self.statements.renew.text(batch.len());
-        let rows = session.fetch(text, bind).await?;
-        self.written(&mut session, batch, &rows).await
+impl RunsBatch<Renew> for PgBackend {
+    async fn run(&self, batch: &[Renew]) -> Result<VerbAnswers<Renew>, StatementError> {
+        let mut session = PgSession::Autocommit(&self.link, Share::Renewals);
+        self.write_owned(&mut session, &self.statements.renew, batch).await
     }
 }
 
-impl Runs<Release> for Backend {
-    async fn run(&self, batch: &[Release]) -> Result<Answers<Release>, StatementError> {
-        self.release(&mut Session::Autocommit(&self.link, Share::Outcomes), batch).await
+impl RunsBatch<Release> for PgBackend {
+    async fn run(&self, batch: &[Release]) -> Result<VerbAnswers<Release>, StatementError> {
+        self.release(&mut PgSession::Autocommit(&self.link, Share::Outcomes), batch).await
     }
 }
 
-pub(super) fn bind_claims(query: Bound<'static>, batch: &[Claim]) -> Bound<'static> {
-    let query = bind_keys(query, batch);
-    let query = bind(query, batch, |claim| claim.owner.to_bytes());
+pub(super) fn bind_claims(query: PgQuery<'static>, batch: &[Claim]) -> PgQuery<'static> {
+    let query = bind_owned(query, batch);
     let query = bind(query, batch, |claim| &claim.fingerprint.as_bytes()[..]);
     let query = bind(query, batch, |claim| row::policy(claim.on_crash));
     let query = bind(query, batch, |claim| clamped_millis(claim.lease));
     bind(query, batch, |claim| clamped_millis(claim.ttl))
 }
 
-impl Backend {
+impl PgBackend {
     /// Claims of keys with a free row.
     pub(super) async fn take(
         &self,
-        session: &mut Session<'_>,
+        session: &mut PgSession<'_>,
         claims: &[Claim],
-    ) -> Result<Answers<Claim>, StatementError> {
+    ) -> Result<VerbAnswers<Claim>, StatementError> {
         let text = self.statements.take.text(claims.len());
         let bind = |query| bind_claims(query, claims);
         let rows = session.fetch(text, bind).await?;
@@ -139,20 +139,19 @@ impl Backend {
                 let now = timestamp(get(row, 1)?);
                 return Ok(settle(read(row, 6, now), claim, now));
             };
-            Ok(Answer::Settled(won(&status, get(row, 3)?, get(row, 4)?, get(row, 5)?)))
+            Ok(VerbAnswer::Settled(won(&status, get(row, 3)?, get(row, 4)?, get(row, 5)?)))
         })
     }
 
     pub(super) async fn complete(
         &self,
-        session: &mut Session<'_>,
+        session: &mut PgSession<'_>,
         batch: &[Complete],
-    ) -> Result<Answers<Complete>, StatementError> {
+    ) -> Result<VerbAnswers<Complete>, StatementError> {
         let finishes: Vec<_> =
             batch.iter().map(|complete| FinishColumns::of(&complete.finish)).collect();
-        let bind = |query: Bound<'static>| {
-            let query = bind_keys(query, batch);
-            let query = bind(query, batch, |complete| complete.owner.to_bytes());
+        let bind = |query: PgQuery<'static>| {
+            let query = bind_owned(query, batch);
             let query = bind(query, batch, |complete| clamped_millis(complete.ttl));
             let query = bind(query, &finishes, |finish| finish.status);
             let query = bind(query, &finishes, |finish| finish.codec);
@@ -168,29 +167,38 @@ impl Backend {
 
     pub(super) async fn release(
         &self,
-        session: &mut Session<'_>,
+        session: &mut PgSession<'_>,
         batch: &[Release],
-    ) -> Result<Answers<Release>, StatementError> {
-        let bind = |query| bind(bind_keys(query, batch), batch, |release| release.owner.to_bytes());
-        let text = self.statements.release.text(batch.len());
-        let rows = session.fetch(text, bind).await?;
+    ) -> Result<VerbAnswers<Release>, StatementError> {
+        self.write_owned(session, &self.statements.release, batch).await
+    }
+
+    /// A write that takes nothing but keys and owners.
+    async fn write_owned<V: KeyedVerb<Reply = Written>>(
+        &self,
+        session: &mut PgSession<'_>,
+        statement: &BatchStatement,
+        batch: &[V],
+    ) -> Result<VerbAnswers<V>, StatementError> {
+        let bind = |query| bind_owned(query, batch);
+        let rows = session.fetch(statement.text(batch.len()), bind).await?;
         self.written(session, batch, &rows).await
     }
 
     /// The answers to a write of owners. The verbs that were not applied are answered by the
     /// existing rows.
-    async fn written<V: Verb<Reply = Written>>(
+    async fn written<V: KeyedVerb<Reply = Written>>(
         &self,
-        session: &mut Session<'_>,
+        session: &mut PgSession<'_>,
         batch: &[V],
         rows: &[PgRow],
-    ) -> Result<Answers<V>, StatementError> {
+    ) -> Result<VerbAnswers<V>, StatementError> {
         let mut written = none_yet(batch);
         for row in rows {
             let done: Option<Vec<i64>> = get(row, 0).map_err(StatementError::unreadable)?;
             for number in done.into_iter().flatten() {
                 if let Some(answer) = index(number).and_then(|index| written.get_mut(index)) {
-                    *answer = Answer::Settled(Ok(Written::Done));
+                    *answer = VerbAnswer::Settled(Ok(Written::Done));
                 }
             }
         }
@@ -207,14 +215,18 @@ impl Backend {
 }
 
 /// The answers of existing rows: `number, now`, and from the column `first` on the row.
-fn found<V: Verb>(batch: &[V], rows: &[PgRow], first: usize) -> Result<Answers<V>, StatementError> {
+fn found<V: KeyedVerb>(
+    batch: &[V],
+    rows: &[PgRow],
+    first: usize,
+) -> Result<VerbAnswers<V>, StatementError> {
     answers(batch, rows, |verb, row| {
         let now = timestamp(get(row, 1)?);
         Ok(settle(read(row, first, now), verb, now))
     })
 }
 
-impl Polls for Backend {
+impl Polls for PgBackend {
     async fn processing(&self, keys: &[RecordKey]) -> Result<Vec<String>, StorageError> {
         let keys: Vec<_> = keys.iter().map(RecordKey::as_str).collect();
         let processing = &self.statements.processing;
@@ -225,17 +237,17 @@ impl Polls for Backend {
 
 /// One answer for each verb. The first column of a row is the number of its verb; a verb without a
 /// row has no answer yet.
-fn answers<V: Verb>(
+fn answers<V: KeyedVerb>(
     batch: &[V],
     rows: &[PgRow],
-    answer: impl Fn(&V, &PgRow) -> Result<Answer<V::Reply>, StorageError>,
-) -> Result<Answers<V>, StatementError> {
+    answer: impl Fn(&V, &PgRow) -> Result<VerbAnswer<V::Reply>, StorageError>,
+) -> Result<VerbAnswers<V>, StatementError> {
     let mut answers = none_yet(batch);
     for row in rows {
         let number: Option<i64> = get(row, 0).map_err(StatementError::unreadable)?;
         let Some(index) = number.and_then(index) else { continue };
         if let (Some(verb), Some(slot)) = (batch.get(index), answers.get_mut(index)) {
-            *slot = answer(verb, row).unwrap_or_else(|error| Answer::Settled(Err(error)));
+            *slot = answer(verb, row).unwrap_or_else(|error| VerbAnswer::Settled(Err(error)));
         }
     }
     Ok(answers)

@@ -17,25 +17,25 @@ use sqlx::PgConnection;
 
 use super::super::connections::Share;
 use super::super::row::get;
-use super::super::transaction::{BeforeCommit, CallMark, Verdict, into_storage_error};
-use super::link::Bound;
-use super::verbs::Backend;
+use super::super::transaction::{BeforeCommit, CallMark, CommitVerdict, into_storage_error};
+use super::link::PgQuery;
+use super::verbs::PgBackend;
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// What a transaction is recognized by.
 #[derive(Clone, Debug)]
-pub(crate) struct Witness {
+pub(crate) struct PgWitness {
     id: String,
     server_started: i64,
     began: i64,
     part: Option<CallMark>,
 }
 
-impl Backend {
+impl PgBackend {
     pub(super) async fn witness(
         &self,
         connection: &mut PgConnection,
-    ) -> Result<BeforeCommit<Witness>, StorageError> {
+    ) -> Result<BeforeCommit<PgWitness>, StorageError> {
         let rows = self.link.raw_within(connection, self.statements.witness).await;
         let rows = rows.map_err(into_storage_error)?;
         let Some(row) = rows.first() else { return Ok(BeforeCommit::Open(None)) };
@@ -51,7 +51,7 @@ impl Backend {
             return Ok(BeforeCommit::Open(None));
         };
         let mark: Option<String> = get(row, 4)?;
-        Ok(BeforeCommit::Open(Some(Witness {
+        Ok(BeforeCommit::Open(Some(PgWitness {
             id,
             server_started: get(row, 2)?,
             began: get(row, 3)?,
@@ -59,22 +59,22 @@ impl Backend {
         })))
     }
 
-    pub(super) async fn verdict(&self, witness: &Witness) -> Result<Verdict, StorageError> {
+    pub(super) async fn verdict(&self, witness: &PgWitness) -> Result<CommitVerdict, StorageError> {
         let key = witness.part.as_ref().map(|part| part.key.as_str());
-        let bind = |query: Bound<'static>| {
+        let bind = |query: PgQuery<'static>| {
             let query = query.bind(witness.id.clone()).bind(witness.server_started);
             query.bind(witness.began).bind(key)
         };
         let rows = self.link.fetch(Share::Claims, &self.statements.verdict, bind).await?;
-        let Some(row) = rows.first() else { return Ok(Verdict::Unknown) };
+        let Some(row) = rows.first() else { return Ok(CommitVerdict::Unknown) };
         let (status, owner): (Option<String>, Option<Vec<u8>>) = (get(row, 0)?, get(row, 1)?);
         let is_owner = |part: &CallMark| owner.is_some_and(|owner| owner == part.owner.to_bytes());
         Ok(match status.as_deref() {
-            Some("committed") => Verdict::Committed,
-            Some("aborted") => Verdict::RolledBack,
-            Some("in progress") => Verdict::Open,
-            _ if witness.part.as_ref().is_some_and(is_owner) => Verdict::Committed,
-            _ => Verdict::Unknown,
+            Some("committed") => CommitVerdict::Committed,
+            Some("aborted") => CommitVerdict::RolledBack,
+            Some("in progress") => CommitVerdict::Open,
+            _ if witness.part.as_ref().is_some_and(is_owner) => CommitVerdict::Committed,
+            _ => CommitVerdict::Unknown,
         })
     }
 }

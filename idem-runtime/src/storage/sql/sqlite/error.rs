@@ -4,9 +4,9 @@ use sqlx::Error;
 use sqlx::error::DatabaseError;
 
 use super::super::migrate;
-use super::super::statement_error::{Retry, SendState, StatementError};
+use super::super::statement_error::{Rerun, SendState, StatementError};
 use super::super::table::Table;
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::StorageErrorKind;
 
 /// Another connection holds the file.
 const BUSY: u32 = 5;
@@ -21,14 +21,13 @@ pub(super) fn on_statement(error: Error, table: &Table) -> StatementError {
     explain(error, SendState::Sent, table)
 }
 
-fn explain(error: Error, send_state: SendState, table: &Table) -> StatementError {
-    use Retry::{Individually, Never};
+/// Classifies an error.
+pub(super) fn explain(error: Error, send_state: SendState, table: &Table) -> StatementError {
+    use Rerun::{Individually, Never};
     use StorageErrorKind::{Configuration, NotApplied};
 
     if let Some(database) = error.as_database_error() {
-        let code = code_of(database);
-        let missing = Missing::told_by(database.message());
-        return refusal(code, missing, error, table);
+        return refusal(code_of(database), error, table);
     }
     let (retry, kind, message) = match &error {
         Error::PoolTimedOut | Error::PoolClosed => {
@@ -53,19 +52,12 @@ fn explain(error: Error, send_state: SendState, table: &Table) -> StatementError
 pub(super) fn private() -> StatementError {
     let message = "each connection of this sqlite pool has a database in memory for itself, and the storage has connections of its own: \
                    open it by the URL `sqlite::memory:`, or use a file";
-    StatementError {
-        retry: Retry::Never,
-        error: StorageError::new(StorageErrorKind::Configuration, message),
-    }
+    StatementError::never(StorageErrorKind::Configuration, message)
 }
 
 /// The error of a statement that SQLite does not finish.
 pub(super) fn stuck() -> StatementError {
-    let message = "sqlite did not answer in time";
-    StatementError {
-        retry: Retry::Never,
-        error: StorageError::new(StorageErrorKind::Indeterminate, message),
-    }
+    StatementError::never(StorageErrorKind::Indeterminate, "sqlite did not answer in time")
 }
 
 /// Whether another connection held the file for too long.
@@ -83,29 +75,9 @@ fn code_of(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
 }
 
-/// What a statement did not find. SQLite has no code for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    Table,
-    Column,
-    Nothing,
-}
-
-impl Missing {
-    fn told_by(message: &str) -> Self {
-        if message.contains("no such table") {
-            Self::Table
-        } else if message.contains("no such column") || message.contains("has no column") {
-            Self::Column
-        } else {
-            Self::Nothing
-        }
-    }
-}
-
 /// What SQLite's codes mean: the low byte is the kind of error, and the rest says more.
-fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> StatementError {
-    use Retry::{Individually, Never, Together};
+fn refusal(code: u32, error: Error, table: &Table) -> StatementError {
+    use Rerun::{Individually, Never, Together};
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
 
     /// Somebody else wrote after the statement had read.
@@ -113,6 +85,8 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Statemen
     /// A column that nobody here fills.
     const NOT_NULL: u32 = 1299;
 
+    // SQLite has no codes for these.
+    let says = |text| error.as_database_error().is_some_and(|error| error.message().contains(text));
     let plain = |retry, kind, message: &'static str| (retry, kind, message.to_owned());
     let (retry, kind, message) = match (code, code & 0xff) {
         (BUSY_SNAPSHOT, _) => plain(
@@ -121,16 +95,16 @@ fn refusal(code: u32, missing: Missing, error: Error, table: &Table) -> Statemen
             "sqlite kept refusing the statement, because others wrote after it had read",
         ),
         (_, BUSY | 6) => plain(
-            Retry::Locked,
+            Rerun::Locked,
             NotApplied,
             "the sqlite database is locked by an open transaction of somebody else's: try again when it has ended",
         ),
-        (_, 1) if missing == Missing::Table => {
+        (_, 1) if says("no such table") => {
             let file = "the statements of `idempotency::storage::sql::SQLITE_SCHEMA`";
             (Never, Configuration, migrate::missing(table, file))
         }
         (NOT_NULL, _) => (Never, Configuration, migrate::other_columns(table)),
-        (_, 1) if missing == Missing::Column => {
+        (_, 1) if says("no such column") || says("has no column") => {
             (Never, Configuration, migrate::other_columns(table))
         }
         (_, 1) => {

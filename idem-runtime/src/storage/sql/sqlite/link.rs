@@ -11,7 +11,7 @@
 //! - What owners write is tried every few milliseconds.
 //! - A claim is tried as often, and looks again before each attempt at what is there.
 //! - Before a claim takes over, it sees the write lock free, and leaves owners [`FIRST`] to renew
-//!   their leases: see [`let_owners_go_first`](Link::let_owners_go_first).
+//!   their leases: see [`let_owners_go_first`](SqliteLink::let_owners_go_first).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteRow,
 };
-use sqlx::{AssertSqlSafe, Sqlite};
+use sqlx::{AssertSqlSafe, Error, Sqlite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::connections::{Connections, Lent, Share};
-use super::super::statement_error::{Retry, StatementError};
+use super::super::database::SqlOptions;
+use super::super::statement_error::{Rerun, StatementError};
 use super::super::table::Table;
 use super::error::{is_busy, on_acquire, on_statement, private, stuck};
 
@@ -42,7 +43,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The storage's connections, and how statements use them.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct SqliteLink {
     connections: Connections<Sqlite>,
     /// How long a claim waits for a connection, and for others who hold the file.
     patience: Duration,
@@ -55,25 +56,32 @@ pub(super) struct Link {
     writing: Mutex<()>,
 }
 
-pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
-
-/// Where the statements of a batch run.
-pub(super) enum Session<'a> {
-    /// Each by itself, on a connection of the storage's own, which commits it.
-    Autocommit(&'a Link, Share),
-    /// In the transaction that a connection of the application's is in.
-    Transaction(&'a Link, &'a mut SqliteConnection),
+/// Whether a statement needs the file's write lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileAccess {
+    Read,
+    Write,
 }
 
-impl Session<'_> {
+pub(super) type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Where the statements of a batch run.
+pub(super) enum SqliteSession<'a> {
+    /// Each by itself, on a connection of the storage's own, which commits it.
+    Autocommit(&'a SqliteLink, Share),
+    /// In the transaction that a connection of the application's is in.
+    Transaction(&'a SqliteLink, &'a mut SqliteConnection),
+}
+
+impl SqliteSession<'_> {
     /// Runs a statement that reads.
     pub(super) async fn read(
         &mut self,
         sql: Arc<str>,
-        bind: impl Fn(Bound<'static>) -> Bound<'static>,
+        bind: impl Fn(SqliteQuery<'static>) -> SqliteQuery<'static>,
     ) -> Result<Vec<SqliteRow>, StatementError> {
         match self {
-            Self::Autocommit(link, share) => link.read(*share, sql, bind).await,
+            Self::Autocommit(link, share) => link.fetch(*share, FileAccess::Read, sql, bind).await,
             Self::Transaction(link, connection) => {
                 let rows = prepared(sql, bind).fetch_all(&mut **connection).await;
                 rows.map_err(|error| on_statement(error, &link.table))
@@ -85,36 +93,40 @@ impl Session<'_> {
     pub(super) async fn write(
         &mut self,
         sql: Arc<str>,
-        bind: impl Fn(Bound<'static>) -> Bound<'static>,
+        bind: impl Fn(SqliteQuery<'static>) -> SqliteQuery<'static>,
     ) -> Result<Vec<SqliteRow>, StatementError> {
         match self {
             Self::Autocommit(link, Share::Claims) => {
-                link.try_to_write(Share::Claims, &sql, &bind).await
+                link.try_to_fetch(Share::Claims, FileAccess::Write, &sql, bind).await
             }
-            Self::Autocommit(link, share) => link.write(*share, sql, bind).await,
+            Self::Autocommit(link, share) => link.fetch(*share, FileAccess::Write, sql, bind).await,
             Self::Transaction(..) => self.read(sql, bind).await,
         }
     }
 }
 
-fn prepared<'q>(sql: Arc<str>, bind: impl FnOnce(Bound<'q>) -> Bound<'q>) -> Bound<'q> {
+fn prepared<'q>(
+    sql: Arc<str>,
+    bind: impl FnOnce(SqliteQuery<'q>) -> SqliteQuery<'q>,
+) -> SqliteQuery<'q> {
     // The text has our own statements and checked names in it.
     bind(sqlx::query(AssertSqlSafe(sql)))
 }
 
-impl Link {
+impl SqliteLink {
     pub(super) fn new(
-        options: SqlitePoolOptions,
-        (most, patience): (u32, Duration),
+        options: &SqlOptions,
+        pool: SqlitePoolOptions,
         address: impl Fn() -> SqliteConnectOptions + Send + Sync + 'static,
         table: Table,
     ) -> Self {
         let is_private = {
-            let options = address();
-            let file = options.get_filename().as_os_str();
+            let address = address();
+            let file = address.get_filename().as_os_str();
             file == ":memory:" || file.is_empty()
         };
-        let connections = Connections::new(options, most, patience, address);
+        let patience = options.connection_timeout;
+        let connections = Connections::new(pool, options.connections, patience, address);
         Self { connections, patience, table, is_private, writing: Mutex::default() }
     }
 
@@ -156,13 +168,36 @@ impl Link {
         Ok(lent)
     }
 
-    /// Runs a statement once.
-    async fn run(
+    /// Runs a statement by itself, which commits it; again while another connection holds the file.
+    pub(super) async fn fetch(
         &self,
         share: Share,
-        sql: &Arc<str>,
-        bind: impl FnOnce(Bound<'static>) -> Bound<'static>,
+        access: FileAccess,
+        sql: Arc<str>,
+        bind: impl Fn(SqliteQuery<'static>) -> SqliteQuery<'static>,
     ) -> Result<Vec<SqliteRow>, StatementError> {
+        let deadline = Instant::now() + self.patience(share);
+        loop {
+            match self.try_to_fetch(share, access, &sql, &bind).await {
+                Err(fault) if fault.retry == Rerun::Locked && Instant::now() < deadline => {
+                    pause(share).await;
+                }
+                rows => return rows,
+            }
+        }
+    }
+
+    async fn try_to_fetch(
+        &self,
+        share: Share,
+        access: FileAccess,
+        sql: &Arc<str>,
+        bind: impl FnOnce(SqliteQuery<'static>) -> SqliteQuery<'static>,
+    ) -> Result<Vec<SqliteRow>, StatementError> {
+        let _writing = match access {
+            FileAccess::Write => Some(self.writing.lock().await),
+            FileAccess::Read => None,
+        };
         let mut lent = self.acquire(share).await?;
         let running = prepared(Arc::clone(sql), bind).fetch_all(&mut lent.connection);
         let rows = timeout(RESPONSE_TIMEOUT, running).await.map_err(|_| stuck())?;
@@ -174,81 +209,38 @@ impl Link {
         rows.map_err(|error| on_statement(error, &self.table))
     }
 
-    /// Runs a statement that reads.
-    pub(super) async fn read(
-        &self,
-        share: Share,
-        sql: Arc<str>,
-        bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, StatementError> {
-        let deadline = Instant::now() + self.patience(share);
-        loop {
-            match self.run(share, &sql, &bind).await {
-                Err(fault) if fault.retry == Retry::Locked && Instant::now() < deadline => {
-                    pause(share).await;
-                }
-                rows => return rows,
-            }
-        }
-    }
-
-    /// Runs a statement that writes, by itself, which commits it.
-    pub(super) async fn write(
-        &self,
-        share: Share,
-        sql: Arc<str>,
-        bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, StatementError> {
-        let deadline = Instant::now() + self.patience(share);
-        loop {
-            match self.try_to_write(share, &sql, &bind).await {
-                Err(fault) if fault.retry == Retry::Locked && Instant::now() < deadline => {
-                    pause(share).await;
-                }
-                rows => return rows,
-            }
-        }
-    }
-
-    async fn try_to_write(
-        &self,
-        share: Share,
-        sql: &Arc<str>,
-        bind: impl Fn(Bound<'static>) -> Bound<'static>,
-    ) -> Result<Vec<SqliteRow>, StatementError> {
-        let _writing = self.writing.lock().await;
-        self.run(share, sql, bind).await
-    }
-
     /// Fails where this process cannot write the file. It waits for no other writer.
     pub(super) async fn require_writable(&self) -> Result<(), StatementError> {
-        let mut lent = self.acquire(Share::Claims).await?;
         // `BEGIN IMMEDIATE` reads where the file is read-only, and does not fail.
         let delete = format!("DELETE FROM {} WHERE false", self.table.records());
-        let writing = sqlx::raw_sql(AssertSqlSafe(delete)).execute(&mut lent.connection);
-        match timeout(RESPONSE_TIMEOUT, writing).await.map_err(|_| stuck())? {
+        match self.run_raw(delete).await? {
             Err(error) if !is_busy(&error) => Err(on_statement(error, &self.table)),
-            _ => {
-                lent.give_back();
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
     /// Fails while others have the write lock, and leaves owners time to renew their leases where
     /// nobody has it.
     pub(super) async fn let_owners_go_first(&self) -> Result<(), StatementError> {
-        let fault = |error| on_statement(error, &self.table);
         {
             let _writing = self.writing.lock().await;
-            let mut lent = self.acquire(Share::Claims).await?;
-            let locking = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut lent.connection);
-            let locked = timeout(RESPONSE_TIMEOUT, locking).await.map_err(|_| stuck())?;
-            lent.give_back();
-            locked.map_err(fault)?;
+            let locked = self.run_raw("BEGIN IMMEDIATE; ROLLBACK".to_owned()).await?;
+            locked.map_err(|error| on_statement(error, &self.table))?;
         }
         sleep(FIRST).await;
         Ok(())
+    }
+
+    /// Runs statements without arguments, unprepared.
+    async fn run_raw(&self, sql: String) -> Result<Result<(), Error>, StatementError> {
+        let mut lent = self.acquire(Share::Claims).await?;
+        // The text has our own statements and checked names in it.
+        let running = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut lent.connection);
+        let ran = timeout(RESPONSE_TIMEOUT, running).await.map_err(|_| stuck())?;
+        if ran.as_ref().map_or_else(is_busy, |_| true) {
+            lent.give_back();
+        }
+        Ok(ran.map(drop))
     }
 }
 

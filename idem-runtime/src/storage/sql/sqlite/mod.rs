@@ -10,6 +10,5 @@ mod storage;
 mod transaction;
 mod verbs;
 
-pub use self::check::SqliteWarning;
 pub use self::connect::SqliteBuilder;
 pub use self::storage::SqliteStorage;

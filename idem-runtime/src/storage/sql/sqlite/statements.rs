@@ -49,7 +49,7 @@ impl BatchVerb {
 
 /// The text of all statements, for one table.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct SqliteStatements {
     table: String,
     batches: Mutex<HashMap<(BatchVerb, usize), Arc<str>>>,
     pub(super) load: Arc<str>,
@@ -57,7 +57,7 @@ pub(super) struct Statements {
     pub(super) purge: Arc<str>,
 }
 
-impl Statements {
+impl SqliteStatements {
     pub(super) fn new(table: &Table) -> Self {
         let table = table.records();
         let found = row::columns("r");
@@ -88,7 +88,7 @@ impl Statements {
     fn text(&self, batch: BatchVerb, rows: usize) -> String {
         let names = batch.arguments().join(", ");
         let holes = vec!["?"; batch.arguments().len()].join(", ");
-        let values: Vec<_> = (0..rows).map(|number| format!("({number}, {holes})")).collect();
+        let values: Vec<_> = (1..=rows).map(|number| format!("({number}, {holes})")).collect();
         let asked = format!("WITH asked (n, {names}) AS (VALUES {})", values.join(", "));
         let table = &self.table;
         let open = open("a.failure");

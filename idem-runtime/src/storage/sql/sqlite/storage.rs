@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Sqlite;
+use sqlx::{Error, Sqlite};
 
 use super::super::connections::{Lent, Share};
-use super::super::database::{Purged, SqlBackend, SqlDatabase};
+use super::super::database::{Purged, SqlBackend};
 use super::super::migrate::Migrations;
-use super::super::row::{self, Found};
-use super::super::statement_error::StatementError;
+use super::super::row::{self, FoundRecord};
+use super::super::statement_error::{SendState, StatementError};
 use super::super::storage::SqlStorage;
 use super::super::table::Table;
-use super::check::{self, SqliteWarning};
-use super::error::on_statement;
-use super::link::{Bound, Link};
+use super::check;
+use super::error::explain;
+use super::link::{FileAccess, SqliteLink, SqliteQuery};
 use super::migrate;
-use super::verbs::Backend;
+use super::verbs::SqliteBackend;
 use crate::key::RecordKey;
 use crate::storage::{Page, StorageError, StorageWarning};
 
@@ -24,25 +24,10 @@ use crate::storage::{Page, StorageError, StorageWarning};
 /// [module](crate::storage::sql).
 pub type SqliteStorage = SqlStorage<Sqlite>;
 
-impl SqliteStorage {
-    /// Looks for settings under which records can be lost: see [`SqliteWarning`].
-    ///
-    /// # Errors
-    ///
-    /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where this SQLite is too
-    /// old.
-    pub async fn check(&self) -> Result<Vec<SqliteWarning>, StorageError> {
-        self.on_driver(async move |backend: Arc<Backend>| check::check(&backend.link).await).await
-    }
-}
+/// A commit writes to a file. One that takes longer is on a disk that does not answer.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-impl SqlDatabase for Sqlite {
-    const BACKEND: &'static str = "sqlite";
-
-    type Backend = Backend;
-}
-
-impl SqlBackend for Backend {
+impl SqlBackend for SqliteBackend {
     type Database = Sqlite;
 
     const MIGRATIONS: Migrations = migrate::MIGRATIONS;
@@ -55,37 +40,42 @@ impl SqlBackend for Backend {
     }
 
     fn limit(&self) -> Duration {
-        Link::limit()
+        SqliteLink::limit()
+    }
+
+    fn response_timeout(&self) -> Duration {
+        COMMIT_TIMEOUT
     }
 
     async fn acquire(&self) -> Result<Lent<'_, Sqlite>, StatementError> {
         self.link.acquire(Share::Claims).await
     }
 
-    fn explain_migration(&self, error: sqlx::Error) -> StorageError {
-        on_statement(error, &self.link.table).into()
+    fn explain(&self, error: Error, send_state: SendState) -> StatementError {
+        explain(error, send_state, &self.link.table)
     }
 
     async fn warnings(&self) -> Result<Vec<StorageWarning>, StorageError> {
-        Ok(check::check(&self.link).await?.iter().map(StorageWarning::from).collect())
+        check::check(&self.link).await
     }
 
-    async fn load(&self, key: &RecordKey) -> Found {
+    async fn load(&self, key: &RecordKey) -> FoundRecord {
         let load = Arc::clone(&self.statements.load);
-        let bind = |query: Bound<'static>| query.bind(key.as_str().to_owned());
-        row::loaded(&self.link.read(Share::Claims, load, bind).await?)
+        let bind = |query: SqliteQuery<'static>| query.bind(key.as_str().to_owned());
+        row::loaded(&self.link.fetch(Share::Claims, FileAccess::Read, load, bind).await?)
     }
 
     async fn scan(&self, after: &str, limit: usize) -> Result<Page, StorageError> {
         let (scan, most) = (Arc::clone(&self.statements.scan), row::count(limit));
-        let bind = |query: Bound<'static>| query.bind(after.to_owned()).bind(most);
-        let rows = self.link.read(Share::Claims, scan, bind).await?;
+        let bind = |query: SqliteQuery<'static>| query.bind(after.to_owned()).bind(most);
+        let rows = self.link.fetch(Share::Claims, FileAccess::Read, scan, bind).await?;
         row::scanned(&rows, limit, |row| row::get(row, 1))
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged, StorageError> {
         let (purge, most) = (Arc::clone(&self.statements.purge), row::count(limit));
-        let rows = self.link.write(Share::Claims, purge, |query| query.bind(most)).await?;
+        let bind = |query: SqliteQuery<'static>| query.bind(most);
+        let rows = self.link.fetch(Share::Claims, FileAccess::Write, purge, bind).await?;
         Ok(Purged { found: rows.len(), removed: rows.len() as u64 })
     }
 

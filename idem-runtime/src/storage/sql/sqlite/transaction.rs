@@ -7,28 +7,23 @@
 
 use std::convert::Infallible;
 use std::slice::from_ref;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::super::answers::Answers;
+use super::super::answers::VerbAnswers;
 use super::super::statement_error::StatementError;
 use super::super::transaction::{
-    Again, BeforeCommit, Isolation, Records, Verdict, into_storage_error, is_nested, single,
+    Again, BeforeCommit, CommitVerdict, Isolation, Records, into_storage_error, is_nested, single,
 };
 use super::error::{is_taken, on_statement};
-use super::link::Session;
+use super::link::SqliteSession;
 use super::statements::BatchVerb;
 use super::storage::SqliteStorage;
-use super::verbs::{Backend, bind_claim, claimed};
+use super::verbs::{SqliteBackend, bind_claim, claimed};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind};
-
-/// A commit does no more than write to a file. One that takes longer is on a disk that does not
-/// answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Records for Sqlite {
     /// A statement that others keep waiting for too long is no more than that.
@@ -49,11 +44,11 @@ impl Records for Sqlite {
     }
 
     async fn claim_on(
-        backend: &Backend,
+        backend: &SqliteBackend,
         connection: &mut SqliteConnection,
         claim: &Claim,
     ) -> Result<Claimed, StorageError> {
-        let mut session = Session::Transaction(&backend.link, connection);
+        let mut session = SqliteSession::Transaction(&backend.link, connection);
         let written =
             backend.write(&mut session, BatchVerb::Claim, from_ref(claim), bind_claim).await;
         match written.map_err(into_storage_error)?.first() {
@@ -63,29 +58,21 @@ impl Records for Sqlite {
     }
 
     async fn complete_on(
-        backend: &Backend,
+        backend: &SqliteBackend,
         connection: &mut SqliteConnection,
         complete: &Complete,
-    ) -> Result<Answers<Complete>, StatementError> {
-        let mut session = Session::Transaction(&backend.link, connection);
+    ) -> Result<VerbAnswers<Complete>, StatementError> {
+        let mut session = SqliteSession::Transaction(&backend.link, connection);
         backend.complete(&mut session, from_ref(complete)).await
     }
 
     async fn release_on(
-        backend: &Backend,
+        backend: &SqliteBackend,
         connection: &mut SqliteConnection,
         release: &Release,
-    ) -> Result<Answers<Release>, StatementError> {
-        let mut session = Session::Transaction(&backend.link, connection);
+    ) -> Result<VerbAnswers<Release>, StatementError> {
+        let mut session = SqliteSession::Transaction(&backend.link, connection);
         backend.release(&mut session, from_ref(release)).await
-    }
-
-    fn classify(backend: &Backend, error: sqlx::Error) -> StatementError {
-        on_statement(error, &backend.link.table)
-    }
-
-    fn response_timeout(_backend: &Backend) -> Duration {
-        PATIENCE
     }
 
     /// SQLite is in this process: it always answers.
@@ -121,10 +108,10 @@ impl Records for Sqlite {
         })
     }
 
-    fn verdict<'c>(
-        _storage: &'c SqliteStorage,
-        witness: &'c Infallible,
-    ) -> BoxFuture<'c, Result<Verdict, StorageError>> {
+    async fn verdict_on(
+        _backend: &SqliteBackend,
+        witness: &Infallible,
+    ) -> Result<CommitVerdict, StorageError> {
         match *witness {}
     }
 }

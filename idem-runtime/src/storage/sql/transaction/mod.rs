@@ -21,7 +21,7 @@
 //! | MySQL, MariaDB | the record of a call, as the transaction itself sees it | the record has its owner | the record has not, and nobody has it locked |
 //! | SQLite | none: it runs in this process, and its reply cannot be lost | | |
 //!
-//! Anything else is [`Verdict::Unknown`].
+//! Anything else is [`CommitVerdict::Unknown`].
 
 mod again;
 #[cfg(feature = "postgres")]
@@ -31,6 +31,7 @@ mod isolation;
 mod tx;
 mod verdict;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -45,10 +46,10 @@ pub use self::connection::TransactionConnection;
 pub use self::isolation::Isolation;
 pub(crate) use self::tx::Lender;
 pub use self::tx::Tx;
-pub(crate) use self::verdict::{BeforeCommit, Uncommitted, Verdict};
-use super::answers::{Answer, Answers};
-use super::database::SqlDatabase;
-use super::statement_error::{Retry, StatementError};
+pub(crate) use self::verdict::{BeforeCommit, CommitVerdict, Uncommitted};
+use super::answers::{VerbAnswer, VerbAnswers};
+use super::database::{SqlBackend, SqlDatabase};
+use super::statement_error::{Rerun, SendState, StatementError};
 use super::storage::SqlStorage;
 use super::trial::name_right;
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind, Written};
@@ -85,23 +86,17 @@ pub(crate) trait Records: SqlDatabase {
         backend: &Self::Backend,
         connection: &mut Self::Connection,
         complete: &Complete,
-    ) -> impl Future<Output = Result<Answers<Complete>, StatementError>> + Send;
+    ) -> impl Future<Output = Result<VerbAnswers<Complete>, StatementError>> + Send;
 
     /// Releases a key on the connection.
     fn release_on(
         backend: &Self::Backend,
         connection: &mut Self::Connection,
         release: &Release,
-    ) -> impl Future<Output = Result<Answers<Release>, StatementError>> + Send;
-
-    /// Classifies the error of a statement.
-    fn classify(backend: &Self::Backend, error: sqlx::Error) -> StatementError;
-
-    /// How long an answer may take.
-    fn response_timeout(backend: &Self::Backend) -> Duration;
+    ) -> impl Future<Output = Result<VerbAnswers<Release>, StatementError>> + Send;
 
     /// Identifies the transaction after its connection is lost.
-    type Witness: Send + Sync;
+    type Witness: Clone + Send + Sync + 'static;
 
     /// Asks the transaction for its witness. An error means that it cannot be committed.
     fn witness<'c>(
@@ -110,10 +105,20 @@ pub(crate) trait Records: SqlDatabase {
     ) -> BoxFuture<'c, Result<BeforeCommit<Self::Witness>, StorageError>>;
 
     /// Asks on another connection what became of the transaction.
+    fn verdict_on(
+        backend: &Self::Backend,
+        witness: &Self::Witness,
+    ) -> impl Future<Output = Result<CommitVerdict, StorageError>> + Send;
+
+    /// Like [`verdict_on`](Self::verdict_on), on the driver.
     fn verdict<'c>(
         storage: &'c SqlStorage<Self>,
-        witness: &'c Self::Witness,
-    ) -> BoxFuture<'c, Result<Verdict, StorageError>>;
+        witness: &Self::Witness,
+    ) -> BoxFuture<'c, Result<CommitVerdict, StorageError>> {
+        let witness = witness.clone();
+        let ask = async move |backend: Arc<_>| Self::verdict_on(&backend, &witness).await;
+        Box::pin(storage.on_driver(ask))
+    }
 
     /// Decides who runs. The answer is `InProgress` where another transaction holds the key.
     fn claim<'c>(
@@ -159,7 +164,9 @@ pub(crate) trait Records: SqlDatabase {
             let committing = timeout(Self::patience(storage), transaction.commit());
             let error = match committing.await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => into_storage_error(Self::classify(storage.backend(), error)),
+                Ok(Err(error)) => {
+                    into_storage_error(storage.backend().explain(error, SendState::Sent))
+                }
                 Err(_) => {
                     let message = format!("{} did not answer COMMIT in time", Self::BACKEND);
                     StorageError::new(StorageErrorKind::Indeterminate, message)
@@ -179,7 +186,7 @@ pub(crate) trait Records: SqlDatabase {
 
     /// How long an answer may take.
     fn patience(storage: &SqlStorage<Self>) -> Duration {
-        Self::response_timeout(storage.backend())
+        storage.backend().response_timeout()
     }
 }
 
@@ -195,8 +202,8 @@ pub(super) fn in_progress(claim: &Claim) -> Claimed {
 /// The error of a statement. What it has done counts only if the transaction commits.
 pub(super) fn into_storage_error(fault: StatementError) -> StorageError {
     match fault.retry {
-        Retry::Together | Retry::Locked => aborted().with_source(fault.error),
-        Retry::Never | Retry::Individually => fault.error,
+        Rerun::Together | Rerun::Locked => aborted().with_source(fault.error),
+        Rerun::Never | Rerun::Individually => fault.error,
     }
 }
 
@@ -209,14 +216,14 @@ pub(super) fn aborted() -> StorageError {
 
 /// The answer to the one verb of a batch.
 pub(super) fn single<R>(
-    answers: Result<Vec<Answer<R>>, StatementError>,
+    answers: Result<Vec<VerbAnswer<R>>, StatementError>,
 ) -> Result<R, StorageError> {
     match answers.map_err(into_storage_error)?.pop() {
-        Some(Answer::Settled(answer)) => answer,
-        Some(Answer::Together(error)) => Err(aborted().with_source(error)),
+        Some(VerbAnswer::Settled(answer)) => answer,
+        Some(VerbAnswer::Together(error)) => Err(aborted().with_source(error)),
         // The row changes under us, although it is locked: what it depends on is time. The next
         // attempt sees it as it is then.
-        Some(Answer::Stale | Answer::Individually) | None => Err(aborted()),
+        Some(VerbAnswer::Stale | VerbAnswer::Individually) | None => Err(aborted()),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum BeforeCommit<W> {
     not(any(feature = "postgres", feature = "mysql")),
     expect(dead_code, reason = "SQLite always answers a commit")
 )]
-pub(crate) enum Verdict {
+pub(crate) enum CommitVerdict {
     Committed,
     RolledBack,
     /// It has not ended: ask again.
