@@ -42,14 +42,14 @@ struct MemoryTable {
 
 struct Shard {
     slots: HashTable<Slot>,
-    /// No record expires earlier: until then looking for expired ones is in vain.
+    /// No record expires earlier, so until then there is nothing to remove.
     first_expiry: Timestamp,
 }
 
 /// A key with its record. Small, so that a growing table moves little.
 struct Slot {
     key: RecordKey,
-    /// Empty only while it is being decided what becomes of it.
+    /// Empty only while an event is applied.
     record: Box<Option<Record>>,
 }
 
@@ -94,12 +94,12 @@ impl MemoryStorage {
         }))
     }
 
-    /// How many records it holds, those included that are expired and not yet removed.
+    /// The number of records, including expired ones that are not removed yet.
     pub fn len(&self) -> usize {
         self.0.len.load(Ordering::Relaxed)
     }
 
-    /// What a claim with this fingerprint would replay, without the rest of a claim.
+    /// The result that a claim with this fingerprint would replay.
     pub(super) fn replay(&self, key: &RecordKey, fingerprint: &Fingerprint) -> Option<Finished> {
         let finished = |record: &Record| match &record.state {
             State::Finished(finished) if record.fingerprint == *fingerprint => {

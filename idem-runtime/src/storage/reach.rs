@@ -1,7 +1,7 @@
-//! Why a server is not reached: the words that all storages have for it, and what is looked at in a
-//! URL before a client reads it.
+//! Why a server cannot be reached, in the same words for all storages, and the check of a URL
+//! before a client parses it.
 //!
-//! Clients tell most of this in their texts alone, and each in its own.
+//! Clients report most of this only in their error texts, each in its own words.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub(crate) fn reason(text: &str) -> Option<&'static str> {
     }
 }
 
-/// What an error of a client means that has no connection.
+/// Classifies the error of a client that has no connection.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(crate) fn unreached(called: &str, text: &str) -> (StorageErrorKind, Cow<'static, str>) {
     if let Some(why) = refused_handshake(text) {

@@ -21,19 +21,19 @@
 //! | Processing(n), park | lease and then ttl pass | same: it waits for the claim that parks it | |
 //! | anything whose retention is not over | purge | same | kept: retention of a Processing record outlives its lease |
 //!
-//! A fence never goes back while a record is there. "Recovered" says that the owner before died, which
-//! a fence above 1 does not: the owner before may have released the key. It is part of the record, so
-//! that a claim that is repeated after a lost reply gets the same answer.
+//! A fence never goes back while a record is there. "Recovered" says that the owner before died,
+//! which a fence above 1 does not: the owner before may have released the key. It is part of the
+//! record, so that a claim that is repeated after a lost reply gets the same answer.
 //!
-//! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage and the
-//! statements of the SQL storages restate it and are tested against it.
+//! [`step`] is pure: no I/O, no clock. The memory storage runs it; the Lua of the Redis storage and
+//! the statements of the SQL storages restate it and are tested against it.
 
 use crate::record::{CrashPolicy, Failure, Fence, Finish, Finished, Record, State, Timestamp};
 use crate::storage::{Claim, Claimed, Complete, Lost, Release, Renew, Written};
 
 /// Something that happens to a record.
 pub trait Transition {
-    /// What the caller is told.
+    /// The caller's answer.
     type Reply;
 
     /// The record afterwards, and the reply. `record` is not expired.

@@ -12,7 +12,8 @@ use std::fmt;
 /// # use idem_runtime as idempotency;
 /// use idempotency::storage::StorageWarning;
 ///
-/// let warning = StorageWarning::new("fsync", "fsync is `off`: a crash can lose all records; set it to `on`");
+/// let warning =
+///     StorageWarning::new("fsync", "fsync is `off`: set it to `on`");
 /// assert_eq!(warning.setting(), "fsync");
 /// assert!(warning.to_string().ends_with("set it to `on`"));
 /// ```

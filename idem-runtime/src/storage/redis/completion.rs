@@ -12,7 +12,7 @@ const MOST: usize = 16;
 /// Most bytes of one call, unless a single record has more: the server copies them more than once.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// What is to be written to one record.
+/// The completion of one record.
 pub(super) struct Completion {
     key: String,
     before: [u8; wire::PREFIX_LEN],

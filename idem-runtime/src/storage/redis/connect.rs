@@ -65,8 +65,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Connects, and checks the server: what [`warnings`](crate::storage::Storage::warnings) reports
-    /// is logged.
+    /// Connects, and checks the server: what [`warnings`](crate::storage::Storage::warnings)
+    /// reports is logged.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl RedisBuilder {
         let behind = |tried| {
             transport(address.clone(), self.certificates.clone(), self.timeouts, &server, tried)
         };
-        // A server that is too old is told by its version, not by the commands that it lacks.
+        // A server that is too old is reported by its version, not by the commands that it lacks.
         let warnings = check(&*behind(None)?, &server, &prefix).await?;
         for warning in &warnings {
             tracing::warn!(server, "{warning}");

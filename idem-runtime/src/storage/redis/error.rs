@@ -114,8 +114,8 @@ fn refusal(code: &str) -> Option<(StorageErrorKind, &'static str)> {
     })
 }
 
-/// What the texts of servers mean whose code says too little. The client of a cluster hands on
-/// nothing but the texts of its nodes.
+/// Reasons by the server's text, where its code is too general. A cluster's client passes on only
+/// the texts of its nodes.
 const TEXTS: [(&str, StorageErrorKind, &str); 9] = {
     use StorageErrorKind::{Configuration, NotApplied};
     [
@@ -181,7 +181,7 @@ fn transport(error: &RedisError, sent: bool, server: &str) -> (StorageErrorKind,
 
 /// Why there is no connection.
 fn not_reached(error: &RedisError, text: &str, server: &str) -> Option<&'static str> {
-    /// What TLS says where the server answered in the clear.
+    /// TLS errors of a server that answered in plain text.
     const IN_THE_CLEAR: [&str; 3] = ["corrupt message", "InvalidContentType", "invalid TLS"];
 
     if error.is_timeout() && server.starts_with("rediss") {

@@ -1,4 +1,4 @@
-//! A connection that is made when it is needed and given up when it is no longer good.
+//! A connection that is made on demand and given up when it breaks.
 //!
 //! Why not the client's own connection manager: it keeps a connection whose server answers
 //! `READONLY` (a demoted primary) or no longer answers at all, it does not ask the sentinels again,

@@ -124,8 +124,8 @@
 //! - by hand: `FLUSHALL`, `DEL`.
 //!
 //! A server without persistence or with an eviction policy is reported in the log when it is
-//! connected to, and by [`warnings`](super::Storage::warnings). A fence starts again at 1 when the record is lost or deleted; the
-//! owner id, which every write compares, does not repeat.
+//! connected to, and by [`warnings`](super::Storage::warnings). A fence starts again at 1 when the
+//! record is lost or deleted; the owner id, which every write compares, does not repeat.
 
 mod address;
 mod check;

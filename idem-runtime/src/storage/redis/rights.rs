@@ -1,14 +1,13 @@
-//! What a user of the server has to be allowed, tried before a body depends on it.
+//! Checks the rights of the server's user before the first body depends on them.
 //!
-//! A claim of a free key is a `SET`, which a user may be allowed who may not run the scripts, or
-//! not what is in them. Such a user's bodies would run, lose their leases and leave no result. So
-//! each connection begins with a trial on a key of its own: the command of a claim, the two ways to
-//! call a script, and a script that runs every command of the others and says which are refused. A
-//! connection that comes after a failover is tried as well, for servers do not tell each other who
-//! may do what. The client of a cluster connects by itself; there each primary is tried when the
-//! storage is made.
+//! A claim of a free key is a `SET`. A user with the right to that, but not to the scripts or their
+//! commands, would run bodies that lose their leases and leave no result. So each new connection
+//! runs a trial on a probe key: a claim's command, the two ways to call a script, and a script that
+//! tries every command of the others and lists the refused ones. Connections after a failover are
+//! tried too, since servers do not share their users' rights. A cluster's client connects by
+//! itself; there each primary is tried when the storage is made.
 //!
-//! Without the right to publish waiters poll, which is slower and nothing worse.
+//! Without the right to publish, waiters poll, which is slower and loses nothing.
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
@@ -16,14 +15,14 @@ use super::error::{LACKS_RIGHTS, is_refusal};
 use super::script::Lua;
 use crate::record::OwnerId;
 
-/// What the server lets this user do, beside what nobody can do without.
+/// The optional rights of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rights {
     /// Waiters can be woken.
     pub(super) publishes: bool,
 }
 
-/// What follows the prefix in the keys that are tried.
+/// The part after the prefix in the keys that are tried.
 const PROBE: &str = "probe:";
 
 /// A key that no record has.
@@ -31,8 +30,8 @@ pub(super) fn key(prefix: &str, tag: &str) -> String {
     format!("{prefix}{PROBE}{{{tag}}}:{}", OwnerId::random())
 }
 
-/// What is tried with `key`. A claim's `SET` asks for the same rights, and there is nothing here
-/// for it to change. Some servers repeat the arguments in their errors, so these are plain text.
+/// The commands that are tried on `key`. The `SET` needs the same rights as a claim's and changes
+/// nothing. Some servers repeat arguments in their errors, so these are plain text.
 fn trials(key: &str) -> [(&'static str, Cmd); 3] {
     let mut set = Cmd::new();
     set.arg("SET").arg(key).arg("probe").arg("XX").arg("GET").arg("PX").arg(1);

@@ -102,7 +102,7 @@ impl Senders {
     }
 }
 
-/// Dropped when a runtime ends, or when nobody needs its connections any more.
+/// Dropped when a runtime ends, or when its connections are no longer needed.
 struct Ended {
     runtimes: Weak<Runtimes>,
     id: Id,

@@ -17,7 +17,7 @@ use super::address::RedisAddress;
 use super::transport::without_delay;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Certificates of one's own; without any, the servers are checked against the system's.
+/// Custom certificates; without any, servers are checked against the system's.
 #[derive(Clone)]
 pub(super) struct Certificates(TlsCertificates);
 

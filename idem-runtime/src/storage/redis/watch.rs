@@ -1,15 +1,14 @@
 //! Wake-ups for waiters, through sharded pub/sub.
 //!
-//! The scripts that end an operation which a claim has met at work publish to the channel that is
-//! named like the record's key, so that in a cluster message and record are on the same node and no
-//! other node hears of it. Subscriptions have a connection of their own, made at the first of them.
-//! A key is subscribed to while somebody waits for it. When the connection is lost or the key moves
-//! to another node, whatever is still waited for is subscribed to again, and its waiters are woken,
-//! for a message may have been missed.
+//! The scripts publish an outcome that has waiters to the channel named like the record's key, so
+//! that in a cluster message and record are on one node. Subscriptions have a connection of their
+//! own, made for the first one. A key is subscribed to while it has waiters. When the connection is
+//! lost or the key moves to another node, keys with waiters are subscribed to again, and the
+//! waiters are woken, since a message may have been missed.
 //!
-//! The library's own thread subscribes and unsubscribes, so that a dropped waiter or runtime does not
-//! interrupt it. A key counts as subscribed before the command is sent: the server may subscribe
-//! even if its reply is lost.
+//! The library's own thread subscribes and unsubscribes, so that a dropped waiter or runtime does
+//! not interrupt it. A key counts as subscribed before the command is sent: the server may
+//! subscribe even if its reply is lost.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,10 +46,10 @@ struct Subscriptions {
     unavailable: AtomicBool,
 }
 
-/// What is known of a key's subscription.
+/// The state of a key's subscription.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subscription {
-    /// The server may have been asked for it.
+    /// `SSUBSCRIBE` may have been sent.
     Asked,
     Acknowledged,
 }
@@ -154,8 +153,8 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes again to what somebody waits for, for as long as somebody does, and wakes them: a
-    /// message may have been missed.
+    /// Subscribes to the keys with waiters until that succeeds, and wakes the waiters: a message
+    /// may have been missed.
     async fn subscribe_again(&self) {
         let backoff = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(20))

@@ -44,9 +44,8 @@ const LENGTH_LEN: usize = 8;
 /// Length of version, owner and status.
 pub(super) const PREFIX_LEN: usize = FENCE;
 
-/// How much longer than lease and ttl a record is kept that is to be parked when its owner dies:
-/// 1000 years, which is for ever. It has an expiry all the same, since what is left of that says
-/// what is left of the lease. The scripts have the number too.
+/// Extra retention of a record that is parked when its owner dies: 1000 years. It needs an expiry,
+/// because the remaining time to live tells the remaining lease. The scripts repeat the number.
 const PARKED_MILLIS: u64 = 31_557_600_000_000;
 
 /// Durations are clamped to this, so that sums of them stay exact in Lua and within what Redis
@@ -135,7 +134,7 @@ fn put_failure(body: &mut Vec<u8>, failure: &Failure) {
             body.extend(size.to_be_bytes());
         }
         Failure::Unserializable => body.push(b'u'),
-        // Its status says it all.
+        // The status is enough.
         Failure::Indeterminate => {}
     }
 }
@@ -149,8 +148,7 @@ fn put_payload(body: &mut Vec<u8>, payload: &Payload) {
     body.extend_from_slice(&payload.bytes);
 }
 
-/// What a record's bytes say. Its deadlines are not among them: the key's own remaining time tells
-/// those.
+/// A decoded record without its deadlines, which the key's remaining time to live tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredRecord {
     pub(super) fingerprint: Fingerprint,

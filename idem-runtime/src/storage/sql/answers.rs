@@ -7,7 +7,7 @@ use crate::storage::StorageError;
 use crate::storage::Written;
 use crate::storage::transition::Transition;
 
-/// What is known of one verb.
+/// The answer to one verb, so far.
 #[derive(Debug)]
 pub(crate) enum VerbAnswer<R> {
     /// The verb's answer.

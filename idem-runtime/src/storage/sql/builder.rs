@@ -118,6 +118,7 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
             connections: DB::CONNECTIONS,
             connection_timeout: PATIENCE,
             response_timeout: Duration::from_secs(10),
+            #[cfg(feature = "postgres")]
             prepared_statements: true,
         };
         SqlBuilder { options, database: PhantomData }

@@ -41,7 +41,7 @@ pub(super) fn never() -> impl Display {
     Timestamp::NEVER.as_millis()
 }
 
-/// What a release sets of the row.
+/// The assignments of a release.
 pub(super) fn released(now: &str, of: &str) -> String {
     let expiry = format!("({now} + r.ttl_ms)");
     let purge_after = purge_after(&expiry);
@@ -75,7 +75,7 @@ pub(super) fn purge_after(expiry: &str) -> String {
 /// claim's, or is parked.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn on_conflict() -> String {
-    // The moment of the claim, as the row that it would insert says it.
+    // The moment of the claim, from the row that it would insert.
     let now = "(excluded.lease_until - excluded.lease_ms)";
     let free = free(now, "excluded.fingerprint", "excluded.owner");
     let lapsed = format!("r.expires_at > {now} AND r.status = 'processing'");

@@ -47,6 +47,7 @@ pub(crate) struct SqlOptions {
     pub(super) connections: u32,
     pub(super) connection_timeout: Duration,
     pub(super) response_timeout: Duration,
+    #[cfg(feature = "postgres")]
     pub(super) prepared_statements: bool,
 }
 
@@ -66,7 +67,7 @@ pub(crate) trait SqlBackend:
     /// Most records that one [`purge`](Self::purge) looks at.
     const PURGE_BATCH: usize = usize::MAX;
 
-    /// Whether the database has users, who may do one thing and not another.
+    /// Whether the database has users with rights.
     const HAS_RIGHTS: bool = true;
 
     /// The storage's tables.
@@ -117,7 +118,7 @@ pub(crate) trait SqlBackend:
     }
 }
 
-/// What a purge has done.
+/// The result of a purge.
 pub(crate) struct Purged {
     /// Expired records that it found.
     pub(crate) found: usize,

@@ -33,7 +33,7 @@ pub trait Dialect: Database {
     }
 }
 
-/// What is the same for every database, and whose types are the database's.
+/// Methods whose text is the same for every database, and whose types are not.
 macro_rules! raw_statements {
     () => {
         fn run_raw(

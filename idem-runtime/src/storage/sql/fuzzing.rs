@@ -1,4 +1,4 @@
-//! The row's decoder, opened for a fuzzer. Not for people.
+//! The row's decoder, for a fuzzer. Not public API; exempt from semver.
 
 use sqlx::sqlite::SqliteRow;
 

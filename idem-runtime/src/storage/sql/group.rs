@@ -5,7 +5,7 @@
 //! [`Batcher`] and go as one multi-row statement. Batches run on the [driver](crate::driver), where
 //! no runtime of the application can hold them up.
 //!
-//! | what could go wrong in a batch | what is done |
+//! | in a batch | then |
 //! |---|---|
 //! | two verbs of one key | the second waits for the next batch: one statement changes a row once |
 //! | two batches lock each other's rows | batches are sorted by key; a batch that the database still aborts is sent again |

@@ -19,15 +19,15 @@
 //!
 //! `connect(url)` makes missing tables and upgrades older ones. A storage that is built from the
 //! application's pool does so only in `migrate()`. Every process may call either at its start: a
-//! migration runs in a transaction and under a lock, or, in MySQL, which has no transactional DDL, in
-//! steps that may run twice. A migrations table lists what has been applied, and where the tables are
-//! up to date it is read, without a lock and without the right to create tables.
+//! migration runs in a transaction and under a lock, or, in MySQL, which has no transactional DDL,
+//! in steps that may run twice. A migrations table lists what has been applied, and where the
+//! tables are up to date it is read, without a lock and without the right to create tables.
 //!
 //! Applications that run their own migrations take the schema from [`POSTGRES_SCHEMA`],
 //! [`MYSQL_SCHEMA`] or [`SQLITE_SCHEMA`]; `connect` leaves tables that work as they are. A storage
 //! without its tables answers with an error of kind
-//! [`Configuration`](super::StorageErrorKind::Configuration). Table and schema can be named; keys are
-//! compared byte by byte whatever the database's collation.
+//! [`Configuration`](super::StorageErrorKind::Configuration). Table and schema can be named; keys
+//! are compared byte by byte whatever the database's collation.
 //!
 //! Times are whole milliseconds since the Unix epoch, in integers: they are the same in every
 //! database, no session's time zone touches them, and sums of them are exact.
@@ -41,10 +41,10 @@
 //! | SQLite | a read; free rows by `INSERT … ON CONFLICT … RETURNING` | one statement; a read where that matches nothing |
 //! | MySQL, MariaDB | a read; `INSERT` and conditional `UPDATE` | one statement to complete, after a read to renew and release; where it meets some of a batch, another read, by owner |
 //!
-//! A replay writes nothing and takes no lock. Every write repeats its conditions, so that an earlier
-//! read is never trusted; a row that changed meanwhile is read again. What an unchanged row means to
-//! a verb is decided by [`storage::transition`](crate::storage::transition), and the statements are
-//! tested against that with random histories.
+//! A replay writes nothing and takes no lock. Every write repeats its conditions, so that an
+//! earlier read is never trusted; a row that changed meanwhile is read again. What an unchanged row
+//! means to a verb is decided by [`storage::transition`](crate::storage::transition), and the
+//! statements are tested against that with random histories.
 //!
 //! The database's clock decides: `clock_timestamp()`, `UTC_TIMESTAMP`, and for SQLite, which has no
 //! server, the clock of the machine.
@@ -52,18 +52,18 @@
 //! # Many verbs, one commit
 //!
 //! Verbs that arrive while a statement is running queue and go as one multi-row statement and one
-//! commit; a lone verb goes at once. So a storage uses one connection for each kind of verb (on MySQL
-//! two for claims and two for completions, whose commits the server groups), and more only while a
-//! statement waits for a lock.
+//! commit; a lone verb goes at once. So a storage uses one connection for each kind of verb (on
+//! MySQL two for claims and two for completions, whose commits the server groups), and more only
+//! while a statement waits for a lock.
 //!
 //! # Connections and settings
 //!
 //! The connections are the storage's own, on a thread of the library's, with the options of the
 //! application's pool if it is made from one. Nothing that bodies or callers do with that pool, or
 //! with their runtimes, affects them. Each session gets the settings that the statements rely on
-//! (isolation, commits, lock timeout), or, behind a pooler, each statement does. Nothing waits for a
-//! lock on the server for longer than a second: a claim of a key that an open transaction holds is
-//! answered `InProgress` then.
+//! (isolation, commits, lock timeout), or, behind a pooler, each statement does. Nothing waits for
+//! a lock on the server for longer than a second: a claim of a key that an open transaction holds
+//! is answered `InProgress` then.
 //!
 //! # In a transaction of the application's
 //!
@@ -76,9 +76,9 @@
 //! Waiters of a key are woken at once by completions in their own process. For those of other
 //! processes, all waiters of a process share one poll, about every 25 ms while there are any.
 //! Postgres has `LISTEN`/`NOTIFY`, but every commit that notifies takes a lock of the whole server:
-//! 64 callers reach 0.6 of their throughput without it (four processes listening; `cargo xtask bench
-//! --quick --only postgres`, row *NOTIFY*). And it needs a session of its own, which poolers do not
-//! give.
+//! 64 callers reach 0.6 of their throughput without it (four processes listening;
+//! `cargo xtask bench --quick --only postgres`, row *NOTIFY*). And it needs a session of its own,
+//! which poolers do not give.
 //!
 //! # Poolers, TLS
 //!

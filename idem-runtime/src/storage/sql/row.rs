@@ -158,8 +158,8 @@ where
 /// Reads the record from the columns that start at `first`; none where its version is `NULL`, or
 /// its retention is over at `now`.
 ///
-/// A row that cannot be read is an error of kind `Corrupt` or `NewerVersion`. What its expiry means
-/// is the same in every version.
+/// A row that cannot be read is an error of kind `Corrupt` or `NewerVersion`. The expiry has the
+/// same meaning in every version.
 pub(super) fn read(row: &impl RecordRow, first: usize, now: Timestamp) -> FoundRecord {
     ColumnReader { row, next: first }.record(now)
 }
@@ -287,8 +287,8 @@ fn newer() -> StorageError {
     StorageError::new(StorageErrorKind::NewerVersion, message)
 }
 
-/// What a row that was read and not written says to a verb. Where the verb would have changed it,
-/// the row is not what the statement met.
+/// The answer of an unchanged row to a verb. If the verb would change it, the row is another one
+/// than the statement met: the answer is `Stale`.
 pub(super) fn settle<E: Transition>(
     found: FoundRecord,
     verb: &E,
@@ -303,7 +303,7 @@ pub(super) fn settle<E: Transition>(
     }
 }
 
-/// What a claim that changed the row has done to it: it is the caller's now, or it was parked.
+/// The answer to a claim that changed the row: acquired or parked.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn won(
     status: &str,

@@ -80,8 +80,8 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     }
 
     /// Makes the tables where a storage that connects lacks them: see [`migrate`]. Rights are tried
-    /// on tables that exist. A user who makes them may lack the rights of verbs, and the first claim
-    /// tries those.
+    /// on tables that exist. A user who makes them may lack the rights of verbs, and the first
+    /// claim tries those.
     pub(super) async fn ensure_tables(&self) -> Result<(), StorageError> {
         let listed = self.on_driver(async move |backend: Arc<DB::Backend>| {
             let mut lent = backend.acquire().await?;

@@ -10,7 +10,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 /// The records' table unless another is named; the `.sql` files make it under this name.
 pub(super) const DEFAULT_TABLE: &str = "idempotency_records";
 
-/// Longest name: what is put behind it fits into the 63 bytes that Postgres allows.
+/// Longest name: with a suffix it fits into the 63 bytes that Postgres allows.
 const LONGEST: usize = 48;
 
 /// How a database quotes names.

@@ -70,7 +70,7 @@ impl Poller {
             if keys.is_empty() {
                 self.polling.store(false, Ordering::SeqCst);
                 self.ended = true;
-                // A waiter that came between the look and the store has started no poller.
+                // A waiter that subscribed just before the store has started no poller.
                 if self.watchers.keys().is_empty() || self.polling.swap(true, Ordering::SeqCst) {
                     return;
                 }

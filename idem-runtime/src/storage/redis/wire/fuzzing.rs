@@ -1,4 +1,4 @@
-//! The decoder, opened for a fuzzer. Not for people.
+//! The decoder, for a fuzzer. Not public API; exempt from semver.
 
 use super::{
     FENCE, PREFIX_LEN, STATUS, StoredRecord, StoredState, encode_finish, finished_prefix,
@@ -7,9 +7,8 @@ use super::{
 use crate::record::{CrashPolicy, millis};
 use crate::storage::StorageError;
 
-/// Reads a record, and writes what it has read. What it does not keep, because it means nothing to
-/// it, it takes from the bytes: whether somebody waits, what the policy of a finished call was, and
-/// what a released one had asked for.
+/// Decodes a record, and encodes it again. Fields that decoding drops are copied from the bytes:
+/// the mark of waiters, the policy of a finished call, lease and ttl of a released one.
 ///
 /// # Errors
 ///

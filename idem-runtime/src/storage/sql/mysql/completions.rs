@@ -43,7 +43,7 @@ pub(super) fn chunks(batch: &[Complete]) -> Vec<Chunk<'_>> {
 }
 
 impl Chunk<'_> {
-    /// Whether a completion may go with these: what is not given for each of them is the same.
+    /// Whether a completion fits: the values that a statement has once are the same.
     fn takes(&self, complete: &Complete, columns: &FinishColumns<'_>, bytes: usize) -> bool {
         let (first, (_, with)) = (&self.columns[0], self.completes[0]);
         self.completes.len() < SIZES[SIZES.len() - 1]

@@ -29,8 +29,8 @@ impl SqlDatabase for MySql {
 
     const QUOTE: Quote = Quote::Backtick;
 
-    /// One for each batch that may be under way at once, and some for reads and for what waits for a
-    /// lock.
+    /// One for each batch that may be under way at once, and some for reads and for what waits for
+    /// a lock.
     const CONNECTIONS: u32 = 8;
 
     type Backend = MySqlBackend;

@@ -83,7 +83,7 @@ fn refusal(
             let file = "the statements of `idempotency::storage::sql::MYSQL_SCHEMA`";
             never(Configuration, &migrate::missing(table, file))
         }
-        // A column that is not there, or one that nobody here fills.
+        // A column is missing, or is required and unknown to this version.
         1054 | 1048 | 1364 => never(Configuration, &migrate::other_columns(table)),
         1142 | 1143 | 1370 => never(
             Configuration,
@@ -106,8 +106,8 @@ fn refusal(
         1040 | 1203 | 1226 => never(NotApplied, "mysql has no connection left"),
         // Of a statement that reads.
         3024 => never(NotApplied, "mysql cancelled the statement"),
-        // The statement may have been committed when the server was told to stop, or a proxy lost
-        // it, which says so with a client's number.
+        // The statement may have been committed before the shutdown, or a proxy lost it and says so
+        // with a client's error number.
         1053 | 1077 | 1152 | 1158..=1161 | 1927 | 2000..=2999 | 3169 | 4031 => {
             broken(send_state.kind(), "the mysql server is shutting down")
         }

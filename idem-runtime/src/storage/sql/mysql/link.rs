@@ -32,18 +32,18 @@ use super::values::{SqlValue, bound, written_out};
 #[derive(Debug)]
 pub(super) struct MySqlLink {
     connections: Connections<MySql>,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
-    /// What the server is, once that has been asked.
+    /// The server's product and settings, once they were read.
     server: OnceCell<Server>,
 }
 
-/// What has to be known of the server.
+/// The server's product and settings on which statements depend.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
     pub(super) is_mariadb: bool,
-    /// A lock that is not had in time ends the transaction, not the statement alone.
+    /// A lock wait timeout ends the transaction, not the statement alone.
     pub(super) rolls_back: bool,
 }
 
@@ -53,8 +53,7 @@ pub const SETTINGS: &str = "ROLLBACK; SET SESSION autocommit = 1, innodb_lock_wa
                         sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'; \
                         SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
-/// Refused inside of a transaction. Elsewhere it says of the next one what holds wherever records
-/// can be written.
+/// Refused inside a transaction. Outside it sets what already holds where records can be written.
 pub(super) const OUTSIDE: &str = "SET TRANSACTION READ WRITE";
 
 impl MySqlLink {
@@ -67,11 +66,6 @@ impl MySqlLink {
         let (patience, response_timeout) = (options.connection_timeout, options.response_timeout);
         let connections = Connections::new(pool, options.connections, patience, address);
         Self { connections, patience, table, response_timeout, server: OnceCell::new() }
-    }
-
-    /// How long the caller of a verb waits for what runs elsewhere.
-    pub(super) fn limit(&self) -> Duration {
-        (self.patience + self.response_timeout) * 2
     }
 
     /// A connection with our settings.
@@ -205,7 +199,7 @@ impl<'a> MySqlSession<'a> {
         Ok(self.checked(answer.ok())?.rows_affected())
     }
 
-    /// What the server is.
+    /// Reads the server's product and settings, once.
     pub(super) async fn server(&mut self) -> Result<Server, StatementError> {
         let link = self.link;
         let ask = async || {

@@ -1,10 +1,9 @@
-//! Why a MySQL or MariaDB server does not let a client in, or not to the database, or not with
-//! these settings.
+//! Why MySQL or MariaDB refuses a login, a database or a session's settings.
 
-/// What a number of the server's means; none where it is about something else.
+/// The reason behind an error number, if it is about the login.
 pub(super) fn refusal(number: u16) -> Option<&'static str> {
     Some(match number {
-        // Of a user who has to come in encrypted the server says no more than that.
+        // The server says no more when the user requires an encrypted connection.
         1045 | 1698 => {
             "mysql does not accept the user name or the password (or takes an encrypted connection alone: `REQUIRE SSL` of the user, or \
              `require_secure_transport`)"

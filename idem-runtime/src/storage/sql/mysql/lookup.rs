@@ -1,4 +1,4 @@
-//! The row of a verb's key, and what the verb does next.
+//! The row of a verb's key, and the verb's next step.
 
 use sqlx::mysql::MySqlRow;
 
@@ -24,7 +24,7 @@ impl Lookup {
         self.row.as_ref()?.as_ref().ok()?.as_ref()
     }
 
-    /// Whether it can be said who took over from an owner: this one, another, or nobody yet.
+    /// Whether the row shows who took over from an owner: this one, another, or no claim yet.
     pub(super) fn tells_who_took(&self, from: Ownership, owner: OwnerId) -> bool {
         self.record().is_some_and(|record| {
             let is_another = record.owner != owner && record.fence == from.fence.next();
@@ -33,7 +33,7 @@ impl Lookup {
         })
     }
 
-    /// Whether it can be said that the operation was parked, or that nobody has done so.
+    /// Whether the row shows if the operation was parked.
     pub(super) fn tells_whether_parked(&self) -> bool {
         self.record().is_some_and(|record| match &record.state {
             State::Processing { .. } | State::Released => true,
@@ -45,7 +45,7 @@ impl Lookup {
         settle(self.row.unwrap_or(Ok(None)), verb, self.now)
     }
 
-    /// What a claim does after this look.
+    /// The claim's next step.
     pub(super) fn path(self, claim: &Claim) -> ClaimPath {
         let is_expired = matches!(self.row, Some(Ok(None)));
         if is_expired || self.row.is_none() {
@@ -61,7 +61,7 @@ impl Lookup {
     }
 }
 
-/// What a claim does about the row that it has seen.
+/// The next step of a claim that has read its row.
 pub(super) enum ClaimPath {
     /// Nothing: this is the answer.
     Answered(Result<Claimed, StorageError>),
@@ -69,11 +69,11 @@ pub(super) enum ClaimPath {
     Insert { is_expired: bool },
     /// The lease of this owner is over, or it has released the key.
     TakeOver(Predecessor),
-    /// The lease was over by this moment, and nobody is to follow its owner.
+    /// The lease was over by this moment, and the crash policy is to park.
     Park(Timestamp),
 }
 
-/// The current or last owner of a key. A fence starts again where the record expired in between.
+/// The current or last owner of a key. The fence starts again after the record expires.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ownership {
     owner: OwnerId,
@@ -97,7 +97,7 @@ pub(super) struct Predecessor {
 /// The outcome of a parked operation.
 pub(super) const PARKED: Finish = Finish::Failed(Failure::Indeterminate);
 
-/// What the rows show of so many verbs: `number, now, columns of the row`.
+/// One lookup for each verb, from rows of `number, now` and the columns of the record.
 pub(super) fn lookups(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Lookup>, StatementError> {
     let absent = || Lookup { now: Timestamp::from_millis(0), row: None };
     let mut seen: Vec<_> = std::iter::repeat_with(absent).take(verbs).collect();
@@ -110,7 +110,7 @@ pub(super) fn lookups(rows: &[MySqlRow], verbs: usize) -> Result<Vec<Lookup>, St
     Ok(seen)
 }
 
-/// What a claim at `now` does about a record that it may write to.
+/// The next step of a claim at `now` that may change the record.
 fn write_path(record: &Record, now: Timestamp) -> Option<ClaimPath> {
     let held = Ownership::of(record);
     let take_over = |has_died| Some(ClaimPath::TakeOver(Predecessor { held, has_died }));

@@ -23,7 +23,8 @@ impl Dialect for MySql {
     raw_statements!();
 
     /// Others' use of a table is waited for. There is no transaction, which would not survive the
-    /// statements, and a lock would be part of the session: migrations may run side by side instead.
+    /// statements, and a lock would be part of the session: migrations may run side by side
+    /// instead.
     fn begin_migration(_lock: i64) -> String {
         "SET SESSION lock_wait_timeout = 600".to_owned()
     }

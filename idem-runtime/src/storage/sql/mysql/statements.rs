@@ -24,7 +24,7 @@ use crate::record::OwnerId;
 const NOW: &str =
     "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)";
 
-/// The fields of a claim in a batch, in their order: see [`asked`](super::asked).
+/// The fields of a claim in a batch, in their order: see [`arguments`](super::arguments).
 const CLAIM: &[(&str, &str)] = &[
     KEY,
     OWNER,
@@ -58,14 +58,14 @@ pub(super) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// The text of all statements, for one table.
 #[derive(Debug)]
 pub(super) struct MySqlStatements {
-    /// What is there under the keys of a batch; the first column is the verb's number.
+    /// The rows of a batch's keys; the first column is the verb's number.
     pub(super) find: Arc<str>,
     /// The same for a verb by itself, which needs no array.
     pub(super) find_one: Arc<str>,
     pub(super) claims: ClaimStatements,
-    /// Those that wait for nobody's lock, where the server is a MariaDB.
+    /// Wait for no lock, on MariaDB.
     pub(super) unwaiting: ClaimStatements,
-    /// Those that wait for a lock for a second, where it is a MySQL: see [`PATIENT`].
+    /// Wait for a lock for one second, on MySQL: see [`PATIENT`].
     pub(super) impatient: ClaimStatements,
     pub(super) renew: Write,
     /// For batches of each of [`SIZES`].
@@ -75,7 +75,7 @@ pub(super) struct MySqlStatements {
     pub(super) scan: Arc<str>,
     pub(super) expired: Arc<str>,
     pub(super) processing: Arc<str>,
-    /// The row of a key as it is and not as the transaction's snapshot shows it; it locks the row.
+    /// The current row of a key instead of the snapshot's. It locks the row.
     pub(super) find_locked: Arc<str>,
 }
 
@@ -136,19 +136,19 @@ impl MySqlStatements {
     }
 }
 
-/// Has what follows wait for a lock for a second, the least that MySQL can, and keeps how long the
-/// session waits otherwise.
+/// Limits the following statements' lock wait to one second, MySQL's minimum, and saves the
+/// session's own value.
 ///
-/// A session's value that is kept already was left behind by a call that was given up, and the
-/// present one is not the session's own.
+/// If a value is saved already, a cancelled call left it behind, and the current value is not the
+/// session's own.
 const IMPATIENT: &str = "SET @idempotency_wait = \
                          CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), SESSION innodb_lock_wait_timeout = 1; ";
 
-/// Gives the session its own value back, where one is kept.
+/// Restores the session's saved value, if there is one.
 ///
-/// It goes in one text with the statement that is not to wait, so that the server comes to it
-/// though the caller does not. But it does not where that statement fails. So it is sent again
-/// after an error, and before the next call and the commit.
+/// It is in one text with the statement before it, so that the server runs it even if the caller is
+/// dropped, but not if that statement fails. So it is sent again after an error, and before the
+/// next call and the commit.
 pub(super) const PATIENT: &str = "SET SESSION innodb_lock_wait_timeout = \
                                   CAST(COALESCE(@idempotency_wait, @@SESSION.innodb_lock_wait_timeout) AS UNSIGNED), \
                                   @idempotency_wait = NULL; ";

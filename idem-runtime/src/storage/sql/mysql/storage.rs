@@ -40,7 +40,7 @@ impl SqlBackend for MySqlBackend {
     }
 
     fn limit(&self) -> Duration {
-        self.link.limit()
+        (self.link.patience + self.link.response_timeout) * 2
     }
 
     fn response_timeout(&self) -> Duration {

@@ -1,9 +1,9 @@
 //! Records in the application's own MySQL or MariaDB transaction: see
 //! [`transaction`](super::super::transaction).
 //!
-//! The transaction's snapshot may be older than the row that is there: an `INSERT` meets it all the
-//! same, and then a locking read shows it. Nothing locks a row that is not there, which would lock
-//! out its neighbours as well.
+//! The transaction's snapshot may be older than the existing row: an `INSERT` still conflicts with
+//! it, and a locking read then shows it. No statement locks a missing row, because a gap lock also
+//! blocks neighbouring keys.
 
 use std::slice::from_ref;
 
@@ -61,7 +61,7 @@ impl Records for MySql {
             // A lock was not had in time: of a statement alone, unless the server is set to roll
             // back then.
             Some(1205) => Again::Refused,
-            // The server is told to stop, or the session was ended.
+            // The server is shutting down, or the session was killed.
             Some(1053 | 1080 | 1152 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031) => Again::AfterLoss,
             _ => Again::Never,
         }
@@ -122,7 +122,7 @@ impl Records for MySql {
         backend: &MySqlBackend,
         witness: &MySqlWitness,
     ) -> Result<CommitVerdict, StorageError> {
-        // What it asks locks the row for a moment.
+        // The reading statement locks the row for a moment.
         let mut session = backend.link.session(Share::Claims).await?;
         let verdict = witness.verdict(&mut session).await;
         session.give_back();
@@ -160,7 +160,7 @@ impl MySqlBackend {
         }
     }
 
-    /// Writes without waiting for those who have locked the row.
+    /// Writes without waiting for a locked row.
     async fn write_within(
         &self,
         session: &mut MySqlSession<'_>,
@@ -179,7 +179,7 @@ impl MySqlBackend {
         answers
     }
 
-    /// What a claim does about the row that is there, whatever the transaction's snapshot shows.
+    /// The claim's path by the current row instead of the transaction's snapshot.
     async fn look_again(
         &self,
         session: &mut MySqlSession<'_>,

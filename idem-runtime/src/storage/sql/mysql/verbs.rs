@@ -6,16 +6,16 @@
 //!
 //! | verb | statements |
 //! |---|---|
-//! | claim | read; insert where nothing was; take over or park where a lease was over, or the key released, and read back if that did not meet all |
-//! | renew, release | read; update those of the caller; read back if that did not meet all |
-//! | complete | update; read back if it did not meet all |
+//! | claim | read; insert a missing row; take over or park a row whose lease is over, or that is released; read back unless all were changed |
+//! | renew, release | read; update the caller's rows; read back unless all were changed |
+//! | complete | update; read back unless all were changed |
 //!
-//! | what happens between two statements | why that is all right |
+//! | event between two statements | why it is safe |
 //! |---|---|
-//! | another process inserts the key | the insert is refused as a whole, and the claim goes again |
-//! | another process takes over first | the update does not meet its conditions, which name the fence, and reading back finds the other's id |
+//! | another process inserts the key | the insert fails as a whole, and the claim runs again |
+//! | another process takes over first | the update's condition on the fence fails, and reading back finds the other owner |
 //! | a takeover's own lease ends before it is read back | the row no longer shows who took over: the outcome is unknown |
-//! | a parked operation's owner says how it ended | the count of a single claim shows that it parked; in a batch the outcome is unknown |
+//! | the owner of a parked operation completes it | the count of a single claim shows that it parked; in a batch the outcome is unknown |
 //! | some renewals or releases of a batch are too late | for a record with another owner by now the outcome is unknown |
 //! | this process dies, or the reply is lost | the same owner's next claim reads its own row: acquired; its next complete its own result: done |
 //! | an expired row was removed and nothing inserted | an expired row counts as none |
@@ -68,7 +68,8 @@ impl MySqlBackend {
         lookups(&rows, verbs.count())
     }
 
-    /// Reads back what a write made of rows: an error here no longer means that nothing changed.
+    /// Reads rows back after a write. Unlike elsewhere, an error does not mean that nothing
+    /// changed.
     async fn find_again<'v, V: KeyedVerb>(
         &self,
         session: &mut MySqlSession<'_>,
@@ -127,7 +128,7 @@ impl MySqlBackend {
         Ok(seen.into_iter().zip(verbs(claims)).zip(from).map(answer).collect())
     }
 
-    /// Claims of keys whose owner's lease was over by `now` and who is not to be followed.
+    /// Parks keys whose owner's lease was over by `now`.
     async fn park(
         &self,
         session: &mut MySqlSession<'_>,
@@ -209,8 +210,8 @@ impl MySqlBackend {
             let record = seen.record().filter(|record| record.owner == verb.owner());
             match record.map(Record::status) {
                 _ if count == 0 => seen.settle(verb),
-                // Nobody becomes the owner again: a write that leaves its owner at work has met the
-                // record, and of one that does not the record itself says whether it has.
+                // No owner returns: if the record is still the owner's, a renewal has changed it;
+                // after a release the record itself shows whether that was applied.
                 Some(Status::Processing) if write.leaves => VerbAnswer::Settled(Ok(Written::Done)),
                 Some(_) if !write.leaves => seen.settle(verb),
                 _ => changed(),
@@ -351,7 +352,7 @@ impl RunsBatch<Release> for MySqlBackend {
     }
 }
 
-/// A write to records whose owners ask for it.
+/// A write by owners to their records.
 struct OwnersWrite<'a> {
     statement: &'a Write,
     /// Whether its owner is still at work on a record afterwards.

@@ -1,19 +1,18 @@
-//! What became of a transaction whose `COMMIT` was not answered.
+//! Resolves an ambiguous `COMMIT`: whether the transaction was committed, when the reply was lost.
 //!
-//! The server has no answer to that, so a record is asked for that the transaction has written.
-//! Which calls were part of it, and in which tables, the session remembers in a variable, the last
-//! few. The variable outlives the transaction, and a call may have been rolled back to a savepoint.
-//! So each call leaves a savepoint too, which is gone with either. And what a call wrote may have
-//! been removed since, so just before its commit the transaction is asked for a record that it sees
-//! itself: that record will be there, with its owner, if the transaction is committed, and not if
-//! it is not.
+//! The server cannot answer that, so another connection reads a record that the transaction wrote.
+//! A session variable holds the last few calls of the transaction, and their tables. The variable
+//! outlives the transaction, and a call may have been rolled back to a savepoint, so each call also
+//! sets a savepoint, which both of these remove. A record may have been removed since its call
+//! wrote it, so just before the commit the transaction reads one of its own records: that record
+//! exists afterwards, with its owner, exactly if the transaction was committed.
 //!
-//! | what the row says, once nobody has it locked | verdict |
+//! | the row, read when no transaction has it locked | verdict |
 //! |---|---|
-//! | the call's owner, whatever server it is on | committed: nobody but the transaction has written that owner |
+//! | the call's owner, whatever server it is on | committed: only the transaction wrote that owner |
 //! | nothing, or another owner, on another server | unknown: it may lag behind |
 //! | nothing, or another owner, after the record's retention | unknown |
-//! | a higher fence with another owner | unknown: of a key that was released, or whose lease was over, others may have become the owner |
+//! | a higher fence with another owner | unknown: the key was released or its lease was over, and another claim took it over |
 //! | nothing, or another owner with no higher fence | rolled back |
 
 use std::time::Duration;
@@ -44,7 +43,7 @@ const SERVER: &str = "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)
 /// There is no savepoint of this name.
 const NO_SAVEPOINT: u16 = 1305;
 
-/// A deadlock, or a lock that was not had in time: the server may have rolled the transaction back.
+/// A deadlock, or a lock wait timeout: the server may have rolled the transaction back.
 const ROLLS_BACK: [u32; 2] = [1213, 1205];
 
 /// A call that ended in a transaction, and left its record: completed, failed or released.
@@ -112,7 +111,7 @@ impl LocatedCall {
     }
 }
 
-/// What a transaction is recognized by.
+/// Identifies a transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct MySqlWitness {
     placed: LocatedCall,
@@ -124,9 +123,9 @@ pub(crate) struct MySqlWitness {
 }
 
 impl MySqlWitness {
-    /// The witness of the transaction that the session is in; none of one inside of another, which
-    /// is not committed yet. To ask for one of our savepoints is to release those after it too,
-    /// which only the end of the whole transaction can do without.
+    /// The witness of the session's transaction. A nested transaction has none: its commit is a
+    /// savepoint's. Reading a savepoint releases the later ones too, so this may run only where the
+    /// whole transaction ends.
     pub(super) async fn take(
         session: &mut MySqlSession<'_>,
         is_nested: bool,
@@ -154,9 +153,9 @@ impl MySqlWitness {
                 format!("RELEASE SAVEPOINT {}; {}", savepoint(placed.part.owner), placed.own());
             let rows = match session.run(ask).await {
                 Ok(rows) => rows,
-                // It is of an earlier transaction, or was rolled back to a savepoint.
+                // The call belongs to an earlier transaction, or was rolled back to a savepoint.
                 Err(fault) if number(&fault) == Some(NO_SAVEPOINT) => continue,
-                // Its table cannot be asked any more.
+                // Its table can no longer be read.
                 Err(fault) if fault.error.kind() == StorageErrorKind::Configuration => continue,
                 Err(fault) => return Err(fault),
             };
@@ -174,7 +173,7 @@ impl MySqlWitness {
         ended(last_error).map(BeforeCommit::Ended)
     }
 
-    /// What became of the transaction, asked on a connection that is not inside of another.
+    /// Whether the transaction was committed. The session must not be inside a transaction.
     pub(super) async fn verdict(
         &self,
         session: &mut MySqlSession<'_>,
@@ -199,7 +198,7 @@ impl MySqlWitness {
     }
 }
 
-/// Whether there still is a transaction: a deadlock ends one, and what follows is not part of it.
+/// Whether the session is still inside the transaction: a deadlock ends it.
 async fn is_inside(session: &mut MySqlSession<'_>) -> Result<bool, StatementError> {
     match session.run(OUTSIDE.to_owned()).await {
         Err(fault) if number(&fault) == Some(INSIDE) => Ok(true),
@@ -207,10 +206,9 @@ async fn is_inside(session: &mut MySqlSession<'_>) -> Result<bool, StatementErro
     }
 }
 
-/// What is to be said of a transaction that the server has ended. It rolls one back by itself at a
-/// deadlock, or where a lock was not had in time; as long as that was the last statement, nothing
-/// can have come after it. A statement that commits by itself has committed what came before it,
-/// and what came after a rollback was committed statement by statement.
+/// The error of a transaction that the server has ended. A deadlock or a lock wait timeout rolls it
+/// back; if that was the last statement, nothing was committed. Otherwise a statement committed
+/// implicitly, or statements after the rollback committed one by one.
 fn ended(last_error: Option<u32>) -> Result<StorageError, StatementError> {
     if !last_error.is_some_and(|number| ROLLS_BACK.contains(&number)) {
         let message = "the transaction ended before COMMIT: a statement committed implicitly, or a deadlock rolled it back";

@@ -102,7 +102,7 @@ fn refusal(
             let file = "the statements of `idempotency::storage::sql::POSTGRES_SCHEMA`";
             never(Configuration, &migrate::missing(table, file))
         }
-        // A column that is not there, or one that nobody here fills.
+        // A column is missing, or is required and unknown to this version.
         "42703" | "42P10" | "23502" => never(Configuration, &migrate::other_columns(table)),
         "42501" if login::mentions(&error, "for schema") => never(
             Configuration,
@@ -126,8 +126,7 @@ fn refusal(
         "53300" => never(NotApplied, "postgres has no connection left"),
         "57014" => never(NotApplied, "postgres cancelled the statement"),
         "57P03" => never(NotApplied, "postgres is starting up or shutting down"),
-        // The statement may have been committed when the server was told to stop, or a pooler lost
-        // it.
+        // The statement may have been committed before the shutdown, or a pooler lost it.
         code if code == "40003" || code.starts_with("57P") || code.starts_with("08") => {
             let message = match send_state {
                 SendState::Sent => "the postgres server is shutting down",

@@ -2,13 +2,11 @@
 //!
 //! # Settings
 //!
-//! Statements rely on what a session may have otherwise: each is a transaction of its own that
-//! reads what is committed, and none waits long for a lock. What opens a connection says so
-//! ([`settings`]), which comes before the application's hooks and touches no other session. A
-//! pooler that hands a server connection to one transaction at a time refuses such settings, or
-//! ignores them, and whatever a session sets there meets the next client. So a connection is looked
-//! at once it is open. Where it has other settings, every statement goes in a short transaction
-//! that says for itself what it needs.
+//! Statements rely on session settings: read committed, and short lock waits. A connection is
+//! opened with them ([`settings`]), before the application's hooks, and no other session is
+//! touched. A pooler in transaction mode refuses or ignores such settings, and a `SET` there leaks
+//! to the next client. So each new connection is checked: where it has other settings, every
+//! statement runs in a short transaction that sets its own.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,7 +31,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct PgLink {
     connections: Connections<Postgres>,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) table: Table,
     pub(super) response_timeout: Duration,
     /// Whether statements may be prepared under a name, which lasts as long as the connection to
@@ -94,11 +92,6 @@ impl PgLink {
             named_statements,
             has_other_settings,
         }
-    }
-
-    /// How long the caller of a verb waits for what runs elsewhere.
-    pub(super) fn limit(&self) -> Duration {
-        (self.patience + self.response_timeout) * 2
     }
 
     /// A connection with our settings, or without.
@@ -191,8 +184,7 @@ impl PgLink {
     }
 }
 
-/// What a session is opened with. The server gives a statement up a little after its caller has
-/// done so.
+/// The settings of a new session. The server cancels a statement a second after its caller gave up.
 fn settings(response_timeout: Duration) -> [(&'static str, String); 4] {
     let given_up = (response_timeout + Duration::from_secs(1)).as_millis().to_string();
     [
@@ -203,9 +195,8 @@ fn settings(response_timeout: Duration) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Whether a session has the settings without which a statement could wait for good, or see too
-/// little; and whether it is inside a transaction, of which nothing can be said where the statement
-/// is prepared.
+/// Whether a session has the [`settings`], and whether it is inside a transaction. The latter works
+/// only unprepared.
 fn how_it_is() -> String {
     format!(
         "SELECT current_setting('default_transaction_isolation') = 'read committed' \
@@ -214,8 +205,8 @@ fn how_it_is() -> String {
     )
 }
 
-/// Runs a statement in a transaction of its own, with its settings: a pooler that hands a server
-/// connection to one transaction at a time would else prepare it on one and run it on another.
+/// Runs a statement in a transaction of its own, with its settings: a pooler in transaction mode
+/// could otherwise prepare it on one connection and run it on another.
 async fn pinned(
     query: PgQuery<'_>,
     connection: &mut PgConnection,
@@ -230,7 +221,7 @@ async fn pinned(
     let rows = query.fetch_all(&mut *connection).await;
     let end = if rows.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sqlx::raw_sql(end).execute(&mut *connection).await;
-    // The error of the statement says more than that of its end.
+    // The statement's error says more than that of the `ROLLBACK`.
     let rows = rows?;
     ended?;
     Ok(rows)

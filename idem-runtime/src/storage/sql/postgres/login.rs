@@ -21,7 +21,7 @@ const DATABASE: &str = "postgres has no database of this name";
 const FULL: &str = "postgres has no connection left";
 const SETTING: &str = "postgres, or a pooler before it, refuses a setting of the session: look at `options` and the other parameters of the URL";
 
-/// What a code means that a connection was refused with; none where it is no such code.
+/// The reason behind the code of a refused connection, if it is about the login.
 pub(super) fn refusal(code: &str, error: &Error) -> Option<(StorageErrorKind, &'static str)> {
     Some(match code {
         "28P01" => (Configuration, LOGIN),
@@ -68,7 +68,7 @@ fn rule(error: &Error) -> &'static str {
     }
 }
 
-/// What a pooler says, which has few codes, and speaks English.
+/// The reason in a pooler's text: poolers have few codes.
 fn pooler(error: &Error) -> Option<(StorageErrorKind, &'static str)> {
     let says = |any: &[&str]| any.iter().any(|words| mentions(error, words));
     Some(if says(&["SSL required", "TLS required", "certificate"]) {
@@ -92,7 +92,7 @@ fn pooler(error: &Error) -> Option<(StorageErrorKind, &'static str)> {
     })
 }
 
-/// Whether the server says this. There are rights that it has no code for.
+/// Whether the server's message contains `words`: some rights have no code of their own.
 pub(super) fn mentions(error: &Error, words: &str) -> bool {
     let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
     message.is_some_and(|message| message.contains(words))

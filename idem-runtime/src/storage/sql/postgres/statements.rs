@@ -16,9 +16,9 @@
 //! # Plans
 //!
 //! Planning these statements costs more than running them, and the server replans as long as it
-//! expects a better plan from knowing the arguments. So a single verb has a text of its own, without
-//! lists, and a list comes from a subquery, whose length the planner does not look at: then one plan
-//! is kept per connection, after its first few uses.
+//! expects a better plan from knowing the arguments. So a single verb has a text of its own,
+//! without lists, and a list comes from a subquery, whose length the planner does not look at: then
+//! one plan is kept per connection, after its first few uses.
 //!
 //! That plan stays while the table grows. A plan from when the table was small would scan the whole
 //! table, until the server's next `ANALYZE`, so the statements leave the planner no such choice:
@@ -42,8 +42,8 @@ pub(super) struct PgStatements {
     /// third column lists the keys that were inserted.
     pub(super) claim: BatchStatement,
     /// One claim in the application's transaction, with the number of its lock and the text of its
-    /// mark: `now`, whether the lock was acquired, the mark if the row was inserted, and the existing
-    /// row.
+    /// mark: `now`, whether the lock was acquired, the mark if the row was inserted, and the
+    /// existing row.
     pub(super) claim_within: Arc<str>,
     /// Marks the transaction.
     pub(super) mark: Arc<str>,
@@ -51,8 +51,8 @@ pub(super) struct PgStatements {
     pub(super) witness: &'static str,
     /// Whether the lock with this number is free.
     pub(super) is_unlocked: Arc<str>,
-    /// The status of the transaction with this id, server start and begin; and the owner in the row of
-    /// a key, expired or not.
+    /// The status of the transaction with this id, server start and begin; and the owner in the row
+    /// of a key, expired or not.
     pub(super) verdict: Arc<str>,
     /// `number, now, status, fence, recovered, finished_at` of the rows taken over, and the
     /// existing row.

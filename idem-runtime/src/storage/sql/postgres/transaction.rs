@@ -40,7 +40,7 @@ impl Records for Postgres {
         let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return Again::Never };
         match (error.code(), error.severity()) {
             ("40001" | "40P01", _) => Again::Aborted,
-            // The server is told to stop or starts, the session was ended, or a pooler lost it.
+            // The server stops or starts, the session was killed, or a pooler lost it.
             ("57P01" | "57P02" | "57P03" | "25P03" | "57P05", _) => Again::AfterLoss,
             (code, PgSeverity::Fatal | PgSeverity::Panic) if !code.starts_with("28") => {
                 Again::AfterLoss

@@ -1,17 +1,15 @@
-//! What became of a transaction whose `COMMIT` was not answered.
+//! Resolves an ambiguous `COMMIT`: whether the transaction was committed, when the reply was lost.
 //!
-//! The server knows by the transaction's id, for a long time, and whatever the transaction did: its
-//! calls may have released their keys, be in other tables, or have been rolled back to a savepoint.
-//! But a server that crashed may give an id again that it had not written to disk, and another
-//! server gives the same ids to others. So the id counts as long as the server has been running
-//! without a break; after that only the record of a call does, if it is found: nobody but its
-//! transaction has written that owner.
+//! The server answers by the transaction's id for a long time, whatever the transaction's calls
+//! did. But after a crash a server may reuse an id that it had not written to disk, and another
+//! server uses the same ids for other transactions. So the id counts only while the same server has
+//! been running; after that only the record of a call does: no other transaction writes that owner.
 //!
 //! | server, since the transaction began | the id | the call's record | verdict |
 //! |---|---|---|---|
 //! | the same | committed, aborted, in progress | | as the id says |
-//! | the same | so old that it is forgotten | is there / is not | committed / unknown |
-//! | started again, crashed, another one | | is there / is not | committed / unknown |
+//! | the same | too old for the server | exists / is missing | committed / unknown |
+//! | restarted, crashed, another one | | exists / is missing | committed / unknown |
 
 use sqlx::PgConnection;
 
@@ -22,7 +20,7 @@ use super::link::PgQuery;
 use super::verbs::PgBackend;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// What a transaction is recognized by.
+/// Identifies a transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct PgWitness {
     id: String,

@@ -16,7 +16,7 @@ use super::statements::SqliteStatements;
 use super::verbs::SqliteBackend;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// How long a statement or an opening waits for others who hold the file.
+/// How long a statement, or opening the file, waits while another connection holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a [`SqliteStorage`](super::SqliteStorage) reaches its tables.

@@ -75,14 +75,14 @@ fn code_of(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
 }
 
-/// What SQLite's codes mean: the low byte is the kind of error, and the rest says more.
+/// Classifies SQLite's codes: the low byte is the kind of error, the other bytes say more.
 fn refusal(code: u32, error: Error, table: &Table) -> StatementError {
     use Rerun::{Individually, Never, Together};
     use StorageErrorKind::{Configuration, Indeterminate, NotApplied};
 
-    /// Somebody else wrote after the statement had read.
+    /// Another connection wrote after the statement had read.
     const BUSY_SNAPSHOT: u32 = 517;
-    /// A column that nobody here fills.
+    /// A column is required and unknown to this version.
     const NOT_NULL: u32 = 1299;
 
     // SQLite has no codes for these.

@@ -1,16 +1,15 @@
-//! A statement on its way to the database and back.
+//! Runs statements on the file.
 //!
 //! # One writer at a time
 //!
-//! A file has one write lock, and a transaction of the application's may hold it for as long as it
-//! likes. No lease can be renewed meanwhile, and no key can be claimed. When it ends, everybody who
-//! waits tries at once, and a claim that came first would take over from an owner who only could
-//! not say that it lives. So the storage does not leave the waiting to SQLite, which keeps no
-//! queue:
+//! A file has one write lock, and an application's transaction may hold it for a long time. Until
+//! it ends, no lease is renewed and no key is claimed. Then all waiting statements compete, and a
+//! claim that wins would take over from a live owner that could not renew its lease. SQLite keeps
+//! no queue of waiters, so the storage waits itself:
 //!
-//! - What owners write is tried every few milliseconds.
-//! - A claim is tried as often, and looks again before each attempt at what is there.
-//! - Before a claim takes over, it sees the write lock free, and leaves owners [`FIRST`] to renew
+//! - Owners' writes are tried every few milliseconds.
+//! - A claim is tried as often, and reads its rows again before each attempt.
+//! - Before a claim takes over, it finds the write lock free, and leaves owners [`FIRST`] to renew
 //!   their leases: see [`let_owners_go_first`](SqliteLink::let_owners_go_first).
 
 use std::sync::Arc;
@@ -30,29 +29,27 @@ use super::super::statement_error::{Rerun, StatementError};
 use super::super::table::Table;
 use super::error::{is_busy, on_acquire, on_statement, private, stuck};
 
-/// How long what an owner writes waits for others who hold the file.
+/// How long an owner's write waits while another connection holds the file.
 const OWNERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long owners have to renew their leases, once the file can be written, before a claim takes
 /// over.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// SQLite is in this process. What takes longer waits for a lock of a database in memory, or for a
-/// disk.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// SQLite is in this process. A longer statement waits for a lock of a database in memory, or for
+/// the disk.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The storage's connections, and how statements use them.
 #[derive(Debug)]
 pub(super) struct SqliteLink {
     connections: Connections<Sqlite>,
-    /// How long a claim waits for a connection, and for others who hold the file.
+    /// How long a claim waits for a connection, and while another connection holds the file.
     patience: Duration,
     pub(super) table: Table,
-    /// Each connection has a database in memory for itself: ours would be another one than the
-    /// application's.
+    /// Each connection has a private database in memory, so ours would not be the application's.
     is_private: bool,
-    /// One statement of this process writes at a time: a second one would only ask again and again
-    /// whether the first has ended.
+    /// One statement of this process writes at a time: a second one would only poll for the first.
     writing: Mutex<()>,
 }
 
@@ -130,17 +127,12 @@ impl SqliteLink {
         Self { connections, patience, table, is_private, writing: Mutex::default() }
     }
 
-    /// How long a statement waits for others who hold the file.
+    /// How long a statement waits while another connection holds the file.
     pub(super) fn patience(&self, share: Share) -> Duration {
         match share {
             Share::Claims => self.patience,
             Share::Outcomes | Share::Renewals => self.patience.max(OWNERS_PATIENCE),
         }
-    }
-
-    /// How long the caller of a verb waits for what runs elsewhere.
-    pub(super) fn limit() -> Duration {
-        RESPONSE_TIMEOUT * 2
     }
 
     /// A connection.

@@ -20,7 +20,7 @@ const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 /// A statement on a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum BatchVerb {
-    /// What is there: `number, now, columns of the row`.
+    /// The existing rows: `number, now` and the columns of the record.
     Look,
     /// The claims that got their key: `key, status, fence, recovered, finished_at`.
     Claim,

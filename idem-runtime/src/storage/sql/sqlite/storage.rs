@@ -14,7 +14,7 @@ use super::super::storage::SqlStorage;
 use super::super::table::Table;
 use super::check;
 use super::error::explain;
-use super::link::{FileAccess, SqliteLink, SqliteQuery};
+use super::link::{FileAccess, RESPONSE_TIMEOUT, SqliteQuery};
 use super::migrate;
 use super::verbs::SqliteBackend;
 use crate::key::RecordKey;
@@ -32,7 +32,7 @@ impl SqlBackend for SqliteBackend {
 
     const MIGRATIONS: Migrations = migrate::MIGRATIONS;
 
-    /// Who may write one row of a file may write all, and a claim writes one.
+    /// A process that may write one row of a file may write all.
     const HAS_RIGHTS: bool = false;
 
     fn table(&self) -> &Table {
@@ -40,7 +40,7 @@ impl SqlBackend for SqliteBackend {
     }
 
     fn limit(&self) -> Duration {
-        SqliteLink::limit()
+        RESPONSE_TIMEOUT * 2
     }
 
     fn response_timeout(&self) -> Duration {

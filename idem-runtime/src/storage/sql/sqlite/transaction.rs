@@ -1,9 +1,9 @@
 //! Records in the application's own SQLite transaction: see
 //! [`transaction`](super::super::transaction).
 //!
-//! A claim writes before it looks: a transaction that had only read until then waits for its turn
-//! to write, and then sees what others have written, where one that had looked would be refused for
-//! having seen too little.
+//! A claim writes before it reads: a transaction whose first statement writes waits for the write
+//! lock and then sees all commits. After a read its snapshot may be too old, and SQLite would
+//! refuse the write.
 
 use std::convert::Infallible;
 use std::slice::from_ref;
@@ -26,11 +26,11 @@ use super::verbs::{SqliteBackend, bind_claim, claimed};
 use crate::storage::{Claim, Claimed, Complete, Release, StorageError, StorageErrorKind};
 
 impl Records for Sqlite {
-    /// A statement that others keep waiting for too long is no more than that.
+    /// A statement that waits too long fails alone.
     const ENDS_BY_ITSELF: bool = false;
 
-    /// Its transactions are serializable. One that says when it begins that it is going to write
-    /// waits for its turn there, where one that has read before it writes may be too late.
+    /// Transactions are serializable. `IMMEDIATE` waits for the write lock at the beginning; a
+    /// transaction that reads first may be refused when it writes.
     fn begin(_isolation: Option<Isolation>) -> &'static str {
         "BEGIN IMMEDIATE"
     }
@@ -83,8 +83,7 @@ impl Records for Sqlite {
         connection: &'c mut SqliteConnection,
     ) -> BoxFuture<'c, Result<BeforeCommit<Infallible>, StorageError>> {
         Box::pin(async move {
-            // Refused inside of a transaction. SQLite ends one by itself where a statement meets a
-            // full disk, or says `OR ROLLBACK`.
+            // Refused inside a transaction. A full disk ends one, and `OR ROLLBACK` in a statement.
             if sqlx::raw_sql("BEGIN").execute(&mut *connection).await.is_err() {
                 return Ok(BeforeCommit::Open(None));
             }
@@ -96,12 +95,12 @@ impl Records for Sqlite {
         })
     }
 
-    /// Where SQLite has ended the transaction by itself, it refuses to end it, and sqlx goes on as
-    /// if there were one: there has to be one to roll back.
+    /// If SQLite has ended the transaction, it refuses `ROLLBACK`, and sqlx would count it as open:
+    /// so a new one is begun and rolled back.
     fn rollback(mut transaction: Transaction<'_, Self>) -> BoxFuture<'_, sqlx::Result<()>> {
         Box::pin(async move {
             if !is_nested::<Self>(&transaction) {
-                // Refused inside of a transaction.
+                // Refused inside a transaction.
                 let _ = sqlx::raw_sql("BEGIN").execute(&mut *transaction).await;
             }
             transaction.rollback().await

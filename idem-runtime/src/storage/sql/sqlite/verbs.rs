@@ -37,13 +37,13 @@ impl RunsBatch<Claim> for SqliteBackend {
             let (mut answers, written) = self.claim(batch).await?;
             match written {
                 Ok(()) => return Ok(answers),
-                // What is there may have changed meanwhile.
+                // The rows may have changed: read them again.
                 Err(fault) if fault.retry == Rerun::Locked && Instant::now() < deadline => {
                     pause(Share::Claims).await;
                 }
                 Err(fault) => {
                     let free: Vec<_> = stale(&answers).collect();
-                    // One lock keeps all of them waiting.
+                    // All of them wait for the same lock.
                     let retry =
                         if fault.retry == Rerun::Locked { Rerun::Never } else { fault.retry };
                     place(&mut answers, free, Err(StatementError { retry, ..fault }));
@@ -55,8 +55,8 @@ impl RunsBatch<Claim> for SqliteBackend {
 }
 
 impl SqliteBackend {
-    /// A look, and what became of a write of what is free. The write waits for nobody, so that the
-    /// look is as good as new.
+    /// Reads the rows, and writes the free ones. The write does not wait, so that the rows are
+    /// still current.
     async fn claim(
         &self,
         batch: &[Claim],
@@ -100,7 +100,7 @@ impl SqliteBackend {
         Ok(())
     }
 
-    /// What the rows that are there say, and whether a free one has an owner whose lease is over.
+    /// The answers of the existing rows, and whether a free one has an owner whose lease is over.
     async fn look_for_free(
         &self,
         session: &mut SqliteSession<'_>,
@@ -228,7 +228,7 @@ impl SqliteBackend {
         session.read(sql, bind).await
     }
 
-    /// What the rows that are there say to a batch.
+    /// Reads the rows of a batch, and the answers that they give.
     pub(super) async fn look<V: KeyedVerb>(
         &self,
         session: &mut SqliteSession<'_>,
@@ -263,7 +263,7 @@ impl SqliteBackend {
     }
 }
 
-/// What the rows that are there say to each of a batch.
+/// The answers of existing rows.
 fn looked<V: KeyedVerb>(batch: &[V], rows: &[SqliteRow]) -> Result<VerbAnswers<V>, StatementError> {
     let mut answers: Vec<_> = batch.iter().map(|_| VerbAnswer::Settled(Err(corrupt()))).collect();
     for row in rows {

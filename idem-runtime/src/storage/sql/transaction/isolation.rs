@@ -1,14 +1,14 @@
-//! How far a transaction is kept apart from others.
+//! The isolation level of a transaction.
 
-/// How far a transaction is kept apart from others, for
+/// The isolation level of a transaction, for
 /// [`TransactionBuilder::isolation`](crate::transaction::TransactionBuilder::isolation).
 ///
 /// | | Postgres | MySQL, MariaDB | SQLite |
 /// |---|---|---|---|
-/// | where nothing is said | the server's, read committed as it comes | the server's, repeatable read as it comes | serializable, `BEGIN IMMEDIATE` |
-/// | said | that level | that level | serializable, which it always is |
+/// | unset | the server's default, read committed unless configured | the server's default, repeatable read unless configured | serializable, `BEGIN IMMEDIATE` |
+/// | set | that level | that level | always serializable |
 ///
-/// What each of them means for calls is in `docs/exactly-once.md` of the repository.
+/// `docs/exactly-once.md` of the repository describes what each level means for calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isolation {
@@ -16,7 +16,7 @@ pub enum Isolation {
     ReadCommitted,
     /// The transaction sees what was committed before its first statement.
     RepeatableRead,
-    /// What transactions do is as if they came one after the other. The database aborts those with
-    /// which it would not be.
+    /// Transactions behave as if they ran one after the other. The database aborts a transaction
+    /// that would break this.
     Serializable,
 }

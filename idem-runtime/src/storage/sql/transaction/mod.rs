@@ -70,7 +70,7 @@ pub(crate) trait Records: SqlDatabase {
     /// The statements that begin a transaction.
     fn begin(isolation: Option<Isolation>) -> &'static str;
 
-    /// What an error of a statement says about another attempt. The transaction is not committed
+    /// Whether to retry after an error of a statement. The transaction is not committed
     /// yet.
     fn again(error: &(dyn DatabaseError + 'static)) -> Again;
 
@@ -104,7 +104,7 @@ pub(crate) trait Records: SqlDatabase {
         connection: &'c mut Self::Connection,
     ) -> BoxFuture<'c, Result<BeforeCommit<Self::Witness>, StorageError>>;
 
-    /// Asks on another connection what became of the transaction.
+    /// Asks on another connection whether the transaction was committed.
     fn verdict_on(
         backend: &Self::Backend,
         witness: &Self::Witness,
@@ -155,7 +155,7 @@ pub(crate) trait Records: SqlDatabase {
         )
     }
 
-    /// Commits, and says what an error means.
+    /// Commits, and classifies an error.
     fn commit<'c>(
         storage: &'c SqlStorage<Self>,
         transaction: Transaction<'c, Self>,
@@ -221,7 +221,7 @@ pub(super) fn single<R>(
     match answers.map_err(into_storage_error)?.pop() {
         Some(VerbAnswer::Settled(answer)) => answer,
         Some(VerbAnswer::Together(error)) => Err(aborted().with_source(error)),
-        // The row changes under us, although it is locked: what it depends on is time. The next
+        // The locked row changed, because it depends on time. The next
         // attempt sees it as it is then.
         Some(VerbAnswer::Stale | VerbAnswer::Individually) | None => Err(aborted()),
     }

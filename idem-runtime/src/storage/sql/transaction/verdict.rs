@@ -1,8 +1,8 @@
-//! What is known of a transaction around its `COMMIT`.
+//! The state of a transaction before and after its `COMMIT`.
 
 use crate::storage::StorageError;
 
-/// What became of a `COMMIT` that gave an error.
+/// The outcome of a `COMMIT` that failed.
 #[derive(Debug)]
 pub(crate) enum Uncommitted {
     /// The database has rolled the transaction back.
@@ -20,7 +20,7 @@ pub(crate) enum BeforeCommit<W> {
     Ended(StorageError),
 }
 
-/// What the database says of a transaction whose `COMMIT` was not answered.
+/// The outcome of a `COMMIT` whose reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     not(any(feature = "postgres", feature = "mysql")),
@@ -29,8 +29,8 @@ pub(crate) enum BeforeCommit<W> {
 pub(crate) enum CommitVerdict {
     Committed,
     RolledBack,
-    /// It has not ended: ask again.
+    /// The transaction is still open: ask again.
     Open,
-    /// The outcome cannot be found out, and asking again does not help.
+    /// The outcome cannot be determined, now or later.
     Unknown,
 }
