@@ -121,7 +121,6 @@ macro_rules! connector {
         }
 
         #[cfg(not(feature = $feature))]
-        #[expect(clippy::unused_async, reason = "the form of the function with the feature on")]
         async fn $name(_url: &str) -> Result<IdempotencyBuilder, Error> {
             Err(Error::new(ErrorKind::Configuration, $text))
         }
