@@ -39,6 +39,15 @@ pub(crate) struct Args {
     pub(crate) facade: Option<Path>,
 }
 
+impl Args {
+    /// The given durations with their options.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (&'static str, &Time)> {
+        [("ttl", &self.ttl), ("lease", &self.lease), ("wait", &self.wait)]
+            .into_iter()
+            .filter_map(|(name, time)| Some((name, time.as_ref()?)))
+    }
+}
+
 /// A duration: a literal, or an expression.
 pub(crate) enum Time {
     Known { duration: Duration, written: LitStr },
@@ -127,7 +136,7 @@ fn option(input: ParseStream<'_>, args: &mut Args) -> Result<(), Problem> {
         return Err(Problem::new(&name, format!("unknown option `{text}`"), help));
     };
     if args.given.contains(&name) {
-        let help = "keep one of them";
+        let help = "remove one of them";
         return Err(Problem::new(&name, format!("the option `{text}` is given twice"), help));
     }
     let value = Value { input, name: &name, example };
@@ -201,7 +210,7 @@ struct Value<'a> {
 
 impl Value<'_> {
     fn problem(&self, tokens: impl ToTokens, message: String) -> Problem {
-        Problem::new(tokens, message, format!("write for example {}", self.example))
+        Problem::new(tokens, message, format!("write, for example, {}", self.example))
     }
 
     fn equals(&self) -> Result<(), Problem> {
@@ -220,7 +229,7 @@ impl Value<'_> {
         }
         let before = self.input.fork();
         let expr = self.input.parse::<Expr>().map_err(|_| {
-            self.problem(next_token(&before), format!("cannot read the value of `{name}`"))
+            self.problem(next_token(&before), format!("the value of `{name}` is not an expression"))
         })?;
         Ok(ungroup(expr))
     }
@@ -229,7 +238,7 @@ impl Value<'_> {
     fn non_literal(&self, what: &str) -> Result<Expr, Problem> {
         let expr = self.expr()?;
         if let Expr::Lit(_) = expr {
-            let message = format!("the value of `{}` is {what}, not a literal", self.name);
+            let message = format!("the value of `{}` must be {what}, not a literal", self.name);
             return Err(self.problem(expr, message));
         }
         Ok(expr)
@@ -239,12 +248,12 @@ impl Value<'_> {
         match self.expr()? {
             Expr::Path(path) if path.path.get_ident().is_some_and(|name| name != "self") => {
                 path.path.require_ident().cloned().map_err(|error| {
-                    Problem::syntax(&error, format!("write for example {}", self.example))
+                    Problem::syntax(&error, format!("write, for example, {}", self.example))
                 })
             }
             other => Err(self.problem(
                 other,
-                format!("the value of `{}` is the name of an argument", self.name),
+                format!("the value of `{}` must be the name of an argument", self.name),
             )),
         }
     }
@@ -256,10 +265,8 @@ impl Value<'_> {
     fn string(&self) -> Result<LitStr, Problem> {
         match self.expr()? {
             Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => Ok(literal),
-            other => {
-                Err(self
-                    .problem(other, format!("the value of `{}` is a string literal", self.name)))
-            }
+            other => Err(self
+                .problem(other, format!("the value of `{}` must be a string literal", self.name))),
         }
     }
 
@@ -270,7 +277,8 @@ impl Value<'_> {
                 Ok(Time::Known { duration, written })
             }
             expr @ (Expr::Lit(_) | Expr::Unary(_)) => {
-                let message = format!("the value of `{}` is a duration with its unit", self.name);
+                let message =
+                    format!("the value of `{}` must be a duration with its unit", self.name);
                 Err(self.problem(expr, message))
             }
             expr => Ok(Time::Computed(expr)),
@@ -292,7 +300,9 @@ impl Value<'_> {
         let literal = match self.expr()? {
             Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => literal,
             expr @ Expr::Lit(_) => {
-                return Err(self.problem(expr, "the value of `codec` is a name or a path".into()));
+                return Err(
+                    self.problem(expr, "the value of `codec` must be a name or a path".into())
+                );
             }
             expr => return Ok(Codec::Custom(expr)),
         };
@@ -302,7 +312,7 @@ impl Value<'_> {
             "msgpack" => Ok(Codec::MsgPack),
             _ => {
                 let help = one_of(&written, &["json", "msgpack"])
-                    + "; a codec of your own is given as an expression, without quotes";
+                    + "; for a codec of your own, write its path without quotes";
                 Err(Problem::new(literal, format!("unknown codec `{written}`"), help))
             }
         }
@@ -325,7 +335,10 @@ impl Value<'_> {
         self.equals()?;
         let before = self.input.fork();
         self.input.call(Path::parse_mod_style).map_err(|_| {
-            self.problem(next_token(&before), format!("the value of `{}` is a path", self.name))
+            self.problem(
+                next_token(&before),
+                format!("the value of `{}` must be a path", self.name),
+            )
         })
     }
 }

@@ -21,7 +21,8 @@ fn owned(input: &FnArg) -> Result<(), Problem> {
         "`on_cancel = \"finish\"` needs arguments that are owned: the body may outlive its caller";
     match input {
         FnArg::Receiver(receiver) if borrows(receiver.to_token_stream()) => {
-            let help = "take `self: Arc<Self>`, or annotate a function that is given clones of the fields it needs";
+            let help =
+                "take `self: Arc<Self>`, or annotate a function that takes clones of the fields";
             Err(Problem::new(receiver, message, help))
         }
         FnArg::Typed(argument) if borrows(argument.ty.to_token_stream()) => {

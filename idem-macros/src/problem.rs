@@ -68,7 +68,7 @@ pub(crate) fn did_you_mean<'c>(
 pub(crate) fn one_of(written: &str, candidates: &[&str]) -> String {
     match did_you_mean(written, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
-        None => format!("there are {}", list(candidates)),
+        None => format!("use one of {}", list(candidates)),
     }
 }
 

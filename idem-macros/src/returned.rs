@@ -35,7 +35,7 @@ pub(crate) fn of_async_fn(name: &impl ToTokens, output: &ReturnType) -> Result<R
         ReturnType::Default => Err(Problem::new(
             name,
             "`#[idempotent]` needs a function that returns a `Result`",
-            "return `Result<(), idempotency::Error>`, so that a refused duplicate can say so",
+            "return `Result<(), idempotency::Error>`, so that a refused duplicate can return its error",
         )),
         ReturnType::Type(_, ty) => of_result(ty),
     }
@@ -57,14 +57,14 @@ fn of_result(ty: &Type) -> Result<Returned, Problem> {
         return Err(Problem::new(
             ty,
             format!("`#[idempotent]` needs a function that returns a `Result`, not {name}"),
-            "return `Result<T, E>` with `E: From<idempotency::Error>`, so that a refused duplicate can say so",
+            "return `Result<T, E>` with `E: From<idempotency::Error>`, so that a refused duplicate can return its error",
         ));
     }
     if let Some(opaque) = first_impl_trait(ty) {
         return Err(Problem::new(
             opaque,
             "an `impl Trait` cannot be stored and replayed",
-            "name the type that is returned; it has to be `Serialize` and `DeserializeOwned`",
+            "name the returned type, which has to be `Serialize` and `DeserializeOwned`",
         ));
     }
     let arguments = arguments(ty).unwrap_or_default();

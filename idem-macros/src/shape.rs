@@ -1,7 +1,8 @@
-//! How the signature writes the function's value: where a wrapper may be in it.
+//! The written type of the function's value, and the places of wrappers in it.
 //!
-//! Only the compiler knows the types. It gets the constructor of what is written `Json<T>`, and the parts of tuples,
-//! `Option` and `Outcome` that have one in them, and decides how each part is stored.
+//! Only the compiler knows the types. The expansion passes it the constructor of each written
+//! `Json<T>`, and the parts of tuples, `Option` and `Outcome` around it; the compiler decides how each
+//! part is stored.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -11,7 +12,7 @@ use crate::wrapper::content;
 
 /// The shape of a written type.
 pub(crate) enum Shape {
-    /// The compiler finds out by itself.
+    /// Without a hint for the compiler.
     Plain,
     /// `path::Json<T>`: the path without the argument, and the argument.
     Json(Path, TokenStream),
@@ -27,7 +28,7 @@ pub(crate) struct Part {
     pub(crate) shape: Shape,
 }
 
-/// The longest tuple that is looked into.
+/// The longest tuple whose parts are stored one by one.
 const LONGEST_TUPLE: usize = 3;
 
 pub(crate) fn of(ty: &Type) -> Shape {

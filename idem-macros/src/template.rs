@@ -32,11 +32,11 @@ pub(crate) fn parse(literal: &LitStr, problems: &mut Problems) -> Option<Vec<Seg
     if text.is_empty() {
         found.push(Defect::new(
             "the key is empty",
-            "leave `key` out: then the arguments make the key",
+            "leave `key` out to make the key from all arguments",
         ));
     }
     if text.chars().any(char::is_control) {
-        let help = "keys are text that a person can read in the storage";
+        let help = "remove it, because operators read and type keys";
         found.push(Defect::new("the key has a control character", help));
     }
     let segments = split(&text, literal.span(), &mut found);
@@ -46,7 +46,7 @@ pub(crate) fn parse(literal: &LitStr, problems: &mut Problems) -> Option<Vec<Seg
     if length > MAX_KEY {
         found.push(Defect::new(
             "the key is longer than 512 bytes",
-            "give the key a short prefix; the values come out of the arguments",
+            "shorten the literal text; the limit includes the values",
         ));
     }
     for Defect { message, help } in found {
@@ -91,15 +91,15 @@ fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>
         }
         if brace == "}" {
             found.push(Defect::new(
-                "a `}` in the key closes nothing",
-                "write `{name}` for a value, and `}}` for the character itself",
+                "the key has an unmatched `}`",
+                "write `{name}` for a value, and `}}` for a literal `}`",
             ));
             continue;
         }
         let Some(end) = rest.find('}') else {
             found.push(Defect::new(
                 format!("the placeholder `{{{rest}` is not closed"),
-                "write `{name}` for a value, and `{{` for the character itself",
+                "write `{name}` for a value, and `{{` for a literal `{`",
             ));
             rest = "";
             break;
@@ -113,7 +113,7 @@ fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>
         {
             found.push(Defect::new(
                 format!("nothing separates `{{{}}}` from `{{{}}}`", before.text, this.text),
-                "put a character between them, such as `:`, so that a person can tell them apart",
+                "put a separator between them, such as `:`",
             ));
         }
         segments.push(placeholder.map(Segment::Placeholder));
@@ -127,8 +127,7 @@ fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>
 
 /// Values come from outside: without a literal of its own, an operation meets every other that has none.
 fn begins_with_no_literal(segments: &[Option<Segment>]) -> Option<Defect> {
-    const HELP: &str =
-        "begin with a literal such as `job:`; other operations may get the same values";
+    const HELP: &str = "begin with a literal such as `job:`, so that operations with equal values have different keys";
     match segments.first()? {
         Some(Segment::Placeholder(first)) => {
             Some(Defect::new(format!("the key begins with the value `{{{}}}`", first.text), HELP))
@@ -146,7 +145,7 @@ fn placeholder(text: &str, span: Span) -> Result<Placeholder, Defect> {
     if text.is_empty() {
         return Err(Defect::new(
             "a placeholder of the key is empty",
-            "write the name of an argument: `{order_id}`, or a field of one: `{req.order_id}`",
+            "write the name of an argument, such as `{order_id}`, or a field of one, such as `{req.order_id}`",
         ));
     }
     if text == "_" {
@@ -162,8 +161,7 @@ fn placeholder(text: &str, span: Span) -> Result<Placeholder, Defect> {
         (Some(head), Some(members)) => Ok(Placeholder { text: text.to_owned(), head, members }),
         _ => Err(Defect::new(
             format!("the placeholder `{{{text}}}` is neither an argument nor a field of one"),
-            "placeholders are names: `{order_id}`, `{req.order_id}`, `{self.region}`; a value that takes a \
-             computation is made an argument of its own",
+            "write `{order_id}`, `{req.order_id}` or `{self.region}`; pass a computed value as an argument",
         )),
     }
 }
@@ -257,7 +255,7 @@ mod tests {
     fn defects_are_named() {
         for (text, message) in [
             ("a{b", "the placeholder `{b` is not closed"),
-            ("a}", "a `}` in the key closes nothing"),
+            ("a}", "the key has an unmatched `}`"),
             ("a{}", "a placeholder of the key is empty"),
             ("{a}{b}", "nothing separates `{a}` from `{b}`"),
             ("{a:?}", "the placeholder `{a:?}` is neither an argument nor a field of one"),
@@ -274,7 +272,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                "a `}` in the key closes nothing",
+                "the key has an unmatched `}`",
                 "a placeholder of the key is empty",
                 "the placeholder `{b()}` is neither an argument nor a field of one",
                 "the argument `_` has no name to put into the key",

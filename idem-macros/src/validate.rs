@@ -36,6 +36,13 @@ pub(crate) struct Plan {
     pub(crate) function: Function,
 }
 
+impl Plan {
+    /// Whether the body runs to completion when its caller is dropped.
+    pub(crate) fn outlives_caller(&self) -> bool {
+        matches!(self.args.on_cancel, OnCancel::Finish)
+    }
+}
+
 /// The source of the key.
 pub(crate) enum Key {
     /// The function's path and the hash.
@@ -66,7 +73,7 @@ pub(crate) fn check_options(args: &Args, problems: &mut Problems) {
     if let Some(name) = &args.name
         && name.value().is_empty()
     {
-        let help = "leave `name` out: then it is the function's";
+        let help = "leave `name` out to use the name of the function";
         problems.add(Problem::new(name, "the operation's name is empty", help));
     }
     let Some(_) = &args.tx else { return };
@@ -75,7 +82,7 @@ pub(crate) fn check_options(args: &Args, problems: &mut Problems) {
             problems.add(Problem::new(
                 option,
                 format!("`{option}` has no meaning with `tx`"),
-                "leave it out: when the owner dies, its transaction is rolled back, and the next call runs",
+                "remove it: if the owner of a transaction dies, the database rolls it back, and the next call runs",
             ));
         }
     }
@@ -132,21 +139,21 @@ fn body(function: &Function, problems: &mut Problems) -> Option<Body> {
         problems.add(Problem::new(
             constness,
             "a `const fn` cannot be idempotent",
-            "remove `const`: the function asks a storage when it is called",
+            "remove `const`, because the function calls a storage",
         ));
     }
     if let Some(abi) = &sig.abi {
         problems.add(Problem::new(
             abi,
             "an `extern` function cannot be idempotent",
-            "annotate an async function and call that one from here",
+            "annotate an async function, and call it from this one",
         ));
     }
     if let Some(variadic) = &sig.variadic {
         problems.add(Problem::new(
             variadic,
             "a variadic function cannot be idempotent",
-            "give the function a list of named arguments",
+            "replace `...` by named arguments",
         ));
     }
     if !can_be_async(sig) {
@@ -182,13 +189,13 @@ fn not_async(function: &Function) -> Problem {
         return Problem::new(
             ty,
             "cannot find the future that this function returns",
-            "end the function with an `async move { … }` block, in `Box::pin(…)` where it has to be boxed",
+            "end the function with `async move { … }`, or with `Box::pin(async move { … })`",
         );
     }
     Problem::new(
         sig.fn_token,
         "`#[idempotent]` needs an async function",
-        "write `async fn`, or, where an attribute above this one takes the `async` away, put `#[idempotent]` first",
+        "write `async fn`; if an attribute above this one removes the `async`, put `#[idempotent]` above it",
     )
 }
 
@@ -235,13 +242,13 @@ fn check_skip(
 ) -> Result<(), Problem> {
     if skip[..index].contains(name) {
         let message = format!("the argument `{name}` is skipped twice");
-        return Err(Problem::new(name, message, "name it once"));
+        return Err(Problem::new(name, message, "remove one of them"));
     }
     if name == "self" {
         return Err(Problem::new(
             name,
             "`self` is never part of the hash",
-            "leave it out of `skip`; to make it part of the key write `key = \"…{self.field}…\"`",
+            "remove it from `skip`; to use a field of it in the key, write `key = \"…{self.field}…\"`",
         ));
     }
     let Some(argument) = arguments.iter().find(|argument| argument.names.contains(name)) else {
@@ -258,7 +265,7 @@ fn check_skip(
     Err(Problem::new(
         name,
         format!("`{name}` is a part of an argument, and arguments are hashed as a whole"),
-        format!("skip {} as well, or take the argument apart in the body", list(&others)),
+        format!("skip {} as well, or destructure the argument in the body", list(&others)),
     ))
 }
 
@@ -360,9 +367,9 @@ fn transaction(
     if !by_mutable_reference {
         problems.add(Problem::new(
             name,
-            format!("the argument `{name}` is no mutable reference to a transaction"),
+            format!("the argument `{name}` is not a mutable reference to a transaction"),
             format!(
-                "give the function `{name}: &mut sqlx::Transaction<'_, sqlx::Postgres>` (or `MySql`, `Sqlite`)"
+                "write `{name}: &mut sqlx::Transaction<'_, sqlx::Postgres>` (or `MySql`, `Sqlite`)"
             ),
         ));
     }
@@ -377,7 +384,7 @@ fn ttl_outlives_lease(args: &Args) -> Result<(), Problem> {
         return Err(Problem::new(
             written,
             "the ttl is shorter than the lease",
-            "keep results (`ttl`) for at least as long as an owner may be silent (`lease`)",
+            "set `ttl`, how long results are kept, to at least `lease`, how long an owner may be silent",
         ));
     }
     Ok(())

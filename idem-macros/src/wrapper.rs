@@ -1,7 +1,7 @@
 //! Arguments that may be wrappers: extractors of a web framework and pointers of the standard library.
 //!
-//! The macro sees names and patterns alone, so it only says where to look. The compiler decides by the types: what
-//! serializes is hashed as it serializes, whatever it is called.
+//! The macro sees only names and patterns, so it marks candidates. The compiler decides by the types: a
+//! type that serializes is hashed as it serializes, whatever its name.
 
 use proc_macro2::{Ident, Span};
 use syn::spanned::Spanned;
@@ -9,9 +9,9 @@ use syn::{Pat, Path, Type};
 
 /// A wrapper, as the signature shows it.
 pub(crate) struct Wrapper {
-    /// The tuple struct whose only field the signature's pattern takes out, and the place of the field.
+    /// The tuple struct whose only field the signature's pattern binds, and the span of the field.
     pub(crate) pattern: Option<(Path, Span)>,
-    /// Whether it is called `State`: what the application shares with its handlers.
+    /// Whether it is called `State`, which all handlers share.
     pub(crate) is_state: bool,
 }
 

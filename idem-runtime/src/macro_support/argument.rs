@@ -1,10 +1,10 @@
 //! The fingerprint of the arguments, and how an argument is hashed.
 //!
 //! An argument is hashed as it serializes. A wrapper that does not serialize, such as an axum
-//! extractor, is hashed by what it holds. That is safe only where the wrapper holds nothing else,
-//! since whatever changes which effect is meant is part of the fingerprint (G7). Two things show
-//! it: a pattern `Json(order)` names the only field, and a type that is written `Json<Order>`
-//! derefs to something of its own size.
+//! extractor, is hashed by its content. That is safe only if the wrapper holds nothing else, because
+//! the fingerprint must cover everything that can change the effect (G7). Two things prove it: a
+//! pattern `Json(order)` names the only field, or a type that is written `Json<Order>` derefs to a
+//! value of its own size.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -61,7 +61,7 @@ pub trait HashArgument: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> HashArgument for T {}
 
-/// What tells the instances of a function apart.
+/// The value of the option `instance`, which tells the instances of a function apart.
 #[diagnostic::on_unimplemented(
     message = "an instance of the type `{Self}` cannot be hashed\n\n= help: give a value that is `serde::Serialize`, \
                for example a constant of a trait: `instance = C::NAME`",
@@ -72,21 +72,20 @@ pub trait HashInstance: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> HashInstance for T {}
 
-/// The role of arguments that the call is about.
+/// The role of arguments that can change the effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Input;
 
-/// The role of arguments that are written `State<T>`: what the application shares with its
-/// handlers.
+/// The role of arguments that are written `State<T>`, which all handlers share.
 #[derive(Clone, Copy, Debug)]
 pub struct State;
 
-/// In place of the content of a wrapper that the signature does not take apart.
+/// In place of the content of a wrapper that the signature does not destructure.
 #[derive(Clone, Copy, Debug)]
 pub struct Opaque;
 
-/// An argument that may be a wrapper: the argument, what a pattern found in it (or [`Opaque`]), and
-/// its role.
+/// An argument that may be a wrapper: the argument, the content that a pattern found in it (or
+/// [`Opaque`]), and its role.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a, W, H, R> {
     whole: &'a W,
@@ -101,33 +100,18 @@ impl<'a, W, H, R> Subject<'a, W, H, R> {
     }
 }
 
-/// First choice: the argument as it serializes.
-#[derive(Debug)]
-#[must_use]
-pub struct Argument<'a, W, H, R>(Content<'a, W, H, R>);
-
-/// Second choice: what the pattern found, or what a pointer of the standard library holds.
-#[derive(Debug)]
-pub struct Content<'a, W, H, R>(Target<'a, W, H, R>);
-
-/// Third choice: what the wrapper derefs to.
-#[derive(Debug)]
-pub struct Target<'a, W, H, R>(Shared<'a, W, H, R>);
-
-/// Fourth choice: nothing, of a `State` whose content does not serialize.
-#[derive(Debug)]
-pub struct Shared<'a, W, H, R>(Unknown<'a, W, H, R>);
-
-/// No choice is left.
-#[derive(Debug)]
-pub struct Unknown<'a, W, H, R>(Subject<'a, W, H, R>);
-
-otherwise! {
-    ['a, W, H, R] Argument<'a, W, H, R> => Content<'a, W, H, R>;
-    ['a, W, H, R] Content<'a, W, H, R> => Target<'a, W, H, R>;
-    ['a, W, H, R] Target<'a, W, H, R> => Shared<'a, W, H, R>;
-    ['a, W, H, R] Shared<'a, W, H, R> => Unknown<'a, W, H, R>;
-    ['a, W, H, R] Unknown<'a, W, H, R> => Subject<'a, W, H, R>;
+choices! {
+    ['a, W, H, R]
+    /// First choice: the argument as it serializes.
+    Argument => Content;
+    /// Second choice: the content, which a pattern found or a pointer of the standard library holds.
+    Content => Target;
+    /// Third choice: the wrapper's deref target.
+    Target => Shared;
+    /// Fourth choice: nothing, of a `State` whose content does not serialize.
+    Shared => Unknown;
+    /// No choice is left.
+    Unknown => Subject;
 }
 
 impl<W: Serialize, H, R> Argument<'_, W, H, R> {
@@ -211,8 +195,8 @@ impl<W, R> Unknown<'_, W, Opaque, R> {
     }
 }
 
-const AMBIGUOUS: &str = "an argument holds more than it derefs to, so its content alone does not tell calls apart\n\n\
-                         = help: derive `serde::Serialize` for its type, or take it apart in the signature";
+const AMBIGUOUS: &str = "an argument holds more than it derefs to, so the hash of its content alone would not tell calls apart\n\n\
+                         = help: derive `serde::Serialize` for its type, or destructure it in the signature";
 
 /// Whether a wrapper has room for nothing but what it derefs to.
 pub(super) const fn holds_nothing_else<W: Deref<Target: Sized>>() -> bool {

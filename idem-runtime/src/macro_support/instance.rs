@@ -33,8 +33,7 @@ fn of_path(module: &str, function: &str, path: &str) -> Result<Option<String>, E
         return Ok(None);
     }
     let Some(path) = Reader::new(module, path).read() else {
-        let text = "a type that this function is called with has no name, such as a closure's: say what tells its calls apart with the \
-                    option `instance`";
+        let text = "a type parameter of this function is a type without a name, such as a closure's: set the option `instance`";
         return Err(Error::new(ErrorKind::KeyGeneration, text));
     };
     Ok((path != "self").then_some(path))

@@ -1,19 +1,19 @@
 //! What the expansion of `#[idempotent(tx = …)]` calls.
 //!
-//! The body borrows the transaction, so it is neither a closure nor handed over: the expansion runs
-//! it between two calls of its own, and the lifetimes are those that the user's function has.
+//! The body borrows the transaction, so the expansion does not pass it to a function. It runs the
+//! body between two calls of this module, and the lifetimes are those of the user's function.
 
-use std::future::Pending;
 use std::marker::PhantomData;
-use std::ops::{ControlFlow, Deref};
+use std::ops::Deref;
 
-use super::Operation;
+use super::not_callable::NotCallable;
+use crate::engine::Operation;
 
 /// A transaction, or a connection inside one.
 #[diagnostic::on_unimplemented(
-    message = "a value of the type `{Self}` is no database transaction\n\n= help: give the function `tx: &mut \
-               sqlx::Transaction<'_, sqlx::Postgres>` (or `MySql`, `Sqlite`), or a connection inside one, and switch the feature of its \
-               database on",
+    message = "a value of the type `{Self}` is not a database transaction\n\n= help: write `tx: &mut \
+               sqlx::Transaction<'_, sqlx::Postgres>` (or `MySql`, `Sqlite`), or a connection inside one, and enable \
+               the feature of its database",
     label = "`tx` names an argument that is a transaction"
 )]
 pub trait Transactional {}
@@ -22,7 +22,7 @@ pub trait Transactional {}
 #[diagnostic::do_not_recommend]
 impl<C: crate::transaction::TransactionConnection + ?Sized> Transactional for C {}
 
-/// Asks for a transaction.
+/// Requires a transaction.
 pub fn require_transaction<C: Transactional + ?Sized>(_transaction: &C) {}
 
 /// Runs an operation whose body returns `R` in a transaction on `C`; see
@@ -31,58 +31,21 @@ pub fn require_transaction<C: Transactional + ?Sized>(_transaction: &C) {}
 pub struct CallableWithin<R, F, P, C: ?Sized> {
     types: PhantomData<fn(F, P)>,
     connection: PhantomData<fn(*const C)>,
-    otherwise: NotCallableWithin<R>,
+    otherwise: NotCallable<R>,
 }
-
-/// Where the bounds of [`CallableWithin`] are not met.
-#[derive(Debug)]
-pub struct NotCallableWithin<R>(PhantomData<fn() -> R>);
 
 impl<R, F, P, C: ?Sized> CallableWithin<R, F, P, C> {
     /// For a call of `operation` on this connection, whose value is stored as `F` says.
     pub fn of(_operation: &Operation<P>, _form: &F, _connection: &C) -> Self {
-        Self {
-            types: PhantomData,
-            connection: PhantomData,
-            otherwise: NotCallableWithin(PhantomData),
-        }
+        Self { types: PhantomData, connection: PhantomData, otherwise: NotCallable::new() }
     }
 }
 
 impl<R, F, P, C: ?Sized> Deref for CallableWithin<R, F, P, C> {
-    type Target = NotCallableWithin<R>;
+    type Target = NotCallable<R>;
 
-    fn deref(&self) -> &NotCallableWithin<R> {
+    fn deref(&self) -> &NotCallable<R> {
         &self.otherwise
-    }
-}
-
-impl<R> NotCallableWithin<R> {
-    /// Stands in for the method of [`CallableWithin`], but is never compiled: there are errors
-    /// already.
-    pub fn begin<O, F, C: ?Sized>(
-        &self,
-        _operation: O,
-        _form: F,
-        _connection: &mut C,
-    ) -> Pending<ControlFlow<R, NeverRunning<R>>> {
-        const { panic!("a bound of `CallableWithin` was not asked for before") }
-    }
-}
-
-/// What [`NotCallableWithin`] would give.
-#[derive(Debug)]
-pub struct NeverRunning<R>(PhantomData<fn() -> R>);
-
-impl<R> NeverRunning<R> {
-    /// Never called.
-    pub fn body<F: Future<Output = R>>(&mut self, body: F) -> F {
-        body
-    }
-
-    /// Never called.
-    pub fn end<C: ?Sized>(self, _connection: &mut C, result: R) -> std::future::Ready<R> {
-        std::future::ready(result)
     }
 }
 

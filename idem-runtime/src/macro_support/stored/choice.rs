@@ -1,4 +1,4 @@
-//! Which of the ways to store a value is taken.
+//! The choice of the form in which a value is stored.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -10,61 +10,39 @@ use super::wrapped::{AsField, AsTarget};
 use crate::engine::Outcome;
 use crate::policy::Storable;
 
-/// The choices for the value of a result `R`, of which the signature says `H`: how its field or its
-/// parts are stored, or `()`.
-///
-/// The first whose bounds are met is taken, as in `ErrorText`. First choice: as it serializes.
-#[derive(Debug)]
-pub struct Value<R, H>(Parts<R, H>);
+choices! {
+    [R, H]
+    /// First choice: as it serializes.
+    Value => Parts;
+    /// As the signature writes it.
+    Parts => Converted;
+    /// As a number.
+    Converted => HeaderFields;
+    /// As headers.
+    HeaderFields => Wrapped;
+    /// As its deref target.
+    Wrapped => WithStatus;
+    /// As a number and the second part's deref target.
+    WithStatus => WithStatusAsItself;
+    /// As a number and the second part itself.
+    WithStatusAsItself => ReportedPart;
+    /// Not at all, because of a part of it.
+    ReportedPart => NoChoice;
+}
 
-/// By what the signature says of it.
+/// Not at all: the value of a result `R`. `H` is the hint from the signature: the form of its field or
+/// of its parts, or `()`.
 #[derive(Debug)]
-pub struct Parts<R, H>(Converted<R, H>, H);
-
-/// As a number.
-#[derive(Debug)]
-pub struct Converted<R, H>(HeaderFields<R, H>);
-
-/// As headers.
-#[derive(Debug)]
-pub struct HeaderFields<R, H>(Wrapped<R, H>);
-
-/// As what it derefs to.
-#[derive(Debug)]
-pub struct Wrapped<R, H>(WithStatus<R, H>);
-
-/// As a number and what the second part derefs to.
-#[derive(Debug)]
-pub struct WithStatus<R, H>(WithStatusAsItself<R, H>);
-
-/// As a number and the second part itself.
-#[derive(Debug)]
-pub struct WithStatusAsItself<R, H>(ReportedPart<R, H>);
-
-/// Not at all, because of a part of it.
-#[derive(Debug)]
-pub struct ReportedPart<R, H>(NoChoice<R, H>);
-
-/// Not at all.
-#[derive(Debug)]
-pub struct NoChoice<R, H>(PhantomData<fn() -> (R, H)>);
-
-otherwise! {
-    [R, H] Value<R, H> => Parts<R, H>;
-    [R, H] Parts<R, H> => Converted<R, H>;
-    [R, H] Converted<R, H> => HeaderFields<R, H>;
-    [R, H] HeaderFields<R, H> => Wrapped<R, H>;
-    [R, H] Wrapped<R, H> => WithStatus<R, H>;
-    [R, H] WithStatus<R, H> => WithStatusAsItself<R, H>;
-    [R, H] WithStatusAsItself<R, H> => ReportedPart<R, H>;
-    [R, H] ReportedPart<R, H> => NoChoice<R, H>;
+pub struct NoChoice<R, H> {
+    hint: H,
+    result: PhantomData<fn() -> R>,
 }
 
 impl<R, H> Value<R, H> {
     /// The choices for the value of an `R`.
     pub fn new(hint: H) -> Self {
-        let last = ReportedPart(NoChoice(PhantomData));
-        Self(Parts(Converted(HeaderFields(Wrapped(WithStatus(WithStatusAsItself(last))))), hint))
+        let last = ReportedPart(NoChoice { hint, result: PhantomData });
+        Self(Parts(Converted(HeaderFields(Wrapped(WithStatus(WithStatusAsItself(last)))))))
     }
 }
 
@@ -73,7 +51,7 @@ macro_rules! tuples {
         impl<$($form: StoredAs<$part>, $part,)* E> Parts<Result<($($part,)*), E>, ($($form,)*)> {
             /// Part by part.
             pub fn stored_as(&self) -> ($($form,)*) {
-                self.1
+                self.hint
             }
         }
 
@@ -104,21 +82,21 @@ where
 {
     /// As its field.
     pub fn stored_as(&self) -> AsField<M, T> {
-        self.1
+        self.hint
     }
 }
 
 impl<T, E, F: StoredAs<T>> Parts<Result<Option<T>, E>, Inside<F>> {
     /// As its content.
     pub fn stored_as(&self) -> Inside<F> {
-        self.1
+        self.hint
     }
 }
 
 impl<T, E, F: StoredAs<T>> Parts<Result<Outcome<T>, E>, Inside<F>> {
     /// As its value.
     pub fn stored_as(&self) -> Inside<F> {
-        self.1
+        self.hint
     }
 }
 

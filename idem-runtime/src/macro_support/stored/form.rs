@@ -5,15 +5,15 @@ use std::convert::Infallible;
 use crate::engine::{Outcome, Source};
 use crate::policy::Storable;
 
-/// What is stored of a `V`. Also of one that cannot be stored, for the types of `store_if`.
+/// The stored type of a `V`. A `V` that cannot be stored has one too, for the types of `store_if`.
 pub trait Stores<V>: Copy {
-    /// What a record holds.
+    /// The type in a record.
     type Stored;
 }
 
 /// How a `V` is stored.
 pub trait StoredAs<V>: Stores<V> {
-    /// What is stored of `value`.
+    /// The stored form of `value`.
     fn store(&self, value: V) -> Self::Stored;
 
     /// The value of a call whose result comes from `source`.
@@ -31,7 +31,7 @@ pub trait Replayable<F> {}
 #[diagnostic::do_not_recommend]
 impl<V, F: StoredAs<V>> Replayable<F> for V {}
 
-/// Asks for a value that can be replayed, and gives how it is stored.
+/// Requires a value that can be replayed, and returns its form.
 pub fn stored_as<V: Replayable<F>, F>(form: F) -> F {
     form
 }
@@ -137,8 +137,7 @@ impl<V> Stores<V> for Reported {
     type Stored = V;
 }
 
-/// So that it is not reported again. `Callable` does not take it, since what it stores is not
-/// [`Storable`].
+/// Prevents a second report. `Callable` does not accept it, because `V` is not [`Storable`].
 impl<V> StoredAs<V> for Reported {
     fn store(&self, value: V) -> V {
         value

@@ -1,4 +1,4 @@
-//! What has names and values in bytes, as `http::HeaderMap` does.
+//! Maps with names and values in bytes, like `http::HeaderMap`.
 
 use std::ops::Deref;
 

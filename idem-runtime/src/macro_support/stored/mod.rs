@@ -1,11 +1,10 @@
-//! How a function's value is stored: as it serializes, or by what a wrapper in it holds.
+//! How a function's value is stored: as it serializes, or by the content of a wrapper in it.
 //!
-//! A web framework's `Json<T>` cannot be read back, but it holds a `T` and nothing else, and can be
-//! made of one: so the `T` is stored, in the same bytes as that of a function without the wrapper.
-//! The expansion goes through the written type and asks for each part how it is stored. The answer
-//! is a type that implements [`StoredAs`](form::StoredAs); which one, the compiler decides by the
-//! types, so that aliases work and a user's own type that is called `Json` is stored as it
-//! serializes:
+//! A web framework's `Json<T>` cannot be deserialized, but it holds a `T` and nothing else, and can be
+//! made from one. So the `T` is stored, in the same bytes as by a function without the wrapper. The
+//! expansion walks the written type and asks for the form of each part, a type that implements
+//! [`StoredAs`](form::StoredAs). The compiler chooses it by the types, so that aliases work, and a
+//! user's own type with the name `Json` is stored as it serializes:
 //!
 //! | the value | is stored |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What converts to and from a number, as `http::StatusCode` does.
+//! Values that convert to and from a number, like `http::StatusCode`.
 
 use std::ops::Deref;
 

@@ -1,4 +1,4 @@
-//! Wrappers: what holds one value and nothing else, as a web framework's `Json<T>` does.
+//! Wrappers, which hold one value and nothing else, like a web framework's `Json<T>`.
 
 use std::ops::Deref;
 
@@ -10,7 +10,7 @@ use crate::engine::Source;
 use crate::macro_support::argument::holds_nothing_else;
 use crate::policy::Storable;
 
-/// As the field of a tuple struct: its constructor, and what takes it apart.
+/// As the field of a tuple struct: its constructor, and a function that destructures it.
 #[derive(Clone, Copy, Debug)]
 pub struct AsField<M, T> {
     make: M,
@@ -41,10 +41,10 @@ where
 
 /// The field of a wrapper that the signature names.
 ///
-/// The expansion imports all of this, and then the wrapper by its written path as `__IdemWrapper`.
-/// Where the path is that of a tuple struct, its constructor is in front of the stand-in. Where it
-/// is that of another type, only the type is imported, the constructor is the stand-in's, and its
-/// types do not fit: the next choice is looked at.
+/// The expansion imports everything in this module, and then the wrapper by its written path as
+/// `__IdemWrapper`. The constructor of a tuple struct shadows the stand-in below. Another type has no
+/// constructor: then the stand-in's is used, its types do not fit, and method lookup goes on to the
+/// next choice.
 pub mod wrapper {
     use super::AsField;
 
@@ -58,17 +58,17 @@ pub mod wrapper {
     }
 }
 
-/// As what it derefs to.
+/// As its deref target.
 #[derive(Clone, Copy, Debug)]
 pub struct AsTarget;
 
-/// A wrapper, or what was read back of one.
+/// A wrapper, or its content that was read from a record.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "not public API")]
 pub enum WrapperOrContent<V, T> {
     /// The wrapper.
     Whole(V),
-    /// What it held.
+    /// Its content.
     Content(T),
 }
 
