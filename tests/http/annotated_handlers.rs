@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -20,6 +21,7 @@ on_every_storage! {
     json_is_replayed,
     other_body_is_a_mismatch,
     other_path_is_a_mismatch,
+    each_extractor_is_part_of_the_fingerprint,
     concurrent_duplicates_run_once,
     status_is_replayed_with_its_json,
     failed_call_is_not_repeated,
@@ -95,6 +97,31 @@ async fn released(State(app): State<App>, Json(req): Json<Pay>) -> Result<Json<R
     Ok(Json(app.pay(&req)?))
 }
 
+#[derive(Deserialize, Serialize)]
+struct Options {
+    currency: String,
+}
+
+#[idempotent(key = "refund:{req.id}", with = app.idem)]
+async fn refund(
+    State(app): State<App>,
+    Extension(user): Extension<String>,
+    Path((line, reason)): Path<(u64, String)>,
+    Query(options): Query<Options>,
+    Json(req): Json<Pay>,
+) -> Result<(StatusCode, Json<Receipt>), ApiError> {
+    let _ = (user, line, reason, options.currency);
+    Ok((StatusCode::CREATED, Json(app.pay(&req)?)))
+}
+
+/// Authentication that believes its client.
+async fn authenticate(mut request: Request, next: Next) -> Response {
+    let user = request.headers().get("x-user").and_then(|user| user.to_str().ok());
+    let user = user.unwrap_or_default().to_owned();
+    request.extensions_mut().insert(user);
+    next.run(request).await
+}
+
 /// A client of the handlers on a handle of their own, and how often a body ran.
 async fn served(stage: &Stage) -> (Client, Arc<AtomicUsize>) {
     let app = App { idem: stage.idem(), runs: Arc::default() };
@@ -102,7 +129,8 @@ async fn served(stage: &Stage) -> (Client, Arc<AtomicUsize>) {
     let router = Router::new()
         .route("/pay", post(pay))
         .route("/{shop}/order", post(order))
-        .route("/released", post(released));
+        .route("/released", post(released))
+        .route("/refund/{line}/{reason}", post(refund).layer(from_fn(authenticate)));
     (Client::new(serve(router.with_state(app)).await), runs)
 }
 
@@ -141,6 +169,30 @@ async fn other_path_is_a_mismatch(stage: Stage) {
     send(&client, "/books/order", 7, 100).await;
     let reply = send(&client, "/later/order", 7, 100).await;
     assert_eq!((reply.status, reply.text()), (StatusCode::UNPROCESSABLE_ENTITY, "another payment"));
+    assert_eq!(count(&runs), 1);
+}
+
+async fn each_extractor_is_part_of_the_fingerprint(stage: Stage) {
+    let (client, runs) = served(&stage).await;
+    let send = async |path: &str, user: &str, cents: u32| {
+        let request = client.request(http::Method::POST, path).header("x-user", user);
+        let request = request.header("content-type", "application/json");
+        let reply = client.send(request, format!(r#"{{"id":7,"cents":{cents}}}"#)).await;
+        (reply.status, reply.text().to_owned())
+    };
+    let receipt = (StatusCode::CREATED, r#"{"id":7,"run":1}"#.to_owned());
+    assert_eq!(send("/refund/1/broken?currency=EUR", "ada", 100).await, receipt);
+    assert_eq!(send("/refund/1/broken?currency=EUR", "ada", 100).await, receipt);
+    for (path, user, cents) in [
+        ("/refund/2/broken?currency=EUR", "ada", 100),
+        ("/refund/1/late?currency=EUR", "ada", 100),
+        ("/refund/1/broken?currency=USD", "ada", 100),
+        ("/refund/1/broken?currency=EUR", "bob", 100),
+        ("/refund/1/broken?currency=EUR", "ada", 200),
+    ] {
+        let refused = (StatusCode::UNPROCESSABLE_ENTITY, "another payment".to_owned());
+        assert_eq!(send(path, user, cents).await, refused, "{path} {user} {cents}");
+    }
     assert_eq!(count(&runs), 1);
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router, debug_handler};
@@ -196,7 +196,12 @@ fn main() {
     let app = || State(App { prefix: "eu".into() });
     let req = || Json(Pay { id: 7, cents: 100 });
     let other = || Json(Pay { id: 7, cents: 200 });
-    let headers = || -> HeaderMap { [("x-shop", "eu"), ("x-note", "one")].map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).into_iter().collect() };
+    let headers = || -> HeaderMap {
+        let texts: [(_, &[u8]); 4] =
+            [("x-shop", b"eu"), ("x-note", b"one"), ("x-note", b"two"), ("x-latin", b"caf\xe9")];
+        let pair = |(name, value): (&str, _)| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap());
+        texts.map(pair).into_iter().collect()
+    };
     on_memory(async {
         once!(pay(app(), req()), |Json(it)| it);
         assert_eq!(pay(app(), other()).await.unwrap_err().0, ErrorKind::Mismatch);

@@ -202,6 +202,7 @@ fn main() {
         mismatch!(content_of_state(7, poem::State("us".to_owned())));
         once!(shared(7, Arc::new(order(1)), Rc::new(order(2))), |it| it);
         mismatch!(shared(7, Arc::new(order(1)), Rc::new(order(3))));
+        mismatch!(shared(7, Arc::new(order(3)), Rc::new(order(2))));
     });
     assert_eq!(nested_types(), RUNS.count());
 }
