@@ -106,7 +106,7 @@ pub trait StorePolicy<T> {
 
 /// How this crate's [`Error`] becomes the operation's error type.
 #[diagnostic::on_unimplemented(
-    message = "`{E}` cannot be made of `idempotency::Error`",
+    message = "`{E}` cannot be made from `idempotency::Error`",
     label = "this error type has to implement `From<idempotency::Error>`",
     note = "implement `From<idempotency::Error>` for it, or give the attribute `map_err = |error| …`"
 )]
