@@ -1,4 +1,4 @@
-//! Events that were put aside, for people and their tools.
+//! Dead letters: events that relays no longer try, for operators and their tools.
 
 use super::database::{OutboxDatabase, Statements, Value};
 use super::error::OutboxError;
@@ -7,23 +7,23 @@ use super::store::{event, timestamp};
 use super::{Event, EventId};
 use idem_runtime::record::Timestamp;
 
-/// An event that no relay tries any more.
+/// An event that relays no longer try to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
     /// The event.
     pub event: Event,
-    /// How often it was tried since it was enqueued or redriven.
+    /// Failed attempts since it was enqueued or redriven.
     pub attempts: u32,
-    /// What the publisher said the last time.
+    /// The publisher's last error.
     pub error: String,
-    /// When it was put aside, by the database's clock.
+    /// When it became a dead letter, by the database's clock.
     pub died_at: Timestamp,
     /// Whether later events of its key wait until it is redriven or discarded.
     pub is_blocking: bool,
 }
 
-/// What is done about a dead event.
+/// What to do with a dead letter.
 #[derive(Clone, Copy)]
 enum Decision {
     Redrive,
@@ -31,7 +31,7 @@ enum Decision {
 }
 
 impl<DB: OutboxDatabase> Outbox<DB> {
-    /// The events that were put aside, those first that have been for longest; at most `limit`.
+    /// The dead letters, oldest first; at most `limit`.
     ///
     /// # Errors
     ///
@@ -42,13 +42,14 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         let limit = vec![Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))];
         let dead = shared.statements.dead.clone();
         let rows = shared.commit(move |connection| DB::fetch(connection, dead, limit)).await?;
-        let letters = rows.iter().map(|row| Ok(found::<DB>(row)?.letter));
+        let letters = rows.iter().map(|row| Ok(dead_row::<DB>(row)?.letter));
         letters.collect::<sqlx::Result<_>>().map_err(|error| shared.unreadable(error))
     }
 
-    /// Has a dead event tried again, with all its attempts, and says whether there was one with this id.
+    /// Makes a dead letter pending again, with all its attempts. Returns whether there is one with this
+    /// id.
     ///
-    /// One that held its key up goes in its old place. One that others of its key have passed goes behind all that wait now.
+    /// One that blocks its key keeps its place. Any other goes behind the pending events of its key.
     ///
     /// # Errors
     ///
@@ -57,14 +58,14 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Cancel safety
     ///
-    /// It goes on in a task of its own when the future is dropped.
+    /// It continues in a task of its own when the future is dropped.
     pub async fn redrive(&self, id: EventId) -> Result<bool, OutboxError> {
         let decided = self.decide(id, Decision::Redrive).await?;
         self.wake();
         Ok(decided)
     }
 
-    /// Removes a dead event for good, and says whether there was one with this id. What it held up goes on.
+    /// Removes a dead letter for good, and unblocks its key. Returns whether there was one with this id.
     ///
     /// # Errors
     ///
@@ -73,7 +74,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Cancel safety
     ///
-    /// It goes on in a task of its own when the future is dropped.
+    /// It continues in a task of its own when the future is dropped.
     pub async fn discard(&self, id: EventId) -> Result<bool, OutboxError> {
         let decided = self.decide(id, Decision::Discard).await?;
         self.wake();
@@ -84,19 +85,19 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         let shared = self.shared();
         let statements = shared.statements.clone();
         let decided = shared.on_connection(move |connection| {
-            Box::pin(async move { carry_out::<DB>(connection, &statements, id, decision).await })
+            Box::pin(async move { apply::<DB>(connection, &statements, id, decision).await })
         });
         decided.await
     }
 }
 
-/// A dead event and its row.
-struct Found {
+/// A dead letter and its row.
+struct DeadRow {
     seq: i64,
     letter: DeadLetter,
 }
 
-async fn carry_out<DB: OutboxDatabase>(
+async fn apply<DB: OutboxDatabase>(
     connection: &mut DB::Connection,
     statements: &Statements,
     id: EventId,
@@ -109,7 +110,7 @@ async fn carry_out<DB: OutboxDatabase>(
         transaction.rollback().await?;
         return Ok(false);
     };
-    let Found { seq, letter } = found::<DB>(row)?;
+    let DeadRow { seq, letter } = dead_row::<DB>(row)?;
 
     let lane = Value::Integer(lane(&letter.event.topic, &letter.event.key));
     let seq = Value::Integer(seq);
@@ -127,7 +128,7 @@ async fn carry_out<DB: OutboxDatabase>(
     Ok(true)
 }
 
-fn found<DB: OutboxDatabase>(row: &DB::Row) -> sqlx::Result<Found> {
+fn dead_row<DB: OutboxDatabase>(row: &DB::Row) -> sqlx::Result<DeadRow> {
     let letter = DeadLetter {
         event: event::<DB>(row, 0)?,
         attempts: u32::try_from(DB::integer(row, 5)?).unwrap_or(u32::MAX),
@@ -135,5 +136,5 @@ fn found<DB: OutboxDatabase>(row: &DB::Row) -> sqlx::Result<Found> {
         died_at: timestamp(DB::integer(row, 7)?),
         is_blocking: DB::integer(row, 9)? != 0,
     };
-    Ok(Found { seq: DB::integer(row, 8)?, letter })
+    Ok(DeadRow { seq: DB::integer(row, 8)?, letter })
 }

@@ -1,4 +1,4 @@
-//! What an outbox can say instead of an answer.
+//! The errors of an outbox.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -17,11 +17,11 @@ pub struct OutboxError {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What a caller may conclude from an [`OutboxError`].
+/// The kind of an [`OutboxError`]: what happened, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutboxErrorKind {
-    /// The connection is not inside a transaction: the event would be committed by itself, whatever becomes of what it tells of.
+    /// The connection is not inside a transaction, so the event would be committed without its change.
     ///
     /// *Do:* begin a transaction, and enqueue in it.
     NotInTransaction,
@@ -29,29 +29,30 @@ pub enum OutboxErrorKind {
     ///
     /// *Do:* fix the caller.
     Invalid,
-    /// The payload is larger than the outbox takes.
+    /// The payload is larger than the outbox accepts.
     ///
-    /// *Do:* put a reference to the data into the event instead of the data, or raise the limit to what the broker takes as well.
+    /// *Do:* put a reference to the data into the event instead of the data, or raise the limit, if the
+    /// broker accepts that much.
     TooLarge,
-    /// The event cannot be written as JSON.
+    /// The event cannot be serialized as JSON.
     ///
     /// *Do:* fix its `Serialize`.
     Serialization,
     /// A message is no event, or its payload is not of the type asked for.
     ///
-    /// *Do:* look at who writes to that stream; delivering it again changes nothing.
+    /// *Do:* find the producer of the message. A redelivery changes nothing.
     Malformed,
-    /// The database could not be reached, or refused the statement for now. The source is its error.
+    /// The database could not be reached, or a transient error occurred. The source is its error.
     ///
-    /// *Do:* roll the transaction back and run the whole of it again.
+    /// *Do:* roll the transaction back, and run all of it again.
     Database,
-    /// Somebody has to change something: tables that are not there, rights, a setting, an address.
+    /// A table or a right is missing, or a setting or an address is wrong.
     ///
     /// *Do:* what the text says.
     Configuration,
-    /// The tables were made by a newer version of this library.
+    /// A newer version of this library has upgraded the tables.
     ///
-    /// *Do:* upgrade.
+    /// *Do:* upgrade this library.
     NewerVersion,
 }
 
@@ -65,12 +66,13 @@ impl OutboxError {
         self
     }
 
-    /// What a caller may conclude.
+    /// What happened.
     pub fn kind(&self) -> OutboxErrorKind {
         self.kind
     }
 
-    /// Whether the same may succeed a moment later, for the whole transaction where there is one.
+    /// Whether the same call may succeed later; in a transaction, after the whole transaction is run
+    /// again.
     pub fn is_retryable(&self) -> bool {
         self.kind == OutboxErrorKind::Database
     }

@@ -1,4 +1,4 @@
-//! What is published: an event with an id that stays the same however often it is delivered.
+//! An event, and its id, which is the same in every delivery.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::error::{OutboxError, OutboxErrorKind};
 use idem_runtime::record::Timestamp;
 
-/// Names an event in all of its deliveries: a UUID of version 7, made when the event was enqueued.
+/// Identifies an event in all its deliveries: a UUID of version 7 (RFC 9562), made when the event is
+/// enqueued.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// An id that no other event has.
+    /// A new id.
     pub fn random() -> Self {
         Self(Uuid::now_v7())
     }
@@ -54,18 +55,20 @@ impl Serialize for EventId {
 
 /// An event on its way from an outbox to a consumer.
 ///
-/// What it serialises as is the same in every delivery, so it can be an argument of an annotated function, and
-/// `#[idempotent(name = "billing", key = "billing:{event.id}", retry_if = …)]` is all that a consumer needs to handle each event once. `Debug` shows neither key nor payload.
+/// It serializes to the same text in every delivery, so it can be an argument of an annotated
+/// function. A consumer with
+/// `#[idempotent(name = "billing", key = "billing:{event.id}", retry_if = …)]` handles each event once.
+/// `Debug` shows neither key nor payload.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
     /// The same in every delivery.
     pub id: EventId,
-    /// Where it goes: the stream, the subject.
+    /// Its destination: the stream, the subject.
     pub topic: String,
-    /// What it is about: events of one topic and key are published in the order in which they were enqueued.
+    /// Its subject. Events of one topic and key are published in the order in which they were enqueued.
     pub key: String,
-    /// What happened: JSON, unless the producer enqueued bytes of its own.
+    /// Its content: JSON, or the bytes that the producer enqueued.
     #[serde(serialize_with = "as_bytes")]
     pub payload: Bytes,
     /// When it was enqueued, by the clock of the producer's database.
@@ -78,7 +81,7 @@ fn as_bytes<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl Event {
-    /// An event as a consumer gets it, for tests of consumers and for publishers of one's own.
+    /// An event as a consumer receives it, for tests of consumers and for other brokers.
     pub fn new(
         id: EventId,
         topic: impl Into<String>,
@@ -96,16 +99,17 @@ impl Event {
         self
     }
 
-    /// The payload as what it was made of.
+    /// Deserializes the payload from JSON.
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Malformed`] where it is no JSON of a `T`.
+    /// [`OutboxErrorKind::Malformed`] if the payload is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, OutboxError> {
         serde_json::from_slice(&self.payload).map_err(|error| {
-            // The parser's error quotes what it found.
+            // The parser's error quotes the payload.
             let place = format!("line {}, column {}", error.line(), error.column());
-            let message = format!("the event's payload is not of the type asked for ({place})");
+            let message =
+                format!("the event's payload is not the json of the expected type ({place})");
             OutboxError::new(OutboxErrorKind::Malformed, message)
         })
     }
@@ -121,11 +125,11 @@ impl fmt::Debug for Event {
     }
 }
 
-/// The error of a message that is no event.
+/// The error for a message that is not an event.
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub(super) fn malformed(field: &str) -> OutboxError {
     let message =
-        format!("the message is no event of an outbox: its `{field}` is missing or wrong");
+        format!("the message is not an event of an outbox: its `{field}` is missing or wrong");
     OutboxError::new(OutboxErrorKind::Malformed, message)
 }
 

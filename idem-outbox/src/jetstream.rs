@@ -18,13 +18,14 @@ use idem_runtime::record::Timestamp;
 
 /// Publishes each event to the subject that its topic names, and waits until a stream has stored it.
 ///
-/// The message's payload is the event's. Its header `Nats-Msg-Id` is the event's id, so that the stream drops what is published again within its
-/// duplicate window, two minutes unless set. `Outbox-Topic`, `Outbox-Key` (both percent-encoded) and `Outbox-Enqueued-At` (milliseconds
-/// since the Unix epoch) hold the rest, and [`Event`] is read back from them. A consumer with the `async-nats` crate:
+/// The message's payload is the event's. Its header `Nats-Msg-Id` is the event's id, so the stream drops
+/// repetitions within its duplicate window, two minutes by default. `Outbox-Topic`, `Outbox-Key` (both
+/// percent-encoded) and `Outbox-Enqueued-At` (milliseconds since the Unix epoch) hold the rest;
+/// [`Event`] is made from them with `TryFrom`. A consumer with the `async-nats` crate:
 ///
 /// ```no_run
 /// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }
-/// # async fn put_aside(message: &async_nats::jetstream::Message) -> Result<(), async_nats::Error> { Ok(()) }
+/// # async fn to_dead_letters(message: &async_nats::jetstream::Message) -> Result<(), async_nats::Error> { Ok(()) }
 /// # async fn example(
 /// #     consumer: async_nats::jetstream::consumer::PullConsumer,
 /// # ) -> Result<(), async_nats::Error> {
@@ -41,7 +42,7 @@ use idem_runtime::record::Timestamp;
 ///     match handled.map_err(|error| error.disposition()) {
 ///         Ok(()) | Err(Disposition::Acknowledge) => message.ack().await?,
 ///         Err(Disposition::DeadLetter) => {
-///             put_aside(&message).await?;
+///             to_dead_letters(&message).await?;
 ///             message.ack_with(AckKind::Term).await?;
 ///         }
 ///         Err(Disposition::Redeliver { after }) => message.ack_with(AckKind::Nak(after)).await?,
@@ -52,31 +53,33 @@ use idem_runtime::record::Timestamp;
 /// # }
 /// ```
 ///
-/// What the handler's own errors ask for is on the page `docs/outbox.md` of the repository.
+/// `docs/outbox.md` of the repository says what to do about the handler's own errors.
 ///
-/// A topic that is no subject (white space, wildcards, empty parts) makes its events dead letters at once.
+/// An event whose topic is not a valid subject (white space, wildcards, empty parts) becomes a dead
+/// letter at once.
 #[derive(Clone)]
 pub struct JetStream {
     context: Context,
     prefix: String,
 }
 
-/// Names of headers. By the first one streams know what they have.
+/// Names of headers. Streams drop repetitions by the first one.
 const ID: &str = "Nats-Msg-Id";
 const TOPIC: &str = "Outbox-Topic";
 const KEY: &str = "Outbox-Key";
 const ENQUEUED_AT: &str = "Outbox-Enqueued-At";
 
-/// What a header cannot hold, or loses: clients trim values.
+/// Characters that a header cannot hold, or that clients trim.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 impl JetStream {
-    /// Publishes through the application's own connection. The streams that store the subjects must be there.
+    /// Publishes through the application's own connection. The streams that store the subjects must
+    /// exist.
     pub fn new(context: Context) -> Self {
         Self { context, prefix: String::new() }
     }
 
-    /// What all subjects begin with, such as `shop.`; nothing unless set.
+    /// The prefix of all subjects, such as `shop.`. Default: none.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -88,9 +91,9 @@ impl Publisher for JetStream {
     async fn publish(&self, event: &Event) -> Result<(), PublishError> {
         let subject = format!("{}{}", self.prefix, event.topic);
         if !is_subject(&subject) {
-            return Err(PublishError::permanent("the event's topic is no subject of nats"));
+            return Err(PublishError::permanent("the event's topic is not a valid nats subject"));
         }
-        // The client would keep the message until it is connected again, and publish it behind what is published meanwhile.
+        // A disconnected client would queue the message, and publish it after later ones.
         if self.context.client().connection_state() != State::Connected {
             return Err(PublishError::unavailable("there is no connection to nats"));
         }
@@ -105,29 +108,31 @@ impl Publisher for JetStream {
     }
 }
 
-/// What a failure means for the event.
+/// Classifies a failure.
 fn refused(error: jetstream::context::PublishError) -> PublishError {
     use PublishErrorKind::{Permanent, Retryable, Unavailable};
 
     let (kind, message) = match error.kind() {
-        NatsErrorKind::MaxPayloadExceeded => (Permanent, "the event is larger than nats takes"),
+        NatsErrorKind::MaxPayloadExceeded => (Permanent, "the event is larger than nats accepts"),
         NatsErrorKind::StreamNotFound => (Retryable, "no stream stores the event's topic"),
         NatsErrorKind::TimedOut => (Unavailable, "nats did not answer in time"),
         NatsErrorKind::BrokenPipe => (Unavailable, "the connection to nats broke"),
-        NatsErrorKind::MaxAckPending => (Unavailable, "too much is waiting for nats"),
-        _ if is_of_server(&error) => (Unavailable, "the stream cannot store anything for now"),
+        NatsErrorKind::MaxAckPending => {
+            (Unavailable, "too many messages wait for an acknowledgement of nats")
+        }
+        _ if is_of_server(&error) => (Unavailable, "the stream cannot store messages now"),
         _ => (Retryable, "the stream refused the event"),
     };
     PublishError::new(kind, message).with_source(error)
 }
 
-/// Whether the answer was that the server is in trouble.
+/// Whether the server reports an internal error.
 fn is_of_server(error: &jetstream::context::PublishError) -> bool {
     let answer = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     answer.is_some_and(|answer| answer.code() >= 500)
 }
 
-/// Whether it can be published to.
+/// Whether a text is a subject that can be published to.
 fn is_subject(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && !part.contains(|char: char| char.is_whitespace() || "*>".contains(char))

@@ -1,7 +1,8 @@
 //! Events that are published if and only if the transaction that made them commits.
 //!
-//! A service that changes its database and tells others about it does two things, and can die between them. With an outbox it does one:
-//! [`enqueue`](Outbox::enqueue) writes the event into a table, in the transaction of the change. A [`Relay`] publishes what is in the table.
+//! A service that changes its database and publishes an event about it does two things, and can die
+//! between them. With an outbox it does one: [`enqueue`](Outbox::enqueue) inserts the event into a
+//! table, in the transaction of the change. A [`Relay`] publishes the events of the table.
 //!
 //! ```text
 //! service   BEGIN · UPDATE orders … · INSERT INTO idempotency_outbox … · COMMIT
@@ -37,49 +38,54 @@
 //! # }
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
 //! - **Published if and only if committed.** The event is a row of the user's transaction.
-//! - **At least once, with one id.** A relay that dies after publishing and before removing publishes again, with the same [`EventId`].
-//!   A consumer that is annotated with `key = "event:{event.id}"` has its effect once, in the sense in which the rest of this library
-//!   does; strictly so where it does it in a transaction of its own database.
-//! - **In order for each topic and key.** An event is not published before those of its topic and key that were enqueued before it. A
-//!   failure stops its key and no other. What was redelivered comes again after events that it has preceded, so a consumer that
-//!   remembers ids sees the order of the first deliveries.
-//! - **No transaction is open while an event is being published**, and no session state is kept, so that poolers work.
+//! - **At least once, with one id.** A relay that dies after publishing and before removing an event
+//!   publishes it again, with the same [`EventId`]. A consumer with `key = "event:{event.id}"` takes
+//!   effect once, with this library's guarantees; strictly once in a transaction of its own database.
+//! - **In order for each topic and key.** An event is not published before the earlier events of its
+//!   topic and key. A failure stops its key and no other. A redelivered event may arrive after later
+//!   events, so a consumer that remembers ids sees the order of the first deliveries.
+//! - **No transaction is open while an event is being published**, and no session state is kept, so
+//!   poolers work.
 //!
-//! # What is not
+//! # Limits
 //!
-//! - Order is that of the rows' numbers, which a database gives out when a row is inserted and not when it is committed. Of two transactions
-//!   that are open at the same time and enqueue for the same key, the one with the later number may commit first and be published
-//!   first. Transactions that lock what the key names (the order's row, say) before they enqueue cannot be open at the same time.
-//! - A relay that stands still for longer than its lease in the middle of publishing (a stopped machine) may finish that one event after
-//!   another relay has published it and what follows. What it does afterwards is refused.
+//! - The order is that of the rows' numbers, which a database assigns at the insert and not at the
+//!   commit. Of two concurrent transactions that enqueue for the same key, the one with the later number
+//!   may commit first, and its event may be published first. Transactions that lock the row which the
+//!   key names (the order, say) before they enqueue do not overlap.
+//! - A relay that is suspended for longer than its lease in the middle of publishing (a stopped machine)
+//!   may finish that one event after another relay has published it and the following ones. Its later
+//!   writes are rejected.
 //!
-//! # When something dies
+//! # Failures
 //!
-//! | at | then |
+//! | what dies | then |
 //! |---|---|
-//! | the service, before its commit | no event |
-//! | … after it | the event waits for a relay |
-//! | the relay, with events leased and not published | another relay, or the next process, takes them after the lease |
-//! | … between publishing and removing | likewise: they are published again, with the same ids |
-//! | the broker | the relay pauses, longer each time up to 5 s, and no event's attempts are counted |
-//! | the database | nothing new is leased; what was published is noted as soon as it answers, within the lease |
-//! | the consumer | its message comes again, and its key is resolved as its crash policy says |
+//! | the service, before its commit | there is no event |
+//! | the service, after its commit | a relay publishes the event |
+//! | a relay, with leased events that it has not published | another relay, or the next process, leases them after the lease |
+//! | a relay, between publishing and removing | another relay publishes them again, with the same ids |
+//! | the broker | relays pause, up to 5 s at a time, and no event's attempts are counted |
+//! | the database | nothing new is leased; published events are removed when it answers within the lease |
+//! | a consumer | its message is redelivered, and its key is resolved by its crash policy |
 //!
-//! # Events that cannot be published
+//! # Dead letters
 //!
-//! An event that the broker refuses is tried again after a pause that doubles, and put aside after so many attempts
-//! ([`Relay::max_attempts`]). [`Outbox::dead_letters`] lists those, with the last error; [`Outbox::redrive`] tries one again and
-//! [`Outbox::discard`] removes it. [`AfterDeath`] says whether later events of its key go on meanwhile.
+//! An event that the broker refuses is retried after a pause that doubles, and becomes a dead letter
+//! after [`Relay::max_attempts`]. [`Outbox::dead_letters`] lists them, with the last error;
+//! [`Outbox::redrive`] makes one pending again, and [`Outbox::discard`] removes it. [`OnDeadLetter`]
+//! decides whether later events of its key are published meanwhile.
 //!
 //! # Features
 //!
 //! This crate is `idempotency::outbox` of the crate [`idempotency`](https://docs.rs/idempotency); use it from there.
 //!
-//! Events and the [`Publisher`] trait come with `outbox`, so that consumers need no database. [`Outbox`] and [`Relay`] need one of
-//! `postgres`, `mysql` and `sqlite`; `RedisStreams` needs `redis`, and `JetStream` needs `nats`.
+//! Events and the [`Publisher`] trait come with `outbox`, so that consumers need no database.
+//! [`Outbox`] and [`Relay`] need one of `postgres`, `mysql` and `sqlite`; `RedisStreams` needs `redis`,
+//! and `JetStream` needs `nats`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::exhaustive_enums)]
@@ -118,8 +124,8 @@ pub use self::database::SQLITE_SCHEMA;
 pub use self::{
     database::OutboxDatabase,
     dead_letters::DeadLetter,
-    outbox::{LONGEST_KEY, LONGEST_TOPIC, Outbox, OutboxBuilder},
-    relay::{AfterDeath, Relay},
+    outbox::{MAX_KEY_LEN, MAX_TOPIC_LEN, Outbox, OutboxBuilder},
+    relay::{OnDeadLetter, Relay},
 };
 pub use error::{OutboxError, OutboxErrorKind};
 pub use event::{Event, EventId};

@@ -23,7 +23,7 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Cancel safety
     ///
-    /// It goes on in a task of its own when the future is dropped.
+    /// It continues in a task of its own when the future is dropped.
     pub async fn migrate(&self) -> Result<(), OutboxError> {
         let shared = self.shared();
         let task = spawn(async move {

@@ -19,30 +19,33 @@ use idem_runtime::internal::faithful_json;
 use idem_runtime::internal::sql::Table;
 use idem_runtime::internal::sql::{Connections, PATIENCE, address_of};
 
-/// Longest topic, in bytes.
-pub const LONGEST_TOPIC: usize = 255;
+/// The longest topic, in bytes.
+pub const MAX_TOPIC_LEN: usize = 255;
 
-/// Longest key, in bytes.
-pub const LONGEST_KEY: usize = 1024;
+/// The longest key, in bytes.
+pub const MAX_KEY_LEN: usize = 1024;
 
-/// Connections of an outbox: relays survey, settle and extend leases at the same time.
+/// Connections of an outbox: its relays poll, acknowledge and extend leases concurrently.
 const CONNECTIONS: u32 = 4;
 
-/// Largest payload unless the builder says otherwise: NATS takes twice as much, headers included.
-const LARGEST_PAYLOAD: usize = 512 * 1024;
+/// The default for the largest payload. NATS accepts twice as much, headers included.
+const DEFAULT_MAX_PAYLOAD: usize = 512 * 1024;
 
-/// Events that are published if and only if the transaction which enqueued them commits. Clones share the pool.
+/// Events that are published if and only if the transaction that enqueues them commits. Clones share
+/// the pool.
 ///
-/// `DB` is [`sqlx::Postgres`], [`sqlx::MySql`] or [`sqlx::Sqlite`], and follows from the pool. See the [module](super).
+/// `DB` is [`sqlx::Postgres`], [`sqlx::MySql`] or [`sqlx::Sqlite`], and follows from the pool. See the
+/// [module](super).
 pub struct Outbox<DB: OutboxDatabase> {
     shared: Arc<Shared<DB>>,
 }
 
 impl<DB: OutboxDatabase> Outbox<DB> {
-    /// An outbox beside the application's pool, in the table `idempotency_outbox`. Nothing is connected yet.
+    /// An outbox beside the application's pool, in the table `idempotency_outbox`. It does not connect
+    /// yet.
     ///
-    /// Events are enqueued in the application's own transactions. Relays and tools have a few connections of their own, with the options of
-    /// that pool and its hooks.
+    /// Events are enqueued in the application's own transactions. Relays and tools use a few connections
+    /// of their own, with the options and hooks of that pool.
     pub fn new(pool: Pool<DB>) -> Self {
         Self::builder().on_table(pool, Table::standard_named(DEFAULT_TABLE, DB::QUOTE))
     }
@@ -52,14 +55,15 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         OutboxBuilder {
             schema: None,
             table: DEFAULT_TABLE.to_owned(),
-            largest_payload: LARGEST_PAYLOAD,
+            max_payload: DEFAULT_MAX_PAYLOAD,
             database: PhantomData,
         }
     }
 
-    /// Enqueues an event in the transaction that `connection` is in, by one `INSERT`. Its payload is the JSON of `event`.
+    /// Enqueues an event in the transaction of `connection`, by one `INSERT`. Its payload is the JSON of
+    /// `event`. Returns the id of all its deliveries.
     ///
-    /// `connection` is `&mut tx` of a [`sqlx::Transaction`], or a connection inside one. The id that comes back is that of all deliveries.
+    /// `connection` is `&mut tx` of a [`sqlx::Transaction`], or a connection inside one.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -77,19 +81,21 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Errors
     ///
-    /// - [`OutboxErrorKind::NotInTransaction`]: the connection is not inside a transaction, as far as sqlx knows: one that was begun
-    ///   by a statement of the user's own does not count.
-    /// - [`OutboxErrorKind::Invalid`]: the topic or the key is empty, has a control character, or is longer than [`LONGEST_TOPIC`] or
-    ///   [`LONGEST_KEY`] bytes.
-    /// - [`OutboxErrorKind::TooLarge`], [`OutboxErrorKind::Serialization`]: the payload. What JSON cannot express is refused: NaN and the
-    ///   infinities, `Some(())` and `Some(None)`, more than 127 levels inside of each other.
-    /// - [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`]: the statement failed. The source is the database's error.
+    /// - [`OutboxErrorKind::NotInTransaction`]: sqlx knows of no transaction on the connection. It does
+    ///   not know of one that a `BEGIN` statement of the user's own began.
+    /// - [`OutboxErrorKind::Invalid`]: the topic or the key is empty, has a control character, or is
+    ///   longer than [`MAX_TOPIC_LEN`] or [`MAX_KEY_LEN`] bytes.
+    /// - [`OutboxErrorKind::TooLarge`], [`OutboxErrorKind::Serialization`]: the payload. It cannot hold
+    ///   what JSON cannot express: NaN and the infinities, `Some(())` and `Some(None)`, more than 127
+    ///   nested levels.
+    /// - [`OutboxErrorKind::Database`], [`OutboxErrorKind::Configuration`]: the statement failed. The
+    ///   source is the database's error.
     ///
-    /// Nothing has been enqueued then, and on Postgres the last two end the transaction.
+    /// After an error nothing is enqueued. On Postgres the last two abort the transaction.
     ///
     /// # Cancel safety
     ///
-    /// The event may or may not be part of the transaction when the future is dropped. Roll it back.
+    /// When the future is dropped, the event may or may not be part of the transaction. Roll it back.
     pub fn enqueue<'a, T: Serialize + ?Sized>(
         &'a self,
         connection: &'a mut DB::Connection,
@@ -99,18 +105,22 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ) -> impl Future<Output = Result<EventId, OutboxError>> + Send + use<'a, DB, T> {
         let mut payload = Vec::new();
         let written = faithful_json(&mut payload, event).map_err(|error| {
-            let message = "the event cannot be written as json";
+            let message = "the event cannot be serialized as json";
             OutboxError::new(OutboxErrorKind::Serialization, message).with_source(error)
         });
         let insert = written.and_then(|()| self.insert(topic, key, payload));
         async move { self.send(connection, insert?).await }
     }
 
-    /// Likewise, with a payload of the caller's own making.
+    /// Like [`enqueue`](Self::enqueue), with bytes as the payload.
     ///
     /// # Errors
     ///
-    /// As [`enqueue`](Self::enqueue).
+    /// Those of [`enqueue`](Self::enqueue), without `Serialization`.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the event may or may not be part of the transaction. Roll it back.
     pub async fn enqueue_bytes(
         &self,
         connection: &mut DB::Connection,
@@ -124,9 +134,9 @@ impl<DB: OutboxDatabase> Outbox<DB> {
 
     /// The arguments of the `INSERT`, checked.
     fn insert(&self, topic: &str, key: &str, payload: Vec<u8>) -> Result<Insert, OutboxError> {
-        check("topic", topic, LONGEST_TOPIC)?;
-        check("key", key, LONGEST_KEY)?;
-        let (size, largest) = (payload.len(), self.shared.largest_payload);
+        check("topic", topic, MAX_TOPIC_LEN)?;
+        check("key", key, MAX_KEY_LEN)?;
+        let (size, largest) = (payload.len(), self.shared.max_payload);
         if size > largest {
             let message =
                 format!("the event's payload has {size} bytes, and {largest} are allowed");
@@ -149,7 +159,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         insert: Insert,
     ) -> Result<EventId, OutboxError> {
         if !connection.is_in_transaction() {
-            let message = "the connection is not inside a transaction, with which the event could be committed";
+            let message =
+                "the connection is not inside a transaction: begin one, and enqueue in it";
             return Err(OutboxError::new(OutboxErrorKind::NotInTransaction, message));
         }
         let sql = Arc::clone(&self.shared.statements.insert);
@@ -158,12 +169,13 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         Ok(insert.id)
     }
 
-    /// Has the relays in this process look at once, after a commit, instead of at their next poll.
+    /// Makes the relays of this process poll at once instead of at their next interval. Call it after a
+    /// commit.
     pub fn wake(&self) {
         self.shared.woken.notify_waiters();
     }
 
-    /// A relay that hands this outbox's events to `publisher`.
+    /// A relay that publishes this outbox's events to `publisher`.
     pub fn relay<P: Publisher>(&self, publisher: P) -> Relay<DB, P> {
         Relay::new(self.shared(), publisher)
     }
@@ -179,11 +191,11 @@ struct Insert {
     arguments: Vec<Value>,
 }
 
-fn check(what: &str, text: &str, longest: usize) -> Result<(), OutboxError> {
+fn check(what: &str, text: &str, max_len: usize) -> Result<(), OutboxError> {
     let defect = if text.is_empty() {
         "is empty".to_owned()
-    } else if text.len() > longest {
-        format!("is longer than {longest} bytes")
+    } else if text.len() > max_len {
+        format!("is longer than {max_len} bytes")
     } else if text.chars().any(char::is_control) {
         "has a control character".to_owned()
     } else {
@@ -192,10 +204,11 @@ fn check(what: &str, text: &str, longest: usize) -> Result<(), OutboxError> {
     Err(OutboxError::new(OutboxErrorKind::Invalid, format!("the event's {what} {defect}")))
 }
 
-/// The number under which a topic and key keep their order, never negative. Two that share one wait for each other, and nothing worse.
+/// The number of the lane in which events of a topic and key keep their order; never negative. Keys
+/// that share a lane wait for each other, which costs time alone.
 pub(super) fn lane(topic: &str, key: &str) -> i64 {
     let mut hasher = Sha256::new();
-    // A topic has no control character, so nothing but its end is one.
+    // A topic has no control character, so the first one is the separator.
     hasher.update(topic);
     hasher.update([0]);
     hasher.update(key);
@@ -210,35 +223,37 @@ pub(super) fn lane(topic: &str, key: &str) -> i64 {
 pub struct OutboxBuilder<DB> {
     schema: Option<String>,
     table: String,
-    largest_payload: usize,
+    max_payload: usize,
     database: PhantomData<fn() -> DB>,
 }
 
 impl<DB: OutboxDatabase> OutboxBuilder<DB> {
-    /// The schema of the table, or in MySQL its database; what the connection finds by itself unless set. SQLite: the name of an attached file.
+    /// The schema of the table; in MySQL its database, in SQLite the name of an attached file. Default:
+    /// the connection's.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
     }
 
-    /// The table; `idempotency_outbox` unless set. Relays publish what is in their outbox's table.
+    /// The table. Default: `idempotency_outbox`. A relay publishes the events of its outbox's table.
     pub fn table(mut self, table: impl Into<String>) -> Self {
         self.table = table.into();
         self
     }
 
-    /// The largest payload, in bytes; 512 KiB unless set. What the broker does not take either ends up as a dead letter.
+    /// The largest payload, in bytes. Default: 512 KiB. An event that is too large for the broker becomes
+    /// a dead letter.
     pub fn max_payload(mut self, bytes: usize) -> Self {
-        self.largest_payload = bytes;
+        self.max_payload = bytes;
         self
     }
 
-    /// An outbox beside the application's pool, as [`Outbox::new`]. Nothing is connected yet.
+    /// An outbox beside the application's pool, as [`Outbox::new`]. It does not connect yet.
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] where a name is not made of ASCII letters, digits and `_`, begins with a digit, or is longer than
-    /// 48 characters.
+    /// [`OutboxErrorKind::Configuration`] if a name has a character other than ASCII letters, digits and
+    /// `_`, begins with a digit, or is longer than 48 characters.
     pub fn build(self, pool: Pool<DB>) -> Result<Outbox<DB>, OutboxError> {
         let table = Table::new(self.schema.as_deref(), &self.table, DB::QUOTE);
         let table = table
@@ -248,11 +263,11 @@ impl<DB: OutboxDatabase> OutboxBuilder<DB> {
 
     fn on_table(self, pool: Pool<DB>, table: Table) -> Outbox<DB> {
         let statements = Arc::new(DB::statements(&table));
-        let (woken, largest_payload) = (Notify::new(), self.largest_payload);
+        let (woken, max_payload) = (Notify::new(), self.max_payload);
         let connections =
             Connections::new(pool.options().clone(), CONNECTIONS, PATIENCE, address_of(pool));
         let connections = Arc::new(connections);
-        let shared = Shared { connections, table, statements, woken, largest_payload };
+        let shared = Shared { connections, table, statements, woken, max_payload };
         Outbox { shared: Arc::new(shared) }
     }
 }

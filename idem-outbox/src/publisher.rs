@@ -1,4 +1,4 @@
-//! Where events go: the trait that brokers are behind.
+//! The trait that brokers implement.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,7 +7,7 @@ use std::fmt;
 use super::Event;
 use idem_runtime::internal::next_source;
 
-/// Hands events to a broker.
+/// Publishes events to a broker.
 ///
 /// ```
 /// use idempotency::outbox::{Event, PublishError, Publisher};
@@ -22,16 +22,20 @@ use idem_runtime::internal::next_source;
 /// }
 /// ```
 pub trait Publisher: Send + Sync {
-    /// Hands one event to the broker.
+    /// Publishes one event.
     ///
-    /// - `Ok` means that the broker has it and will not forget it. The event is then removed from the outbox.
-    /// - The same event may come again with the same [`id`](Event::id): it is published *at least* once.
-    /// - Events of one topic and key come one after the other, those of different keys at the same time.
-    /// - A call that takes longer than the relay's `publish_timeout` is dropped and counts as failed. The event may have been published.
+    /// - `Ok` means that the broker has stored the event durably. The relay then removes it from the
+    ///   outbox.
+    /// - Events are published *at least* once. A repeated event has the same [`id`](Event::id).
+    /// - Events of one topic and key are published one after the other, those of different keys
+    ///   concurrently.
+    /// - A call that takes longer than the relay's `publish_timeout` is dropped and counts as a failed
+    ///   attempt. The event may have been published.
     ///
     /// # Errors
     ///
-    /// The kind of [`PublishError`] decides what happens to the event. Its text is kept with the event, so it must hold no secrets.
+    /// The kind of [`PublishError`] decides what happens to the event. Its text is stored with the event,
+    /// so it must hold no secrets.
     fn publish(&self, event: &Event) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
@@ -59,11 +63,12 @@ pub struct PublishError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublishErrorKind {
-    /// The broker cannot be reached or takes nothing at all: no event's fault, so it is not counted against one. The relay pauses.
+    /// The broker cannot be reached, or accepts no event. The relay pauses; the attempt does not count.
     Unavailable,
-    /// This event was not taken, and may be later. It is tried again, and put aside as a dead letter after so many attempts.
+    /// The broker refused this event and may accept it later. The relay retries it, and makes it a dead
+    /// letter after its `max_attempts`.
     Retryable,
-    /// This event will never be taken. It is put aside at once.
+    /// The broker will never accept this event. It becomes a dead letter at once.
     Permanent,
 }
 
@@ -73,22 +78,22 @@ impl PublishError {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The broker cannot be reached or takes nothing at all.
+    /// An error of kind [`Unavailable`](PublishErrorKind::Unavailable).
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(PublishErrorKind::Unavailable, message)
     }
 
-    /// This event was not taken, and may be later.
+    /// An error of kind [`Retryable`](PublishErrorKind::Retryable).
     pub fn retryable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(PublishErrorKind::Retryable, message)
     }
 
-    /// This event will never be taken.
+    /// An error of kind [`Permanent`](PublishErrorKind::Permanent).
     pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(PublishErrorKind::Permanent, message)
     }
 
-    /// Keeps what caused it.
+    /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));

@@ -15,12 +15,12 @@ use idem_runtime::record::Timestamp;
 
 /// Publishes each event as an entry of the stream that its topic names, by `XADD`.
 ///
-/// The entry's fields are `id`, `topic`, `key`, `enqueued_at` (milliseconds since the Unix epoch) and `payload`, and [`Event`] is read back from
-/// them. A consumer with the `redis` crate:
+/// The entry's fields are `id`, `topic`, `key`, `enqueued_at` (milliseconds since the Unix epoch) and
+/// `payload`; [`Event`] is made from them with `TryFrom`. A consumer with the `redis` crate:
 ///
 /// ```no_run
 /// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }
-/// # async fn put_aside(entry: &redis::streams::StreamId) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
+/// # async fn to_dead_letters(entry: &redis::streams::StreamId) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
 /// # async fn example(mut redis: redis::aio::MultiplexedConnection) -> Result<(), Box<dyn std::error::Error>> {
 /// use idempotency::Disposition;
 /// use idempotency::outbox::Event;
@@ -34,8 +34,8 @@ use idem_runtime::record::Timestamp;
 ///     let handled = on_event(Event::try_from(entry)?).await;
 ///     match handled.map_err(|error| error.disposition()) {
 ///         Ok(()) | Err(Disposition::Acknowledge) => {}
-///         Err(Disposition::DeadLetter) => put_aside(entry).await?,
-///         Err(_) => continue, // not acknowledged, so it is delivered again
+///         Err(Disposition::DeadLetter) => to_dead_letters(entry).await?,
+///         Err(_) => continue, // not acknowledged, so redelivered
 ///     }
 ///     let _: () = redis.xack("orders", "billing", &[&entry.id]).await?;
 /// }
@@ -43,12 +43,13 @@ use idem_runtime::record::Timestamp;
 /// # }
 /// ```
 ///
-/// A whole one, with errors of the handler's own, messages that nobody can handle and entries that others have left behind, is on the page
-/// `docs/outbox.md` of the repository. An entry that was read and not acknowledged, because its consumer died, is not read again by itself: `XAUTOCLAIM` hands it on. A read may not
-/// block for as long as its connection waits for an answer, which is 500 ms unless the connection's `set_response_timeout` says otherwise.
+/// `docs/outbox.md` of the repository has a complete consumer, with errors of the handler, malformed
+/// messages and entries of dead consumers. Redis does not redeliver an unacknowledged entry by itself:
+/// claim it with `XAUTOCLAIM`. A read must block for a shorter time than its connection waits for a
+/// reply: 500 ms unless `set_response_timeout` changes it.
 ///
-/// Redis keeps what it says it has kept as well as it is set to: without `appendfsync always` it forgets up to the last second at a crash, and
-/// events that it forgot are not published again.
+/// Redis is as durable as its settings: without `appendfsync always` a crash loses up to the last
+/// second, and lost events are not published again.
 #[derive(Clone)]
 pub struct RedisStreams {
     redis: Arc<Commands>,
@@ -66,26 +67,28 @@ mod field {
 }
 
 impl RedisStreams {
-    /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are those of
-    /// [`RedisStorage`](idem_runtime::storage::RedisStorage). The connection is made when the first event is published, and made again when it breaks.
+    /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are those
+    /// of [`RedisStorage`](idem_runtime::storage::RedisStorage). It connects when it publishes the first
+    /// event, and again after the connection broke.
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] where the URL makes no sense or needs a feature that is off.
+    /// [`OutboxErrorKind::Configuration`] if the URL is invalid or needs a feature that is off.
     pub fn connect(url: impl AsRef<str>) -> Result<Self, OutboxError> {
         let redis = Commands::new(url.as_ref())
             .map_err(|error| OutboxError::new(OutboxErrorKind::Configuration, error.to_string()))?;
         Ok(Self { redis: Arc::new(redis), prefix: String::new(), max_len: None })
     }
 
-    /// What the names of all streams begin with; nothing unless set.
+    /// The prefix of all stream names. Default: none.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// About how many entries a stream keeps: older ones are removed, read or not. All of them are kept unless set.
+    /// About how many entries a stream keeps (`MAXLEN ~`). Older ones are removed, read or not. Default:
+    /// all.
     #[must_use]
     pub fn max_len(mut self, entries: u64) -> Self {
         self.max_len = Some(entries);

@@ -1,7 +1,7 @@
-//! What a relay has to be allowed, tried before it publishes anything.
+//! Checks the rights of a relay's database user before the relay publishes anything.
 //!
-//! A relay that may read events and not remove them would publish each of them again and again. So it first runs every statement that it will
-//! need, on no events.
+//! A relay that may read events and not remove them would publish each of them again and again. So it
+//! first runs every statement that it needs, on no events.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use super::error::{OutboxError, OutboxErrorKind};
 use super::store::Shared;
 use idem_runtime::record::OwnerId;
 
-/// A lease of nothing.
+/// The length of the leases of no events.
 const LEASE: Duration = Duration::from_secs(1);
 
 impl<DB: OutboxDatabase> Shared<DB> {
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] where the table is not there, or this user lacks a right, which the text names.
+    /// [`OutboxErrorKind::Configuration`] where the table does not exist, or the user
+    /// lacks a right, which the text names.
     pub(super) async fn try_rights(&self) -> Result<(), OutboxError> {
-        self.survey(Window { after: -1, lanes: 1, events: 1 }).await?;
+        self.list_pending(Window { after: -1, lanes: 1, events: 1 }).await?;
         let lacks = |right: &'static str| {
             move |error: OutboxError| match error.kind() {
                 OutboxErrorKind::Configuration => {
@@ -31,9 +32,9 @@ impl<DB: OutboxDatabase> Shared<DB> {
                 _ => error,
             }
         };
-        self.take(&[], OwnerId::random(), LEASE).await.map_err(lacks("SELECT and UPDATE"))?;
+        self.lease(&[], OwnerId::random(), LEASE).await.map_err(lacks("SELECT and UPDATE"))?;
         self.renew(&[], LEASE).await.map_err(lacks("UPDATE"))?;
-        self.settle(&[]).await.map_err(lacks("UPDATE"))?;
+        self.nack(&[]).await.map_err(lacks("UPDATE"))?;
         self.remove(&[]).await.map_err(lacks("DELETE"))?;
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! What relays and tools do to the table, whatever the database.
+//! The table as relays and tools use it, on every database.
 //!
-//! They have connections of their own beside the application's pool, on the library's own thread: neither transactions that others left
-//! open there, nor sessions that do not commit by themselves, nor a runtime that stands still keeps lanes from going on.
+//! They have connections of their own beside the application's pool, on the library's own thread. So
+//! no open transaction in that pool, no session setting and no blocked runtime stops a relay.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::database::{OutboxDatabase, Seen, Statements, Trouble, Value, Window};
+use super::database::{OutboxDatabase, PendingEvent, Refusal, Statements, Value, Window};
 use super::error::{OutboxError, OutboxErrorKind};
 use super::{Event, EventId};
 use idem_runtime::internal::millis;
@@ -22,10 +22,10 @@ use idem_runtime::internal::sql::Table;
 use idem_runtime::internal::sql::{self, Connections, Share};
 use idem_runtime::record::{OwnerId, Timestamp};
 
-/// How long an answer may take until the connection is given up.
+/// How long a statement may take before its connection is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the outbox's clones, its relays and their tasks share.
+/// What an outbox's clones, relays and tasks share.
 pub(super) struct Shared<DB: OutboxDatabase> {
     /// Beside the application's pool. Events are enqueued on the application's own connections.
     pub(super) connections: Arc<Connections<DB>>,
@@ -33,13 +33,13 @@ pub(super) struct Shared<DB: OutboxDatabase> {
     pub(super) statements: Arc<Statements>,
     /// Notified when there may be something to publish.
     pub(super) woken: Notify,
-    pub(super) largest_payload: usize,
+    pub(super) max_payload: usize,
 }
 
 impl<DB: OutboxDatabase> fmt::Debug for Shared<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox")
-            .field("database", &DB::CALLED)
+            .field("database", &DB::PRODUCT)
             .field("table", &self.table)
             .finish_non_exhaustive()
     }
@@ -47,107 +47,112 @@ impl<DB: OutboxDatabase> fmt::Debug for Shared<DB> {
 
 /// An event that a relay has leased.
 #[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) held: Held,
+pub(super) struct LeasedEvent {
+    pub(super) lease: Lease,
     pub(super) lane: i64,
     pub(super) event: Event,
-    /// Those that failed so far.
+    /// Failed attempts so far.
     pub(super) attempts: u32,
 }
 
-/// What a relay has of a leased event: its place, and the owner that every write compares.
+/// A lease of an event: the event's place, and the owner that every write compares.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+pub(super) struct Lease {
     pub(super) seq: i64,
     pub(super) owner: OwnerId,
 }
 
-/// What becomes of an event that was not published.
+/// Gives an event back that was not published.
 #[derive(Clone, Debug)]
-pub(super) struct Unsent {
-    pub(super) held: Held,
-    pub(super) fate: Fate,
+pub(super) struct Nack {
+    pub(super) lease: Lease,
+    pub(super) kind: NackKind,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Fate {
-    /// Nobody tried, or it was not the event's fault: it is free again.
-    Released,
-    /// An attempt failed.
-    Failed { delay: Duration, error: String },
-    /// It is put aside; with `blocking`, those behind it wait until somebody has decided about it.
-    Dead { error: String, blocking: bool },
+pub(super) enum NackKind {
+    /// The event is free again: there was no attempt, or the attempt does not count.
+    Release,
+    /// An attempt failed. The next one is due after `delay`.
+    Retry { delay: Duration, error: String },
+    /// The event becomes a dead letter. With `blocking`, later events of its key wait until it is
+    /// redriven or discarded.
+    DeadLetter { error: String, blocking: bool },
 }
 
-/// An event in the JSON array of a batch.
+/// A lease in the JSON array of a batch.
 #[derive(Serialize)]
-struct Named<'a> {
+struct LeaseRow<'a> {
     seq: i64,
     owner: String,
     #[serde(flatten)]
-    settled: Option<Settled<'a>>,
+    nack: Option<NackRow<'a>>,
 }
 
 #[derive(Serialize)]
-struct Settled<'a> {
+struct NackRow<'a> {
     delay: u64,
     failed: u8,
-    /// 1: and those behind it go on; 2: and they wait.
+    /// 0: pending. 1: a dead letter. 2: a dead letter that blocks its key.
     dead: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
 
 impl<DB: OutboxDatabase> Shared<DB> {
-    /// What the next lanes have.
-    pub(super) async fn survey(&self, window: Window) -> Result<Vec<Seen>, OutboxError> {
+    /// Reads the first events of the next lanes.
+    pub(super) async fn list_pending(
+        &self,
+        window: Window,
+    ) -> Result<Vec<PendingEvent>, OutboxError> {
         let statements = self.statements.clone();
-        self.commit(move |connection| DB::survey(connection, statements, window)).await
+        self.commit(move |connection| DB::list_pending(connection, statements, window)).await
     }
 
-    /// Leases those of the events that are still free, for `owner`. They come in no order.
-    pub(super) async fn take(
+    /// Leases the events that are still free, for `owner`. Their order is not defined.
+    pub(super) async fn lease(
         &self,
         seqs: &[i64],
         owner: OwnerId,
         lease: Duration,
-    ) -> Result<Vec<Taken>, OutboxError> {
+    ) -> Result<Vec<LeasedEvent>, OutboxError> {
         let statements = self.statements.clone();
         let arguments =
             vec![Value::Text(json(&seqs)), Value::Text(owner.to_string()), milliseconds(lease)];
-        let rows = self.commit(move |connection| DB::take(connection, statements, arguments));
-        let taken = rows.await?.iter().map(|row| taken::<DB>(row, owner)).collect::<Result<_, _>>();
-        taken.map_err(|error| self.unreadable(error))
+        let rows = self.commit(move |connection| DB::lease(connection, statements, arguments));
+        let rows = rows.await?;
+        let leased = rows.iter().map(|row| leased::<DB>(row, owner)).collect::<Result<_, _>>();
+        leased.map_err(|error| self.unreadable(error))
     }
 
-    /// Extends leases, and gives the seqs that are still their owners'.
+    /// Extends leases, and returns the places whose owner still holds them.
     pub(super) async fn renew(
         &self,
-        held: &[Held],
-        lease: Duration,
+        leases: &[Lease],
+        duration: Duration,
     ) -> Result<Vec<i64>, OutboxError> {
         let statements = self.statements.clone();
-        let arguments = vec![names(held), milliseconds(lease)];
+        let arguments = vec![lease_rows(leases), milliseconds(duration)];
         let rows = self.commit(move |connection| DB::renew(connection, statements, arguments));
         let seqs = rows.await?.iter().map(|row| DB::integer(row, 0)).collect::<Result<_, _>>();
         seqs.map_err(|error| self.unreadable(error))
     }
 
-    /// Removes events that have been published, and gives how many were still their owners'.
-    pub(super) async fn remove(&self, held: &[Held]) -> Result<u64, OutboxError> {
-        let (sql, arguments) = (self.statements.remove.clone(), vec![names(held)]);
+    /// Removes published events, and returns how many the owner still held.
+    pub(super) async fn remove(&self, leases: &[Lease]) -> Result<u64, OutboxError> {
+        let (sql, arguments) = (self.statements.remove.clone(), vec![lease_rows(leases)]);
         self.commit(move |connection| DB::execute(connection, sql, arguments)).await
     }
 
-    /// Says what becomes of events that have not been published, and gives how many were still their owners'.
-    pub(super) async fn settle(&self, unsent: &[Unsent]) -> Result<u64, OutboxError> {
-        let batch: Vec<_> = unsent.iter().map(named).collect();
-        let (sql, arguments) = (self.statements.settle.clone(), vec![Value::Text(json(&batch))]);
+    /// Gives events back, and returns how many the owner still held.
+    pub(super) async fn nack(&self, nacks: &[Nack]) -> Result<u64, OutboxError> {
+        let batch: Vec<_> = nacks.iter().map(nack_row).collect();
+        let (sql, arguments) = (self.statements.nack.clone(), vec![Value::Text(json(&batch))]);
         self.commit(move |connection| DB::execute(connection, sql, arguments)).await
     }
 
-    /// Does something with a connection of the outbox's own, on the library's own thread, and closes the connection where that fails. It goes
-    /// on when its caller goes away.
+    /// Runs `work` on a connection of the outbox's own, on the library's own thread, and closes the
+    /// connection if `work` fails. The work continues when its caller is dropped.
     pub(super) async fn on_connection<T: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>
@@ -173,7 +178,7 @@ impl<DB: OutboxDatabase> Shared<DB> {
         answer.flatten().map_err(|error| explain::<DB>(error, &self.table))
     }
 
-    /// Runs statements, each of which commits by itself or with the others.
+    /// Runs statements, in one transaction where the database has a `BEGIN`.
     pub(super) async fn commit<T: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>
@@ -200,9 +205,9 @@ impl<DB: OutboxDatabase> Shared<DB> {
     }
 }
 
-fn taken<DB: OutboxDatabase>(row: &DB::Row, owner: OwnerId) -> sqlx::Result<Taken> {
-    Ok(Taken {
-        held: Held { seq: DB::integer(row, 0)?, owner },
+fn leased<DB: OutboxDatabase>(row: &DB::Row, owner: OwnerId) -> sqlx::Result<LeasedEvent> {
+    Ok(LeasedEvent {
+        lease: Lease { seq: DB::integer(row, 0)?, owner },
         lane: DB::integer(row, 1)?,
         event: event::<DB>(row, 2)?,
         attempts: u32::try_from(DB::integer(row, 7)?).unwrap_or(u32::MAX),
@@ -230,72 +235,71 @@ fn milliseconds(duration: Duration) -> Value {
     Value::Integer(i64::try_from(millis(duration)).unwrap_or(i64::MAX / 2))
 }
 
-fn names(held: &[Held]) -> Value {
-    let names = held.iter().map(|held| Named { settled: None, ..name(*held) });
-    Value::Text(json(&names.collect::<Vec<_>>()))
+fn lease_rows(leases: &[Lease]) -> Value {
+    let rows: Vec<_> = leases.iter().map(|lease| lease_row(*lease, None)).collect();
+    Value::Text(json(&rows))
 }
 
-fn name(held: Held) -> Named<'static> {
-    Named { seq: held.seq, owner: held.owner.to_string(), settled: None }
+fn lease_row(Lease { seq, owner }: Lease, nack: Option<NackRow<'_>>) -> LeaseRow<'_> {
+    LeaseRow { seq, owner: owner.to_string(), nack }
 }
 
-fn named(unsent: &Unsent) -> Named<'_> {
-    let settled = match &unsent.fate {
-        Fate::Released => Settled { delay: 0, failed: 0, dead: 0, error: None },
-        Fate::Failed { delay, error } => {
-            Settled { delay: millis(*delay), failed: 1, dead: 0, error: Some(error) }
+fn nack_row(Nack { lease, kind }: &Nack) -> LeaseRow<'_> {
+    let nack = match kind {
+        NackKind::Release => NackRow { delay: 0, failed: 0, dead: 0, error: None },
+        NackKind::Retry { delay, error } => {
+            NackRow { delay: millis(*delay), failed: 1, dead: 0, error: Some(error) }
         }
-        Fate::Dead { error, blocking } => {
-            let dead = if *blocking { 2 } else { 1 };
-            Settled { delay: 0, failed: 1, dead, error: Some(error) }
+        NackKind::DeadLetter { error, blocking } => {
+            NackRow { delay: 0, failed: 1, dead: if *blocking { 2 } else { 1 }, error: Some(error) }
         }
     };
-    Named { settled: Some(settled), ..name(unsent.held) }
+    lease_row(*lease, Some(nack))
 }
 
 fn json(batch: &impl Serialize) -> String {
-    // Numbers and texts always can be written.
+    // Numbers and texts can always be serialized.
     serde_json::to_string(batch).unwrap_or_default()
 }
 
-/// The error for a caller.
+/// The error of an outbox for an error of the driver.
 pub(super) fn explain<DB: OutboxDatabase>(error: sqlx::Error, table: &Table) -> OutboxError {
     use OutboxErrorKind::{Configuration, Database};
 
-    let called = DB::CALLED;
+    let product = DB::PRODUCT;
     let (kind, message) = match &error {
-        sqlx::Error::Database(refusal) => match DB::trouble(&**refusal) {
-            Trouble::NoTable => (
+        sqlx::Error::Database(refusal) => match DB::classify(&**refusal) {
+            Refusal::MissingTable => (
                 Configuration,
                 format!(
-                    "the table {table} is not there: call `migrate()` of the outbox once, or run the statements of {}",
+                    "the table {table} does not exist: call `migrate()` of the outbox once, or run the statements of {}",
                     DB::SCHEMA
                 ),
             ),
-            Trouble::OtherTable => (
+            Refusal::OtherColumns => (
                 Configuration,
                 format!(
                     "the table {table} has other columns than this version needs: call `migrate()` of the outbox"
                 ),
             ),
-            Trouble::Refused => (
+            Refusal::Denied => (
                 Configuration,
-                format!("{called} does not let this user work on the table {table}, or cannot"),
+                format!("{product} does not allow this user to use the table {table}"),
             ),
-            Trouble::Passing => {
-                (Database, format!("{called} refused a statement of the outbox for now"))
+            Refusal::Transient => {
+                (Database, format!("{product} refused a statement of the outbox: try again"))
             }
         },
         sqlx::Error::PoolTimedOut => {
-            (Database, format!("{called} did not answer in time, or cannot be reached"))
+            (Database, format!("{product} did not answer in time, or cannot be reached"))
         }
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => {
-            (Configuration, format!("the address of the {called} database cannot be used"))
+            (Configuration, format!("the address of the {product} database cannot be used"))
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             (Configuration, format!("a row of the table {table} cannot be read"))
         }
-        _ => (Database, format!("the connection to {called} broke, or cannot be made")),
+        _ => (Database, format!("the connection to {product} broke or could not be opened")),
     };
     OutboxError::new(kind, message).with_source(error)
 }

@@ -1,13 +1,14 @@
-//! What the databases differ in: their words for the same statements.
+//! The statements of each database.
 //!
-//! Batches go as one JSON array, which every one of them makes rows of, so that one prepared statement takes any number of events.
+//! A batch is one JSON array, which every database turns into rows. So one prepared statement takes any
+//! number of events.
 //!
 //! | statement | does |
 //! |---|---|
 //! | insert | one event, in the user's transaction |
-//! | survey | the next lanes behind a place, with the first events of each: from lane to lane by the index, so that its cost does not depend on how much waits in a lane |
-//! | take | leases those events of a list that are still free |
-//! | renew, remove, settle | what an owner says of its events; each compares the owner |
+//! | list_pending | reads the first events of the next lanes; it goes from lane to lane by the index, so its cost does not depend on a lane's backlog |
+//! | lease | leases the events of a list that are still free |
+//! | renew, remove, nack | an owner extends its leases, removes published events, or gives events back; each compares the owner |
 
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -51,7 +52,8 @@ pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 /// The table's name in the `.sql` files.
 pub(crate) const DEFAULT_TABLE: &str = "idempotency_outbox";
 
-/// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`], each with its feature. It is sealed.
+/// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`], each
+/// with its feature. It is sealed.
 #[expect(private_bounds, reason = "that is what seals a trait")]
 pub trait OutboxDatabase: OutboxDialect {}
 
@@ -71,15 +73,16 @@ pub(crate) struct Statements {
     /// `id, lane, topic, key, payload`.
     pub(super) insert: Arc<str>,
     /// `after, lanes, events of each`: `lane, seq, is free`.
-    pub(super) survey: Arc<str>,
-    /// `lane, seq, is free` of all events, to be narrowed down, where `survey` gives the first of each lane alone.
+    pub(super) list_pending: Arc<str>,
+    /// `lane, seq, is free` of all events, without conditions, where `list_pending` gives one event of
+    /// each lane.
     #[cfg(feature = "mysql")]
     pub(super) lane_events: Arc<str>,
     /// `[seq], owner, lease`.
-    pub(super) take: Arc<str>,
-    /// `[seq], owner`, where `take` gives no rows.
+    pub(super) lease: Arc<str>,
+    /// `[seq], owner`, where `lease` gives no rows.
     #[cfg(feature = "mysql")]
-    pub(super) taken: Arc<str>,
+    pub(super) leased: Arc<str>,
     /// `[{seq, owner}], lease`: the seqs still owned.
     pub(super) renew: Arc<str>,
     /// `[{seq, owner}]`, where `renew` gives no rows.
@@ -88,29 +91,29 @@ pub(crate) struct Statements {
     /// `[{seq, owner}]`: published.
     pub(super) remove: Arc<str>,
     /// `[{seq, owner, delay, failed, dead, error}]`: not published.
-    pub(super) settle: Arc<str>,
-    /// `limit`: `id, topic, key, payload, enqueued_at, attempts, last_error, dead_at, seq, is blocking its key`.
+    pub(super) nack: Arc<str>,
+    /// `limit`: `id, topic, key, payload, enqueued_at, attempts, last_error, dead_at, seq, is blocking`.
     pub(super) dead: Arc<str>,
-    /// `id`: likewise.
+    /// `id`: the same columns.
     pub(super) dead_one: Arc<str>,
-    /// `lane, seq`: makes a dead event wait again, in its place.
+    /// `lane, seq`: makes a dead letter pending again, in its place.
     pub(super) revive: Arc<str>,
-    /// `lane, seq`: likewise, at the end of its lane; the old row stays.
+    /// `lane, seq`: copies a dead letter to the end of its lane as a pending event.
     pub(super) append: Arc<str>,
-    /// `seq`: removes a dead event.
+    /// `seq`: removes a dead letter.
     pub(super) discard: Arc<str>,
 }
 
-/// A lane's event that a survey saw.
+/// An event in the table, as `list_pending` reads it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct PendingEvent {
     pub(crate) lane: i64,
     pub(crate) seq: i64,
-    /// Nobody has it leased, and it does not wait for its next attempt.
+    /// It is not leased, and its next attempt is due.
     pub(crate) is_free: bool,
 }
 
-/// What is to be looked at: lanes behind `after`.
+/// Which lanes `list_pending` reads: those behind `after`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) after: i64,
@@ -118,37 +121,37 @@ pub(crate) struct Window {
     pub(crate) events: i64,
 }
 
-/// What an error of the database means, beyond that nothing was done.
+/// Why a database refused a statement. It changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// The table is not there.
-    NoTable,
-    /// It has other columns.
-    OtherTable,
-    /// Somebody has to change something.
-    Refused,
-    /// It may work a moment later.
-    Passing,
+pub(crate) enum Refusal {
+    /// The table does not exist.
+    MissingTable,
+    /// The table has other columns.
+    OtherColumns,
+    /// The user lacks a right, or the configuration is wrong.
+    Denied,
+    /// The statement may succeed a moment later.
+    Transient,
 }
 
 pub(crate) type Rows<'c, DB> = BoxFuture<'c, sqlx::Result<Vec<<DB as sqlx::Database>::Row>>>;
 
-/// How a database is talked to.
+/// A database as relays and tools use it.
 pub(crate) trait OutboxDialect: sql::Dialect {
     /// Its name in errors.
-    const CALLED: &'static str;
+    const PRODUCT: &'static str;
     const QUOTE: Quote;
     const MIGRATIONS: Migrations;
-    /// Where those who make the tables themselves find the statements.
+    /// The statements that make the table, for applications with a migrator of their own.
     const SCHEMA: &'static str;
 
-    /// What the statements of one look at the table, or one write to it, begin with where they are a transaction of their own, so that
-    /// no setting of the session matters to them. Behind a pooler a session's settings would be somebody else's next.
+    /// Begins the transaction of one read or one write, with the settings that it relies on. Behind a
+    /// pooler, settings of the session would apply to other clients.
     const BEGIN: Option<&'static str> = None;
 
     fn statements(table: &Table) -> Statements;
 
-    /// Tells a new connection what its statements rely on.
+    /// Sets up a new connection.
     fn prepare(_connection: &mut Self::Connection) -> BoxFuture<'_, sqlx::Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -160,35 +163,44 @@ pub(crate) trait OutboxDialect: sql::Dialect {
         arguments: Vec<Value>,
     ) -> Rows<'_, Self>;
 
-    /// Runs a statement and gives the number of rows that it changed.
+    /// Runs a statement, and returns the number of changed rows.
     fn execute(
         connection: &mut Self::Connection,
         sql: Arc<str>,
         arguments: Vec<Value>,
     ) -> BoxFuture<'_, sqlx::Result<u64>>;
 
-    /// What the next lanes have.
-    fn survey(
+    /// Reads the first events of the next lanes.
+    fn list_pending(
         connection: &mut Self::Connection,
         statements: Arc<Statements>,
-        window: Window,
-    ) -> BoxFuture<'_, sqlx::Result<Vec<Seen>>>;
+        Window { after, lanes, events }: Window,
+    ) -> BoxFuture<'_, sqlx::Result<Vec<PendingEvent>>> {
+        let arguments = [after, lanes, events].map(Value::Integer).to_vec();
+        let sql = Arc::clone(&statements.list_pending);
+        Box::pin(async move { pending::<Self>(&Self::fetch(connection, sql, arguments).await?) })
+    }
 
-    /// Leases events and gives those it could have: `seq, lane, id, topic, key, payload, enqueued_at, attempts`.
-    fn take(
+    /// Leases events, and returns the leased ones:
+    /// `seq, lane, id, topic, key, payload, enqueued_at, attempts`.
+    fn lease(
         connection: &mut Self::Connection,
         statements: Arc<Statements>,
         arguments: Vec<Value>,
-    ) -> Rows<'_, Self>;
+    ) -> Rows<'_, Self> {
+        Self::fetch(connection, Arc::clone(&statements.lease), arguments)
+    }
 
-    /// Extends leases and gives the seqs still owned.
+    /// Extends leases, and returns the `seq` of each.
     fn renew(
         connection: &mut Self::Connection,
         statements: Arc<Statements>,
         arguments: Vec<Value>,
-    ) -> Rows<'_, Self>;
+    ) -> Rows<'_, Self> {
+        Self::fetch(connection, Arc::clone(&statements.renew), arguments)
+    }
 
-    /// Begins a transaction that writes from its beginning.
+    /// Begins a transaction that holds the write lock from its beginning.
     fn begin_writing(
         connection: &mut Self::Connection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>>;
@@ -197,7 +209,7 @@ pub(crate) trait OutboxDialect: sql::Dialect {
     fn optional_text(row: &Self::Row, column: usize) -> sqlx::Result<Option<String>>;
     fn bytes(row: &Self::Row, column: usize) -> sqlx::Result<Vec<u8>>;
 
-    fn trouble(error: &dyn DatabaseError) -> Trouble;
+    fn classify(error: &dyn DatabaseError) -> Refusal;
 }
 
 /// A statement with its arguments.
@@ -214,8 +226,8 @@ macro_rules! bound {
 }
 use bound;
 
-/// What is the same in all databases and yet has to be written for each, since its types are the database's.
-macro_rules! speaks {
+/// Methods with one text whose types are the driver's.
+macro_rules! driver_types {
     () => {
         fn fetch(
             connection: &mut Self::Connection,
@@ -251,13 +263,13 @@ macro_rules! speaks {
         }
     };
 }
-use speaks;
+use driver_types;
 
-/// The rows of a survey.
-fn seen<DB: OutboxDialect>(rows: &[DB::Row]) -> sqlx::Result<Vec<Seen>> {
-    let seen = |row| {
+/// The rows of `list_pending`.
+fn pending<DB: OutboxDialect>(rows: &[DB::Row]) -> sqlx::Result<Vec<PendingEvent>> {
+    let event = |row| {
         let is_free = DB::integer(row, 2)? != 0;
-        Ok(Seen { lane: DB::integer(row, 0)?, seq: DB::integer(row, 1)?, is_free })
+        Ok(PendingEvent { lane: DB::integer(row, 0)?, seq: DB::integer(row, 1)?, is_free })
     };
-    rows.iter().map(seen).collect()
+    rows.iter().map(event).collect()
 }

@@ -13,7 +13,8 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySql, Transaction};
 
 use super::{
-    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
+    DEFAULT_TABLE, OutboxDialect, PendingEvent, Refusal, Rows, Statements, Value, Window,
+    driver_types, pending,
 };
 
 /// This moment, in milliseconds since the Unix epoch, in no session's time zone.
@@ -21,7 +22,7 @@ const NOW: &str =
     "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)";
 
 impl OutboxDialect for MySql {
-    const CALLED: &'static str = "mysql";
+    const PRODUCT: &'static str = "mysql";
     const QUOTE: Quote = Quote::Backtick;
     const MIGRATIONS: Migrations = Migrations {
         table: DEFAULT_TABLE,
@@ -29,7 +30,7 @@ impl OutboxDialect for MySql {
     };
     const SCHEMA: &'static str = "`idempotency::outbox::MYSQL_SCHEMA`";
 
-    speaks!();
+    driver_types!();
 
     fn prepare(connection: &mut MySqlConnection) -> BoxFuture<'_, sqlx::Result<()>> {
         Box::pin(
@@ -61,7 +62,7 @@ impl OutboxDialect for MySql {
                  VALUES (?, ?, ?, ?, ?, {NOW}, 0, 0)"
             )
             .into(),
-            survey: format!(
+            list_pending: format!(
                 "SELECT s.lane, s.head, CAST(r.available_at <= {NOW} AS SIGNED)
                  FROM (SELECT o.lane, MIN(o.seq) AS head FROM {table} AS o FORCE INDEX ({lane_index})
                        WHERE o.lane > ? GROUP BY o.lane ORDER BY o.lane LIMIT ?) AS s
@@ -73,12 +74,12 @@ impl OutboxDialect for MySql {
                 "SELECT r.lane, r.seq, CAST(r.available_at <= {NOW} AS SIGNED) FROM {table} AS r FORCE INDEX ({lane_index})"
             )
             .into(),
-            take: format!(
+            lease: format!(
                 "UPDATE {named} SET r.owner = UNHEX(?), r.available_at = {NOW} + ?
                  WHERE r.lane IS NOT NULL AND r.available_at <= {NOW}"
             )
             .into(),
-            taken: format!(
+            leased: format!(
                 "SELECT r.seq, r.lane, r.id, r.topic, r.`key`, r.payload, r.enqueued_at, r.attempts
                  FROM {named} WHERE r.owner = UNHEX(?)"
             )
@@ -86,7 +87,7 @@ impl OutboxDialect for MySql {
             renew: format!("UPDATE {owned} SET r.available_at = {NOW} + ? WHERE {own}").into(),
             owned: format!("SELECT r.seq FROM {owned} WHERE {own}").into(),
             remove: format!("DELETE r FROM {owned} WHERE {own}").into(),
-            settle: format!(
+            nack: format!(
                 "UPDATE {failed}
                  SET r.owner = NULL,
                      r.attempts = r.attempts + a.failed,
@@ -118,42 +119,44 @@ impl OutboxDialect for MySql {
         }
     }
 
-    fn survey(
+    fn list_pending(
         connection: &mut MySqlConnection,
         statements: Arc<Statements>,
         window: Window,
-    ) -> BoxFuture<'_, sqlx::Result<Vec<Seen>>> {
+    ) -> BoxFuture<'_, sqlx::Result<Vec<PendingEvent>>> {
         Box::pin(async move {
             let Window { after, lanes, events } = window;
             let arguments = [after, lanes].map(Value::Integer).to_vec();
-            let rows = Self::fetch(connection, Arc::clone(&statements.survey), arguments).await?;
-            let mut heads = seen::<Self>(&rows)?;
+            let rows =
+                Self::fetch(connection, Arc::clone(&statements.list_pending), arguments).await?;
+            let mut heads = pending::<Self>(&rows)?;
             let free: Vec<i64> =
                 heads.iter().filter(|head| head.is_free).map(|head| head.lane).collect();
             if free.is_empty() || events < 2 {
                 return Ok(heads);
             }
-            // Neither product limits a list for each row of another one, so each lane is asked about by itself, in one statement.
-            let runs = runs(&statements.lane_events, &free, events);
-            let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(runs))).await?;
-            let mut runs = seen::<Self>(&rows)?;
-            // A lane's rows come in no promised order.
-            runs.sort_unstable_by_key(|seen| (seen.lane, seen.seq));
+            // Neither MySQL nor MariaDB can limit a list for each row of another one. So the statement
+            // is a union of one query for each lane.
+            let events = first_events(&statements.lane_events, &free, events);
+            let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(events))).await?;
+            let mut events = pending::<Self>(&rows)?;
+            // The order of a union is not defined.
+            events.sort_unstable_by_key(|event| (event.lane, event.seq));
             heads.retain(|head| !head.is_free);
-            heads.append(&mut runs);
+            heads.append(&mut events);
             Ok(heads)
         })
     }
 
-    fn take(
+    fn lease(
         connection: &mut MySqlConnection,
         statements: Arc<Statements>,
         arguments: Vec<Value>,
     ) -> Rows<'_, Self> {
         Box::pin(async move {
             let named = arguments.iter().take(2).cloned().collect();
-            Self::execute(connection, Arc::clone(&statements.take), arguments).await?;
-            Self::fetch(connection, Arc::clone(&statements.taken), named).await
+            Self::execute(connection, Arc::clone(&statements.lease), arguments).await?;
+            Self::fetch(connection, Arc::clone(&statements.leased), named).await
         })
     }
 
@@ -175,19 +178,20 @@ impl OutboxDialect for MySql {
         Box::pin(connection.begin())
     }
 
-    fn trouble(error: &dyn DatabaseError) -> Trouble {
+    fn classify(error: &dyn DatabaseError) -> Refusal {
         let number = error.try_downcast_ref().map_or(0, MySqlDatabaseError::number);
         match number {
-            1146 => Trouble::NoTable,
-            1054 => Trouble::OtherTable,
-            1044..=1046 | 1049 | 1064 | 1130 | 1142 | 1143 | 1305 | 1370 | 1698 => Trouble::Refused,
-            _ => Trouble::Passing,
+            1146 => Refusal::MissingTable,
+            1054 => Refusal::OtherColumns,
+            1044..=1046 | 1049 | 1064 | 1130 | 1142 | 1143 | 1305 | 1370 | 1698 => Refusal::Denied,
+            _ => Refusal::Transient,
         }
     }
 }
 
-/// The first events of these lanes. Their numbers are part of the text, so it is not prepared.
-fn runs(lane_events: &str, lanes: &[i64], events: i64) -> String {
+/// The statement for the first events of lanes. The lanes' numbers are part of its text, so it is
+/// not prepared.
+fn first_events(lane_events: &str, lanes: &[i64], events: i64) -> String {
     let mut text = String::new();
     for (number, lane) in lanes.iter().enumerate() {
         let union = if number == 0 { "" } else { " UNION ALL " };

@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS idempotency_outbox (
     seq          bigint NOT NULL AUTO_INCREMENT,
     id           char(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- the same in every delivery
-    lane         bigint, -- hash of topic and key: events of a lane go in the order of `seq`; null for those put aside
+    lane         bigint, -- hash of topic and key: events of a lane go in the order of `seq`; null for dead letters that block nothing
     topic        varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     `key`        varchar(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     payload      longblob NOT NULL,

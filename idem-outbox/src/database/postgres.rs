@@ -1,22 +1,18 @@
 //! Postgres.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use idem_runtime::internal::sql::{Migration, Migrations, Quote, Table};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Postgres, Transaction};
 
-use super::{
-    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
-};
+use super::{DEFAULT_TABLE, OutboxDialect, Refusal, Statements, driver_types};
 
 /// This moment, in milliseconds since the Unix epoch.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 impl OutboxDialect for Postgres {
-    const CALLED: &'static str = "postgres";
+    const PRODUCT: &'static str = "postgres";
     const QUOTE: Quote = Quote::Double;
     const MIGRATIONS: Migrations = Migrations {
         table: DEFAULT_TABLE,
@@ -29,7 +25,7 @@ impl OutboxDialect for Postgres {
          SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
     );
 
-    speaks!();
+    driver_types!();
 
     fn statements(table: &Table) -> Statements {
         let table = table.records();
@@ -43,7 +39,7 @@ impl OutboxDialect for Postgres {
                  VALUES ($1::text::uuid, $2, $3, $4, $5, {NOW}, 0, 0)"
             )
             .into(),
-            survey: format!(
+            list_pending: format!(
                 "WITH RECURSIVE lanes (lane, n) AS (
                      (SELECT o.lane, 1 FROM {table} AS o WHERE o.lane > $1 ORDER BY o.lane LIMIT 1)
                      UNION ALL
@@ -59,7 +55,7 @@ impl OutboxDialect for Postgres {
             .into(),
             #[cfg(feature = "mysql")]
             lane_events: "".into(),
-            take: format!(
+            lease: format!(
                 "WITH clock AS MATERIALIZED (SELECT {NOW} AS now_ms),
                  free AS MATERIALIZED (
                      SELECT r.seq FROM {table} AS r
@@ -73,7 +69,7 @@ impl OutboxDialect for Postgres {
             )
             .into(),
             #[cfg(feature = "mysql")]
-            taken: "".into(),
+            leased: "".into(),
             renew: format!(
                 "UPDATE {table} AS r SET available_at = {NOW} + $2 FROM {owned} WHERE {own} RETURNING r.seq"
             )
@@ -81,7 +77,7 @@ impl OutboxDialect for Postgres {
             #[cfg(feature = "mysql")]
             owned: "".into(),
             remove: format!("DELETE FROM {table} AS r USING {owned} WHERE {own}").into(),
-            settle: format!(
+            nack: format!(
                 "UPDATE {table} AS r
                  SET owner = NULL,
                      attempts = r.attempts + a.failed,
@@ -115,48 +111,20 @@ impl OutboxDialect for Postgres {
         }
     }
 
-    fn survey(
-        connection: &mut PgConnection,
-        statements: Arc<Statements>,
-        window: Window,
-    ) -> BoxFuture<'_, sqlx::Result<Vec<Seen>>> {
-        Box::pin(async move {
-            let Window { after, lanes, events } = window;
-            let arguments = [after, lanes, events].map(Value::Integer).to_vec();
-            seen::<Self>(&Self::fetch(connection, Arc::clone(&statements.survey), arguments).await?)
-        })
-    }
-
-    fn take(
-        connection: &mut PgConnection,
-        statements: Arc<Statements>,
-        arguments: Vec<Value>,
-    ) -> Rows<'_, Self> {
-        Self::fetch(connection, Arc::clone(&statements.take), arguments)
-    }
-
-    fn renew(
-        connection: &mut PgConnection,
-        statements: Arc<Statements>,
-        arguments: Vec<Value>,
-    ) -> Rows<'_, Self> {
-        Self::fetch(connection, Arc::clone(&statements.renew), arguments)
-    }
-
     fn begin_writing(
         connection: &mut PgConnection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
         Box::pin(connection.begin())
     }
 
-    fn trouble(error: &dyn DatabaseError) -> Trouble {
+    fn classify(error: &dyn DatabaseError) -> Refusal {
         match error.code().as_deref().unwrap_or_default() {
-            "42P01" | "3F000" => Trouble::NoTable,
-            "42703" => Trouble::OtherTable,
+            "42P01" | "3F000" => Refusal::MissingTable,
+            "42703" => Refusal::OtherColumns,
             code if ["28", "3D", "42"].iter().any(|class| code.starts_with(class)) => {
-                Trouble::Refused
+                Refusal::Denied
             }
-            _ => Trouble::Passing,
+            _ => Refusal::Transient,
         }
     }
 }

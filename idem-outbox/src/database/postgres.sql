@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS idempotency_outbox (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id           uuid   NOT NULL, -- the same in every delivery
-    lane         bigint,          -- hash of topic and key: events of a lane go in the order of `seq`; null for those put aside
+    lane         bigint,          -- hash of topic and key: events of a lane go in the order of `seq`; null for dead letters that block nothing
     topic        text   NOT NULL,
     key          text   NOT NULL,
     payload      bytea  NOT NULL,

@@ -1,22 +1,18 @@
 //! SQLite.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use idem_runtime::internal::sql::{Migration, Migrations, Quote, Table};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
-use super::{
-    DEFAULT_TABLE, OutboxDialect, Rows, Seen, Statements, Trouble, Value, Window, seen, speaks,
-};
+use super::{DEFAULT_TABLE, OutboxDialect, Refusal, Statements, driver_types};
 
 /// This moment, in milliseconds since the Unix epoch: the same in a whole statement.
 const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 
 impl OutboxDialect for Sqlite {
-    const CALLED: &'static str = "sqlite";
+    const PRODUCT: &'static str = "sqlite";
     const QUOTE: Quote = Quote::Double;
     const MIGRATIONS: Migrations = Migrations {
         table: DEFAULT_TABLE,
@@ -24,7 +20,7 @@ impl OutboxDialect for Sqlite {
     };
     const SCHEMA: &'static str = "`idempotency::outbox::SQLITE_SCHEMA`";
 
-    speaks!();
+    driver_types!();
 
     fn statements(table: &Table) -> Statements {
         let table = table.records();
@@ -41,7 +37,7 @@ impl OutboxDialect for Sqlite {
                  VALUES (?1, ?2, ?3, ?4, ?5, {NOW}, 0, 0)"
             )
             .into(),
-            survey: format!(
+            list_pending: format!(
                 "WITH RECURSIVE lanes (lane, n) AS (
                      SELECT (SELECT o.lane FROM {table} AS o WHERE o.lane > ?1 ORDER BY o.lane LIMIT 1), 1
                      UNION ALL
@@ -55,19 +51,19 @@ impl OutboxDialect for Sqlite {
             .into(),
             #[cfg(feature = "mysql")]
             lane_events: "".into(),
-            take: format!(
+            lease: format!(
                 "UPDATE {table} SET owner = ?2, available_at = {NOW} + ?3
                  WHERE seq IN (SELECT value FROM json_each(?1)) AND lane IS NOT NULL AND available_at <= {NOW}
                  RETURNING seq, lane, id, topic, key, payload, enqueued_at, attempts"
             )
             .into(),
             #[cfg(feature = "mysql")]
-            taken: "".into(),
+            leased: "".into(),
             renew: format!("UPDATE {table} SET available_at = {NOW} + ?2 WHERE {own} RETURNING seq").into(),
             #[cfg(feature = "mysql")]
             owned: "".into(),
             remove: format!("DELETE FROM {table} WHERE {own}").into(),
-            settle: format!(
+            nack: format!(
                 "UPDATE {table} AS r
                  SET owner = NULL,
                      attempts = r.attempts + a.failed,
@@ -99,48 +95,20 @@ impl OutboxDialect for Sqlite {
         }
     }
 
-    fn survey(
-        connection: &mut SqliteConnection,
-        statements: Arc<Statements>,
-        window: Window,
-    ) -> BoxFuture<'_, sqlx::Result<Vec<Seen>>> {
-        Box::pin(async move {
-            let Window { after, lanes, events } = window;
-            let arguments = [after, lanes, events].map(Value::Integer).to_vec();
-            seen::<Self>(&Self::fetch(connection, Arc::clone(&statements.survey), arguments).await?)
-        })
-    }
-
-    fn take(
-        connection: &mut SqliteConnection,
-        statements: Arc<Statements>,
-        arguments: Vec<Value>,
-    ) -> Rows<'_, Self> {
-        Self::fetch(connection, Arc::clone(&statements.take), arguments)
-    }
-
-    fn renew(
-        connection: &mut SqliteConnection,
-        statements: Arc<Statements>,
-        arguments: Vec<Value>,
-    ) -> Rows<'_, Self> {
-        Self::fetch(connection, Arc::clone(&statements.renew), arguments)
-    }
-
     fn begin_writing(
         connection: &mut SqliteConnection,
     ) -> BoxFuture<'_, sqlx::Result<Transaction<'_, Self>>> {
         Box::pin(connection.begin_with("BEGIN IMMEDIATE"))
     }
 
-    fn trouble(error: &dyn DatabaseError) -> Trouble {
+    fn classify(error: &dyn DatabaseError) -> Refusal {
         let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
         match code & 0xff {
-            1 if error.message().contains("no such table") => Trouble::NoTable,
-            1 if error.message().contains("column") => Trouble::OtherTable,
+            1 if error.message().contains("no such table") => Refusal::MissingTable,
+            1 if error.message().contains("column") => Refusal::OtherColumns,
             // A mistake in a statement, a file that is read-only, damaged, not to be opened or no database.
-            1 | 8 | 11 | 14 | 26 => Trouble::Refused,
-            _ => Trouble::Passing,
+            1 | 8 | 11 | 14 | 26 => Refusal::Denied,
+            _ => Refusal::Transient,
         }
     }
 }

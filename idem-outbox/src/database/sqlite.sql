@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS idempotency_outbox (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
     id           TEXT    NOT NULL, -- the same in every delivery
-    lane         INTEGER,          -- hash of topic and key: events of a lane go in the order of `seq`; null for those put aside
+    lane         INTEGER,          -- hash of topic and key: events of a lane go in the order of `seq`; null for dead letters that block nothing
     topic        TEXT    NOT NULL,
     key          TEXT    NOT NULL,
     payload      BLOB    NOT NULL,

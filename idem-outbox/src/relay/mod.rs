@@ -1,26 +1,25 @@
-//! Publishing what was enqueued.
+//! Publishing enqueued events.
 //!
-//! Four loops in one task, which hand work on to each other and end one after the other when the relay is stopped:
+//! A relay is one task with four loops. The first three hand work to each other, and when the relay is
+//! stopped they end one after the other:
 //!
 //! ```text
-//! claim    surveys lanes, leases the first events of those that are free            until it is stopped
-//!   │ runs: events of one lane, in their order
-//! publish  every run by itself, each event after the one before it                  until no run is left
-//!   │ marks: published, failed, not tried
-//! settle   writes them down, those of many runs in one statement                    until all are written
+//! poll         lists pending events, leases the first free ones of each lane    until it is stopped
+//!   │ batches: events of one lane, in their order
+//! publish      each batch by itself, one event after the other                  until no batch is left
+//!   │ acks: published, failed, not tried
+//! acknowledge  removes events or gives them back, many in one statement         until all are written
 //!
-//! keep     extends the leases of what is in flight, all in one statement
+//! renew_leases extends the leases of all events in flight, in one statement
 //! ```
 //!
-//! No statement is open while an event is being published, and none needs more than one connection for more than itself.
+//! No transaction is open while an event is being published, and no loop needs more than one connection.
 
-mod claim;
-mod in_flight;
-mod keep;
-mod lane;
-mod pause;
+mod acknowledge;
+mod leases;
+mod poll;
+mod publish;
 mod settings;
-mod settle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,10 +28,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-use self::in_flight::InFlight;
-use self::pause::Pause;
-pub use self::settings::AfterDeath;
-use self::settings::Settings;
+use self::leases::InFlight;
+pub use self::settings::OnDeadLetter;
+use self::settings::{BrokerPause, Settings};
 use super::database::OutboxDatabase;
 use super::error::{OutboxError, OutboxErrorKind};
 use super::publisher::Publisher;
@@ -54,65 +52,71 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
         Self { shared, publisher, settings: Settings::default() }
     }
 
-    /// How many events may be leased at once; 256 unless set. So many may be published again when the process dies.
+    /// Most events that are leased at once. Default: 256. When the process dies, so many may be
+    /// published again.
     pub fn batch(mut self, events: usize) -> Self {
         self.settings.batch = events;
         self
     }
 
-    /// How long a relay may be silent before others take its events over; 30 seconds unless set. It is renewed while the relay lives, so it
-    /// is not the time that publishing may take, but that after which the events of a relay that died go on.
+    /// How long events stay leased after their relay died. Default: 30 seconds, at least 100 ms. A
+    /// relay extends its leases while it runs, so publishing may take longer.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
     }
 
-    /// How long the broker may take for an event; 10 seconds unless set. After that the attempt counts as failed.
+    /// How long the publisher may take for an event. Default: 10 seconds. After that the attempt has
+    /// failed.
     pub fn publish_timeout(mut self, limit: Duration) -> Self {
         self.settings.publish_timeout = limit;
         self
     }
 
-    /// How often to look for new events while there are none, give or take a quarter; 250 ms unless set. [`Outbox::wake`](crate::Outbox::wake) has relays of the
-    /// same process look at once.
+    /// How often an idle relay polls for new events, plus or minus a quarter. Default: 250 ms.
+    /// [`Outbox::wake`](crate::Outbox::wake) makes the relays of the same process poll at once.
     pub fn poll(mut self, every: Duration) -> Self {
         self.settings.poll = every;
         self
     }
 
-    /// After how many failed attempts an event is put aside; 20 unless set, which with the pauses unless set is about half an hour.
+    /// After how many failed attempts an event becomes a dead letter. Default: 20, which takes about
+    /// half an hour with the default backoff.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = attempts;
         self
     }
 
-    /// The pause after an event's first failed attempt, and the longest; 200 ms and 5 minutes unless set. It doubles with each attempt, and
-    /// is shortened at random by up to a half, so that what failed together does not come again together.
+    /// The pause after an event's first failed attempt, and the longest pause. Default: 200 ms and 5
+    /// minutes. The pause doubles with each attempt, and is shortened at random by up to a half, so that
+    /// events that failed together are not retried together.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.first_pause = first;
         self.settings.longest_pause = longest;
         self
     }
 
-    /// What happens to later events of the key of one that was put aside; they go on unless set.
-    pub fn after_death(mut self, then: AfterDeath) -> Self {
-        self.settings.after_death = then;
+    /// What happens to the later events of a key when an event becomes a dead letter. Default:
+    /// [`OnDeadLetter::Skip`].
+    pub fn on_dead_letter(mut self, then: OnDeadLetter) -> Self {
+        self.settings.on_dead_letter = then;
         self
     }
 
-    /// Publishes until `stop` is cancelled. Then nothing new is claimed, what is being published is finished and written down, and what
-    /// was claimed and not begun is released.
+    /// Publishes until `stop` is cancelled. Then the relay leases no more events, finishes and
+    /// acknowledges those that it is publishing, and releases the others.
     ///
-    /// Trouble with the database or the broker does not end it: it is logged, and tried again.
+    /// Errors of the database or the broker do not end it: it logs them and tries again.
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] and [`OutboxErrorKind::NewerVersion`] at the start: a setting that makes no sense, a table that
-    /// is not there.
+    /// [`OutboxErrorKind::Configuration`] at the start: an invalid setting, a missing table, a missing
+    /// right.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped leaves what is in flight leased: those events come again after the lease, with the same ids.
+    /// When the future is dropped, events in flight stay leased. They are published again after the
+    /// lease, with the same ids.
     pub fn run(
         self,
         stop: CancellationToken,
@@ -126,31 +130,31 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
         idem_runtime::internal::check_runtime()
             .map_err(|text| OutboxError::new(OutboxErrorKind::Configuration, text))?;
         let (shared, publisher, settings) = (self.shared, self.publisher, self.settings);
-        let (pause, in_flight) = (Pause::default(), InFlight::default());
-        let work = Work { shared, publisher, settings, stop, pause, in_flight };
+        let (pause, in_flight) = (BrokerPause::default(), InFlight::default());
+        let worker = Worker { shared, publisher, settings, stop, pause, in_flight };
 
-        let (runs, claimed) = unbounded_channel();
-        let (marks, marked) = unbounded_channel();
-        let busy = async {
-            let claiming = work.claim(runs, marks.clone());
-            let publishing = work.publish(claimed, marks);
-            tokio::join!(claiming, publishing, work.settle(marked)).0
+        let (batches, leased) = unbounded_channel();
+        let (acks, acknowledged) = unbounded_channel();
+        let working = async {
+            let polling = worker.poll(batches, acks.clone());
+            let publishing = worker.publish(leased, acks);
+            tokio::join!(polling, publishing, worker.acknowledge(acknowledged)).0
         };
         tokio::select! {
             biased;
-            ended = busy => ended,
-            never = work.keep() => match never {},
+            ended = working => ended,
+            never = worker.renew_leases() => match never {},
         }
     }
 }
 
 /// What the loops of a relay share.
-struct Work<DB: OutboxDatabase, P> {
+struct Worker<DB: OutboxDatabase, P> {
     shared: Arc<Shared<DB>>,
     publisher: P,
     settings: Settings,
     stop: CancellationToken,
-    pause: Pause,
+    pause: BrokerPause,
     in_flight: InFlight,
 }
 

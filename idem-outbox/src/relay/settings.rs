@@ -1,18 +1,22 @@
-//! A relay's settings.
+//! A relay's settings, and the pauses that follow from them.
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 use crate::error::{OutboxError, OutboxErrorKind};
 
-/// What happens to later events of a key when one of them is put aside as a dead letter.
+/// What happens to the later events of a key when an event becomes a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AfterDeath {
-    /// They go on without it. Consumers see a gap, and perhaps later the event that was redriven.
+pub enum OnDeadLetter {
+    /// They are published without it. Consumers see a gap, and the event later if it is redriven.
     #[default]
-    GoOn,
-    /// They wait until it is redriven or discarded. Consumers see every event of a key in its order, or none.
-    Wait,
+    Skip,
+    /// They wait until it is redriven or discarded. Consumers see the events of a key in order and
+    /// without a gap.
+    Block,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +28,7 @@ pub(super) struct Settings {
     pub(super) max_attempts: u32,
     pub(super) first_pause: Duration,
     pub(super) longest_pause: Duration,
-    pub(super) after_death: AfterDeath,
+    pub(super) on_dead_letter: OnDeadLetter,
 }
 
 impl Default for Settings {
@@ -37,7 +41,7 @@ impl Default for Settings {
             max_attempts: 20,
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(300),
-            after_death: AfterDeath::default(),
+            on_dead_letter: OnDeadLetter::default(),
         }
     }
 }
@@ -61,22 +65,59 @@ impl Settings {
         };
         Err(OutboxError::new(OutboxErrorKind::Configuration, defect))
     }
-}
 
-impl Settings {
-    /// The pause after so many failures in a row of something that all events need. They wait meanwhile, so it is looked after more often
-    /// than an event that fails by itself.
+    /// The pause after `failures` in a row of the database or the broker. All events wait for it, so it is
+    /// shorter than the pause of a single event.
     pub(super) fn pause_of_all(&self, failures: u32) -> Duration {
         let longest = self.longest_pause.min(Duration::from_secs(5));
         pause_after(failures, self.first_pause.min(longest), longest)
     }
 }
 
-/// The pause after so many failures in a row: it doubles, and is shortened at random by up to a half.
+/// The pause after `failures` in a row: it doubles, and is shortened at random by up to a half.
 pub(super) fn pause_after(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let pause = first.saturating_mul(doubled).min(longest);
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// A pause of the whole relay while the broker is unavailable.
+#[derive(Debug, Default)]
+pub(super) struct BrokerPause {
+    state: Mutex<PauseState>,
+}
+
+#[derive(Debug, Default)]
+struct PauseState {
+    /// Failures in a row.
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl BrokerPause {
+    /// Begins a pause because the broker is unavailable. Returns its length, unless there is one already:
+    /// many events fail at the same time.
+    pub(super) fn begin(&self, settings: &Settings) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if state.until.is_some_and(|until| now < until) {
+            return None;
+        }
+        state.failures = state.failures.saturating_add(1);
+        let pause = settings.pause_of_all(state.failures);
+        state.until = Some(now + pause);
+        Some(pause)
+    }
+
+    /// Ends the pauses, because the broker accepted an event.
+    pub(super) fn end(&self) {
+        *self.state.lock() = PauseState::default();
+    }
+
+    /// The end of the pause, if there is one.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.state.lock().until.filter(|until| Instant::now() < *until)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use idempotency::outbox::{AfterDeath, Event, EventId, PublishError, Publisher};
+use idempotency::outbox::{Event, EventId, OnDeadLetter, PublishError, Publisher};
 use testkit::wait;
 
 use super::recorder::Recorder;
@@ -12,10 +12,10 @@ use super::stage::{Db, Running, Stage, on_every_database, quick};
 use crate::stage::PATIENCE;
 
 on_every_database!(
-    an_event_is_put_aside_after_so_many_attempts_and_can_be_redriven,
+    event_is_a_dead_letter_after_its_attempts_and_can_be_redriven,
     later_events_wait_for_a_dead_one_where_that_was_asked_for,
     a_dead_event_can_be_discarded,
-    what_will_never_be_taken_is_put_aside_at_once,
+    permanent_failure_makes_a_dead_letter_at_once,
     a_broker_that_is_away_costs_no_event_an_attempt,
     a_publisher_that_panics_or_hangs_costs_its_event_an_attempt,
 );
@@ -38,9 +38,7 @@ async fn until_dead<DB: Db>(stage: &Stage<DB>, count: usize) {
     crate::stage::in_time(dead).await;
 }
 
-async fn an_event_is_put_aside_after_so_many_attempts_and_can_be_redriven<DB: Db>(
-    stage: Stage<DB>,
-) {
+async fn event_is_a_dead_letter_after_its_attempts_and_can_be_redriven<DB: Db>(stage: Stage<DB>) {
     let mended = Arc::new(AtomicBool::new(false));
     let broker = refuses_one(&mended);
     let ids = stage.enqueue_many("orders", "42", 3).await;
@@ -78,7 +76,8 @@ async fn later_events_wait_for_a_dead_one_where_that_was_asked_for<DB: Db>(stage
     let mended = Arc::new(AtomicBool::new(false));
     let broker = refuses_one(&mended);
     let ids = stage.enqueue_many("orders", "42", 3).await;
-    let relay = stage.outbox.relay(broker.clone()).max_attempts(2).after_death(AfterDeath::Wait);
+    let relay =
+        stage.outbox.relay(broker.clone()).max_attempts(2).on_dead_letter(OnDeadLetter::Block);
     let relay = Running::start(quick(relay));
     until_dead(&stage, 1).await;
     // Others pass, so the relay has looked at everything meanwhile.
@@ -97,7 +96,8 @@ async fn later_events_wait_for_a_dead_one_where_that_was_asked_for<DB: Db>(stage
 async fn a_dead_event_can_be_discarded<DB: Db>(stage: Stage<DB>) {
     let broker = refuses_one(&Arc::default());
     let ids = stage.enqueue_many("orders", "42", 3).await;
-    let relay = stage.outbox.relay(broker.clone()).max_attempts(1).after_death(AfterDeath::Wait);
+    let relay =
+        stage.outbox.relay(broker.clone()).max_attempts(1).on_dead_letter(OnDeadLetter::Block);
     let relay = Running::start(quick(relay));
     until_dead(&stage, 1).await;
     assert!(!stage.outbox.discard(ids[2]).await.unwrap(), "it is alive");
@@ -109,7 +109,7 @@ async fn a_dead_event_can_be_discarded<DB: Db>(stage: Stage<DB>) {
     assert_eq!(stage.rows().await, 0);
 }
 
-async fn what_will_never_be_taken_is_put_aside_at_once<DB: Db>(stage: Stage<DB>) {
+async fn permanent_failure_makes_a_dead_letter_at_once<DB: Db>(stage: Stage<DB>) {
     let broker = Recorder::that(|event, _| match event.json::<usize>().unwrap() {
         0 => Err(PublishError::permanent("no such topic")),
         _ => Ok(()),

@@ -164,7 +164,7 @@ async fn a_relay_outlives_restarts_of_nats_and_keeps_the_order() {
     let messages = take(&consumer_of(&nats).await, 200).await;
     let stored: Vec<_> =
         messages.iter().map(|message| Event::try_from(&**message).unwrap().id).collect();
-    assert_eq!(stored, ids, "the stream itself drops what comes again");
+    assert_eq!(stored, ids, "the stream itself drops repetitions");
 }
 
 /// A consumer that dies before it acknowledges gets its messages again.

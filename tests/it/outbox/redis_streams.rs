@@ -113,7 +113,7 @@ async fn a_relay_outlives_restarts_of_redis_and_keeps_the_order() {
     let mut server = RedisServer::builder().append_only("always").start();
     let stage = Stage::<sqlx::Sqlite>::new().await;
     let streams = RedisStreams::connect(server.url()).unwrap();
-    // One attempt that is counted would put an event aside.
+    // One counted attempt would make an event a dead letter.
     let relay = Running::start(quick(stage.outbox.relay(streams).max_attempts(1)));
     let mut ids = Vec::new();
     for round in 0..3 {

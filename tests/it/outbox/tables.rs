@@ -43,7 +43,7 @@ async fn a_table_that_is_missing_is_named<DB: Db>(stage: Stage<DB>) {
     let mut tx = stage.pool.begin().await.unwrap();
     let refused = stage.outbox.enqueue(inside(&mut tx), "orders", "42", &1).await.unwrap_err();
     assert_eq!(refused.kind(), OutboxErrorKind::Configuration);
-    assert!(refused.to_string().contains("idempotency_outbox is not there"), "{refused}");
+    assert!(refused.to_string().contains("idempotency_outbox does not exist"), "{refused}");
     drop(tx);
     let relay = stage.outbox.relay(Recorder::new());
     let refused = relay.run(CancellationToken::new()).await.unwrap_err();

@@ -138,9 +138,9 @@ async fn a_message_that_nobody_can_handle_is_dead_lettered_and_blocks_nothing() 
     let dead = consumer.dead().await;
     let [(poison_key, of_poison), (None, of_no_event)] = &dead[..] else { panic!("{dead:?}") };
     assert_eq!(poison_key.as_deref(), Some("poison"));
-    assert!(of_poison.contains("payload is not of the type"), "{of_poison}");
-    assert!(of_no_event.contains("no event of an outbox"), "{of_no_event}");
-    // Published again, it is put aside again, and its first failure says why.
+    assert!(of_poison.contains("payload is not the json of the expected type"), "{of_poison}");
+    assert!(of_no_event.contains("not an event of an outbox"), "{of_no_event}");
+    // Published again, it is a dead letter again, with its first failure as the reason.
     consumer.publisher.publish(&poison).await.unwrap();
     consumer.deliver(1).await;
     assert_eq!((consumer.dead().await.len(), consumer.unacknowledged().await), (3, 0));
@@ -159,7 +159,7 @@ async fn a_persistent_error_is_dead_lettered_after_so_many_deliveries() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_storage_puts_nothing_aside() {
+async fn outage_of_the_storage_makes_no_dead_letter() {
     let consumer = Consumer::new().await;
     let (_, order) = consumer.publish(0).await;
     consumer.process.faults.always(Verb::Claim, Fault::Fail(StorageErrorKind::Full));
