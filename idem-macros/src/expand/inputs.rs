@@ -135,17 +135,19 @@ fn key(plan: &Plan) -> TokenStream {
             quote_spanned!(mixed()=> __idem_private::prefixed_key(#prefix, &__idem_fingerprint))
         }
         Key::Template { parts, span } => {
-            let heads: Vec<_> = parts
-                .iter()
-                .filter_map(|part| match part {
-                    Part::Literal(_) => None,
-                    Part::Value { head, .. } => Some(head.clone()),
-                })
-                .collect();
+            let heads: Vec<_> = heads(parts).cloned().collect();
             with_parts(plan, &heads, template(parts, *span))
         }
     };
     quote_spanned!(mixed()=> let __idem_key = #key;)
+}
+
+/// The arguments that a template names.
+fn heads(parts: &[Part]) -> impl Iterator<Item = &Ident> {
+    parts.iter().filter_map(|part| match part {
+        Part::Literal(_) => None,
+        Part::Value { head, .. } => Some(head),
+    })
 }
 
 fn template(parts: &[Part], literal: Span) -> TokenStream {
@@ -164,6 +166,21 @@ fn expected_len(part: &Part) -> usize {
         Part::Literal(text) => text.len(),
         Part::Value { .. } => 26,
     }
+}
+
+/// The names in the options that are computed from the arguments.
+pub(super) fn names_in_options(plan: &Plan) -> Vec<Ident> {
+    let key = match &plan.key {
+        Key::Template { parts, .. } => heads(parts).cloned().collect(),
+        Key::Path | Key::Prefix(_) => Vec::new(),
+    };
+    let times = plan.args.times().filter_map(|(_, time)| match time {
+        Time::Known { .. } => None,
+        Time::Computed(expr) => Some(names(expr)),
+    });
+    let tenant = plan.args.tenant.as_ref().map(names);
+    let handle = plan.args.with.as_ref().map(names);
+    times.chain(tenant).chain(handle).flatten().chain(key).collect()
 }
 
 /// `value` behind `let` statements that bind the names of patterns that it uses, by reference.

@@ -16,7 +16,7 @@ use syn::spanned::Spanned;
 use crate::function::{Argument, Function};
 use crate::validate::{Body, Plan};
 use bounds::requirements;
-use inputs::inputs;
+use inputs::{inputs, names_in_options};
 use operation::operation;
 use spans::{mixed, mixed_at};
 
@@ -52,11 +52,16 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
     quote!(#(#attrs)* #vis #defaultness #sig #block)
 }
 
-/// `let` statements that bind the patterns' names for the body.
+/// `let` statements that bind the patterns' names for the body. A name in an option counts as used, as
+/// a plain argument does.
 fn destructure_args(plan: &Plan) -> TokenStream {
-    let patterns = plan.arguments.iter().filter_map(|Argument { ident, pattern, cfgs, .. }| {
+    let in_options = names_in_options(plan);
+    let patterns = plan.arguments.iter().filter_map(|argument| {
+        let Argument { ident, pattern, names, cfgs, .. } = argument;
         let pattern = pattern.as_ref()?;
-        Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = #ident;))
+        let used = names.iter().filter(|name| in_options.contains(name));
+        let used = used.map(|name| quote_spanned!(mixed()=> #(#cfgs)* let _ = &#name;));
+        Some(quote_spanned!(mixed()=> #(#cfgs)* let #pattern = #ident; #(#used)*))
     });
     quote!(#(#patterns)*)
 }

@@ -106,6 +106,7 @@ async fn pay(
                     }
                     let State(app) = __idem_arg_0;
                     let Json(req) = __idem_arg_1;
+                    let _ = &req;
                     { app.pay(req).await }
                 },
             )

@@ -60,7 +60,9 @@ async fn place(
                         return __idem_private::fake_return::<Result<u64, Error>>();
                     }
                     let Point { x, y: mut height } = __idem_arg_0;
+                    let _ = &x;
                     let Path(id) = __idem_arg_1;
+                    let _ = &id;
                     let State(pool) = __idem_arg_2;
                     let _ = __idem_arg_3;
                     {

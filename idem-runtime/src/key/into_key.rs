@@ -32,6 +32,12 @@ impl IntoKey for &str {
     }
 }
 
+impl IntoKey for &String {
+    fn into_key(self) -> Result<Key, Error> {
+        Key::new(self.as_str())
+    }
+}
+
 impl IntoKey for String {
     fn into_key(self) -> Result<Key, Error> {
         Key::new(self)

@@ -98,7 +98,7 @@ async fn a_wait_ends_when_it_is_over<DB: Db>(stage: Stage<DB>) {
     let first = holding(&stage, "1").await;
     let wait = Duration::from_millis(300);
     let began = Instant::now();
-    let error = call(stage.elsewhere().await, "1", wait).await.unwrap_err();
+    let error = in_time(call(stage.elsewhere().await, "1", wait)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyProcessing);
     assert!(began.elapsed() >= wait && began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     drop(first);

@@ -29,6 +29,15 @@ async fn place(
     Ok((height + RUNS.next(), b))
 }
 
+static ROWS: Runs = Runs::new();
+
+/// `x` is used, although the body does not use it.
+#[deny(unused_variables)]
+#[idempotent(key = "row:{x}")]
+async fn row(Point { x, y }: Point) -> Result<u32, Error> {
+    Ok(y + ROWS.next())
+}
+
 #[test]
 fn accepted() {
     assert_once(
@@ -36,4 +45,5 @@ fn accepted() {
         || place(Point { x: 1, y: 2 }, (3, ("b".to_owned(), 0)), Id(7), &'c', 0),
         &(7, "b-7c".to_owned()),
     );
+    assert_once(&ROWS, || row(Point { x: 1, y: 2 }), &3);
 }
