@@ -107,7 +107,7 @@ impl Renewer {
         on.spawn(run(registration, wake, thread));
     }
 
-    /// Recomputes the shortest active lease. A call that this overchecks enters the table later and
+    /// Recomputes the shortest active lease. A call that this misses enters the table later and
     /// then wakes the task: a call enters before it checks at the shortest lease.
     fn forget(&self) {
         let _no_tick_meanwhile = self.runtimes.lock();

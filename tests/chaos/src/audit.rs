@@ -10,6 +10,7 @@ use idem_runtime::record::{Record, Status};
 use idem_runtime::storage::{SharedStorage, Storage};
 use idem_runtime::{Error, Idempotency, Key};
 use testkit::ledger::Ledger;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -80,7 +81,8 @@ async fn call_all(load: &Load, keys: BTreeSet<String>, dir: &Path) -> Vec<(Strin
                 diary.note(call, What::Called { key: plan.key.clone(), parks: plan.parks });
                 let told = Arc::clone(&diary);
                 let lost = move |call| told.note(call, What::LeaseLost);
-                let body = execution(ledger.clone(), plan.clone(), call, None, lost);
+                let body =
+                    execution(ledger.clone(), plan.clone(), call, None, lost, Handle::current());
                 let answer = ask(&idem, &plan, lease, Some(lease + LONGER), body).await;
                 let again = matches!(&answer, Answer::Refused { kind, .. } if kind == "storage");
                 diary.note(call, What::Answered(answer));

@@ -14,6 +14,7 @@ use idem_runtime::record::CrashPolicy;
 use idem_runtime::storage::{SharedStorage, StorageErrorKind};
 use idem_runtime::{Error, ErrorKind, Idempotency, Outcome, Source, current};
 use testkit::ledger::Ledger;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,8 @@ struct Inner {
     ledger: Ledger,
     diary: Arc<Diary>,
     calls: AtomicU32,
+    /// The runtime that neither stands still nor ends.
+    runtime: Handle,
 }
 
 impl Worker {
@@ -101,7 +104,8 @@ impl Worker {
         };
         let idem = builder.namespace(&load.namespace).build().expect("the settings make sense");
         let ledger = ledger_in(&load.dir);
-        Self(Arc::new(Inner { load, idem, pool, ledger, diary, calls: AtomicU32::new(0) }))
+        let (calls, runtime) = (AtomicU32::new(0), Handle::current());
+        Self(Arc::new(Inner { load, idem, pool, ledger, diary, calls, runtime }))
     }
 
     async fn call_on_all_runtimes(&self, stop: &CancellationToken) {
@@ -169,7 +173,8 @@ impl Worker {
         let (ledger, diary, plan) =
             (self.0.ledger.clone(), Arc::clone(&self.0.diary), plan.clone());
         let pool = plan.holds.then(|| self.0.pool.clone());
-        execution(ledger, plan, call, pool, move |call| diary.note(call, What::LeaseLost))
+        let lost = move |call| diary.note(call, What::LeaseLost);
+        execution(ledger, plan, call, pool, lost, self.0.runtime.clone())
     }
 
     /// What is still under way once every caller has its answer is the background's, which gives up when its lease is over.
@@ -273,16 +278,19 @@ pub async fn execution(
     call: u64,
     pool: Option<Shared>,
     lease_lost: impl FnOnce(u64) + Send + 'static,
+    watching: Handle,
 ) -> Result<String, Failed> {
     let context = current().expect("a body has a context");
     let value = plan.value(call);
     let run = ledger.start(&plan.key, &format!("{call} {} {value}", context.fence()));
     // Aborted when the body ends or is dropped.
     let mut watch = JoinSet::new();
-    watch.spawn(async move {
+    // A runtime that stands still cannot be told that the lease is lost.
+    let watcher = async move {
         context.lease_lost().await;
         lease_lost(call);
-    });
+    };
+    watch.spawn_on(watcher, &watching);
     let _held = match &pool {
         Some(pool) => pool.hold().await,
         None => None,

@@ -114,7 +114,9 @@ pub(super) async fn listed<DB: Dialect>(
             Ok(_) => Ok(ListedVersion::Older),
             Err(NewerVersion(applied)) => Ok(ListedVersion::Newer(applied)),
         },
-        Err(sqlx::Error::Database(_)) => Ok(ListedVersion::Unlisted),
+        Err(error @ sqlx::Error::Database(_)) if !DB::is_busy(&error) => {
+            Ok(ListedVersion::Unlisted)
+        }
         Err(error) => Err(error),
     }
 }

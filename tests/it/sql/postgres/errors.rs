@@ -71,6 +71,10 @@ async fn standby_is_told_and_used_when_it_is_promoted() {
         assert!(error.to_string().contains("read-only replica"), "{error}");
     }
     storage.migrate().await.unwrap(); // up to date, which it reads
+    let without_tables = PostgresStorage::builder().table("elsewhere").connect(server.url()).await;
+    let error = without_tables.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::NotApplied, "{error:?}");
+    assert!(error.to_string().contains("read-only replica"), "{error}");
     assert_eq!(server.query("SELECT pg_promote()"), "t");
     assert!(matches!(storage.claim(&claim(&done.key)).await.unwrap(), Claimed::Replay(_)));
     run_once(&storage).await;

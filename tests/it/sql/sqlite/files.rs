@@ -106,7 +106,8 @@ async fn settings_that_lose_records_are_reported() {
 async fn read_only_file_is_told_and_stays_as_it_is() {
     let (_dir, url, storage, _) = database().await;
     let done = run_once(&storage).await;
-    // From a pool: to connect, a storage needs a file that it may write.
+    let refused = SqliteStorage::connect(format!("{url}?mode=ro")).await.unwrap_err();
+    assert_eq!(refused.kind(), StorageErrorKind::Configuration, "{refused:?}");
     let reader = SqliteStorage::new(SqlitePool::connect(&format!("{url}?mode=ro")).await.unwrap());
     let error = reader.claim(&claim(&fresh_key())).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Configuration, "{error:?}");

@@ -24,7 +24,7 @@ impl Dialect for Postgres {
     /// transaction has to see what the other migration has committed.
     fn begin_migration(lock: i64) -> String {
         format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = 0; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0; \
              SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
              SELECT pg_advisory_xact_lock({lock})"
         )

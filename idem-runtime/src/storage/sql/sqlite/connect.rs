@@ -66,11 +66,12 @@ impl ConnectDatabase for Sqlite {
             }
         }
         let storage = builder.on_address(pool, move || options.clone())?;
+        // First, because they refuse a version of SQLite that lacks what the statements need.
+        storage.log_warnings().await?;
         storage.ensure_tables().await?;
         let trying =
             async |backend: Arc<SqliteBackend>| Ok(backend.link.require_writable().await?);
         storage.on_driver(trying).await?;
-        storage.log_warnings().await?;
         Ok(storage)
     }
 }

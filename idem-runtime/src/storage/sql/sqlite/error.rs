@@ -65,6 +65,11 @@ pub(super) fn is_busy(error: &Error) -> bool {
     error.as_database_error().is_some_and(|error| code_of(error) & 0xff == BUSY)
 }
 
+/// Whether a table does not exist, as far as the connection knows the schema.
+pub(super) fn is_missing_table(error: &Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("no such table"))
+}
+
 /// Whether another connection holds the file or a table, or wrote after the statement had read.
 pub(super) fn is_taken(error: &dyn DatabaseError) -> bool {
     matches!(code_of(error) & 0xff, BUSY | 6)

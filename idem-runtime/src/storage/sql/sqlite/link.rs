@@ -27,7 +27,7 @@ use super::super::connections::{Connections, Lent, Share};
 use super::super::database::SqlOptions;
 use super::super::statement_error::{Rerun, StatementError};
 use super::super::table::Table;
-use super::error::{is_busy, on_acquire, on_statement, private, stuck};
+use super::error::{is_busy, is_missing_table, on_acquire, on_statement, private, stuck};
 
 /// How long an owner's write waits while another connection holds the file.
 const OWNERS_PATIENCE: Duration = Duration::from_secs(5);
@@ -195,7 +195,7 @@ impl SqliteLink {
         let rows = timeout(RESPONSE_TIMEOUT, running).await.map_err(|_| stuck())?;
         // A connection that misses a table reads the schema again, unless the file is locked: then
         // it would go on to miss tables that were made meanwhile. A new connection says `busy`.
-        if rows.as_ref().map_or_else(is_busy, |_| true) {
+        if !rows.as_ref().is_err_and(is_missing_table) {
             lent.give_back();
         }
         rows.map_err(|error| on_statement(error, &self.table))
@@ -229,9 +229,7 @@ impl SqliteLink {
         // The text has our own statements and checked names in it.
         let running = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut lent.connection);
         let ran = timeout(RESPONSE_TIMEOUT, running).await.map_err(|_| stuck())?;
-        if ran.as_ref().map_or_else(is_busy, |_| true) {
-            lent.give_back();
-        }
+        lent.give_back();
         Ok(ran.map(drop))
     }
 }
