@@ -48,7 +48,7 @@ enum HandlerError<E> {
     Engine(Error),
 }
 
-/// Records a crash as the crash policy says, and no other error.
+/// Records `Indeterminate` for a crash if the crash policy is to park, and nothing otherwise.
 struct ByCrashPolicy(CrashPolicy);
 
 impl<E> ErrorPolicy<HandlerError<E>> for ByCrashPolicy {

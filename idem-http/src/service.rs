@@ -68,9 +68,11 @@ where
     }
 }
 
-/// Lines 1 to 5 of the [list](crate): the call that a request is, or `None` if it passes through.
+/// Lines 1 to 5 of the [list](crate): the request with its key and principal, or `None` if it
+/// passes through.
 fn classify(config: &Arc<Config>, request: &Parts) -> Result<Option<KeyedRequest>, ProblemKind> {
-    // Of two layers the outer one handles the request: the inner one would find the key in use by this very request.
+    // Of two layers the outer one handles the request. The inner one would find the key in use by
+    // this very request.
     let has_outer_layer = request.extensions.get::<IdempotencyKey>().is_some();
     if has_outer_layer || !config.methods.contains(&request.method) {
         return Ok(None);

@@ -71,7 +71,7 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
                     let events = leases.len() as u64 - rows;
                     tracing::warn!(
                         events,
-                        "another relay took events over; those already published are published again"
+                        "another relay took over events; published ones will be redelivered"
                     );
                     return;
                 }
@@ -80,7 +80,7 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
             };
             let is_lost = !leases.iter().any(|lease| self.in_flight.is_live(*lease));
             failures += 1;
-            let pause = self.settings.pause_of_all(failures);
+            let pause = self.settings.relay_pause(failures);
             let events = leases.len();
             if is_lost {
                 let error = &error as &dyn std::error::Error;

@@ -1,9 +1,9 @@
 //! Polling lanes for pending events, and leasing the first ones of each.
 //!
-//! A relay reads some lanes at a time, in the order of their numbers, from a random one on. The list may
-//! be stale, so the statement that leases an event checks that it is still free. Of the leased events a
-//! relay keeps those at the head of their lane. So it never publishes an event while another relay has
-//! an earlier one of the same lane.
+//! A poll reads a range of lanes in ascending order; the first poll starts at a random lane. The
+//! list of events may be stale, so the statement that leases an event checks that it is still free.
+//! A relay keeps only the leased events at the head of their lane, and releases the others. So it
+//! never publishes an event while another relay has an earlier one of the same lane.
 
 use hashbrown::HashMap;
 use tokio::sync::mpsc::UnboundedSender;
@@ -58,7 +58,7 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
         acks: UnboundedSender<Ack>,
     ) -> Result<(), OutboxError> {
         let first = self.shared.try_rights().await;
-        let mut is_tried = first.is_ok();
+        let mut rights_checked = first.is_ok();
         if let Err(error) = first
             && error.kind() == OutboxErrorKind::Configuration
         {
@@ -72,11 +72,11 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
             tokio::pin!(woken, freed);
             woken.as_mut().enable();
             freed.as_mut().enable();
-            let polled = if is_tried {
+            let polled = if rights_checked {
                 self.poll_once(&mut cursor, &batches, &acks).await
             } else {
                 let tried = self.shared.try_rights().await;
-                is_tried = tried.is_ok();
+                rights_checked = tried.is_ok();
                 tried.map(|()| Progress::More)
             };
             let pause = match polled {
@@ -90,7 +90,7 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
                 }
                 Err(error) => {
                     failures += 1;
-                    let pause = self.settings.pause_of_all(failures);
+                    let pause = self.settings.relay_pause(failures);
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, ?pause, "polling the outbox failed; trying again");
                     pause
@@ -189,7 +189,7 @@ impl LaneCursor {
         room: usize,
     ) -> Progress {
         let planned: usize = plan.iter().map(Vec::len).sum();
-        // Of few lanes the next poll reads many events, of many lanes few.
+        // The fewer lanes have free events, the more events of each lane the next poll reads.
         self.events = (room / plan.len().max(1)).clamp(4, EVENTS * 4);
         let lanes = pending.chunk_by(|a, b| a.lane == b.lane).count();
         let next = if planned < room {
@@ -207,7 +207,7 @@ impl LaneCursor {
     }
 }
 
-/// The events to lease: of each lane whose first event is free, an equal share of the first ones.
+/// The events to lease: the free events at the head of each lane, at most an equal share each.
 fn plan(pending: &[PendingEvent], room: usize) -> Vec<Vec<PendingEvent>> {
     let lanes = pending.chunk_by(|a, b| a.lane == b.lane);
     let free = |lane: &[PendingEvent]| {

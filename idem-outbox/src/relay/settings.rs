@@ -49,26 +49,26 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn check(&self) -> Result<(), OutboxError> {
         let defect = if self.batch == 0 {
-            "a batch of no events publishes nothing"
+            "`batch` must be at least 1"
         } else if self.max_attempts == 0 {
-            "an event needs at least one attempt"
+            "`max_attempts` must be at least 1"
         } else if self.lease < Duration::from_millis(100) {
-            "a lease below 100 ms cannot be kept up"
+            "`lease` must be at least 100 ms, so that the relay can renew it in time"
         } else if self.publish_timeout.is_zero() {
-            "a timeout must be greater than zero"
+            "`publish_timeout` must be greater than zero"
         } else if self.poll.is_zero() || self.first_pause.is_zero() {
-            "a pause of zero would keep the database busy with nothing"
+            "`poll` and the first pause of `backoff` must be greater than zero"
         } else if self.longest_pause < self.first_pause {
-            "the longest pause is shorter than the first"
+            "the longest pause of `backoff` must not be shorter than the first"
         } else {
             return Ok(());
         };
         Err(OutboxError::new(OutboxErrorKind::Configuration, defect))
     }
 
-    /// The pause after `failures` in a row of the database or the broker. All events wait for it, so it is
-    /// shorter than the pause of a single event.
-    pub(super) fn pause_of_all(&self, failures: u32) -> Duration {
+    /// The relay's pause after `failures` errors in a row of the database or the broker. It delays
+    /// all events, so it is at most 5 seconds.
+    pub(super) fn relay_pause(&self, failures: u32) -> Duration {
         let longest = self.longest_pause.min(Duration::from_secs(5));
         pause_after(failures, self.first_pause.min(longest), longest)
     }
@@ -104,7 +104,7 @@ impl BrokerPause {
             return None;
         }
         state.failures = state.failures.saturating_add(1);
-        let pause = settings.pause_of_all(state.failures);
+        let pause = settings.relay_pause(state.failures);
         state.until = Some(now + pause);
         Some(pause)
     }

@@ -117,7 +117,7 @@ impl<'c> Guard<'c> {
         }
     }
 
-    /// What the crash policy leaves of a body that was dropped or panicked.
+    /// The settlement that the crash policy prescribes for a body that was dropped or panicked.
     fn crashed(&self, on_crash: CrashPolicy, ttl: Duration) -> Settlement {
         let finish = match on_crash {
             CrashPolicy::Retry => None,
@@ -143,8 +143,8 @@ impl Drop for Guard<'_> {
                 self.inner.flights.leave(self.flight, || Phase::Abandoned);
                 return;
             }
-            // The body did not run: if a short retry does not release the claim, its lease does. An
-            // outage causes many of these.
+            // The body did not run. The release is retried only briefly, because an outage causes
+            // many of these; after that, the lease expires.
             (None, GuardStage::Claiming) => {
                 (self.settlement(None, Duration::ZERO), Delivery::Nothing, Duration::ZERO)
             }

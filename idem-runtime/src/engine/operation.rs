@@ -82,15 +82,15 @@ impl<B> Operation<Defaults, B> {
 }
 
 impl<P, B> Operation<P, B> {
-    /// The key. Without one it is [generated](Self::generate_key) of the fingerprint.
+    /// The key. Without one it is [generated](Self::generate_key) from the fingerprint.
     ///
-    /// **A text is the whole key, and all operations of a namespace and tenant share these keys.**
-    /// If the text comes from outside (a message's id, a form's field), the sender chooses the
-    /// record: with another operation's key this call is refused as a
-    /// [`Mismatch`](crate::ErrorKind::Mismatch), or takes the key from that operation. So begin
-    /// with a literal of your operation and add the value with a
-    /// [`KeyBuilder`](crate::key::KeyBuilder). Its keys never equal those of another template, of
-    /// the HTTP layer, or whole keys:
+    /// **A string is the whole key, and all operations of a namespace and tenant share these
+    /// keys.** If the string comes from outside (a message's id, a form's field), the sender
+    /// chooses the record. If it chooses another operation's key, this call fails with a
+    /// [`Mismatch`](crate::ErrorKind::Mismatch), or occupies the key so that the other operation
+    /// fails. So begin with a literal of your operation and add the value with a
+    /// [`KeyBuilder`](crate::key::KeyBuilder). Its keys never equal a whole key, or a key of
+    /// another template or of the HTTP layer:
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -127,9 +127,9 @@ impl<P, B> Operation<P, B> {
         self.identified(Ok(fingerprint))
     }
 
-    /// Makes the key of the arguments, and takes their fingerprint: calls with equal arguments are
-    /// one. The handle's [`KeyGenerator`](crate::key::KeyGenerator) makes it, or by default a hash
-    /// of the operation's name and the arguments.
+    /// Generates the key from the arguments, and sets their fingerprint: calls with equal arguments
+    /// are duplicates. The handle's [`KeyGenerator`](crate::key::KeyGenerator) generates it; the
+    /// default is a hash of the operation's name and the arguments.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

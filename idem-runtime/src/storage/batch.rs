@@ -1,8 +1,8 @@
-//! One queue for requests that cost less together than one by one.
+//! Batches the requests of concurrent callers, where a batch costs less than single requests.
 //!
-//! A request that arrives while another is under way waits in a queue. A lane, which is a task that
-//! lives while the queue has something to send, sends the queue batch by batch. A request never
-//! waits for company that may not come.
+//! A request that arrives while another is in flight waits in a queue. A lane is a task that sends
+//! the queue batch by batch, and ends when the queue is empty. No request waits for a batch to
+//! fill.
 //!
 //! | event | effect |
 //! |---|---|
@@ -46,8 +46,8 @@ pub(super) trait BatchExecutor: Sized + Send + Sync + 'static {
 pub(super) struct Pace {
     /// Most lanes, and so most batches under way, while none stalls.
     pub(super) lanes: usize,
-    /// After this many batches of one request in a row, the first batch of a lane does not wait for
-    /// the tasks that are ready to run. `None`: it always does.
+    /// After this many batches of one request in a row, a new lane sends its first batch without
+    /// first yielding to the tasks that are ready to run. `None`: a new lane always yields.
     pub(super) sparse_after: Option<u32>,
     /// A batch that takes longer gives up its lane, so that later requests do not wait for it.
     pub(super) stalled_after: Option<Duration>,
@@ -91,7 +91,7 @@ struct BatchQueue<E: BatchExecutor> {
     has_lone_request: bool,
 }
 
-/// What the caller of a queued request waits with.
+/// The caller's side of a queued request.
 struct Ticket<E: BatchExecutor> {
     number: u64,
     reply: oneshot::Receiver<E::Reply>,
@@ -203,8 +203,8 @@ struct Lane<E: BatchExecutor> {
 impl<E: BatchExecutor> Lane<E> {
     async fn run(mut self) {
         if !self.is_sparse() {
-            // The callers that the last batch of another lane woke have their next requests ready
-            // in a moment, and these go along.
+            // Callers that another lane's last batch woke are about to send their next requests.
+            // Yielding lets these join the first batch.
             yield_now().await;
         }
         while let Some(batch) = self.next_batch() {

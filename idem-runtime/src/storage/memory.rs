@@ -1,13 +1,12 @@
 //! Records in this process: for tests, single-process services, and effects that need not survive a
 //! restart.
 //!
-//! What it can lose: everything when the process ends; and it knows nothing of other
-//! processes.
+//! All records are lost when the process ends, and other processes do not see them.
 //!
-//! A sharded map runs [`step`] under the shard's lock. Nothing runs in the background: an expired
-//! record counts as none wherever it is met, a shard that is about to grow removes its expired
-//! records first, and so does a storage that is at its capacity. The capacity limit refuses new
-//! claims rather than forgetting live records.
+//! A sharded map runs [`step`] under the shard's lock. There is no background task: expired
+//! records are ignored, and a shard removes its expired records before it grows. A storage at its
+//! capacity removes an expired record to make room for a new one; if there is none, it refuses the
+//! claim. It never removes a live record to make room.
 
 use std::fmt;
 use std::sync::Arc;
@@ -163,8 +162,8 @@ impl MemoryTable {
         found.live(self.clock.now()).map(read)
     }
 
-    /// Removes what has expired before a shard grows, and lets it grow anyway where that was
-    /// little: or else a shard that is always nearly full would be searched for nearly every claim.
+    /// Removes a full shard's expired records before it grows. If they are few, the shard grows all
+    /// the same; otherwise nearly every claim would sweep a nearly full shard.
     fn make_room(&self, shard: &mut Shard, now: Timestamp) {
         let capacity = shard.slots.capacity();
         if shard.slots.len() == capacity && self.sweep(shard, now, usize::MAX) < capacity / 4 {
@@ -216,8 +215,7 @@ impl Storage for MemoryStorage {
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StorageError> {
         match self.0.apply(&claim.key, claim) {
-            // Only a new record is refused, and only that makes it worth looking for one that has
-            // expired.
+            // Only a claim of a new key is refused. It is retried if an expired record was removed.
             Err(_) if self.0.purge(1) > 0 => self.0.apply(&claim.key, claim),
             answer => answer,
         }

@@ -6,13 +6,12 @@
 //!
 //! A connection is given up when it breaks (the client tells at once, not only at the next
 //! command), when a reply does not come in time, and when the server says that it is a replica.
-//! Requests that are under way on it keep it until they have their answers; the next request makes
-//! a new one. Of many callers without a connection one connects, and the others share what comes of
-//! it, be it an error.
+//! Requests in flight on it keep it until they have their replies; the next request connects anew.
+//! Concurrent callers without a connection share one attempt and its result, also an error.
 //!
-//! Connections are made, and from then on driven, at the link's home: on the library's own thread,
-//! where a caller's runtime may stand still or end in the middle of an attempt and the others'
-//! requests go on, or on the one runtime whose callers alone use the link.
+//! Connections are made and driven at the link's home. That is either the library's own thread,
+//! where requests continue even if a caller's runtime blocks or shuts down during an attempt, or
+//! the one runtime whose callers alone use the link.
 
 use std::sync::Arc;
 
@@ -54,9 +53,9 @@ pub(super) struct RedisLink<C: Connect> {
 
 struct LinkState<T> {
     live: Option<LiveConnection<T>>,
-    /// What comes of the attempt that is under way.
+    /// The connection attempt in progress.
     attempt: Option<Attempt<T>>,
-    /// How many connections have been begun.
+    /// The number of connection attempts so far.
     generations: u64,
 }
 

@@ -24,14 +24,14 @@
 //! | `redis-cluster://[user:password@]host[:port],…` | the cluster that these nodes belong to | `redis-cluster` |
 //! | `rediss://`, `rediss-sentinel://`, `rediss-cluster://` | the same over TLS: see below | `redis-tls` |
 //!
-//! `valkey` may stand for `redis`. Characters of a password that mean something in a URL are
-//! percent-encoded.
+//! The schemes may be spelled with `valkey` instead of `redis`. Reserved characters in a password
+//! must be percent-encoded.
 //!
-//! TLS is rustls'. The application installs its crypto provider. The servers' certificates are
-//! checked, with their host names, against the authorities that the system trusts or that the
-//! environment variable `SSL_CERT_FILE` names, or those given to `RedisBuilder::tls_ca`; a
-//! certificate for servers that ask for one goes to `RedisBuilder::tls_identity`. A certificate
-//! that is not accepted, on either side, is a
+//! TLS uses rustls; the application installs its crypto provider. Server certificates and host
+//! names are verified against the system's trusted authorities, those in the file named by the
+//! environment variable `SSL_CERT_FILE`, or those given to `RedisBuilder::tls_ca`. A client
+//! certificate, for servers that require one, is given to `RedisBuilder::tls_identity`. A
+//! certificate that either side rejects is a
 //! [`Configuration`](super::StorageErrorKind::Configuration) error.
 //!
 //! # How keys are named
@@ -47,27 +47,26 @@
 //!
 //! # How a record is stored
 //!
-//! One key per record, so that a record is on one node of a cluster. Its value is a header at fixed
-//! offsets and the result (`wire.rs`). The key's time to live is the only deadline: a record that
-//! is being processed is kept for `lease + ttl` after its owner's last heartbeat, so *the key's
-//! time to live, less the ttl, is what is left of the lease*, by the server's clock. No client's
-//! clock is used. A change of the server's clock affects only the time that is shown for a result.
-//! A record that will be parked when its owner dies is kept for 1000 years more, and a parked one
-//! has no expiry.
+//! Each record is one key, so that it is on one node of a cluster. Its value is a header at fixed
+//! offsets, followed by the result (`wire.rs`). The key's time to live is the only deadline. The
+//! claim and each heartbeat set it to `lease + ttl`, so the remaining lease is the key's time to
+//! live minus the ttl. It is measured by the server's clock; clients' clocks are not used. If the
+//! record is to be parked when its owner dies, its time to live is 1000 years longer. A parked
+//! record has no expiry.
 //!
 //! | verb | commands | decided by |
 //! |---|---|---|
-//! | claim of a free key | `SET key record NX GET PX` | the server: nothing was there |
-//! | claim of a finished key, or with other arguments | the same one, which returns what is there | this process, from the record |
-//! | claim that meets another owner at work, or a released key | and `EVALSHA` | `claim.lua`: lease live, over and to be retried, over and to be parked; the next fence |
+//! | claim of a free key | `SET key record NX GET PX` | the server: the key did not exist |
+//! | claim of a finished key, or with other arguments | the same `SET`, whose `GET` returns the stored record | this process, from the record |
+//! | claim of a key that another owner is processing, or of a released key | the same `SET`, then `EVALSHA` | `claim.lua`: lease live, expired with policy retry, or expired with policy park; the next fence |
 //! | renew, a batch as one pipeline | `EVALSHA` each | `renew.lua`: still the owner? |
 //! | complete, several at the same time as one command | `EVALSHA` | `complete.lua`: still the owner? then write, and wake the waiters |
 //! | release | `EVALSHA` | `release.lua`: still the owner? then keep the fence for the ttl, and wake the waiters |
 //! | load, scan | `EVALSHA` | `load.lua`: record, time left and time of one moment |
 //!
-//! So a fresh call is two commands at most and a replay is one. Where many calls are under way,
-//! commands go as pipelines, and completions share a call of their script (`sender.rs`); each is
-//! decided by itself all the same.
+//! So a new call is two commands at most and a replay is one. With many concurrent calls, commands
+//! go as pipelines, and completions share a script call (`sender.rs`); the outcome of each is still
+//! decided individually.
 //!
 //! # Connections
 //!
@@ -98,9 +97,9 @@
 //! | … after complete has arrived | the result is there, and the waiters were woken |
 //! | the reply to a claim is lost | the same owner's second claim finds its own record and is acquired, with the fence it had |
 //! | the reply to a complete is lost | the same owner's second complete finds its own result and is done |
-//! | the reply to a renewal is lost | renewing twice is renewing later |
-//! | the reply to a release is lost | the second one finds the key released by itself and is done, or finds somebody else and changes nothing |
-//! | an owner comes late, after a takeover | its id is not in the record any more: lease lost, nothing changes |
+//! | the reply to a renewal is lost | a repeated renewal only extends the lease further |
+//! | the reply to a release is lost | the second one finds the key released by this owner and is done, or finds another owner and changes nothing |
+//! | an owner writes late, after a takeover | the record has another owner id: lease lost, nothing changes |
 //! | the server's clock jumps forward | leases and retentions end early, as they do for every key with an expiry; the fence and the owner id still refuse the late owner's writes |
 //! | the server's clock jumps back | leases and retentions last longer |
 //! | the user lacks a right that a later verb needs | no connection is made: a [`Configuration`](super::StorageErrorKind::Configuration) error names it (`rights.rs`) |
@@ -108,7 +107,7 @@
 //! | the connection breaks or no longer answers | requests under way fail as [`Indeterminate`](super::StorageErrorKind::Indeterminate), the next one connects anew |
 //! | the server is demoted to a replica | `READONLY` is [`NotApplied`](super::StorageErrorKind::NotApplied); the next request asks the sentinels, or the name service, for the new one |
 //! | memory is full, under `noeviction` | claims and results are refused, renewals and releases go on |
-//! | a message is lost, or the mark that asks for it with a failover | its waiter finds the result at its next poll |
+//! | a wake-up message is lost, or a failover loses the mark of a record with waiters | the waiter finds the result at its next poll |
 //!
 //! # What it can lose
 //!

@@ -1,10 +1,10 @@
 //! Sends commands one by one while there are few, and many at once as one pipeline.
 //!
-//! A lone command crosses to the connection's task and its reply crosses back, with a timer around
-//! them. With many callers these hand-overs cost more than the server's work, so the commands that
-//! arrive meanwhile go as one pipeline, with one hand-over and one timer, through a [`Batcher`] on
-//! the home of the connection. Completions among them go as calls for several records each, which
-//! saves most of what a script costs the server.
+//! A single command is handed to the connection's task, its reply is handed back, and a timer
+//! limits both. With many callers these hand-overs cost more than the server's work. So commands
+//! that arrive while a pipeline is in flight form the next one, with one hand-over and one timer,
+//! sent by a [`Batcher`] on the connection's home. Its completions share script calls for several
+//! records each, which saves most of the cost of a script on the server.
 
 use futures_util::future::join_all;
 use redis::{Cmd, Pipeline, Value};
@@ -58,7 +58,8 @@ impl Sender {
         self.submit(Request::Complete(completion)).await
     }
 
-    /// Queues a request while another one is under way, unless pipelines save nothing.
+    /// Sends a request at once if no other is in flight or the transport does not pipeline;
+    /// otherwise queues it for the next pipeline.
     async fn submit(&self, request: Request) -> CommandReply {
         let transport = self.transport();
         let lone = transport.pipelines().then(|| self.0.enter_alone());
@@ -196,9 +197,9 @@ fn checked(reply: CommandReply) -> CommandReply {
     Ok(reply?.extract_error()?)
 }
 
-/// Splits the reply to a group of `count` completions; `None` where the server did nothing, because
-/// it does not know the script or refuses the call. One of the records may be the reason, so each
-/// then goes by itself.
+/// Splits the reply to a group of `count` completions. `None` if the server did nothing, because it
+/// does not know the script or refused the call. One record may be the cause, so each completion is
+/// then sent by itself.
 fn split_reply(reply: CommandReply, count: usize) -> Option<Vec<CommandReply>> {
     match reply {
         Ok(Value::ServerError(_)) => None,

@@ -52,8 +52,8 @@ pub(super) trait Transport: Send + Sync + 'static {
         cmds: &'a Pipeline,
     ) -> BoxFuture<'a, Result<Vec<Value>, CommandError>>;
 
-    /// Whether [`send_all`](Self::send_all) costs less than sending each, and commands of one
-    /// connection wait for each other.
+    /// True if [`send_all`](Self::send_all) is cheaper than sending each command, and commands on
+    /// one connection wait for each other. False if neither holds, as in a cluster.
     fn pipelines(&self) -> bool;
 
     /// The primaries, in an order that does not change by itself.
@@ -125,13 +125,13 @@ struct PrimaryConnector {
     primary: Arc<dyn PrimaryResolver>,
     timeouts: Timeouts,
     subscriber: Option<Arc<dyn Subscriber>>,
-    /// What the keys begin with on which the user's rights are tried.
+    /// The key prefix on which the user's rights are checked; `None` skips the check.
     tried: Option<Arc<str>>,
 }
 
-/// For connections that pipelines go over: one must not wait until the server has acknowledged the
-/// one before it. Commands that are sent one by one are better off waiting for each other, as they
-/// do unless this is set.
+/// Disables Nagle's algorithm, for connections that carry pipelines: with it, a pipeline would wait
+/// for the TCP acknowledgement of the previous one. Connections that carry single commands keep it,
+/// because it combines their commands into fewer packets.
 pub(super) fn without_delay() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
@@ -187,7 +187,7 @@ pub(super) async fn within<T>(
 }
 
 impl Single {
-    /// With a connection whose user's rights are tried on keys that begin so.
+    /// `tried` is the key prefix on which the user's rights are checked; `None` skips the check.
     pub(super) fn new(
         primary: impl PrimaryResolver,
         timeouts: Timeouts,
@@ -270,8 +270,8 @@ impl Transport for Single {
     }
 }
 
-/// Whether nothing more is to be expected from the connection that failed so. A reply that is late
-/// may never come, and a new connection costs little.
+/// Whether the connection is unusable after this error. A timeout counts: the reply may never come,
+/// and a new connection is cheap.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     error.is_io_error() || error.is_unrecoverable_error()
 }

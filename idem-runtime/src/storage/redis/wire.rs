@@ -57,7 +57,7 @@ pub(super) fn clamped_millis(duration: Duration) -> u64 {
     millis(duration.min(MAX))
 }
 
-/// Retention of the record that `claim` makes. Redis knows no retention of nothing.
+/// How long the record that `claim` makes is kept. At least 1 ms: Redis rejects an expiry of zero.
 pub(super) fn retention_millis(claim: &Claim) -> u64 {
     let kept = (clamped_millis(claim.lease) + clamped_millis(claim.ttl)).max(1);
     match claim.on_crash {
@@ -73,14 +73,16 @@ pub(super) fn owner_prefix(owner: OwnerId) -> [u8; STATUS] {
     prefix
 }
 
-/// Version, owner and status: how a record begins that `owner` is at work on and nobody waits for.
+/// Version, owner and status: the first bytes of a record that `owner` is processing, without
+/// waiters.
 pub(super) fn processing_prefix(owner: OwnerId) -> [u8; PREFIX_LEN] {
     let mut prefix = [b'P'; PREFIX_LEN];
     prefix[..STATUS].copy_from_slice(&owner_prefix(owner));
     prefix
 }
 
-/// Version, owner and status: how the record begins that `owner` makes of its own when it ends so.
+/// Version, owner and status: the first bytes of the record after `owner` has completed it with
+/// `finish`.
 pub(super) fn finished_prefix(owner: OwnerId, finish: &Finish) -> [u8; PREFIX_LEN] {
     let mut prefix = processing_prefix(owner);
     prefix[STATUS] = match finish {
@@ -106,8 +108,8 @@ pub(super) fn encode_claim(claim: &Claim) -> [u8; PROCESSING_LEN] {
     bytes
 }
 
-/// What follows the time of a finished record. The script fills in what is before it, from the
-/// record that is there and the server's clock.
+/// A finished record from offset 68 on. `complete.lua` adds the bytes before it, from the stored
+/// record and the server's clock.
 pub(super) fn encode_finish(finish: &Finish) -> Vec<u8> {
     let mut bytes = vec![0; LENGTH_LEN];
     match finish {
@@ -173,7 +175,7 @@ impl StoredRecord {
                 let fingerprint = bytes.get(FINGERPRINT..POLICY).map(Fingerprint::from_bytes);
                 let failure = bytes.get(PROCESSING_LEN).filter(|_| bytes[STATUS] == b'F');
                 if fingerprint == Some(Err(InvalidFingerprint::UnknownAlgorithm))
-                    || failure.is_some_and(|letter| is_of_a_later_failure(*letter))
+                    || failure.is_some_and(|letter| is_newer_failure_tag(*letter))
                 {
                     return Err(newer());
                 }
@@ -184,8 +186,8 @@ impl StoredRecord {
         }
     }
 
-    /// The record with its deadlines: it expires `left` milliseconds after `now`, unless it is one
-    /// that does not.
+    /// The record with its deadlines. The key expires `left` milliseconds after `now`, but a record
+    /// that is parked, or will be when its owner dies, never expires.
     pub(super) fn into_record(self, left: u64, now: Timestamp) -> Record {
         let gone_at = now.after(Duration::from_millis(left));
         let (state, expires_at) = match self.state {
@@ -212,7 +214,7 @@ impl StoredRecord {
 }
 
 /// Whether a letter is that of a failure which this version does not know.
-fn is_of_a_later_failure(letter: u8) -> bool {
+fn is_newer_failure_tag(letter: u8) -> bool {
     letter.is_ascii_lowercase() && !matches!(letter, b'e' | b'l' | b'u')
 }
 

@@ -9,9 +9,9 @@
 //! |---|---|
 //! | two verbs of one key | the second waits for the next batch: one statement changes a row once |
 //! | two batches lock each other's rows | batches are sorted by key; a batch that the database still aborts is sent again |
-//! | the database refuses a value of one verb | nothing of its statement was applied, and each verb of that goes by itself |
-//! | a row changed under the statement | the verbs of such rows go again, a bounded number of times |
-//! | a row is locked by an open transaction | the batch waits for it a moment on its connection, and later verbs go by another; then each verb goes by itself |
+//! | the database refuses a value of one verb | the statement had no effect; each of its verbs is sent by itself |
+//! | a row changed under the statement | the verbs of such rows are sent again, a bounded number of times |
+//! | a row is locked by an open transaction | after 100 ms, later verbs go over another connection; if the lock does not end soon, each verb of the batch is sent by itself |
 //! | the reply is lost | each caller of the batch gets an error that says that its verb may have been applied |
 
 use std::marker::PhantomData;
@@ -50,8 +50,8 @@ type VerbReply<V> = Result<<V as Transition>::Reply, StorageError>;
 
 type ReplySender<V> = oneshot::Sender<VerbReply<V>>;
 
-/// The verbs of one kind on their way to the database.
-pub(super) struct Group<V: KeyedVerb, B: RunsBatch<V>> {
+/// Queues the verbs of one kind, and sends them to the database in batches.
+pub(super) struct VerbBatcher<V: KeyedVerb, B: RunsBatch<V>> {
     batcher: Batcher<StatementExecutor<V, B>>,
     /// How long a caller waits for its answer.
     limit: Duration,
@@ -63,8 +63,8 @@ struct StatementExecutor<V, B> {
     verbs: PhantomData<fn(V)>,
 }
 
-impl<V: KeyedVerb, B: RunsBatch<V>> Group<V, B> {
-    /// A group that has at most `lanes` statements under way at once.
+impl<V: KeyedVerb, B: RunsBatch<V>> VerbBatcher<V, B> {
+    /// At most `lanes` statements are in flight at once.
     pub(super) fn new(backend: &Arc<B>, lanes: usize, limit: Duration) -> Self {
         let statements = StatementExecutor { backend: Arc::clone(backend), verbs: PhantomData };
         let pace = Pace { lanes, sparse_after: Some(SPARSE), stalled_after: Some(STALLED) };
@@ -83,9 +83,16 @@ impl<V: KeyedVerb, B: RunsBatch<V>> Group<V, B> {
     }
 }
 
-fn no_answer<T>(_: Unanswered) -> Result<T, StorageError> {
-    let message = "the database did not answer in time";
-    Err(StorageError::new(StorageErrorKind::Indeterminate, message))
+fn no_answer<T>(unanswered: Unanswered) -> Result<T, StorageError> {
+    let (kind, message) = match unanswered {
+        Unanswered::Withdrawn => {
+            (StorageErrorKind::NotApplied, "the database is busy: the request was not sent in time")
+        }
+        Unanswered::Late | Unanswered::Abandoned => {
+            (StorageErrorKind::Indeterminate, "the database did not answer in time")
+        }
+    };
+    Err(StorageError::new(kind, message))
 }
 
 impl<V: KeyedVerb, B: RunsBatch<V>> BatchExecutor for StatementExecutor<V, B> {
@@ -127,31 +134,31 @@ async fn send_batch<V: KeyedVerb, B: RunsBatch<V>>(
     loop {
         match backend.run(&verbs).await {
             Ok(answers) => {
-                let mut again = (Vec::new(), Vec::new());
-                let mut why = None;
+                let mut retries = (Vec::new(), Vec::new());
+                let mut last_error = None;
                 let mut alone = Vec::new();
                 for ((verb, caller), answer) in verbs.into_iter().zip(callers).zip(answers) {
                     match answer {
                         VerbAnswer::Settled(reply) => drop(caller.send(reply)),
                         VerbAnswer::Stale | VerbAnswer::Together(_) => {
                             if let VerbAnswer::Together(error) = answer {
-                                why = Some(error);
+                                last_error = Some(error);
                             }
-                            again.0.push(verb);
-                            again.1.push(caller);
+                            retries.0.push(verb);
+                            retries.1.push(caller);
                         }
                         VerbAnswer::Individually => alone.push((verb, caller)),
                     }
                 }
                 send_singly(backend, alone).await;
-                (verbs, callers) = again;
+                (verbs, callers) = retries;
                 if verbs.is_empty() {
                     return;
                 }
                 if pauses.next().is_none() {
-                    return refuse::<V>(callers, &why.unwrap_or_else(ever_changing));
+                    return refuse::<V>(callers, &last_error.unwrap_or_else(too_much_contention));
                 }
-                // The other writer has committed: there is nothing to wait for.
+                // Retried without a pause: the other writer has committed.
             }
             Err(StatementError { retry: Rerun::Together, error }) => match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -176,7 +183,7 @@ async fn send_singly<V: KeyedVerb, B: RunsBatch<V>>(backend: &B, batch: Vec<(V, 
     }
 }
 
-fn ever_changing() -> StorageError {
+fn too_much_contention() -> StorageError {
     let message = "too much contention on the record: it changed at every attempt; retry";
     StorageError::new(StorageErrorKind::NotApplied, message)
 }
@@ -195,4 +202,46 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .with_max_times(12)
         .with_jitter()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::key::RecordKey;
+    use crate::record::OwnerId;
+    use crate::storage::Release;
+
+    /// A database that does not answer.
+    #[derive(Default)]
+    struct Silent {
+        asked: Notify,
+    }
+
+    impl RunsBatch<Release> for Silent {
+        async fn run(&self, _: &[Release]) -> Result<VerbAnswers<Release>, StatementError> {
+            self.asked.notify_one();
+            pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn request_that_was_not_sent_is_not_applied() {
+        let database = Arc::new(Silent::default());
+        let verbs = VerbBatcher::new(&database, 1, STALLED / 4);
+        let release = |key: &str| Release {
+            key: RecordKey::from_stored(key.to_owned()),
+            owner: OwnerId::random(),
+        };
+        let second = async {
+            database.asked.notified().await;
+            verbs.send(release("second")).await
+        };
+        let (first, second) = tokio::join!(verbs.send(release("first")), second);
+        assert_eq!(first.unwrap_err().kind(), StorageErrorKind::Indeterminate);
+        assert_eq!(second.unwrap_err().kind(), StorageErrorKind::NotApplied);
+    }
 }

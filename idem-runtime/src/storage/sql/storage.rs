@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::on_driver;
 use super::database::{Purged, SqlBackend, SqlDatabase};
-use super::group::Group;
+use super::group::VerbBatcher;
 use super::migrate::{self, ListedVersion, MAX_MIGRATION, MigrationError};
 use super::trial::{Trial, Untried, name_right};
 use super::wakeups::SqlWakeups;
@@ -29,10 +29,10 @@ pub struct SqlStorage<DB: SqlDatabase>(Arc<SqlCore<DB::Backend>>);
 
 struct SqlCore<B: SqlBackend> {
     backend: Arc<B>,
-    claims: Group<Claim, B>,
-    renewals: Group<Renew, B>,
-    completions: Group<Complete, B>,
-    releases: Group<Release, B>,
+    claims: VerbBatcher<Claim, B>,
+    renewals: VerbBatcher<Renew, B>,
+    completions: VerbBatcher<Complete, B>,
+    releases: VerbBatcher<Release, B>,
     wakeups: SqlWakeups,
     trial: Arc<Trial>,
 }
@@ -42,10 +42,10 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     pub(super) fn from_backend(backend: DB::Backend) -> Self {
         let (limit, backend) = (backend.limit(), Arc::new(backend));
         Self(Arc::new(SqlCore {
-            claims: Group::new(&backend, DB::Backend::LANES, limit),
-            renewals: Group::new(&backend, 1, limit),
-            completions: Group::new(&backend, DB::Backend::LANES, limit),
-            releases: Group::new(&backend, 1, limit),
+            claims: VerbBatcher::new(&backend, DB::Backend::LANES, limit),
+            renewals: VerbBatcher::new(&backend, 1, limit),
+            completions: VerbBatcher::new(&backend, DB::Backend::LANES, limit),
+            releases: VerbBatcher::new(&backend, 1, limit),
             backend,
             wakeups: SqlWakeups::new(),
             trial: Arc::default(),

@@ -1,7 +1,7 @@
 //! The text of the statements.
 //!
-//! Each takes a batch as arrays, one per column. A write repeats its conditions, so that it is
-//! correct whatever happens meanwhile; the state machine answers the verbs that it did not apply.
+//! Each takes a batch as arrays, one per column. A write repeats its conditions, so that concurrent
+//! changes cannot make it wrong. The state machine answers the verbs that were not applied.
 //!
 //! | verb | statement | then |
 //! |---|---|---|
@@ -15,17 +15,17 @@
 //!
 //! # Plans
 //!
-//! Planning these statements costs more than running them, and the server replans as long as it
-//! expects a better plan from knowing the arguments. So a single verb has a text of its own,
-//! without lists, and a list comes from a subquery, whose length the planner does not look at: then
-//! one plan is kept per connection, after its first few uses.
+//! Planning these statements costs more than running them. The server keeps replanning a statement
+//! while it expects a better plan from the actual arguments. So a single verb has a text of its
+//! own, without arrays, and an array is passed through a subquery, which hides its length from the
+//! planner. The server then keeps one generic plan per connection, after a few uses.
 //!
 //! That plan stays while the table grows. A plan from when the table was small would scan the whole
-//! table, until the server's next `ANALYZE`, so the statements leave the planner no such choice:
+//! table until the server's next `ANALYZE`, so the statements leave the planner no such choice:
 //!
 //! - [`INDEXED`] raises the planner's cost estimate of reading more than one row.
-//! - Rows are read by `LATERAL (… LIMIT 1)`, which is done for each key by itself.
-//! - Where a table is written, which cannot be lateral, the list counts as one row ([`AS_ONE`]).
+//! - Rows are read by `LATERAL (… LIMIT 1)`, once for each key.
+//! - A write cannot use `LATERAL`. Its list is estimated at one row instead ([`AS_ONE`]).
 
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ pub(super) struct PgStatements {
     pub(super) witness: &'static str,
     /// Whether the lock with this number is free.
     pub(super) is_unlocked: Arc<str>,
-    /// The status of the transaction with this id, server start and begin; and the owner in the row
-    /// of a key, expired or not.
+    /// The status of the transaction with this id, server start and begin time, and the owner in
+    /// the key's row, even if the row is expired.
     pub(super) verdict: Arc<str>,
     /// `number, now, status, fence, recovered, finished_at` of the rows taken over, and the
     /// existing row.
@@ -201,7 +201,7 @@ impl BatchStatement {
 
     fn of(arguments: BatchColumns, rest_of_one: &str, rest_of_many: &str) -> Self {
         let text = |asked: String, rest: &str| {
-            // What follows is the statement, or begins with another query by name.
+            // `rest` is either the statement itself, or begins with another CTE.
             let is_statement = ["SELECT", "UPDATE"].iter().any(|verb| rest.starts_with(verb));
             let comma = if is_statement { "" } else { "," };
             format!("WITH asked AS MATERIALIZED ({asked}){comma} {rest}").into()
@@ -296,25 +296,25 @@ fn claim_many(table: &str, found: &str) -> String {
     )
 }
 
-/// The setting, gone with its transaction, that names the last call which became part of it.
+/// The transaction-local setting that holds the mark of the transaction's last call.
 const MARK: &str = "idempotency.call";
 
-/// The transaction's id, whether there is a transaction, when the server was started and when the
-/// transaction began, and its mark: none, or an empty one, where it has none.
+/// The transaction's id, whether a transaction is open, when the server was started and when the
+/// transaction began, and its mark: NULL or empty if it has none.
 ///
-/// A statement that is not prepared has the time of its own transaction, unless it is inside of
-/// another. One that has an id is inside.
+/// The statement is not prepared. Outside a transaction its timestamp is that of its own
+/// transaction; a later timestamp, or an assigned id, means that a transaction is open.
 const WITNESS: &str = "SELECT pg_current_xact_id_if_assigned()::text, \
      pg_current_xact_id_if_assigned() IS NOT NULL OR statement_timestamp() <> transaction_timestamp(), \
      (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, \
      (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint, \
      current_setting('idempotency.call', true)";
 
-/// `committed`, `aborted` or `in progress`; nothing where the server is another one, was started
-/// again, or has recovered from a crash since the transaction began: what it had not written to
-/// disk by then it has forgotten, and it gives the same id again.
+/// `committed`, `aborted` or `in progress`. NULL if this is another server, or if it was restarted
+/// or recovered from a crash after the transaction began: a crash loses the ids that were not on
+/// disk yet, and the server assigns them again.
 ///
-/// A crash resets the server's statistics.
+/// `stats_reset` shows a crash, because crash recovery resets the server's statistics.
 const STATUS: &str = "CASE WHEN (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $2 \
      AND coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint < $3 FROM pg_stat_bgwriter), true) \
      THEN pg_xact_status($1::text::xid8) END";
@@ -336,8 +336,8 @@ fn claim_within(table: &str, found: &str) -> String {
     )
 }
 
-/// Takes over or parks the free rows, and reads the other ones. It reads first, so that it locks no
-/// other row.
+/// Takes over or parks the free rows, and reads the others. It selects the free rows before it
+/// writes, so that it locks no other row.
 fn take(table: &str, found: &str) -> String {
     let free = free("a.now_ms", "a.fingerprint", "a.owner");
     let on_conflict = on_conflict();
