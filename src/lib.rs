@@ -1,8 +1,9 @@
-//! Makes an async operation take effect once, however often it is called: client retries, redelivered
-//! messages, job re-runs, crashes half way. Every duplicate gets the first call's result.
+//! Makes an async operation take effect once, however often it is called: client retries,
+//! redelivered messages, job re-runs, crashes half way. Every duplicate gets the first call's
+//! result.
 //!
-//! Annotate a function with `#[idempotent]` (feature `macros`, on by default) and set a storage with
-//! [`set_global`] at start-up:
+//! Annotate a function with `#[idempotent]` (feature `macros`, on by default) and set a storage
+//! with [`set_global`] at start-up:
 //!
 //! ```
 //! # #[cfg(feature = "macros")]

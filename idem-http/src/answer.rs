@@ -15,7 +15,8 @@ use crate::config::{Config, OverLimit};
 use crate::problem::Problem;
 use crate::snapshot::{Restored, Snapshot};
 
-/// A handler's response. The first caller gets it unchanged; its [`Snapshot`] is stored and replayed.
+/// A handler's response. The first caller gets it unchanged; its [`Snapshot`] is stored and
+/// replayed.
 pub(crate) enum HandlerAnswer<B> {
     /// A complete response.
     Whole { response: Parts, body: Whole, method: Method, config: Arc<Config> },
@@ -54,7 +55,8 @@ impl<B: HttpBody<Data = Bytes>> HandlerAnswer<B> {
 }
 
 impl<B> HandlerAnswer<B> {
-    /// Whether the response, or the fact that it cannot be stored, is recorded. Otherwise the key is released.
+    /// Whether the response, or the fact that it cannot be stored, is recorded. Otherwise the key
+    /// is released.
     pub(crate) fn is_kept(&self) -> bool {
         match self {
             Self::Whole { response, config, .. } => {

@@ -159,8 +159,9 @@ impl<B: HttpBody<Data = Bytes>> Future for Reading<B> {
     }
 }
 
-/// The bytes read so far. The first piece, most often the only one, is kept as it is. Further pieces are copied behind it
-/// at once: kept as they are, many small pieces would take far more memory than their bytes.
+/// The bytes read so far. The first piece, most often the only one, is kept as it is. Further
+/// pieces are copied behind it at once: kept as they are, many small pieces would take far more
+/// memory than their bytes.
 #[derive(Default)]
 struct Pieces {
     first: Bytes,

@@ -1,5 +1,5 @@
-//! A request with a key: its body is read, then it is handled once, to completion even if the client
-//! disconnects.
+//! A request with a key: its body is read, then it is handled once, to completion even if the
+//! client disconnects.
 
 use std::error::Error as StdError;
 use std::iter::successors;
@@ -177,8 +177,8 @@ where
         }
     };
     let tasks = config.tasks.clone();
-    // The engine resumes a panic after it has applied the crash policy, so before the client gets its
-    // 500 and may retry.
+    // The engine resumes a panic after it has applied the crash policy, so before the client gets
+    // its 500 and may retry.
     let answer = AssertUnwindSafe(answer)
         .catch_unwind()
         .map(|answer| answer.unwrap_or(Err(HandlerError::Crashed)));

@@ -59,12 +59,14 @@ pub(crate) struct Limit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OverLimit {
-    /// A request is refused with a 413 and not handled. A response reaches its caller, and its duplicates are refused with
-    /// [`ResponseNotStored`](ProblemKind::ResponseNotStored): the request is handled once in any case.
+    /// A request is refused with a 413 and not handled. A response reaches its caller, and its
+    /// duplicates are refused with [`ResponseNotStored`](ProblemKind::ResponseNotStored): the
+    /// request is handled once in any case.
     #[default]
     Refuse,
-    /// The request is handled without idempotency, and a response releases its key, so that a repeated request is handled again. The response says
-    /// so in the header `Idempotency-Bypassed`.
+    /// The request is handled without idempotency, and a response releases its key, so that a
+    /// repeated request is handled again. The response says so in the header
+    /// `Idempotency-Bypassed`.
     Bypass,
 }
 
@@ -83,9 +85,9 @@ impl Config {
 
     /// The time until the next period, if the principal's quota is used up and the key is new.
     ///
-    /// A request that is refused here claims nothing. The record of a released key stays for its ttl, and the quota
-    /// keeps principals from filling the storage. If the look-up fails or takes too long, the claim and
-    /// [`take_of_quota`](Self::take_of_quota) decide.
+    /// A request that is refused here claims nothing. The record of a released key stays for its
+    /// ttl, and the quota keeps principals from filling the storage. If the look-up fails or takes
+    /// too long, the claim and [`take_of_quota`](Self::take_of_quota) decide.
     pub(crate) async fn over_quota(
         &self,
         principal: &Principal,
@@ -103,7 +105,8 @@ impl Config {
         self.adapt(Problem::new(kind))
     }
 
-    /// The problem of an engine's error. Errors that are not the client's fault are logged, because the document hides them.
+    /// The problem of an engine's error. Errors that are not the client's fault are logged, because
+    /// the document hides them.
     pub(crate) fn failed(&self, error: &Error) -> Problem {
         let problem = Problem::from(error);
         if problem.kind().status().is_server_error() {

@@ -11,7 +11,8 @@ use idem_runtime::{Context, current};
 use crate::bypass::Bypass;
 use crate::problem::{Problem, ProblemKind};
 
-/// The key that the client chose: an extractor for axum, and an extension of every request that the layer handles.
+/// The key that the client chose: an extractor for axum, and an extension of every request that the
+/// layer handles.
 ///
 /// A request without a key is a 400; `Option<IdempotencyKey>` accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +45,12 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// The handler's run: its fence and attempt to pass on downstream, and whether its lease is lost. An extractor for
-/// axum that derefs to a [`Context`].
+/// The handler's run: its fence and attempt to pass on downstream, and whether its lease is lost.
+/// An extractor for axum that derefs to a [`Context`].
 ///
-/// A request that is handled without idempotency is refused: with a 400 without a key, a 413 if the body was too
-/// large, a 503 if the storage is down and the layer fails open. `Option<IdempotentRun>` accepts it.
+/// A request that is handled without idempotency is refused: with a 400 without a key, a 413 if the
+/// body was too large, a 503 if the storage is down and the layer fails open.
+/// `Option<IdempotentRun>` accepts it.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }

@@ -23,7 +23,8 @@ pub fn key_of(lines: &[&[u8]], max_len: usize) -> Option<Result<Option<String>, 
     Some(header::key(&headers, &NAME, max_len))
 }
 
-/// The headers and contents of a multipart body's parts, and their hash; `None` where the body is compared byte for byte.
+/// The headers and contents of a multipart body's parts, and their hash; `None` where the body is
+/// compared byte for byte.
 #[expect(clippy::type_complexity, reason = "a pair")]
 pub fn parts_of(body: &[u8], boundary: &str) -> Option<(Vec<(Vec<u8>, Vec<u8>)>, [u8; 32])> {
     let parts = multipart::parts(body, boundary)?;
@@ -31,7 +32,8 @@ pub fn parts_of(body: &[u8], boundary: &str) -> Option<(Vec<(Vec<u8>, Vec<u8>)>,
     Some((parts.iter().map(|part| (part.headers.to_vec(), part.content.to_vec())).collect(), hash))
 }
 
-/// The response in these bytes, as it is stored when it is a handler's; `None` where they are no response.
+/// The response in these bytes, as it is stored when it is a handler's; `None` where they are no
+/// response.
 pub fn stored_again(bytes: &[u8]) -> Option<Vec<u8>> {
     let codec = AnyCodec::from(MsgPack);
     let payload = Payload { codec: codec.tag(), bytes: Bytes::copy_from_slice(bytes) };

@@ -1,7 +1,8 @@
 //! The header field: the key of a request.
 //!
-//! A quoted string is the draft's syntax, a Structured Field item (RFC 9651) whose parameters are ignored. Most
-//! clients send the key without quotes, so that is accepted too, and both forms are the same key.
+//! A quoted string is the draft's syntax, a Structured Field item (RFC 9651) whose parameters are
+//! ignored. Most clients send the key without quotes, so that is accepted too, and both forms are
+//! the same key.
 
 use http::{HeaderMap, HeaderName};
 

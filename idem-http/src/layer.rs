@@ -23,13 +23,13 @@ use crate::snapshot::Kept;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// Makes a service honour the header `Idempotency-Key`. The numbered list of the [module](crate) says how a request is
-/// handled.
+/// Makes a service honour the header `Idempotency-Key`. The numbered list of the [module](crate)
+/// says how a request is handled.
 ///
-/// Put it inside of authentication, so that a replay is authorised like the first request, and inside of compression,
-/// so that the stored response is not compressed for one client. With axum use a
-/// [`Router::route_layer`](axum::Router::route_layer): a layer of the whole router also requires a key without a route,
-/// and a 404 becomes a 400.
+/// Put it inside of authentication, so that a replay is authorised like the first request, and
+/// inside of compression, so that the stored response is not compressed for one client. With axum
+/// use a [`Router::route_layer`](axum::Router::route_layer): a layer of the whole router also
+/// requires a key without a route, and a 404 becomes a 400.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -52,8 +52,8 @@ pub struct IdempotencyLayer {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl IdempotencyLayer {
-    /// A layer on this handle's storage. `principal` gives the owner of a key: [`extension`](crate::extension), a closure, or explicitly
-    /// [`anonymous`](crate::anonymous).
+    /// A layer on this handle's storage. `principal` gives the owner of a key:
+    /// [`extension`](crate::extension), a closure, or explicitly [`anonymous`](crate::anonymous).
     pub fn new(idem: Idempotency, principal: impl ResolvePrincipal) -> Self {
         telemetry::describe();
         let config = Config {
@@ -87,7 +87,8 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The methods that it handles. Default: POST and PATCH, which HTTP does not define as idempotent.
+    /// The methods that it handles. Default: POST and PATCH, which HTTP does not define as
+    /// idempotent.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.settings().methods = methods.into_iter().collect();
         self
@@ -103,7 +104,8 @@ impl IdempotencyLayer {
         self.required_when(|_| false)
     }
 
-    /// Requests without a key are refused when this is true of their head, and otherwise pass through.
+    /// Requests without a key are refused when this is true of their head, and otherwise pass
+    /// through.
     pub fn required_when(
         mut self,
         requires: impl Fn(&Parts) -> bool + Send + Sync + 'static,
@@ -124,37 +126,42 @@ impl IdempotencyLayer {
         self
     }
 
-    /// The limit for a response's body, and the treatment of larger ones. Default: 512 KiB, refused. A response with its
-    /// headers must also fit into the handle's `max_result_size`.
+    /// The limit for a response's body, and the treatment of larger ones. Default: 512 KiB,
+    /// refused. A response with its headers must also fit into the handle's `max_result_size`.
     pub fn response_limit(mut self, bytes: usize, over: OverLimit) -> Self {
         self.settings().response_limit = Limit { bytes, over };
         self
     }
 
-    /// How long a request's body may take to arrive. Nothing is claimed meanwhile. Default: 30 seconds.
+    /// How long a request's body may take to arrive. Nothing is claimed meanwhile. Default: 30
+    /// seconds.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.settings().body_timeout = timeout;
         self
     }
 
-    /// The headers in the fingerprint: the same key with another value is refused. If the body is not compared byte for
-    /// byte, the spelling of its `Content-Type` and the boundary make no difference. Default: `Content-Type` and
-    /// `Content-Encoding`. Add `Host` if one principal's hosts are different services.
+    /// The headers in the fingerprint: the same key with another value is refused. If the body is
+    /// not compared byte for byte, the spelling of its `Content-Type` and the boundary make no
+    /// difference. Default: `Content-Type` and `Content-Encoding`. Add `Host` if one principal's
+    /// hosts are different services.
     pub fn fingerprint_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.settings().fingerprinted = names.into_iter().collect();
         self
     }
 
-    /// Compares all bodies byte for byte: a repeated request whose JSON has its members in another order, or whose form
-    /// has another boundary, is refused. Default: [by content type](crate#fingerprints).
+    /// Compares all bodies byte for byte: a repeated request whose JSON has its members in another
+    /// order, or whose form has another boundary, is refused. Default: [by content
+    /// type](crate#fingerprints).
     pub fn exact_bodies(mut self) -> Self {
         self.settings().bodies.exact = true;
         self
     }
 
-    /// Decides which part of a request's body is compared, for content types that the layer does not know and for bodies
-    /// that change between attempts, such as redelivered webhooks. It is called before the claim for every request with
-    /// a key, with the body as sent. Omitted parts may differ between requests that count as one. Default: [by content type](crate#fingerprints).
+    /// Decides which part of a request's body is compared, for content types that the layer does
+    /// not know and for bodies that change between attempts, such as redelivered webhooks. It is
+    /// called before the claim for every request with a key, with the body as sent. Omitted parts
+    /// may differ between requests that count as one. Default: [by content
+    /// type](crate#fingerprints).
     ///
     /// ```
     /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -177,8 +184,8 @@ impl IdempotencyLayer {
         self
     }
 
-    /// A response header that is stored in addition to the default ones. `Set-Cookie`, `Date`, credentials and headers
-    /// about one connection are never stored.
+    /// A response header that is stored in addition to the default ones. `Set-Cookie`, `Date`,
+    /// credentials and headers about one connection are never stored.
     pub fn replay_header(mut self, name: HeaderName) -> Self {
         self.settings().kept.add(name);
         self
@@ -190,42 +197,45 @@ impl IdempotencyLayer {
         self
     }
 
-    /// How long this process may be silent before others take its requests over. Default: the handle's.
+    /// How long this process may be silent before others take its requests over. Default: the
+    /// handle's.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings().lease = Some(lease);
         self
     }
 
-    /// How long a duplicate waits for the response of the request under way before it gets a 409. Default: 10 seconds,
-    /// about as long as a person waits. A client whose first attempt was cut off gets the response as soon as there is
-    /// one. Zero answers 409 at once.
+    /// How long a duplicate waits for the response of the request under way before it gets a 409.
+    /// Default: 10 seconds, about as long as a person waits. A client whose first attempt was cut
+    /// off gets the response as soon as there is one. Zero answers 409 at once.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings().wait = wait;
         self
     }
 
-    /// The policy for a key whose handler panics or whose process dies. Default: the next request is handled again.
+    /// The policy for a key whose handler panics or whose process dies. Default: the next request
+    /// is handled again.
     pub fn on_crash(mut self, policy: CrashPolicy) -> Self {
         self.settings().on_crash = policy;
         self
     }
 
-    /// Handles requests without idempotency while the storage is down, instead of refusing them with a 503. Use it only
-    /// for effects that may happen twice.
+    /// Handles requests without idempotency while the storage is down, instead of refusing them
+    /// with a 503. Use it only for effects that may happen twice.
     pub fn fail_open(mut self) -> Self {
         self.settings().fail_open = true;
         self
     }
 
-    /// The number of new keys that a principal may use within a period, so that no principal fills the storage. The next
-    /// new key is refused with a 429; replays never are. Each process counts for itself. Default: no limit.
+    /// The number of new keys that a principal may use within a period, so that no principal fills
+    /// the storage. The next new key is refused with a 429; replays never are. Each process counts
+    /// for itself. Default: no limit.
     pub fn quota(mut self, keys: u32, period: Duration) -> Self {
         self.settings().quota = Some(Arc::new(Quota::new(keys, period)));
         self
     }
 
-    /// The page that describes the problems, with a section for every [code](crate::ProblemKind::code). Default:
-    /// [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
+    /// The page that describes the problems, with a section for every
+    /// [code](crate::ProblemKind::code). Default: [`PROBLEMS_PAGE`](crate::PROBLEMS_PAGE).
     pub fn problems_page(mut self, url: impl Into<Cow<'static, str>>) -> Self {
         self.settings().page = url.into();
         self

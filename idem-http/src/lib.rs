@@ -1,9 +1,10 @@
-//! The header `Idempotency-Key` as a tower layer, on the same engine and storages as `#[idempotent]` functions. Use it
-//! through the facade: `idempotency::http`, feature `http`.
+//! The header `Idempotency-Key` as a tower layer, on the same engine and storages as
+//! `#[idempotent]` functions. Use it through the facade: `idempotency::http`, feature `http`.
 //!
-//! The layer implements draft-ietf-httpapi-idempotency-key-header-07, the last version of a draft of the IETF that
-//! expired on 2026-04-18. It did not become an RFC, and no other document replaced it: each API documents its own
-//! rules. [`Profile::ietf`] follows the draft and [`Profile::stripe`] the API that most others imitate.
+//! The layer implements draft-ietf-httpapi-idempotency-key-header-07, the last version of a draft
+//! of the IETF that expired on 2026-04-18. It did not become an RFC, and no other document replaced
+//! it: each API documents its own rules. [`Profile::ietf`] follows the draft and
+//! [`Profile::stripe`] the API that most others imitate.
 //!
 //! ```
 //! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -68,15 +69,16 @@
 //! | with a `Content-Encoding` | byte for byte | always |
 //! | anything else | byte for byte | always |
 //!
-//! Bodies that are compared in different ways are different requests. [`exact_bodies`](IdempotencyLayer::exact_bodies)
-//! compares all of them byte for byte, and [`fingerprint_body`](IdempotencyLayer::fingerprint_body) takes a function
-//! that decides for other content types.
+//! Bodies that are compared in different ways are different requests.
+//! [`exact_bodies`](IdempotencyLayer::exact_bodies) compares all of them byte for byte, and
+//! [`fingerprint_body`](IdempotencyLayer::fingerprint_body) takes a function that decides for other
+//! content types.
 //!
 //! ## Webhooks
 //!
 //! The sender of a webhook redelivers an event until it gets a 2xx, often with fields that change
-//! between deliveries: Stripe counts down `pending_webhooks`. Use the event's id as the key, and ignore
-//! the data of the delivery, which cannot change the effect:
+//! between deliveries: Stripe counts down `pending_webhooks`. Use the event's id as the key, and
+//! ignore the data of the delivery, which cannot change the effect:
 //!
 //! ```
 //! # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -90,16 +92,16 @@
 //! # let _ = layer;
 //! ```
 //!
-//! The complete recipe, with the source of the key and other senders, is
-//! [a page of its own](https://github.com/idempotency-rs/idempotency/blob/main/docs/http-fingerprints.md#webhooks).
+//! The complete recipe, with the source of the key and other senders, is [a page of its
+//! own](https://github.com/idempotency-rs/idempotency/blob/main/docs/http-fingerprints.md#webhooks).
 //!
 //! # What is stored
 //!
 //! The status, the body, its trailers, and these headers: `Cache-Control`, `Content-Disposition`,
 //! `Content-Encoding`, `Content-Language`, `Content-Location`, `Content-Range`,
-//! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`, `Location`,
-//! `Vary`, and the headers of [`replay_header`](IdempotencyLayer::replay_header). Never: `Set-Cookie`,
-//! `Date`, credentials, and headers of one connection.
+//! `Content-Security-Policy`, `Content-Type`, `ETag`, `Expires`, `Last-Modified`, `Link`,
+//! `Location`, `Vary`, and the headers of [`replay_header`](IdempotencyLayer::replay_header).
+//! Never: `Set-Cookie`, `Date`, credentials, and headers of one connection.
 //!
 //! # The client's side
 //!
@@ -107,8 +109,9 @@
 //!
 //! # Runtime
 //!
-//! The service must be called on a tokio runtime with timers, as servers do. If the client disconnects, the handler
-//! continues in a task of its own, inside the spans of the outer middleware, but without its task-locals.
+//! The service must be called on a tokio runtime with timers, as servers do. If the client
+//! disconnects, the handler continues in a task of its own, inside the spans of the outer
+//! middleware, but without its task-locals.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::exhaustive_enums)]

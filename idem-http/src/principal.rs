@@ -7,18 +7,20 @@ use http::request::Parts;
 use idem_runtime::internal::hex;
 use sha2::{Digest, Sha256};
 
-/// The sender of a request, as the application's authentication has established it. Keys of different principals
-/// neither replay nor block each other.
+/// The sender of a request, as the application's authentication has established it. Keys of
+/// different principals neither replay nor block each other.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Principal(Option<String>);
 
 impl Principal {
-    /// A principal with a permanent name: the id of a user or an account, not a name that another may take over.
+    /// A principal with a permanent name: the id of a user or an account, not a name that another
+    /// may take over.
     pub fn named(name: impl fmt::Display) -> Self {
         Self(Some(name.to_string()))
     }
 
-    /// No principal: all such requests share their keys. A sender who knows a key and repeats the request gets its response.
+    /// No principal: all such requests share their keys. A sender who knows a key and repeats the
+    /// request gets its response.
     pub fn anonymous() -> Self {
         Self(None)
     }
@@ -31,7 +33,8 @@ impl Principal {
     /// The tenant of this principal's keys. No two principals share a tenant.
     pub(crate) fn tenant(&self) -> Option<Cow<'_, str>> {
         let name = self.0.as_deref()?;
-        // A tenant may have 128 bytes with escapes of three, so that one of 42 fits whatever is in it.
+        // A tenant may have 128 bytes with escapes of three, so that one of 42 fits whatever is in
+        // it.
         if name.len() <= 42 && !name.starts_with(HASHED) {
             return Some(Cow::Borrowed(name));
         }
@@ -53,10 +56,11 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// Resolves the principal of a request. Closures from the request's head to a [`Principal`] implement it.
+/// Resolves the principal of a request. Closures from the request's head to a [`Principal`]
+/// implement it.
 ///
-/// The layer calls it for every request with a key. It must rely on verified authentication, such as an extension
-/// of the request, and return `None` without it: the request is then refused with
+/// The layer calls it for every request with a key. It must rely on verified authentication, such
+/// as an extension of the request, and return `None` without it: the request is then refused with
 /// [`PrincipalUnknown`](crate::ProblemKind).
 pub trait ResolvePrincipal: Send + Sync + 'static {
     /// The principal.
@@ -77,7 +81,8 @@ pub fn anonymous() -> impl ResolvePrincipal + Clone {
     |_: &Parts| Some(Principal::anonymous())
 }
 
-/// The principal is the text of the request's extension `T`, set by the authentication outside of this layer.
+/// The principal is the text of the request's extension `T`, set by the authentication outside of
+/// this layer.
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }

@@ -76,7 +76,8 @@ impl ProblemKind {
         Self::StorageUnavailable,
     ];
 
-    /// The kind's stable name in `kebab-case`: the member `code` of the document, and its section on the page of problems.
+    /// The kind's stable name in `kebab-case`: the member `code` of the document, and its section
+    /// on the page of problems.
     pub fn code(self) -> &'static str {
         match self {
             Self::KeyMissing => "key-missing",
@@ -189,11 +190,11 @@ impl ProblemKind {
 
 /// A problem document, `application/problem+json`.
 ///
-/// Its members are `type`, `title`, `status`, `detail` and `code`. They depend on the kind alone and reveal nothing of a
-/// request.
+/// Its members are `type`, `title`, `status`, `detail` and `code`. They depend on the kind alone
+/// and reveal nothing of a request.
 ///
-/// A handler can return it, and an application's error can hold it. `?` converts this crate's errors to it, with the
-/// status, `Retry-After` and document of the layer's own answers:
+/// A handler can return it, and an application's error can hold it. `?` converts this crate's
+/// errors to it, with the status, `Retry-After` and document of the layer's own answers:
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -279,7 +280,8 @@ impl Problem {
         self
     }
 
-    /// Another page that describes the problems, with a section for every [code](ProblemKind::code).
+    /// Another page that describes the problems, with a section for every
+    /// [code](ProblemKind::code).
     #[must_use]
     pub fn with_page(mut self, page: impl Into<Cow<'static, str>>) -> Self {
         self.page = page.into();

@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use crate::problem::ProblemKind;
 
-/// The rules that the layer follows: the statuses of its problems, the longest key, and which responses are stored.
+/// The rules that the layer follows: the statuses of its problems, the longest key, and which
+/// responses are stored.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) requires_key: bool,
@@ -14,9 +15,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The last version of the expired IETF draft, draft-ietf-httpapi-idempotency-key-header-07: a key is required, and
-    /// the same key with another request is a 422. Every response is stored, except 401, 408, 425, 429 and 5xx: these
-    /// say that nothing was done, or that another attempt may succeed.
+    /// The last version of the expired IETF draft, draft-ietf-httpapi-idempotency-key-header-07: a
+    /// key is required, and the same key with another request is a 422. Every response is stored,
+    /// except 401, 408, 425, 429 and 5xx: these say that nothing was done, or that another attempt
+    /// may succeed.
     pub fn ietf() -> Self {
         let stores = |status: StatusCode| {
             !(status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429))
@@ -24,8 +26,8 @@ impl Profile {
         Self { requires_key: true, max_key_len: 255, stores, statuses: Vec::new() }
     }
 
-    /// The behaviour of Stripe's API: the key is optional, the same key with another request is a 400, and a 500 is
-    /// stored like a success. 401, 408, 425, 429 and 503 release the key.
+    /// The behaviour of Stripe's API: the key is optional, the same key with another request is a
+    /// 400, and a 500 is stored like a success. 401, 408, 425, 429 and 503 release the key.
     pub fn stripe() -> Self {
         let stores = |status: StatusCode| !matches!(status.as_u16(), 401 | 408 | 425 | 429 | 503);
         Self { requires_key: false, stores, ..Self::ietf() }
@@ -47,7 +49,8 @@ impl Profile {
         self
     }
 
-    /// Which responses are stored, by their status. The others release the key, so that the next request is handled again.
+    /// Which responses are stored, by their status. The others release the key, so that the next
+    /// request is handled again.
     #[must_use]
     pub fn stores(mut self, stores: fn(StatusCode) -> bool) -> Self {
         self.stores = stores;

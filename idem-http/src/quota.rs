@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::principal::Principal;
 
-/// Counts the new keys of each principal per period. It holds the principals that sent new keys in this period.
+/// Counts the new keys of each principal per period. It holds the principals that sent new keys in
+/// this period.
 pub(crate) struct Quota {
     keys: u32,
     period: Duration,

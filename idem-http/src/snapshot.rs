@@ -1,7 +1,7 @@
 //! The stored part of a response: its status, the listed headers, its body and its trailers.
 //!
-//! The format is `MessagePack`, which stores a body without encoding it: an array of status, headers, body and trailers.
-//! Headers and trailers are arrays of names and values in their order.
+//! The format is `MessagePack`, which stores a body without encoding it: an array of status,
+//! headers, body and trailers. Headers and trailers are arrays of names and values in their order.
 
 use std::marker::PhantomData;
 
@@ -32,8 +32,8 @@ const KEPT: [HeaderName; 14] = [
     header::VARY,
 ];
 
-/// Headers that are never stored, whatever the settings: credentials, headers about one connection, and those that a
-/// replay sets itself.
+/// Headers that are never stored, whatever the settings: credentials, headers about one connection,
+/// and those that a replay sets itself.
 const NEVER: [&str; 20] = [
     "authentication-info",
     "authorization",
@@ -82,7 +82,8 @@ impl Kept {
         headers: &'r HeaderMap,
         has_trailers: bool,
     ) -> Vec<(&'r HeaderName, &'r HeaderValue)> {
-        // A response to HEAD announces the length of a body that it lacks; other lengths follow from the body.
+        // A response to HEAD announces the length of a body that it lacks; other lengths follow
+        // from the body.
         let keeps_length = method == Method::HEAD;
         let of_connection = ConnectionOptions::of(headers);
         let keeps = |name: &HeaderName| {

@@ -7,8 +7,8 @@ use tokio_util::task::task_tracker::TrackedFuture;
 
 /// The requests that a layer is handling. Clones share them.
 ///
-/// A handler runs to completion even if its client disconnects. To shut down without losing a request, stop the
-/// server first, then wait for the rest:
+/// A handler runs to completion even if its client disconnects. To shut down without losing a
+/// request, stop the server first, then wait for the rest:
 ///
 /// ```no_run
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }
@@ -36,10 +36,11 @@ impl Tasks {
         self.0.is_empty()
     }
 
-    /// Waits until no request is under way. Call it after the server has stopped accepting requests.
+    /// Waits until no request is under way. Call it after the server has stopped accepting
+    /// requests.
     ///
-    /// Responses that the storage did not accept are written in the background while their lease lasts;
-    /// [`Idempotency::drain`](idem_runtime::Idempotency::drain) waits for these as well.
+    /// Responses that the storage did not accept are written in the background while their lease
+    /// lasts; [`Idempotency::drain`](idem_runtime::Idempotency::drain) waits for these as well.
     ///
     /// # Cancel safety
     ///

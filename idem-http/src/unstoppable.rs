@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
-/// Runs in the caller's task. If the caller drops it before completion, a task of its own runs the rest.
+/// Runs in the caller's task. If the caller drops it before completion, a task of its own runs the
+/// rest.
 ///
 /// A task from the start would cost every request something, for the few whose clients disconnect.
 pub(crate) struct Unstoppable<T: Send + 'static> {

@@ -1,7 +1,7 @@
 //! First pass: the options, as written.
 //!
-//! Each value is parsed as its option requires. [`validate`](crate::validate) checks whether the options
-//! go together, and with the function.
+//! Each value is parsed as its option requires. [`validate`](crate::validate) checks whether the
+//! options go together, and with the function.
 
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use syn::LitStr;
 
 use crate::problem::Problem;
 
-/// Longer than any retention that makes sense, and far from where a storage's milliseconds overflow.
+/// Longer than any retention that makes sense, and far from where a storage's milliseconds
+/// overflow.
 const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 const MIN: Duration = Duration::from_millis(1);
 

@@ -64,7 +64,8 @@ fn function(input: ParseStream<'_>) -> syn::Result<Function> {
     Ok(Function { attrs, vis, defaultness, sig, body })
 }
 
-/// Moves `#![…]` from the head of the body to the front of the function: a block inside cannot have them.
+/// Moves `#![…]` from the head of the body to the front of the function: a block inside cannot have
+/// them.
 fn split_inner_attributes(body: &Group) -> syn::Result<(Vec<Attribute>, Group)> {
     let split = |input: ParseStream<'_>| {
         let attrs = input.call(Attribute::parse_inner)?;

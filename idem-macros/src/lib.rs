@@ -1,4 +1,5 @@
-//! The `#[idempotent]` attribute of the crate [`idempotency`](https://docs.rs/idempotency), which documents it.
+//! The `#[idempotent]` attribute of the crate [`idempotency`](https://docs.rs/idempotency), which
+//! documents it.
 //!
 //! Three passes, each readable alone:
 //!
@@ -8,8 +9,8 @@
 //! | `validate` | the options and the function | a `Plan` without mistakes |
 //! | `expand` | the plan | the function around its body |
 //!
-//! A pass does not stop at the first mistake: `Problems` collects them. If there are any, `fallback`
-//! emits the errors and the function as written, so that one mistake is one error.
+//! A pass does not stop at the first mistake: `Problems` collects them. If there are any,
+//! `fallback` emits the errors and the function as written, so that one mistake is one error.
 
 mod args;
 mod duration;
@@ -33,7 +34,8 @@ use proc_macro2::TokenStream;
 
 use self::problem::Problems;
 
-/// Makes an async function take effect once per key: see the documentation in the crate `idempotency`.
+/// Makes an async function take effect once per key: see the documentation in the crate
+/// `idempotency`.
 #[proc_macro_attribute]
 pub fn idempotent(
     options: proc_macro::TokenStream,

@@ -1,7 +1,7 @@
 //! A body that outlives its caller cannot borrow arguments from it.
 //!
-//! A macro sees types as written, and an async function writes all its lifetimes. Other functions may
-//! elide them (`Cow<str>`); there the compiler refuses the argument: see `require_owned`.
+//! A macro sees types as written, and an async function writes all its lifetimes. Other functions
+//! may elide them (`Cow<str>`); there the compiler refuses the argument: see `require_owned`.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -33,8 +33,8 @@ fn owned(input: &FnArg) -> Result<(), Problem> {
     }
 }
 
-/// Whether the type has a reference, or a lifetime other than `'static`. Arguments of function types do
-/// not count: `fn(&str)`.
+/// Whether the type has a reference, or a lifetime other than `'static`. Arguments of function
+/// types do not count: `fn(&str)`.
 fn borrows(ty: TokenStream) -> bool {
     let mut tokens = ty.into_iter().peekable();
     let mut takes = false;

@@ -1,4 +1,5 @@
-//! The names that a pattern binds, and the pattern by reference for the names that a key or an option uses.
+//! The names that a pattern binds, and the pattern by reference for the names that a key or an
+//! option uses.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -43,8 +44,8 @@ pub(crate) fn names(expression: &impl ToTokens) -> Vec<Ident> {
     names
 }
 
-/// `pattern` to match a reference to the value: it binds references to the names in `needed`, and nothing
-/// else.
+/// `pattern` to match a reference to the value: it binds references to the names in `needed`, and
+/// nothing else.
 pub(crate) fn by_reference(pattern: &Pat, needed: &[Ident]) -> Pat {
     let mut pattern = pattern.clone();
     ByReference { needed }.visit_pat_mut(&mut pattern);

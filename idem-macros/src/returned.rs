@@ -21,8 +21,8 @@ const NO_RESULTS: [&str; 24] = [
 pub(crate) struct Returned {
     /// Something that should be a `Result`.
     pub(crate) result: TokenStream,
-    /// The tokens of the value's and the error's types, or the whole type if they cannot be told apart. For
-    /// the spans of errors.
+    /// The tokens of the value's and the error's types, or the whole type if they cannot be told
+    /// apart. For the spans of errors.
     pub(crate) value: TokenStream,
     pub(crate) error: TokenStream,
     /// The written shape of the value, if the type is called `Result`.
@@ -144,7 +144,8 @@ fn first_impl_trait(ty: &Type) -> Option<TypeImplTrait> {
     first.0
 }
 
-/// The output of a written future type: `impl Future<Output = T>`, `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<T>`.
+/// The output of a written future type: `impl Future<Output = T>`, `Pin<Box<dyn Future<Output =
+/// T>>>`, `BoxFuture<T>`.
 fn future_output(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Paren(paren) => future_output(&paren.elem),
@@ -181,7 +182,8 @@ fn bounds_output<'b>(bounds: impl IntoIterator<Item = &'b TypeParamBound>) -> Op
     })
 }
 
-/// Whether the type may be a future: an alias may have any name but that of a type which is certainly none.
+/// Whether the type may be a future: an alias may have any name but that of a type which is
+/// certainly none.
 pub(crate) fn may_be_future(ty: &Type) -> bool {
     is_future(ty) || (no_result(ty).is_none() && arguments(ty).is_none_or(|types| types.len() < 2))
 }

@@ -1,8 +1,8 @@
 //! The written type of the function's value, and the places of wrappers in it.
 //!
 //! Only the compiler knows the types. The expansion passes it the constructor of each written
-//! `Json<T>`, and the parts of tuples, `Option` and `Outcome` around it; the compiler decides how each
-//! part is stored.
+//! `Json<T>`, and the parts of tuples, `Option` and `Outcome` around it; the compiler decides how
+//! each part is stored.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;

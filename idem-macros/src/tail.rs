@@ -1,5 +1,5 @@
-//! The async block at the end of a function without `async`: `#[async_trait]` generates it, and so do people
-//! who return `impl Future` or a boxed future.
+//! The async block at the end of a function without `async`: `#[async_trait]` generates it, and so
+//! do people who return `impl Future` or a boxed future.
 
 use proc_macro2::{Group, TokenStream};
 use syn::parse::Parser;
@@ -19,7 +19,8 @@ pub(crate) fn find(body: &Group) -> Option<Tail> {
 }
 
 impl Tail {
-    /// The statements with the content of the async block put through `wrap`, which gives the whole block.
+    /// The statements with the content of the async block put through `wrap`, which gives the whole
+    /// block.
     pub(crate) fn replace(&self, wrap: impl FnOnce(&Block) -> TokenStream) -> Vec<Stmt> {
         let mut statements = self.statements.clone();
         if let Some(Stmt::Expr(last, None)) = statements.last_mut()
@@ -32,7 +33,8 @@ impl Tail {
     }
 }
 
-/// The async block in `async { … }`, `Box::pin(async { … })` or `async { … }.boxed()`, or several of these in each other.
+/// The async block in `async { … }`, `Box::pin(async { … })` or `async { … }.boxed()`, or several
+/// of these in each other.
 fn async_block(expr: &mut Expr) -> Option<&mut Expr> {
     match expr {
         Expr::Async(_) => Some(expr),

@@ -24,8 +24,8 @@ pub(crate) struct Placeholder {
     pub(crate) members: Vec<Member>,
 }
 
-/// Splits `literal` into alternating literals and placeholders. Each malformed placeholder is left out and
-/// reported.
+/// Splits `literal` into alternating literals and placeholders. Each malformed placeholder is left
+/// out and reported.
 pub(crate) fn parse(literal: &LitStr, problems: &mut Problems) -> Option<Vec<Segment>> {
     let text = literal.value();
     let mut found = Vec::new();
@@ -125,7 +125,8 @@ fn split(text: &str, span: Span, found: &mut Vec<Defect>) -> Vec<Option<Segment>
     segments
 }
 
-/// Values come from outside: without a literal of its own, an operation meets every other that has none.
+/// Values come from outside: without a literal of its own, an operation meets every other that has
+/// none.
 fn begins_with_no_literal(segments: &[Option<Segment>]) -> Option<Defect> {
     const HELP: &str = "begin with a literal such as `job:`, so that operations with equal values have different keys";
     match segments.first()? {

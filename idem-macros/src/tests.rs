@@ -1,4 +1,5 @@
-//! Expansions of typical shapes as formatted Rust, in `snapshots/`: what a change to the macro changes is seen there.
+//! Expansions of typical shapes as formatted Rust, in `snapshots/`: what a change to the macro
+//! changes is seen there.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -131,8 +131,8 @@ pub(crate) fn validate(
     })
 }
 
-/// The part of the function that runs once. A function that cannot be async gets no error about a missing
-/// `async`.
+/// The part of the function that runs once. A function that cannot be async gets no error about a
+/// missing `async`.
 fn body(function: &Function, problems: &mut Problems) -> Option<Body> {
     let sig = &function.sig;
     if let Some(constness) = &sig.constness {
@@ -199,8 +199,8 @@ fn not_async(function: &Function) -> Problem {
     )
 }
 
-/// The return type; `None` if its mistakes would only repeat another one. A function without a future is
-/// treated as the async function that it should be.
+/// The return type; `None` if its mistakes would only repeat another one. A function without a
+/// future is treated as the async function that it should be.
 fn returned(sig: &Signature, has_future: bool) -> Option<Result<Returned, Problem>> {
     match &sig.output {
         ReturnType::Type(_, ty) if sig.asyncness.is_none() && has_future => {

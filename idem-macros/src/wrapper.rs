@@ -1,7 +1,8 @@
-//! Arguments that may be wrappers: extractors of a web framework and pointers of the standard library.
+//! Arguments that may be wrappers: extractors of a web framework and pointers of the standard
+//! library.
 //!
-//! The macro sees only names and patterns, so it marks candidates. The compiler decides by the types: a
-//! type that serializes is hashed as it serializes, whatever its name.
+//! The macro sees only names and patterns, so it marks candidates. The compiler decides by the
+//! types: a type that serializes is hashed as it serializes, whatever its name.
 
 use proc_macro2::{Ident, Span};
 use syn::spanned::Spanned;

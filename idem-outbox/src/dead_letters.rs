@@ -46,10 +46,11 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         letters.collect::<sqlx::Result<_>>().map_err(|error| shared.unreadable(error))
     }
 
-    /// Makes a dead letter pending again, with all its attempts. Returns whether there is one with this
-    /// id.
+    /// Makes a dead letter pending again, with all its attempts. Returns whether there is one with
+    /// this id.
     ///
-    /// One that blocks its key keeps its place. Any other goes behind the pending events of its key.
+    /// One that blocks its key keeps its place. Any other goes behind the pending events of its
+    /// key.
     ///
     /// # Errors
     ///
@@ -65,7 +66,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         Ok(decided)
     }
 
-    /// Removes a dead letter for good, and unblocks its key. Returns whether there was one with this id.
+    /// Removes a dead letter for good, and unblocks its key. Returns whether there was one with
+    /// this id.
     ///
     /// # Errors
     ///

@@ -21,7 +21,8 @@ pub struct OutboxError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutboxErrorKind {
-    /// The connection is not inside a transaction, so the event would be committed without its change.
+    /// The connection is not inside a transaction, so the event would be committed without its
+    /// change.
     ///
     /// *Do:* begin a transaction, and enqueue in it.
     NotInTransaction,
@@ -31,8 +32,8 @@ pub enum OutboxErrorKind {
     Invalid,
     /// The payload is larger than the outbox accepts.
     ///
-    /// *Do:* put a reference to the data into the event instead of the data, or raise the limit, if the
-    /// broker accepts that much.
+    /// *Do:* put a reference to the data into the event instead of the data, or raise the limit, if
+    /// the broker accepts that much.
     TooLarge,
     /// The event cannot be serialized as JSON.
     ///
@@ -71,8 +72,8 @@ impl OutboxError {
         self.kind
     }
 
-    /// Whether the same call may succeed later; in a transaction, after the whole transaction is run
-    /// again.
+    /// Whether the same call may succeed later; in a transaction, after the whole transaction is
+    /// run again.
     pub fn is_retryable(&self) -> bool {
         self.kind == OutboxErrorKind::Database
     }

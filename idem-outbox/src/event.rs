@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::error::{OutboxError, OutboxErrorKind};
 use idem_runtime::record::Timestamp;
 
-/// Identifies an event in all its deliveries: a UUID of version 7 (RFC 9562), made when the event is
-/// enqueued.
+/// Identifies an event in all its deliveries: a UUID of version 7 (RFC 9562), made when the event
+/// is enqueued.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Uuid);
 
@@ -56,9 +56,8 @@ impl Serialize for EventId {
 /// An event on its way from an outbox to a consumer.
 ///
 /// It serializes to the same text in every delivery, so it can be an argument of an annotated
-/// function. A consumer with
-/// `#[idempotent(name = "billing", key = "billing:{event.id}", retry_if = …)]` handles each event once.
-/// `Debug` shows neither key nor payload.
+/// function. A consumer with `#[idempotent(name = "billing", key = "billing:{event.id}", retry_if =
+/// …)]` handles each event once. `Debug` shows neither key nor payload.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -66,7 +65,8 @@ pub struct Event {
     pub id: EventId,
     /// Its destination: the stream, the subject.
     pub topic: String,
-    /// Its subject. Events of one topic and key are published in the order in which they were enqueued.
+    /// Its subject. Events of one topic and key are published in the order in which they were
+    /// enqueued.
     pub key: String,
     /// Its content: JSON, or the bytes that the producer enqueued.
     #[serde(serialize_with = "as_bytes")]

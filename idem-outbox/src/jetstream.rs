@@ -16,12 +16,14 @@ use super::publisher::{PublishError, PublishErrorKind, Publisher};
 use super::{Event, EventId};
 use idem_runtime::record::Timestamp;
 
-/// Publishes each event to the subject that its topic names, and waits until a stream has stored it.
+/// Publishes each event to the subject that its topic names, and waits until a stream has stored
+/// it.
 ///
-/// The message's payload is the event's. Its header `Nats-Msg-Id` is the event's id, so the stream drops
-/// repetitions within its duplicate window, two minutes by default. `Outbox-Topic`, `Outbox-Key` (both
-/// percent-encoded) and `Outbox-Enqueued-At` (milliseconds since the Unix epoch) hold the rest;
-/// [`Event`] is made from them with `TryFrom`. A consumer with the `async-nats` crate:
+/// The message's payload is the event's. Its header `Nats-Msg-Id` is the event's id, so the stream
+/// drops repetitions within its duplicate window, two minutes by default. `Outbox-Topic`,
+/// `Outbox-Key` (both percent-encoded) and `Outbox-Enqueued-At` (milliseconds since the Unix epoch)
+/// hold the rest; [`Event`] is made from them with `TryFrom`. A consumer with the `async-nats`
+/// crate:
 ///
 /// ```no_run
 /// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }

@@ -74,18 +74,19 @@
 //!
 //! # Dead letters
 //!
-//! An event that the broker refuses is retried after a pause that doubles, and becomes a dead letter
-//! after [`Relay::max_attempts`]. [`Outbox::dead_letters`] lists them, with the last error;
-//! [`Outbox::redrive`] makes one pending again, and [`Outbox::discard`] removes it. [`OnDeadLetter`]
-//! decides whether later events of its key are published meanwhile.
+//! An event that the broker refuses is retried after a pause that doubles, and becomes a dead
+//! letter after [`Relay::max_attempts`]. [`Outbox::dead_letters`] lists them, with the last error;
+//! [`Outbox::redrive`] makes one pending again, and [`Outbox::discard`] removes it.
+//! [`OnDeadLetter`] decides whether later events of its key are published meanwhile.
 //!
 //! # Features
 //!
-//! This crate is `idempotency::outbox` of the crate [`idempotency`](https://docs.rs/idempotency); use it from there.
+//! This crate is `idempotency::outbox` of the crate [`idempotency`](https://docs.rs/idempotency);
+//! use it from there.
 //!
 //! Events and the [`Publisher`] trait come with `outbox`, so that consumers need no database.
-//! [`Outbox`] and [`Relay`] need one of `postgres`, `mysql` and `sqlite`; `RedisStreams` needs `redis`,
-//! and `JetStream` needs `nats`.
+//! [`Outbox`] and [`Relay`] need one of `postgres`, `mysql` and `sqlite`; `RedisStreams` needs
+//! `redis`, and `JetStream` needs `nats`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::exhaustive_enums)]

@@ -31,21 +31,21 @@ const CONNECTIONS: u32 = 4;
 /// The default for the largest payload. NATS accepts twice as much, headers included.
 const DEFAULT_MAX_PAYLOAD: usize = 512 * 1024;
 
-/// Events that are published if and only if the transaction that enqueues them commits. Clones share
-/// the pool.
+/// Events that are published if and only if the transaction that enqueues them commits. Clones
+/// share the pool.
 ///
-/// `DB` is [`sqlx::Postgres`], [`sqlx::MySql`] or [`sqlx::Sqlite`], and follows from the pool. See the
-/// [module](super).
+/// `DB` is [`sqlx::Postgres`], [`sqlx::MySql`] or [`sqlx::Sqlite`], and follows from the pool. See
+/// the [module](super).
 pub struct Outbox<DB: OutboxDatabase> {
     shared: Arc<Shared<DB>>,
 }
 
 impl<DB: OutboxDatabase> Outbox<DB> {
-    /// An outbox beside the application's pool, in the table `idempotency_outbox`. It does not connect
-    /// yet.
+    /// An outbox beside the application's pool, in the table `idempotency_outbox`. It does not
+    /// connect yet.
     ///
-    /// Events are enqueued in the application's own transactions. Relays and tools use a few connections
-    /// of their own, with the options and hooks of that pool.
+    /// Events are enqueued in the application's own transactions. Relays and tools use a few
+    /// connections of their own, with the options and hooks of that pool.
     pub fn new(pool: Pool<DB>) -> Self {
         Self::builder().on_table(pool, Table::standard_named(DEFAULT_TABLE, DB::QUOTE))
     }
@@ -60,8 +60,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         }
     }
 
-    /// Enqueues an event in the transaction of `connection`, by one `INSERT`. Its payload is the JSON of
-    /// `event`. Returns the id of all its deliveries.
+    /// Enqueues an event in the transaction of `connection`, by one `INSERT`. Its payload is the
+    /// JSON of `event`. Returns the id of all its deliveries.
     ///
     /// `connection` is `&mut tx` of a [`sqlx::Transaction`], or a connection inside one.
     ///
@@ -95,7 +95,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the event may or may not be part of the transaction. Roll it back.
+    /// When the future is dropped, the event may or may not be part of the transaction. Roll it
+    /// back.
     pub fn enqueue<'a, T: Serialize + ?Sized>(
         &'a self,
         connection: &'a mut DB::Connection,
@@ -120,7 +121,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the event may or may not be part of the transaction. Roll it back.
+    /// When the future is dropped, the event may or may not be part of the transaction. Roll it
+    /// back.
     pub async fn enqueue_bytes(
         &self,
         connection: &mut DB::Connection,
@@ -169,8 +171,8 @@ impl<DB: OutboxDatabase> Outbox<DB> {
         Ok(insert.id)
     }
 
-    /// Makes the relays of this process poll at once instead of at their next interval. Call it after a
-    /// commit.
+    /// Makes the relays of this process poll at once instead of at their next interval. Call it
+    /// after a commit.
     pub fn wake(&self) {
         self.shared.woken.notify_waiters();
     }
@@ -228,21 +230,22 @@ pub struct OutboxBuilder<DB> {
 }
 
 impl<DB: OutboxDatabase> OutboxBuilder<DB> {
-    /// The schema of the table; in MySQL its database, in SQLite the name of an attached file. Default:
-    /// the connection's.
+    /// The schema of the table; in MySQL its database, in SQLite the name of an attached file.
+    /// Default: the connection's.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
     }
 
-    /// The table. Default: `idempotency_outbox`. A relay publishes the events of its outbox's table.
+    /// The table. Default: `idempotency_outbox`. A relay publishes the events of its outbox's
+    /// table.
     pub fn table(mut self, table: impl Into<String>) -> Self {
         self.table = table.into();
         self
     }
 
-    /// The largest payload, in bytes. Default: 512 KiB. An event that is too large for the broker becomes
-    /// a dead letter.
+    /// The largest payload, in bytes. Default: 512 KiB. An event that is too large for the broker
+    /// becomes a dead letter.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes;
         self
@@ -252,8 +255,8 @@ impl<DB: OutboxDatabase> OutboxBuilder<DB> {
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] if a name has a character other than ASCII letters, digits and
-    /// `_`, begins with a digit, or is longer than 48 characters.
+    /// [`OutboxErrorKind::Configuration`] if a name has a character other than ASCII letters,
+    /// digits and `_`, begins with a digit, or is longer than 48 characters.
     pub fn build(self, pool: Pool<DB>) -> Result<Outbox<DB>, OutboxError> {
         let table = Table::new(self.schema.as_deref(), &self.table, DB::QUOTE);
         let table = table

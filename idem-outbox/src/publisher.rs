@@ -34,8 +34,8 @@ pub trait Publisher: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The kind of [`PublishError`] decides what happens to the event. Its text is stored with the event,
-    /// so it must hold no secrets.
+    /// The kind of [`PublishError`] decides what happens to the event. Its text is stored with the
+    /// event, so it must hold no secrets.
     fn publish(&self, event: &Event) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
@@ -63,17 +63,19 @@ pub struct PublishError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublishErrorKind {
-    /// The broker cannot be reached, or accepts no event. The relay pauses; the attempt does not count.
+    /// The broker cannot be reached, or accepts no event. The relay pauses; the attempt does not
+    /// count.
     Unavailable,
-    /// The broker refused this event and may accept it later. The relay retries it, and makes it a dead
-    /// letter after its `max_attempts`.
+    /// The broker refused this event and may accept it later. The relay retries it, and makes it a
+    /// dead letter after its `max_attempts`.
     Retryable,
     /// The broker will never accept this event. It becomes a dead letter at once.
     Permanent,
 }
 
 impl PublishError {
-    /// An error of `kind`. The text says what failed: lowercase, no full stop, no payload, no password.
+    /// An error of `kind`. The text says what failed: lowercase, no full stop, no payload, no
+    /// password.
     pub fn new(kind: PublishErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }

@@ -15,8 +15,8 @@ use idem_runtime::record::Timestamp;
 
 /// Publishes each event as an entry of the stream that its topic names, by `XADD`.
 ///
-/// The entry's fields are `id`, `topic`, `key`, `enqueued_at` (milliseconds since the Unix epoch) and
-/// `payload`; [`Event`] is made from them with `TryFrom`. A consumer with the `redis` crate:
+/// The entry's fields are `id`, `topic`, `key`, `enqueued_at` (milliseconds since the Unix epoch)
+/// and `payload`; [`Event`] is made from them with `TryFrom`. A consumer with the `redis` crate:
 ///
 /// ```no_run
 /// # async fn on_event(event: idempotency::outbox::Event) -> Result<(), idempotency::Error> { Ok(()) }
@@ -43,10 +43,10 @@ use idem_runtime::record::Timestamp;
 /// # }
 /// ```
 ///
-/// `docs/outbox.md` of the repository has a complete consumer, with errors of the handler, malformed
-/// messages and entries of dead consumers. Redis does not redeliver an unacknowledged entry by itself:
-/// claim it with `XAUTOCLAIM`. A read must block for a shorter time than its connection waits for a
-/// reply: 500 ms unless `set_response_timeout` changes it.
+/// `docs/outbox.md` of the repository has a complete consumer, with errors of the handler,
+/// malformed messages and entries of dead consumers. Redis does not redeliver an unacknowledged
+/// entry by itself: claim it with `XAUTOCLAIM`. A read must block for a shorter time than its
+/// connection waits for a reply: 500 ms unless `set_response_timeout` changes it.
 ///
 /// Redis is as durable as its settings: without `appendfsync always` a crash loses up to the last
 /// second, and lost events are not published again.
@@ -67,9 +67,9 @@ mod field {
 }
 
 impl RedisStreams {
-    /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are those
-    /// of [`RedisStorage`](idem_runtime::storage::RedisStorage). It connects when it publishes the first
-    /// event, and again after the connection broke.
+    /// Streams on the server, the sentinels' primary or the cluster that `url` names; the URLs are
+    /// those of [`RedisStorage`](idem_runtime::storage::RedisStorage). It connects when it
+    /// publishes the first event, and again after the connection broke.
     ///
     /// # Errors
     ///
@@ -87,8 +87,8 @@ impl RedisStreams {
         self
     }
 
-    /// About how many entries a stream keeps (`MAXLEN ~`). Older ones are removed, read or not. Default:
-    /// all.
+    /// About how many entries a stream keeps (`MAXLEN ~`). Older ones are removed, read or not.
+    /// Default: all.
     #[must_use]
     pub fn max_len(mut self, entries: u64) -> Self {
         self.max_len = Some(entries);

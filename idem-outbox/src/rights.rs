@@ -1,7 +1,7 @@
 //! Checks the rights of a relay's database user before the relay publishes anything.
 //!
-//! A relay that may read events and not remove them would publish each of them again and again. So it
-//! first runs every statement that it needs, on no events.
+//! A relay that may read events and not remove them would publish each of them again and again. So
+//! it first runs every statement that it needs, on no events.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The table as relays and tools use it, on every database.
 //!
-//! They have connections of their own beside the application's pool, on the library's own thread. So
-//! no open transaction in that pool, no session setting and no blocked runtime stops a relay.
+//! They have connections of their own beside the application's pool, on the library's own thread.
+//! So no open transaction in that pool, no session setting and no blocked runtime stops a relay.
 
 use std::fmt;
 use std::sync::Arc;

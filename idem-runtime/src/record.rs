@@ -1,4 +1,5 @@
-//! What a storage holds for a key. Pure data: the transitions are in [`storage::transition`](crate::storage::transition).
+//! What a storage holds for a key. Pure data: the transitions are in
+//! [`storage::transition`](crate::storage::transition).
 
 mod codec_tag;
 mod encoded;
@@ -90,7 +91,8 @@ impl OwnerId {
         Self(Uuid::new_v4().as_u128())
     }
 
-    /// A fresh random id whose last 32 bits are the operation's tag. 96 random bits are unique enough.
+    /// A fresh random id whose last 32 bits are the operation's tag. 96 random bits are unique
+    /// enough.
     pub(crate) fn random_with(tag: u32) -> Self {
         let random = Uuid::new_v4().as_u128();
         Self(random >> 32 << 32 | u128::from(tag))
@@ -175,7 +177,8 @@ pub enum CrashPolicy {
 }
 
 impl CrashPolicy {
-    /// The expiry of a `Processing` record whose lease ends at `lease_until`, kept for `ttl` longer.
+    /// The expiry of a `Processing` record whose lease ends at `lease_until`, kept for `ttl`
+    /// longer.
     pub(crate) fn expires_at(self, lease_until: Timestamp, ttl: Duration) -> Timestamp {
         match self {
             Self::Retry => lease_until.after(ttl),
@@ -209,7 +212,8 @@ impl fmt::Debug for Payload {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The body returned an error: its text, and the encoded error itself where the operation replays errors.
+    /// The body returned an error: its text, and the encoded error itself where the operation
+    /// replays errors.
     Error {
         /// The error's text.
         message: String,
@@ -343,7 +347,8 @@ impl Record {
         self.expires_at <= now && self.expires_at != Timestamp::NEVER
     }
 
-    /// Whether the operation's owner died under [`CrashPolicy::Park`] and nobody has resolved it yet.
+    /// Whether the operation's owner died under [`CrashPolicy::Park`] and nobody has resolved it
+    /// yet.
     pub fn is_parked(&self) -> bool {
         matches!(&self.state, State::Finished(finished) if finished.finish.is_parked())
     }

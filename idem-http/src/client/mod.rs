@@ -1,4 +1,5 @@
-//! A tower layer for HTTP clients: it sends a request until its outcome is known, always with the same key.
+//! A tower layer for HTTP clients: it sends a request until its outcome is known, always with the
+//! same key.
 //!
 //! 1. A request of another method than POST and PATCH passes through, unless it has a key.
 //! 2. A request without a key gets a UUID, the same for all attempts. A request that the caller makes again is another one.
@@ -8,7 +9,8 @@
 //! 5. After the last attempt, or if the pause exceeds the remaining time, the caller gets the last response or error.
 //! 6. The caller gets every other response.
 //!
-//! The limit for one attempt is the business of an inner layer, such as tower's `Timeout`; its error is one of line 3.
+//! The limit for one attempt is the business of an inner layer, such as tower's `Timeout`; its
+//! error is one of line 3.
 
 mod retry;
 

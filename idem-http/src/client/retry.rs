@@ -15,9 +15,11 @@ use tower_service::Service;
 
 use crate::answer::REPLAYED;
 
-/// Adds a key to requests and repeats them with that key until there is an answer, by the rules of the [module](super).
+/// Adds a key to requests and repeats them with that key until there is an answer, by the rules of
+/// the [module](super).
 ///
-/// It wraps every tower service that takes an [`http::Request`] with a body that is `Clone`, such as hyper's client:
+/// It wraps every tower service that takes an [`http::Request`] with a body that is `Clone`, such
+/// as hyper's client:
 ///
 /// ```
 /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }

@@ -58,9 +58,9 @@ impl BodyFingerprint {
         Self(to_vec(value).map_or(FingerprintChoice::Exact, FingerprintChoice::Own))
     }
 
-    /// The body's JSON object without these members, such as those that differ between deliveries of
-    /// one event. Members of nested objects are compared. A body that is not such JSON is compared
-    /// byte for byte.
+    /// The body's JSON object without these members, such as those that differ between deliveries
+    /// of one event. Members of nested objects are compared. A body that is not such JSON is
+    /// compared byte for byte.
     ///
     /// ```
     /// # mod idempotency { pub use idem_runtime::*; pub use idem_http as http; }

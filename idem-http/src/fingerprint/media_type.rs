@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 /// The longest header line that is parsed.
 const LONGEST: usize = 1_024;
 
-/// A media type with distinct parameters. Letter case of types and parameter names, and quotes around
-/// values, make no difference.
+/// A media type with distinct parameters. Letter case of types and parameter names, and quotes
+/// around values, make no difference.
 pub(super) struct MediaType(Mime);
 
 impl MediaType {
@@ -36,7 +36,8 @@ impl MediaType {
         is_utf8 && (essence == "application/json" || essence.ends_with("+json"))
     }
 
-    /// The boundary of a multipart body; `None` if it has a character that is invalid in boundaries.
+    /// The boundary of a multipart body; `None` if it has a character that is invalid in
+    /// boundaries.
     pub(super) fn boundary(&self) -> Option<&str> {
         let boundary = self.0.get_param("boundary")?.as_str();
         let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);

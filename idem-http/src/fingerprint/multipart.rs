@@ -1,8 +1,8 @@
 //! Multipart bodies by their parts, without the boundary that divides them.
 //!
 //! Parsers differ in the deviations that they accept: text before the first boundary and after the
-//! last, line ends without CR, a boundary with a suffix. So a body with a deviation is compared byte
-//! for byte, and two bodies with equal parts have the same parts to every parser.
+//! last, line ends without CR, a boundary with a suffix. So a body with a deviation is compared
+//! byte for byte, and two bodies with equal parts have the same parts to every parser.
 
 use idem_runtime::canonical::from_json;
 use memchr::memmem;

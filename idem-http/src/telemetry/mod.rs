@@ -1,6 +1,7 @@
 //! Counters, where the feature `metrics` is on.
 //!
-//! They are in `docs/metrics.md`, beside those of the engine, which counts a request like any other call.
+//! They are in `docs/metrics.md`, beside those of the engine, which counts a request like any other
+//! call.
 
 #[cfg(feature = "metrics")]
 #[path = "metrics_on.rs"]

@@ -36,7 +36,8 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
                 let mut braced = Group::new(Delimiter::Brace, quote_all(&block.stmts));
                 braced.set_span(block.span());
                 let body = body_future(plan, &TokenStream::new(), &braced);
-                // The user's braces: the span at which an inner attribute, such as `#[instrument(err)]`, adds names.
+                // The user's braces: the span at which an inner attribute, such as
+                // `#[instrument(err)]`, adds names.
                 let mut called = Group::new(Delimiter::Brace, call(plan, &body));
                 called.set_span(block.brace_token.span.join());
                 quote_spanned!(mixed()=> async move #called)
@@ -52,8 +53,8 @@ pub(crate) fn expand(plan: &Plan) -> TokenStream {
     quote!(#(#attrs)* #vis #defaultness #sig #block)
 }
 
-/// `let` statements that bind the patterns' names for the body. A name in an option counts as used, as
-/// a plain argument does.
+/// `let` statements that bind the patterns' names for the body. A name in an option counts as used,
+/// as a plain argument does.
 fn destructure_args(plan: &Plan) -> TokenStream {
     let in_options = names_in_options(plan);
     let patterns = plan.arguments.iter().filter_map(|argument| {
@@ -79,7 +80,8 @@ fn body_future(plan: &Plan, parts: &TokenStream, block: &Group) -> TokenStream {
     quote_spanned!(mixed()=> async move { #fake #parts #body })
 }
 
-/// The call into the runtime, behind the requirements, which report missing bounds at the user's types.
+/// The call into the runtime, behind the requirements, which report missing bounds at the user's
+/// types.
 fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     let requirements = requirements(plan);
     let operation = operation(plan);
@@ -102,8 +104,8 @@ fn call(plan: &Plan, body: &TokenStream) -> TokenStream {
     }
 }
 
-/// The call in a transaction: two calls into the runtime with the body between them, which borrows the
-/// transaction from the expansion.
+/// The call in a transaction: two calls into the runtime with the body between them, which borrows
+/// the transaction from the expansion.
 fn call_within(
     tx: &Ident,
     operation: &TokenStream,

@@ -22,8 +22,8 @@ pub(super) fn outer_spans(place: &TokenStream) -> (Span, Span) {
     (first, last)
 }
 
-/// The name of an argument, in a span that hides the use of a `_name` from lints: the macro uses it, not the
-/// user.
+/// The name of an argument, in a span that hides the use of a `_name` from lints: the macro uses
+/// it, not the user.
 pub(super) fn without_underscore_lint(ident: &Ident) -> Ident {
     if ident.to_string().starts_with('_') {
         Ident::new(&ident.to_string(), Span::call_site().located_at(ident.span()))

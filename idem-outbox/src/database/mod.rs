@@ -1,7 +1,7 @@
 //! The statements of each database.
 //!
-//! A batch is one JSON array, which every database turns into rows. So one prepared statement takes any
-//! number of events.
+//! A batch is one JSON array, which every database turns into rows. So one prepared statement takes
+//! any number of events.
 //!
 //! | statement | does |
 //! |---|---|
@@ -52,8 +52,8 @@ pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 /// The table's name in the `.sql` files.
 pub(crate) const DEFAULT_TABLE: &str = "idempotency_outbox";
 
-/// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`], each
-/// with its feature. It is sealed.
+/// A database that can hold an outbox: [`sqlx::Postgres`], [`sqlx::MySql`] and [`sqlx::Sqlite`],
+/// each with its feature. It is sealed.
 #[expect(private_bounds, reason = "that is what seals a trait")]
 pub trait OutboxDatabase: OutboxDialect {}
 
@@ -74,8 +74,8 @@ pub(crate) struct Statements {
     pub(super) insert: Arc<str>,
     /// `after, lanes, events of each`: `lane, seq, is free`.
     pub(super) list_pending: Arc<str>,
-    /// `lane, seq, is free` of all events, without conditions, where `list_pending` gives one event of
-    /// each lane.
+    /// `lane, seq, is free` of all events, without conditions, where `list_pending` gives one event
+    /// of each lane.
     #[cfg(feature = "mysql")]
     pub(super) lane_events: Arc<str>,
     /// `[seq], owner, lease`.
@@ -92,7 +92,8 @@ pub(crate) struct Statements {
     pub(super) remove: Arc<str>,
     /// `[{seq, owner, delay, failed, dead, error}]`: not published.
     pub(super) nack: Arc<str>,
-    /// `limit`: `id, topic, key, payload, enqueued_at, attempts, last_error, dead_at, seq, is blocking`.
+    /// `limit`: `id, topic, key, payload, enqueued_at, attempts, last_error, dead_at, seq, is
+    /// blocking`.
     pub(super) dead: Arc<str>,
     /// `id`: the same columns.
     pub(super) dead_one: Arc<str>,
@@ -145,8 +146,8 @@ pub(crate) trait OutboxDialect: sql::Dialect {
     /// The statements that make the table, for applications with a migrator of their own.
     const SCHEMA: &'static str;
 
-    /// Begins the transaction of one read or one write, with the settings that it relies on. Behind a
-    /// pooler, settings of the session would apply to other clients.
+    /// Begins the transaction of one read or one write, with the settings that it relies on. Behind
+    /// a pooler, settings of the session would apply to other clients.
     const BEGIN: Option<&'static str> = None;
 
     fn statements(table: &Table) -> Statements;

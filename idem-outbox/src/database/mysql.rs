@@ -1,7 +1,9 @@
-//! MySQL and MariaDB, which tell nothing of the rows that they change: those are read back by their owner.
+//! MySQL and MariaDB, which tell nothing of the rows that they change: those are read back by their
+//! owner.
 //!
-//! Every write finds its rows by the primary key and commits by itself, so that it locks those alone. Left to itself the database reads a
-//! small table whole, and locks it whole: hence the order of the joins and the index.
+//! Every write finds its rows by the primary key and commits by itself, so that it locks those
+//! alone. Left to itself the database reads a small table whole, and locks it whole: hence the
+//! order of the joins and the index.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -135,8 +137,8 @@ impl OutboxDialect for MySql {
             if free.is_empty() || events < 2 {
                 return Ok(heads);
             }
-            // Neither MySQL nor MariaDB can limit a list for each row of another one. So the statement
-            // is a union of one query for each lane.
+            // Neither MySQL nor MariaDB can limit a list for each row of another one. So the
+            // statement is a union of one query for each lane.
             let events = first_events(&statements.lane_events, &free, events);
             let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(events))).await?;
             let mut events = pending::<Self>(&rows)?;

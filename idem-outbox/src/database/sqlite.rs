@@ -106,7 +106,8 @@ impl OutboxDialect for Sqlite {
         match code & 0xff {
             1 if error.message().contains("no such table") => Refusal::MissingTable,
             1 if error.message().contains("column") => Refusal::OtherColumns,
-            // A mistake in a statement, a file that is read-only, damaged, not to be opened or no database.
+            // A mistake in a statement, a file that is read-only, damaged, not to be opened or no
+            // database.
             1 | 8 | 11 | 14 | 26 => Refusal::Denied,
             _ => Refusal::Transient,
         }

@@ -1,8 +1,8 @@
 //! Writing to the rows of leased events: removing published ones, giving the others back, extending
 //! leases.
 //!
-//! The acknowledgements that arrive during a statement go into the next one together, so that a busy
-//! relay commits once for many events.
+//! The acknowledgements that arrive during a statement go into the next one together, so that a
+//! busy relay commits once for many events.
 
 use std::convert::Infallible;
 
@@ -65,8 +65,8 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
                 Some(nacks) => self.shared.nack(nacks).await,
             };
             let error = match written {
-                // After a failure, rows may be missing because an earlier attempt was applied and its
-                // reply was lost.
+                // After a failure, rows may be missing because an earlier attempt was applied and
+                // its reply was lost.
                 Ok(rows) if failures == 0 && rows < leases.len() as u64 => {
                     let events = leases.len() as u64 - rows;
                     tracing::warn!(

@@ -23,7 +23,8 @@ pub(super) struct InFlight {
 struct ActiveLease {
     owner: OwnerId,
     lane: i64,
-    /// When it ends, by this process's clock, or earlier: counted from before the statement was sent.
+    /// When it ends, by this process's clock, or earlier: counted from before the statement was
+    /// sent.
     until: Instant,
 }
 
@@ -62,8 +63,8 @@ impl InFlight {
         leases.iter().map(|(seq, lease)| Lease { seq: *seq, owner: lease.owner }).collect()
     }
 
-    /// Extends the leases of `asked` that are among the `renewed` places until `until`, and ends the
-    /// others: another relay has taken them over.
+    /// Extends the leases of `asked` that are among the `renewed` places until `until`, and ends
+    /// the others: another relay has taken them over.
     pub(super) fn renewed(&self, asked: &[Lease], renewed: &[i64], until: Instant) {
         let now = Instant::now();
         let mut leases = self.leases.lock();

@@ -1,7 +1,7 @@
 //! Publishing enqueued events.
 //!
-//! A relay is one task with four loops. The first three hand work to each other, and when the relay is
-//! stopped they end one after the other:
+//! A relay is one task with four loops. The first three hand work to each other, and when the relay
+//! is stopped they end one after the other:
 //!
 //! ```text
 //! poll         lists pending events, leases the first free ones of each lane    until it is stopped
@@ -13,7 +13,8 @@
 //! renew_leases extends the leases of all events in flight, in one statement
 //! ```
 //!
-//! No transaction is open while an event is being published, and no loop needs more than one connection.
+//! No transaction is open while an event is being published, and no loop needs more than one
+//! connection.
 
 mod acknowledge;
 mod leases;
@@ -66,8 +67,8 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// How long the publisher may take for an event. Default: 10 seconds. After that the attempt has
-    /// failed.
+    /// How long the publisher may take for an event. Default: 10 seconds. After that the attempt
+    /// has failed.
     pub fn publish_timeout(mut self, limit: Duration) -> Self {
         self.settings.publish_timeout = limit;
         self
@@ -80,16 +81,16 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// After how many failed attempts an event becomes a dead letter. Default: 20, which takes about
-    /// half an hour with the default backoff.
+    /// After how many failed attempts an event becomes a dead letter. Default: 20, which takes
+    /// about half an hour with the default backoff.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = attempts;
         self
     }
 
-    /// The pause after an event's first failed attempt, and the longest pause. Default: 200 ms and 5
-    /// minutes. The pause doubles with each attempt, and is shortened at random by up to a half, so that
-    /// events that failed together are not retried together.
+    /// The pause after an event's first failed attempt, and the longest pause. Default: 200 ms and
+    /// 5 minutes. The pause doubles with each attempt, and is shortened at random by up to a half,
+    /// so that events that failed together are not retried together.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.first_pause = first;
         self.settings.longest_pause = longest;
@@ -110,8 +111,8 @@ impl<DB: OutboxDatabase, P: Publisher> Relay<DB, P> {
     ///
     /// # Errors
     ///
-    /// [`OutboxErrorKind::Configuration`] at the start: an invalid setting, a missing table, a missing
-    /// right.
+    /// [`OutboxErrorKind::Configuration`] at the start: an invalid setting, a missing table, a
+    /// missing right.
     ///
     /// # Cancel safety
     ///

@@ -142,8 +142,8 @@ impl<DB: OutboxDatabase, P> Worker<DB, P> {
         self.in_flight.room(self.settings.batch).await
     }
 
-    /// Leases the planned events that are still free. Returns those at the heads of their lanes, and
-    /// the leases of the others.
+    /// Leases the planned events that are still free. Returns those at the heads of their lanes,
+    /// and the leases of the others.
     async fn lease(
         &self,
         plan: &[Vec<PendingEvent>],

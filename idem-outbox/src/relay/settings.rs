@@ -95,8 +95,8 @@ struct PauseState {
 }
 
 impl BrokerPause {
-    /// Begins a pause because the broker is unavailable. Returns its length, unless there is one already:
-    /// many events fail at the same time.
+    /// Begins a pause because the broker is unavailable. Returns its length, unless there is one
+    /// already: many events fail at the same time.
     pub(super) fn begin(&self, settings: &Settings) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();

@@ -22,8 +22,8 @@ impl<P> Operation<P> {
     ///
     /// # Errors
     ///
-    /// The body's own error, from this run or replayed, or this crate's [`Error`](crate::Error) made
-    /// into its type. For these the body has not run:
+    /// The body's own error, from this run or replayed, or this crate's [`Error`](crate::Error)
+    /// made into its type. For these the body has not run:
     ///
     /// | what is wrong | kind |
     /// |---|---|

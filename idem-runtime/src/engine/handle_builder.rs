@@ -105,10 +105,10 @@ impl IdempotencyBuilder {
     /// may have accepted is released in the background. An operation that fails open runs its body
     /// then. In a transaction it limits the claim in that transaction.
     ///
-    /// The time for which a duplicate waits ([`Operation::wait`](crate::Operation::wait)) is added, and
-    /// each request to the storage meanwhile has this limit. A lost reply can be retried only within
-    /// the limit, so the storage's own timeouts (such as `RedisBuilder::response_timeout`, 2 seconds)
-    /// should be shorter.
+    /// The time for which a duplicate waits ([`Operation::wait`](crate::Operation::wait)) is added,
+    /// and each request to the storage meanwhile has this limit. A lost reply can be retried only
+    /// within the limit, so the storage's own timeouts (such as `RedisBuilder::response_timeout`, 2
+    /// seconds) should be shorter.
     pub fn claim_timeout(mut self, limit: Duration) -> Self {
         self.claim_timeout = limit;
         self
@@ -156,8 +156,8 @@ impl IdempotencyBuilder {
 
     /// Called when a body is cancelled or panics. The effects that it had so far remain, and under
     /// `on_crash = "retry"` the next call runs the body again; with
-    /// [`finish_on_cancel`](crate::Operation::finish_on_cancel) the body runs to completion instead.
-    /// Called while the future is dropped; must not block.
+    /// [`finish_on_cancel`](crate::Operation::finish_on_cancel) the body runs to completion
+    /// instead. Called while the future is dropped; must not block.
     ///
     /// Not called for a call that is dropped before its body starts, such as a waiting duplicate,
     /// nor while the outcome is being persisted.

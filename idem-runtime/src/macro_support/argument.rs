@@ -1,10 +1,10 @@
 //! The fingerprint of the arguments, and how an argument is hashed.
 //!
 //! An argument is hashed as it serializes. A wrapper that does not serialize, such as an axum
-//! extractor, is hashed by its content. That is safe only if the wrapper holds nothing else, because
-//! the fingerprint must cover everything that can change the effect (G7). Two things prove it: a
-//! pattern `Json(order)` names the only field, or a type that is written `Json<Order>` derefs to a
-//! value of its own size.
+//! extractor, is hashed by its content. That is safe only if the wrapper holds nothing else,
+//! because the fingerprint must cover everything that can change the effect (G7). Two things prove
+//! it: a pattern `Json(order)` names the only field, or a type that is written `Json<Order>` derefs
+//! to a value of its own size.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -104,7 +104,8 @@ choices! {
     ['a, W, H, R]
     /// First choice: the argument as it serializes.
     Argument => Content;
-    /// Second choice: the content, which a pattern found or a pointer of the standard library holds.
+    /// Second choice: the content, which a pattern found or a pointer of the standard library
+    /// holds.
     Content => Target;
     /// Third choice: the wrapper's deref target.
     Target => Shared;

@@ -13,8 +13,8 @@ use crate::policy::{Policy, Storable};
 
 /// Runs an operation whose body returns `R`.
 ///
-/// Method lookup finds `run` here if all bounds are met; else it goes on to [`NotCallable`], and the
-/// `require_…` functions have reported the missing bound.
+/// Method lookup finds `run` here if all bounds are met; else it goes on to [`NotCallable`], and
+/// the `require_…` functions have reported the missing bound.
 #[derive(Debug)]
 pub struct Callable<R, F, P> {
     types: PhantomData<fn(F, P)>,

@@ -11,8 +11,8 @@
 #![doc(hidden)]
 
 /// Choices that the compiler makes by the bounds that are met: types with a method of one name, in
-/// their order. Method lookup passes over a type whose bounds are not met, and follows `Deref` to the
-/// next one. In a generic function the declared bounds count.
+/// their order. Method lookup passes over a type whose bounds are not met, and follows `Deref` to
+/// the next one. In a generic function the declared bounds count.
 macro_rules! choices {
     ($generics:tt $($(#[$doc:meta])* $choice:ident => $next:ident;)*) => {
         $(choices!(@choice $generics $(#[$doc])* $choice => $next);)*

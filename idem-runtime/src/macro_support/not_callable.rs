@@ -1,5 +1,5 @@
-//! What method lookup finds if a bound of a call is not met: methods that are never compiled, because
-//! the `require_…` functions have reported the bound.
+//! What method lookup finds if a bound of a call is not met: methods that are never compiled,
+//! because the `require_…` functions have reported the bound.
 
 use std::future::{Pending, Ready, ready};
 use std::marker::PhantomData;

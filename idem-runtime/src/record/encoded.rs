@@ -19,7 +19,8 @@ const LATER: std::ops::RangeInclusive<u8> = VERSION + 1..=31;
 const HEAD_LEN: usize = 9;
 
 impl Record {
-    /// The record as bytes, which [`decode`](Self::decode) reads: in this version of the library, and in every later one.
+    /// The record as bytes, which [`decode`](Self::decode) reads: in this version of the library,
+    /// and in every later one.
     ///
     /// ```
     /// # use idem_runtime as idempotency;
@@ -53,9 +54,10 @@ impl Record {
     /// | … | completed: 8, when; the payload |
     /// | … | failed: 8, when; 1, the failure, a small letter: `e`rror (8, length of the message; the message; the payload, where there is one), too `l`arge (8, size), `u`nserializable, `i`ndeterminate |
     ///
-    /// A payload is the length of its codec's tag in 1 byte, the tag, and all bytes that are left. Numbers are big-endian, moments are
-    /// milliseconds since the Unix epoch. A layout that this one's reader would misread gets another version. A [`Failure`] that is added
-    /// later gets another letter, and the version stays: older readers can read everything else.
+    /// A payload is the length of its codec's tag in 1 byte, the tag, and all bytes that are left.
+    /// Numbers are big-endian, moments are milliseconds since the Unix epoch. A layout that this
+    /// one's reader would misread gets another version. A [`Failure`] that is added later gets
+    /// another letter, and the version stays: older readers can read everything else.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend([0; HEAD_LEN - 1]);
@@ -90,15 +92,17 @@ impl Record {
         bytes
     }
 
-    /// Reads what [`encode`](Self::encode) gave, whoever may have changed it since: no bytes are a panic, and none make it take more
-    /// memory than they have themselves.
+    /// Reads what [`encode`](Self::encode) gave, whoever may have changed it since: no bytes are a
+    /// panic, and none make it take more memory than they have themselves.
     ///
     /// # Errors
     ///
-    /// [`NewerVersion`](StorageErrorKind::NewerVersion) for another version's layout, and for a fingerprint's algorithm or a [`Failure`]
-    /// that this version does not know; [`Corrupt`](StorageErrorKind::Corrupt) for everything else that is no record, such as one that is
-    /// cut off or has something behind it. What was damaged inside a payload or a message can still be read: a storage whose medium
-    /// damages bytes adds a checksum. A storage answers its verbs with this error, and leaves the bytes as they are.
+    /// [`NewerVersion`](StorageErrorKind::NewerVersion) for another version's layout, and for a
+    /// fingerprint's algorithm or a [`Failure`] that this version does not know;
+    /// [`Corrupt`](StorageErrorKind::Corrupt) for everything else that is no record, such as one
+    /// that is cut off or has something behind it. What was damaged inside a payload or a message
+    /// can still be read: a storage whose medium damages bytes adds a checksum. A storage answers
+    /// its verbs with this error, and leaves the bytes as they are.
     pub fn decode(bytes: &[u8]) -> Result<Self, StorageError> {
         match bytes.first() {
             Some(&VERSION) => {}

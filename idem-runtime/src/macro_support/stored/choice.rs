@@ -30,8 +30,8 @@ choices! {
     ReportedPart => NoChoice;
 }
 
-/// Not at all: the value of a result `R`. `H` is the hint from the signature: the form of its field or
-/// of its parts, or `()`.
+/// Not at all: the value of a result `R`. `H` is the hint from the signature: the form of its field
+/// or of its parts, or `()`.
 #[derive(Debug)]
 pub struct NoChoice<R, H> {
     hint: H,

@@ -1,8 +1,8 @@
 //! How a function's value is stored: as it serializes, or by the content of a wrapper in it.
 //!
-//! A web framework's `Json<T>` cannot be deserialized, but it holds a `T` and nothing else, and can be
-//! made from one. So the `T` is stored, in the same bytes as by a function without the wrapper. The
-//! expansion walks the written type and asks for the form of each part, a type that implements
+//! A web framework's `Json<T>` cannot be deserialized, but it holds a `T` and nothing else, and can
+//! be made from one. So the `T` is stored, in the same bytes as by a function without the wrapper.
+//! The expansion walks the written type and asks for the form of each part, a type that implements
 //! [`StoredAs`](form::StoredAs). The compiler chooses it by the types, so that aliases work, and a
 //! user's own type with the name `Json` is stored as it serializes:
 //!

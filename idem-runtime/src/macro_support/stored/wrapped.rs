@@ -42,9 +42,9 @@ where
 /// The field of a wrapper that the signature names.
 ///
 /// The expansion imports everything in this module, and then the wrapper by its written path as
-/// `__IdemWrapper`. The constructor of a tuple struct shadows the stand-in below. Another type has no
-/// constructor: then the stand-in's is used, its types do not fit, and method lookup goes on to the
-/// next choice.
+/// `__IdemWrapper`. The constructor of a tuple struct shadows the stand-in below. Another type has
+/// no constructor: then the stand-in's is used, its types do not fit, and method lookup goes on to
+/// the next choice.
 pub mod wrapper {
     use super::AsField;
 

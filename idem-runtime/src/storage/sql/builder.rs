@@ -139,8 +139,9 @@ impl<DB: ConnectDatabase> SqlBuilder<DB> {
     /// # Errors
     ///
     /// [`StorageErrorKind::Configuration`] when somebody has to change something: the URL, the
-    /// password, a name, a file, which SQLite must be able to write. [`StorageErrorKind::NotApplied`]
-    /// when the server cannot be reached now. The text does not repeat the URL.
+    /// password, a name, a file, which SQLite must be able to write.
+    /// [`StorageErrorKind::NotApplied`] when the server cannot be reached now. The text does not
+    /// repeat the URL.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<SqlStorage<DB>, StorageError> {
         DB::connect(self, url.as_ref()).await
     }

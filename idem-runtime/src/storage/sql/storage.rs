@@ -65,7 +65,8 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
     /// this library has upgraded them,
     /// [`Configuration`](crate::storage::StorageErrorKind::Configuration) where the user may not
     /// create tables, or a SQLite file is read-only;
-    /// [`NotApplied`](crate::storage::StorageErrorKind::NotApplied) where a server is read-only now.
+    /// [`NotApplied`](crate::storage::StorageErrorKind::NotApplied) where a server is read-only
+    /// now.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         let backend = Arc::clone(self.backend());
         let migrating = async move {
@@ -123,7 +124,8 @@ impl<DB: SqlDatabase> SqlStorage<DB> {
         Ok(())
     }
 
-    /// Reads, which finds missing tables whatever other rights the user lacks, and tries the rights.
+    /// Reads, which finds missing tables whatever other rights the user lacks, and tries the
+    /// rights.
     async fn try_tables(&self) -> Result<(), Untried> {
         let key = RecordKey::from_stored(format!("probe:{}", OwnerId::random()));
         self.load(&key).await.map_err(|error| Untried::of("SELECT", error))?;
